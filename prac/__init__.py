@@ -1,0 +1,89 @@
+"""Lottery tickets on Pruning-Aware Critical sets (arXiv:2106.03225): the public names."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prac.config import (
+        AugmentConfig,
+        BudgetConfig,
+        DataConfig,
+        ModelConfig,
+        PruneConfig,
+        Recipe,
+        RewindPoint,
+        SearchConfig,
+        SelectConfig,
+        TrainConfig,
+    )
+    from prac.data import ImageDataset, open_source
+    from prac.errors import ConfigError, PracError
+    from prac.events import EVENT_SCHEMA, EventLog, forgetting_statistics
+    from prac.models import build_model
+    from prac.pruning import EarlyBird, Mask, global_magnitude
+    from prac.recipes import get_recipe
+    from prac.search import search
+    from prac.selection import PracSet, Reason, critical_for_pruning, critical_for_training
+    from prac.ticket import Ticket
+
+_HOMES = {
+    "prac.config": (
+        "AugmentConfig BudgetConfig DataConfig ModelConfig PruneConfig Recipe RewindPoint "
+        "SearchConfig SelectConfig TrainConfig"
+    ),
+    "prac.data": "ImageDataset open_source",
+    "prac.errors": "ConfigError PracError",
+    "prac.events": "EVENT_SCHEMA EventLog forgetting_statistics",
+    "prac.models": "build_model",
+    "prac.pruning": "EarlyBird Mask global_magnitude",
+    "prac.recipes": "get_recipe",
+    "prac.search": "search",
+    "prac.selection": "PracSet Reason critical_for_pruning critical_for_training",
+    "prac.ticket": "Ticket",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__version__ = "0.1.0"
+__all__ = [
+    "EVENT_SCHEMA",
+    "AugmentConfig",
+    "BudgetConfig",
+    "ConfigError",
+    "DataConfig",
+    "EarlyBird",
+    "EventLog",
+    "ImageDataset",
+    "Mask",
+    "ModelConfig",
+    "PracError",
+    "PracSet",
+    "PruneConfig",
+    "Reason",
+    "Recipe",
+    "RewindPoint",
+    "SearchConfig",
+    "SelectConfig",
+    "Ticket",
+    "TrainConfig",
+    "build_model",
+    "critical_for_pruning",
+    "critical_for_training",
+    "forgetting_statistics",
+    "get_recipe",
+    "global_magnitude",
+    "open_source",
+    "search",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Importing torch takes seconds; `prac --help` must not pay for names it doesn't use.
+    if name in _HOME_OF:
+        return getattr(import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module 'prac' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME_OF])

@@ -1,0 +1,291 @@
+"""Everything that changes a result, in frozen, typed, keyword-only values.
+
+Machinery (paths of the store, addresses, progress) is not here: what is here is hashed into the
+keys of stages (`prac.fingerprint`), what is not here never is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from prac.errors import ConfigError
+
+Scaling = Literal["epochs", "steps"]
+CepModel = Literal["round", "pruned"]
+Precision = Literal["auto", "fp32", "bf16"]
+Method = Literal["prac", "vanilla", "random-subset"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+
+def _require(condition: bool, name: str, value: object, allowed: str) -> None:
+    if not condition:
+        raise ConfigError(f"{name} {value!r} is not allowed; allowed: {allowed}")
+
+
+def _require_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    _require(value in choices, name, value, ", ".join(map(str, choices)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which images, and how they are split.
+
+    source: `digits`, `cifar10`, `cifar100`, `parquet:PATH` or `folder:PATH`.
+    image_size: resize the shorter side to this and crop the centre; None keeps images as they are.
+    channels: 1 or 3 to convert; None keeps what the images have.
+    test_fraction: used only where the source brings no test split of its own.
+    """
+
+    source: str = "digits"
+    label_column: str | None = None
+    image_size: int | None = None
+    channels: int | None = None
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.2
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("validation_fraction", "test_fraction"):
+            value = getattr(self, name)
+            _require(0 < value < 1, f"data.{name}", value, "above 0 and below 1")
+        _require(
+            0 <= self.split_seed < 2**31, "data.split_seed", self.split_seed, "0 to 2147483647"
+        )
+        _require(self.channels in (None, 1, 3), "data.channels", self.channels, "1, 3 or none")
+        if self.image_size is not None:
+            _require(self.image_size >= 4, "data.image_size", self.image_size, "4 or more pixels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """How training images are augmented.
+
+    crop_padding: pixels of zeros on each side before the random crop back to size.
+    flip: mirror half of the images, drawn at random, left to right.
+    """
+
+    crop_padding: int = 4
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        _require(
+            0 <= self.crop_padding <= 64,
+            "augment.crop_padding",
+            self.crop_padding,
+            "0 to 64 pixels",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """An architecture by name: ours, torchvision's, or `package.module:callable`."""
+
+    architecture: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The full training budget N_0 and the optimiser (SGD); METHOD section "Settings".
+
+    epochs, milestones and warmup_epochs are those of the full budget; a round on fewer samples
+    scales them (`prac.training.schedule`).
+    """
+
+    epochs: int = 182
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    milestones: tuple[int, ...] = (91, 136)
+    decay: float = 0.1
+    warmup_epochs: int = 0
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        # Events keep the epoch as int16.
+        _require(1 <= self.epochs < 2**15, "train.epochs", self.epochs, "1 to 32767")
+        _require(self.batch_size >= 1, "train.batch_size", self.batch_size, "1 or more samples")
+        _require(
+            0 < self.learning_rate < math.inf,
+            "train.learning_rate",
+            self.learning_rate,
+            "above 0, finite",
+        )
+        _require(0 <= self.momentum < 1, "train.momentum", self.momentum, "0 or more, below 1")
+        _require(
+            0 <= self.weight_decay < math.inf,
+            "train.weight_decay",
+            self.weight_decay,
+            "0 or more, finite",
+        )
+        _require(0 < self.decay <= 1, "train.decay", self.decay, "above 0, at most 1")
+        _require(
+            list(self.milestones) == sorted(set(self.milestones))
+            and all(m >= 1 for m in self.milestones),
+            "train.milestones",
+            self.milestones,
+            "rising epochs, 1 or more",
+        )
+        _require(
+            0 <= self.warmup_epochs < self.epochs,
+            "train.warmup_epochs",
+            self.warmup_epochs,
+            f"0 or more, below train.epochs ({self.epochs})",
+        )
+        _require_choice("train.precision", self.precision, get_args(Precision))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneConfig:
+    """How much is pruned a round, and when the early-bird stop ends it.
+
+    fraction: rho, the share of the convolution weights still alive that a round removes.
+    tolerance: eps; None trains every round to its end.
+    patience: consecutive mask distances that must be below eps.
+    record_at_once: record distances from the first on, not only after one above eps was seen.
+    """
+
+    fraction: float = 0.2
+    tolerance: float | None = 0.08
+    patience: int = 5
+    record_at_once: bool = False
+
+    def __post_init__(self) -> None:
+        _require(0 < self.fraction < 1, "prune.fraction", self.fraction, "above 0 and below 1")
+        if self.tolerance is not None:
+            _require(
+                0 < self.tolerance <= 1, "prune.tolerance", self.tolerance, "above 0 to 1, or none"
+            )
+        _require(self.patience >= 1, "prune.patience", self.patience, "1 or more distances")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectConfig:
+    """How the PrAC set is made.
+
+    threshold: E_F; samples with more forgetting events than this are critical for training.
+    cet, cep: which of the two parts are taken.
+    cep_model: the model compared with the dense one: `round`, the round's own at its best
+    validation epoch (under m_k), or `pruned`, the same weights after this round's pruning
+    (under m_{k+1}), as Algorithm 1 reads.
+    """
+
+    threshold: int = 0
+    cet: bool = True
+    cep: bool = True
+    cep_model: CepModel = "round"
+
+    def __post_init__(self) -> None:
+        _require(self.threshold >= 0, "select.threshold", self.threshold, "0 or more forgets")
+        _require(self.cet or self.cep, "select.cet and select.cep", False, "at least one true")
+        _require_choice("select.cep_model", self.cep_model, get_args(CepModel))
+
+
+@dataclass(frozen=True)
+class RewindPoint:
+    """Where the rewind weights are taken in round 0: `epoch:3`, `step:500` or `init`.
+
+    `epoch:3` is after the third epoch, `step:500` after the 500th SGD step.
+    """
+
+    unit: Literal["epoch", "step", "init"] = "epoch"
+    at: int = 3
+
+    def __post_init__(self) -> None:
+        _require_choice("search.rewind unit", self.unit, ("epoch", "step", "init"))
+        if self.unit == "init":
+            object.__setattr__(self, "at", 0)
+        else:
+            _require(self.at >= 1, f"search.rewind {self.unit}", self.at, "1 or more")
+
+    @classmethod
+    def parse(cls, text: str) -> RewindPoint:
+        """Read `epoch:3`, `step:500` or `init`."""
+        unit, _, at = text.partition(":")
+        if text == "init":
+            return cls("init")
+        if unit in ("epoch", "step") and at.isdecimal():
+            return cls(unit, int(at))  # type: ignore[arg-type]
+        raise ConfigError(f"search.rewind {text!r} is not allowed; allowed: epoch:N, step:N, init")
+
+    def __str__(self) -> str:
+        return self.unit if self.unit == "init" else f"{self.unit}:{self.at}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetConfig:
+    """How the full budget N_0 becomes that of a round on fewer samples.
+
+    scaling: `epochs` scales the number of epochs by |D_k|/|D_0| (steps fall with its square: the
+    published runs), `steps` scales the number of steps (the published text).
+    min_round_epochs, min_round_steps: floors under a round's scaled budget.
+    """
+
+    scaling: Scaling = "epochs"
+    min_round_epochs: int = 1
+    min_round_steps: int = 0
+
+    def __post_init__(self) -> None:
+        _require_choice("budget.scaling", self.scaling, get_args(Scaling))
+        _require(
+            self.min_round_epochs >= 1,
+            "budget.min_round_epochs",
+            self.min_round_epochs,
+            "1 or more",
+        )
+        _require(
+            self.min_round_steps >= 0, "budget.min_round_steps", self.min_round_steps, "0 or more"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """The rounds of one search, where they rewind to, and the seed of everything drawn."""
+
+    rounds: int = 16
+    rewind: RewindPoint = field(default_factory=RewindPoint)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.rounds <= 1000, "search.rounds", self.rounds, "1 to 1000")
+        _require(0 <= self.seed < 2**31, "search.seed", self.seed, "0 to 2147483647")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A whole configuration; `prac.recipes` has the named ones. Change one with `replace`."""
+
+    name: str
+    description: str
+    architectures: tuple[str, ...]
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    select: SelectConfig = field(default_factory=SelectConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    compare: tuple[Method, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require(len(self.architectures) >= 1, "architectures", self.architectures, "one or more")
+        _require(
+            len(set(self.architectures)) == len(self.architectures),
+            "architectures",
+            self.architectures,
+            "each name once",
+        )
+        for method in self.compare:
+            _require_choice("compare", method, METHODS)
+        rewind = self.search.rewind
+        if rewind.unit == "epoch" and rewind.at > self.train.epochs:
+            raise ConfigError(
+                f"search.rewind {rewind} is past the budget; allowed: up to epoch:{self.train.epochs}"
+            )
+
+    def replace(self, **changes: Any) -> Recipe:
+        """A copy with some fields changed; see `dataclasses.replace`."""
+        return dataclasses.replace(self, **changes)

@@ -1,0 +1,154 @@
+"""Epochs of a data set on a device: order, shards, augmentation; by (seed, round, epoch) alone.
+
+The order and the augmentation of an epoch are drawn for all its samples at once, before they are
+divided among workers: one worker and several see the same augmented images.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prac.config import AugmentConfig
+from prac.data.dataset import ImageDataset
+from prac.errors import ConfigError
+
+
+def num_batches(num_samples: int, batch_size: int) -> int:
+    """Steps of an epoch: every sample once, the last batch is not dropped."""
+    return -(-num_samples // batch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One worker's share of one step.
+
+    sample_ids: (B,) int32; images: (B, C, H, W) float32, channels last in memory; labels: (B,)
+    int64; step_size: samples of this step over all workers.
+    """
+
+    sample_ids: NDArray[np.int32]
+    images: Tensor
+    labels: Tensor
+    step_size: int
+
+
+class DeviceImages:
+    """The images of a data set on one device, as uint8, with what turns them into batches."""
+
+    def __init__(
+        self, dataset: ImageDataset, augment: AugmentConfig, device: torch.device | str = "cpu"
+    ) -> None:
+        self.device = torch.device(device)
+        self.fingerprint = dataset.fingerprint
+        self.num_classes = dataset.num_classes
+        self.image_shape = dataset.image_shape
+        self.training_ids = dataset.training_ids
+        self.validation_ids = dataset.validation_ids
+        self._padding = augment.crop_padding
+        self._flip = augment.flip
+        self._train = self._put(dataset.train_images)
+        self._train_labels = torch.from_numpy(dataset.train_labels.copy()).to(self.device)
+        self._test = self._put(dataset.test_images)
+        self.test_labels = torch.from_numpy(dataset.test_labels.copy()).to(self.device)
+        scale = torch.tensor(dataset.std, device=self.device) * 255
+        self._scale = scale.reciprocal().view(1, -1, 1, 1)
+        self._shift = -(torch.tensor(dataset.mean, device=self.device) * 255 / scale).view(
+            1, -1, 1, 1
+        )
+
+    def _put(self, images: NDArray[np.uint8]) -> Tensor:
+        with warnings.catch_warnings():
+            # The array is shared read-only between processes; nothing here writes to it.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return torch.from_numpy(images).to(self.device)
+
+    def labels(self, sample_ids: NDArray[np.int32]) -> Tensor:
+        """(B,) int64 labels of training-split rows."""
+        return self._train_labels[torch.from_numpy(sample_ids.astype(np.int64)).to(self.device)]
+
+    def clean(self, sample_ids: NDArray[np.int32]) -> Tensor:
+        """(B, C, H, W) float32 of training-split rows, not augmented."""
+        rows = torch.from_numpy(sample_ids.astype(np.int64)).to(self.device)
+        return self._normalised(self._train[rows])
+
+    def test(self, start: int, stop: int) -> Tensor:
+        """(B, C, H, W) float32 of rows of the test split."""
+        return self._normalised(self._test[start:stop])
+
+    @property
+    def num_test(self) -> int:
+        """Images in the test split."""
+        return len(self._test)
+
+    def epoch(
+        self,
+        sample_ids: NDArray[np.int32],
+        batch_size: int,
+        generator: torch.Generator,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> Iterator[Batch]:
+        """One epoch over `sample_ids`, augmented: every sample exactly once over all workers.
+
+        Batches differ by at most one sample in size, so that the last of them is no tiny one on
+        which BatchNorm could not work; nothing is padded. Raises ConfigError for no samples, and
+        for fewer samples in a step than workers.
+        """
+        count = len(sample_ids)
+        if count == 0:
+            raise ConfigError("an epoch of 0 samples can't be trained; allowed: 1 or more")
+        steps = num_batches(count, batch_size)
+        if count // steps < world_size:
+            raise ConfigError(
+                f"a step of {count // steps} samples can't be shared by {world_size} workers; "
+                "use fewer workers or a larger batch"
+            )
+        order = torch.randperm(count, generator=generator)
+        side = 2 * self._padding + 1
+        offsets = torch.randint(side, (count, 2), generator=generator)
+        flips = torch.rand(count, generator=generator) < 0.5
+        flips = flips if self._flip else torch.zeros_like(flips)
+        shuffled = sample_ids[order.numpy()]
+        # Moved once an epoch: a copy a step would make the device wait.
+        all_rows = torch.from_numpy(shuffled.astype(np.int64)).to(self.device)
+        offsets, flips = offsets.to(self.device), flips.to(self.device)
+        bounds = [count * step // steps for step in range(steps + 1)]
+        for start, stop in pairwise(bounds):
+            part = slice(start + rank, stop, world_size)
+            rows = all_rows[part]
+            images = augmented(self._train[rows], offsets[part], flips[part], self._padding)
+            yield Batch(
+                sample_ids=shuffled[part],
+                images=self._normalised(images),
+                labels=self._train_labels[rows],
+                step_size=stop - start,
+            )
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        # (B, H, W, C) in memory seen as (B, C, H, W) is channels-last already: no copy for it.
+        return images.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift)
+
+
+def augmented(images: Tensor, offsets: Tensor, flips: Tensor, padding: int) -> Tensor:
+    """Random crops with zero padding, and horizontal flips, of a whole batch in one gather.
+
+    images: (B, H, W, C) uint8; offsets: (B, 2) int64, the crop's corner (row, column) in
+    [0, 2 * padding]; flips: (B,) bool. Returns (B, H, W, C) uint8.
+    """
+    count, height, width, _ = images.shape
+    device = images.device
+    padded = torch.nn.functional.pad(images, (0, 0, padding, padding, padding, padding))
+    across = torch.arange(width, device=device)
+    columns = torch.where(flips[:, None], width - 1 - across, across) + offsets[:, 1:]
+    rows = torch.arange(height, device=device) + offsets[:, :1]
+    samples = torch.arange(count, device=device)
+    return padded[samples[:, None, None], rows[:, :, None], columns[:, None, :]]

@@ -1,0 +1,35 @@
+"""From the name of a data set to the source that loads it."""
+
+from __future__ import annotations
+
+from prac.config import DataConfig
+from prac.data.dataset import Source
+from prac.errors import unknown
+
+KNOWN = ("digits", "cifar10", "cifar100", "parquet:PATH", "folder:PATH")
+
+
+def open_source(config: DataConfig) -> Source:
+    """Open `config.source` and check what is cheap to check; no image is decoded yet.
+
+    Raises ConfigError for a name that isn't known, and for a path that holds no data set.
+    """
+    # Each branch imports its own module: the digits need neither pyarrow nor Pillow.
+    kind, _, path = config.source.partition(":")
+    if kind == "parquet" and path:
+        from prac.data.parquet import ParquetSource
+
+        return ParquetSource(path, config)
+    if kind == "folder" and path:
+        from prac.data.image_folder import ImageFolderSource
+
+        return ImageFolderSource(path, config)
+    if config.source == "digits":
+        from prac.data.digits import DigitsSource
+
+        return DigitsSource(config)
+    if config.source in ("cifar10", "cifar100"):
+        from prac.data.torchvision_sets import TorchvisionSource
+
+        return TorchvisionSource(config)
+    raise unknown("data set", config.source, KNOWN)

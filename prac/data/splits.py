@@ -1,0 +1,173 @@
+"""Splits that are exact, stratified and the same on every machine."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from prac.config import DataConfig
+from prac.data.dataset import ImageDataset
+from prac.errors import ConfigError
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+LabelledImages = tuple[Images, Labels]
+
+_T = TypeVar("_T", bound=np.generic)
+_CHUNK_BYTES = 1 << 22
+
+
+def held_out_count(num_samples: int, fraction: float) -> int:
+    """How many of `num_samples` a split by `fraction` holds out."""
+    return round(fraction * num_samples)
+
+
+def stratified_split(
+    labels: ArrayLike, fraction: float, seed: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Hold out exactly round(fraction * N) samples, of each class its share.
+
+    labels: (N,) integers. Shares are rounded by largest remainder, the smaller label first where
+    remainders are equal; a class of two or more samples keeps at least one.
+    Returns (kept, held out): sorted int32 rows, together all N.
+    Raises ConfigError where so many are held out that a class would keep none.
+    """
+    _, classes, sizes = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
+    num_held_out = held_out_count(len(classes), fraction)
+    quotas = _quotas(sizes.tolist(), num_held_out)
+    priorities = np.random.Generator(np.random.PCG64(seed)).random(len(classes))
+    order = np.lexsort((priorities, classes))
+    place_in_class = np.arange(len(classes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    held_out = np.zeros(len(classes), dtype=bool)
+    held_out[order] = place_in_class < np.repeat(np.asarray(quotas, dtype=np.int64), sizes)
+    return np.flatnonzero(~held_out).astype(np.int32), np.flatnonzero(held_out).astype(np.int32)
+
+
+def channel_statistics(
+    images: Images, ids: NDArray[np.int32]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and population standard deviation of each channel over some rows, on the scale [0, 1].
+
+    images: (N, H, W, C) uint8. A standard deviation of 0 becomes 1, so that dividing is safe.
+    The sums are exact integers: the result depends on no order and no chunk size.
+    """
+    _, height, width, channels = images.shape
+    rows = max(1, _CHUNK_BYTES // (height * width * channels))
+    total = np.zeros(channels, dtype=np.int64)
+    squares = np.zeros(channels, dtype=np.int64)
+    for start in range(0, len(ids), rows):
+        chunk = images[ids[start : start + rows]].reshape(-1, width * channels)
+        total += chunk.sum(axis=0, dtype=np.int64).reshape(-1, channels).sum(axis=0)
+        square = np.square(chunk, dtype=np.uint16)
+        squares += square.sum(axis=0, dtype=np.int64).reshape(-1, channels).sum(axis=0)
+    count = len(ids) * height * width
+    mean = tuple(s / (255 * count) for s in total.tolist())
+    spread = (
+        (count * q - s * s) ** 0.5 / (255 * count)
+        for s, q in zip(total.tolist(), squares.tolist(), strict=True)
+    )
+    return mean, tuple(std or 1.0 for std in spread)
+
+
+def assemble(
+    config: DataConfig,
+    *,
+    name: str,
+    fingerprint: str,
+    class_names: tuple[str, ...],
+    train: LabelledImages,
+    test: LabelledImages | None,
+) -> ImageDataset:
+    """Make the data set of decoded images: its splits and its statistics.
+
+    train, test: (N, H, W, C) uint8 and (N,) int64. Without a test split of its own (None), one is
+    held out of `train`; what is kept, in its order, is the training split.
+    Raises ConfigError for fewer than two classes and for a split without samples.
+    """
+    if len(class_names) < 2:
+        raise ConfigError(f"data set {name} has {len(class_names)} class; allowed: 2 or more")
+    if test is None:
+        images, labels = train
+        kept, held_out = _split(labels, "test", config.test_fraction, config.split_seed, name)
+        train = images[kept], labels[kept]
+        test = images[held_out], labels[held_out]
+    training_ids, validation_ids = _split(
+        train[1], "validation", config.validation_fraction, config.split_seed, name
+    )
+    mean, std = channel_statistics(train[0], training_ids)
+    return ImageDataset(
+        name=name,
+        fingerprint=fingerprint,
+        class_names=class_names,
+        train_images=_read_only(train[0]),
+        train_labels=_read_only(train[1]),
+        test_images=_read_only(test[0]),
+        test_labels=_read_only(test[1]),
+        training_ids=_read_only(training_ids),
+        validation_ids=_read_only(validation_ids),
+        mean=mean,
+        std=std,
+    )
+
+
+def split_options(config: DataConfig, *, makes_test: bool) -> dict[str, Any]:
+    """What of a configuration changes the images or the splits: part of a source's fingerprint."""
+    options: dict[str, Any] = {
+        "image_size": config.image_size,
+        "channels": config.channels,
+        "validation_fraction": config.validation_fraction,
+        "split_seed": config.split_seed,
+    }
+    return options | ({"test_fraction": config.test_fraction} if makes_test else {})
+
+
+def slug(text: str) -> str:
+    """A short name of `a-z`, `0-9` and `-`; `data` where nothing of it is left."""
+    return re.sub("[^a-z0-9]+", "-", text.lower()).strip("-") or "data"
+
+
+def _split(
+    labels: Labels, split: str, fraction: float, seed: int, name: str
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    if held_out_count(len(labels), fraction) == 0:
+        raise ConfigError(
+            f"data.{split}_fraction {fraction} of {len(labels)} samples of {name} is no sample; "
+            "allowed: a larger fraction, or more samples"
+        )
+    try:
+        return stratified_split(labels, fraction, seed)
+    except ConfigError as error:
+        raise ConfigError(f"data.{split}_fraction {fraction} of {name}: {error}") from None
+
+
+def _quotas(sizes: list[int], total: int) -> list[int]:
+    """How many of each class are held out; integers only, so that every machine agrees."""
+    num_samples = sum(sizes)
+    limits = [size - 1 if size > 1 else size for size in sizes]
+    if total > sum(limits) or (total == num_samples and total > 0):
+        allowed = min(sum(limits), num_samples - 1)
+        raise ConfigError(
+            f"holding out {total} of {num_samples} samples leaves a class without training rows; "
+            f"allowed: at most {allowed}"
+        )
+    if total == 0:
+        return [0] * len(sizes)
+    quotas = [
+        min(total * size // num_samples, limit) for size, limit in zip(sizes, limits, strict=True)
+    ]
+    by_remainder = sorted(range(len(sizes)), key=lambda c: (-(total * sizes[c] % num_samples), c))
+    # A class at its limit passes its share on, so one round may not be enough.
+    while sum(quotas) < total:
+        for c in by_remainder:
+            if sum(quotas) < total and quotas[c] < limits[c]:
+                quotas[c] += 1
+    return quotas
+
+
+def _read_only(array: NDArray[_T]) -> NDArray[_T]:
+    array = np.ascontiguousarray(array)
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,65 @@
+"""Connecting to a Ray cluster, or starting one in this machine that no other can reach."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from prac.errors import PracError
+
+
+def in_ray_job() -> bool:
+    """Whether this process was started by `ray job submit`."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+def available_cpus() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def connected(*, num_cpus: int | None = None) -> Iterator[bool]:
+    """Connect to the cluster that RAY_ADDRESS or a job names, else run a local one until the end.
+
+    Yields whether the cluster is a local one of our own. A local one listens on loopback only.
+    """
+    ours = not (in_ray_job() or os.environ.get("RAY_ADDRESS") or ray.is_initialized())
+    started = not ray.is_initialized()
+    try:
+        if ours:
+            # Ray binds every interface on Linux unless it thinks it is on a laptop's system.
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+            ray.init(
+                address="local",
+                num_cpus=num_cpus or available_cpus(),
+                dashboard_host="127.0.0.1",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        elif started:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise PracError(f"no Ray cluster could be reached or started ({reason})") from error
+    try:
+        yield ours
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def cluster_cpus() -> int:
+    """CPUs of all nodes together."""
+    return int(ray.cluster_resources().get("CPU", 1))
+
+
+def num_nodes() -> int:
+    """Nodes that are alive."""
+    return sum(bool(node["Alive"]) for node in ray.nodes())

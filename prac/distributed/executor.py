@@ -1,0 +1,207 @@
+"""Runs a graph on Ray: every stage a named task, independent ones at the same time."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from prac.distributed.context import Context, Resources
+from prac.distributed.graph import Graph, Kind, Stage
+from prac.distributed.made import Running
+from prac.distributed.progress import Display
+from prac.errors import PracError
+from prac.tracking.store import STAGES, TICKETS, DamagedArtifact, Finished
+from prac.tracking.tickets import register
+
+# What others wait for goes first: a set or a mask in time keeps every chain busy.
+_PRIORITY: Mapping[Kind, int] = {
+    "reduce": 0,
+    "select": 0,
+    "subset": 0,
+    "dense": 1,
+    "round": 2,
+    "judge": 3,
+    "ticket": 4,
+}
+_MAX_DAMAGES = 3
+
+
+def run_stage(stage: Stage, inputs: Mapping[str, Finished], context: Context) -> Finished:
+    """Run one stage here and commit what it made; the store has it only when it is complete."""
+    from prac.distributed.stages import RUN
+
+    started = time.time()
+    with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
+        folder = Path(scratch)
+        running = Running(stage=stage, inputs=inputs, context=context, folder=folder)
+        made = RUN[stage.kind](running)
+        common = {"architecture": stage.architecture, "method": stage.method, "kind": stage.kind}
+        tags = {name: value for name, value in common.items() if value}
+        note, before_finish, name = "", None, stage.name
+        if made.facts is not None:
+            tags, note, name = made.facts.tags(), made.facts.description(), made.facts.title
+            before_finish = register(
+                context.store, made.facts.registered_model, stage.key, note, tags
+            )
+        finished = context.store.commit(
+            experiment=TICKETS if stage.kind == "ticket" else STAGES,
+            key=stage.key,
+            name=name,
+            data=context.data,
+            folder=folder,
+            values=made.values,
+            started=started,
+            parameters=made.parameters,
+            metrics=made.metrics,
+            tags=tags,
+            note=note,
+            before_finish=before_finish,
+        )
+    _clean(stage, context)
+    return finished
+
+
+def _clean(stage: Stage, context: Context) -> None:
+    """Checkpoints are of no use once a stage is committed; a dense run's events are kept."""
+    if stage.kind == "dense":
+        context.work(stage.key).remove("checkpoint.safetensors")
+    elif stage.kind in ("round", "judge"):
+        context.work(stage.key).delete()
+
+
+_remote_stage = ray.remote(run_stage)
+
+
+def _needs(stage: Stage, resources: Resources) -> tuple[float, float]:
+    """CPUs that a stage's task asks Ray for, and CPUs it uses in all."""
+    if stage.kind == "dense":
+        # The task itself only waits for the workers, which ask for their own.
+        return 0, resources.workers * resources.cpus_per_round
+    if stage.kind in ("round", "judge"):
+        return resources.cpus_per_round, resources.cpus_per_round
+    return 1, 1
+
+
+class Executor:
+    """Hands stages to Ray as their inputs finish, in an order that keeps the CPUs busy.
+
+    cpus: of the cluster, to hold back what would only queue (so that a dense run that needs all
+    workers at once is not starved by small stages); None hands over all that is ready, for a
+    cluster that grows with its queue.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        finished: Mapping[str, Finished],
+        context: Context,
+        display: Display,
+        *,
+        cpus: int | None,
+    ) -> None:
+        self._graph = graph
+        self._context = context
+        self._display = display
+        self._cpus = cpus
+        # By stage name: what is done, and what is at work.
+        self.finished: dict[str, Finished] = {
+            name: finished[stage.key]
+            for name, stage in graph.stages.items()
+            if stage.key in finished
+        }
+        self.ran: set[str] = set()
+        self._running: dict[ray.ObjectRef[Any], Stage] = {}
+        self._damages: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Run all that has to run, except the report. Raises PracError where a stage fails."""
+        try:
+            while waiting := self._waiting():
+                self._submit(waiting)
+                self._collect()
+        except BaseException:
+            for ref in self._running:
+                ray.cancel(ref, force=True)
+            raise
+
+    def _waiting(self) -> list[Stage]:
+        done = {finished.key for finished in self.finished.values()}
+        return [s for s in self._graph.to_run(done) if s.kind != "report"]
+
+    def _submit(self, waiting: list[Stage]) -> None:
+        at_work = {stage.name for stage in self._running.values()}
+        ready = [
+            stage
+            for stage in waiting
+            if stage.name not in at_work and all(i in self.finished for i in stage.inputs.values())
+        ]
+        ready.sort(key=lambda stage: (_PRIORITY[stage.kind], stage.round_index))
+        used = sum(_needs(stage, self._context.resources)[1] for stage in self._running.values())
+        for stage in ready:
+            asked, needed = _needs(stage, self._context.resources)
+            if self._cpus is not None and self._running and used + needed > self._cpus:
+                # Nothing overtakes: a later stage would take the CPUs this one waits for.
+                return
+            used += needed
+            self._start(stage, asked)
+
+    def _start(self, stage: Stage, cpus: float) -> None:
+        gpus = self._context.resources.gpus_per_round
+        options: dict[str, Any] = {"name": stage.name, "num_cpus": cpus, "max_retries": 3}
+        if gpus > 0 and stage.kind in ("round", "judge"):
+            options["num_gpus"] = gpus
+        inputs = {role: self.finished[name] for role, name in stage.inputs.items()}
+        ref = _remote_stage.options(**options).remote(stage, inputs, self._context)
+        self._running[ref] = stage
+        self._display.started(stage)
+
+    def _collect(self) -> None:
+        done, _ = ray.wait(list(self._running), num_returns=1, timeout=1.0)
+        for news in ray.get(self._context.desk.collect.remote()):
+            self._display.news(news)
+        for ref in done:
+            stage = self._running.pop(ref)
+            try:
+                finished: Finished = ray.get(ref)
+            except DamagedArtifact as error:
+                self._make_again(error)
+                continue
+            except RayTaskError as error:
+                raise _stage_error(stage, error) from error
+            except RayError as error:
+                reason = str(error).strip().splitlines()[0]
+                raise PracError(f"stage {stage.name} failed: {reason}") from error
+            self.finished[stage.name] = finished
+            self.ran.add(stage.name)
+            self._display.finished(stage, dict(finished.values))
+
+    def _make_again(self, error: DamagedArtifact) -> None:
+        """A damaged input: revoke its run and let its stage run again."""
+        damaged = error.finished
+        count = self._damages[damaged.key] = self._damages.get(damaged.key, 0) + 1
+        if count > _MAX_DAMAGES:
+            raise PracError(f"{error}, again after {_MAX_DAMAGES} new runs; check the storage")
+        self._display.say(f"{error}: it is made again")
+        self._context.store.revoke(damaged, error.what)
+        for name, finished in list(self.finished.items()):
+            if finished.key == damaged.key:
+                if self._graph.stages[name].kind == "dense":
+                    self._context.work(damaged.key).delete()
+                del self.finished[name]
+
+
+def _stage_error(stage: Stage, error: RayTaskError) -> PracError:
+    """The stage's own error in one line; Ray's holds the whole traceback of the worker."""
+    cause = error.cause if isinstance(error.cause, BaseException) else error
+    if isinstance(cause, PracError):
+        failed = PracError(f"stage {stage.name}: {cause}")
+        failed.exit_status = cause.exit_status
+        return failed
+    lines = str(error).strip().splitlines()
+    return PracError(f"stage {stage.name} failed: {lines[-1] if lines else type(cause).__name__}")

@@ -1,0 +1,328 @@
+"""The whole pipeline: check, look up, plan, run what is missing, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from prac.config import Recipe
+from prac.data import Source, open_source
+from prac.data.splits import held_out_count
+from prac.distributed.graph import Graph, Kind, Request, build_graph
+from prac.distributed.plan import print_plan
+from prac.errors import ConfigError
+from prac.models import check_architecture
+from prac.report import print_table, write_report
+from prac.results import Results, results_from_json, results_to_json
+from prac.search import check_rewind
+from prac.storage import Folder
+from prac.tracking.store import (
+    PIPELINES,
+    TICKETS,
+    DamagedArtifact,
+    Finished,
+    Metric,
+    Store,
+    default_tracking_uri,
+)
+from prac.tracking.tickets import model_name, update_aliases
+from prac.training.precision import pick_device, resolve_precision
+
+RESULTS = "results.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a pipeline is run; none of this changes what it finds but `workers`, which is in keys.
+
+    home: where the embedded store, events and reports go by default; None is the working folder,
+    or `~/prac` for a job, whose working folder is thrown away.
+    workers: data-parallel workers of dense training; None is two where two cores are there.
+    only: stop after stages of these kinds; empty runs everything.
+    """
+
+    home: str | None = None
+    tracking_uri: str | None = None
+    storage: str | None = None
+    storage_is_shared: bool = False
+    workers: int | None = None
+    cpus_per_round: int = 1
+    gpus_per_worker: float = 0
+    gpus_per_round: float = 0
+    max_failures: int = 3
+    transfer_from: str | None = None
+    judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
+    plan: bool = False
+    only: tuple[Kind, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("cpus_per_round", "gpus_per_worker", "gpus_per_round", "max_failures"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"--{name.replace('_', '-')} must be 0 or more")
+        if self.cpus_per_round < 1:
+            raise ConfigError("--cpus-per-round 0 is not allowed; allowed: 1 or more")
+
+
+def run_pipeline(recipe: Recipe, options: Options, console: Console) -> dict[str, Any]:
+    """Run a pipeline, or print its plan; returns what is printed as the last line.
+
+    Raises ConfigError before anything starts for what can't be run, PracError for what fails.
+    """
+    pipeline = _Pipeline(recipe, options, console)
+    if options.plan:
+        print_plan(pipeline.graph, pipeline.found, console)
+        return {}
+    return pipeline.run()
+
+
+class _Pipeline:
+    def __init__(self, recipe: Recipe, options: Options, console: Console) -> None:
+        self.recipe, self.options, self.console = recipe, options, console
+        self.home = _home(options)
+        self.source = open_source(recipe.data)
+        self.summary = self.source.summary()
+        self._check_architectures(self.summary.image_shape)
+        self.request = _request(recipe, options, self.source, self.summary.num_train)
+        check_rewind(recipe, self.request.num_training)
+        graph = build_graph(self.request)
+        self.graph: Graph = graph.only(options.only) if options.only else graph
+        # Opened here for its errors: a storage that can't be used is known before a cluster starts.
+        self.storage = Folder(options.storage or self.home / "prac-runs")
+        uri = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+        if uri is None:
+            self.home.mkdir(parents=True, exist_ok=True)
+            uri = default_tracking_uri(self.home)
+        self.store = Store(uri)
+        self.store.prepare()
+        self.found = self.store.find(
+            self.request.data, (stage.key for stage in self.graph.stages.values())
+        )
+
+    def _check_architectures(self, image_shape: tuple[int, int, int] | None) -> None:
+        if image_shape is not None:
+            for architecture in self.recipe.architectures:
+                check_architecture(architecture, len(self.summary.class_names), image_shape)
+
+    def run(self) -> dict[str, Any]:
+        finished = self._sound()
+        report = self.graph.stages.get("report")
+        if report is not None and report.key in {f.key for f in finished.values()}:
+            return self._replay(finished[report.key])
+        to_run = self.graph.to_run(finished)
+        by_name = {
+            name: finished[stage.key]
+            for name, stage in self.graph.stages.items()
+            if stage.key in finished
+        }
+        ran: set[str] = set()
+        if any(stage.kind != "report" for stage in to_run):
+            by_name, ran = self._execute(finished, len(to_run))
+        if self.options.only:
+            return {"stages": {name: f.run_id for name, f in by_name.items()}}
+        return self._report(by_name, ran)
+
+    def _sound(self) -> dict[str, Finished]:
+        """The finished stages whose manifests are whole; damaged ones are revoked and made again."""
+        sound = {}
+        for key, finished in self.found.items():
+            try:
+                values = self.store.values(finished)
+                sound[key] = dataclasses.replace(finished, values=values)
+            except DamagedArtifact as error:
+                self.console.print(f"{error}: it is made again", soft_wrap=True, markup=False)
+                self.store.revoke(finished, error.what)
+        return sound
+
+    def _execute(
+        self, finished: Mapping[str, Finished], num_stages: int
+    ) -> tuple[dict[str, Finished], set[str]]:
+        dataset = self.source.load()
+        self._check_architectures(dataset.image_shape)
+        # Ray takes seconds to import; a plan and a replay need none of it.
+        import ray
+
+        from prac.distributed.cluster import cluster_cpus, connected, num_nodes
+        from prac.distributed.context import Context, Resources
+        from prac.distributed.executor import Executor
+        from prac.distributed.progress import NewsDesk, make_display
+
+        options = self.options
+        # At least as many CPUs as one dense run needs: fewer cores then share their time.
+        needed = self.request.workers * options.cpus_per_round
+        with connected(num_cpus=needed) as ours:
+            if num_nodes() > 1:
+                self._check_shared()
+            if cluster_cpus() < needed:
+                raise ConfigError(
+                    f"{self.request.workers} workers of {options.cpus_per_round} CPUs don't fit "
+                    f"the cluster's {cluster_cpus()} CPUs; lower --workers or --cpus-per-round"
+                )
+            context = Context(
+                store=self.store,
+                data=self.request.data,
+                augment=self.recipe.augment,
+                dataset=[ray.put(dataset)],
+                desk=NewsDesk.remote(),  # type: ignore[attr-defined]
+                resources=Resources(
+                    storage=self.storage.describe(),
+                    workers=self.request.workers,
+                    cpus_per_round=options.cpus_per_round,
+                    gpus_per_worker=options.gpus_per_worker,
+                    gpus_per_round=options.gpus_per_round,
+                    max_failures=options.max_failures,
+                ),
+            )
+            display = make_display(num_stages, self.console)
+            cpus = cluster_cpus() if ours else None
+            executor = Executor(self.graph, finished, context, display, cpus=cpus)
+            try:
+                executor.run()
+            finally:
+                display.close()
+            return executor.finished, executor.ran
+
+    def _check_shared(self) -> None:
+        if self.store.is_local or (self.storage.is_local and not self.options.storage_is_shared):
+            what = (
+                f"the MLflow store {self.store.tracking_uri}"
+                if self.store.is_local
+                else f"the storage {self.storage.describe()}"
+            )
+            raise ConfigError(
+                f"the cluster has several nodes and {what} is on one of them; set "
+                "MLFLOW_TRACKING_URI to a server and --storage to s3://, gs:// or, with "
+                "--storage-is-shared, to a folder that all nodes mount"
+            )
+
+    def _report(self, finished: dict[str, Finished], ran: set[str]) -> dict[str, Any]:
+        started = time.time()
+        from prac.distributed.outcome import collect_results
+
+        results = collect_results(
+            self.request,
+            self.graph,
+            finished,
+            ran,
+            self.store,
+            num_test=self.summary.num_test,
+            num_classes=len(self.summary.class_names),
+            link=self._ticket_link(),
+        )
+        stage = self.graph.stages["report"]
+        with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
+            folder = Path(scratch)
+            write_report(results, folder)
+            (folder / RESULTS).write_text(results_to_json(results))
+            report = self.store.commit(
+                experiment=PIPELINES,
+                key=stage.key,
+                name=f"{self.recipe.name}: {', '.join(self.recipe.architectures)}",
+                data=self.request.data,
+                folder=folder,
+                values={"seconds": time.time() - started},
+                started=started,
+                parameters=results.settings,
+                metrics=_pipeline_metrics(results),
+                tags={"recipe": self.recipe.name, "data_set": self.request.data_name},
+                note=f"{results.title}\n\nOpen `report.html` among the artifacts.",
+            )
+            self._copy_report(folder)
+        for architecture in self.recipe.architectures:
+            update_aliases(self.store, model_name(self.request.data_name, architecture))
+        return self._tell(results, report)
+
+    def _replay(self, report: Finished) -> dict[str, Any]:
+        """Nothing to run: show what was found, from the store."""
+        results = self.store.read(report, RESULTS, lambda path: results_from_json(path.read_text()))
+        folder = self._report_folder()
+        if not (folder / "report.html").is_file():
+            with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
+                write_report(results, scratch)
+                self._copy_report(Path(scratch))
+        self.console.print("every stage is cached: nothing was trained", highlight=False)
+        return self._tell(results, report)
+
+    def _report_folder(self) -> Path:
+        key = self.graph.stages["report"].key
+        name = "".join(c if c.isalnum() or c in "-_" else "-" for c in self.recipe.name)
+        return self.home / "prac-runs" / "reports" / f"{name}-{key[:8]}"
+
+    def _copy_report(self, folder: Path) -> None:
+        shutil.copytree(folder, self._report_folder(), dirs_exist_ok=True)
+
+    def _ticket_link(self) -> str:
+        """The page that shows the tickets: of the server, or of one started for a local store."""
+        base = self.store.tracking_uri if not self.store.is_local else "http://127.0.0.1:5000"
+        experiment = self.store.experiment(TICKETS)
+        return (
+            f"{base.rstrip('/')}/#/experiments/{experiment}/runs"
+            "?workflowType=machine_learning&compareRunsMode=CHART"
+        )
+
+    def _tell(self, results: Results, report: Finished) -> dict[str, Any]:
+        from prac.distributed.outcome import summary_json
+
+        print_table(results, self.console)
+        page = self._report_folder() / "report.html"
+        lines = [f"report   {page}", f"tickets  {results.mlflow_link}"]
+        if self.store.is_local:
+            command = f"mlflow server --backend-store-uri {self.store.tracking_uri}"
+            lines.append(f"         (start the page with: {command})")
+        for line in lines:
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        return summary_json(
+            results,
+            {"mlflow": str(results.mlflow_link), "run_id": report.run_id, "report": str(page)},
+        )
+
+
+def _home(options: Options) -> Path:
+    if options.home is not None:
+        return Path(options.home).absolute()
+    # Set by Ray for the driver of a submitted job, whose working folder is a throw-away copy.
+    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    return Path.home() / "prac" if in_job else Path.cwd()
+
+
+def _request(recipe: Recipe, options: Options, source: Source, num_train: int) -> Request:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    workers = options.workers if options.workers is not None else min(2, cores or 1)
+    if options.gpus_per_round > 0:
+        precision = "bf16" if recipe.train.precision == "auto" else recipe.train.precision
+    else:
+        precision = resolve_precision(recipe.train.precision, pick_device("cpu"))
+    num_validation = held_out_count(num_train, recipe.data.validation_fraction)
+    return Request(
+        recipe=recipe,
+        data=source.fingerprint(),
+        data_name=source.name,
+        num_training=num_train - num_validation,
+        precision=precision,  # type: ignore[arg-type]
+        workers=workers,
+        transfer_from=options.transfer_from,
+        judge=options.judge,
+    )
+
+
+def _pipeline_metrics(results: Results) -> Iterable[Metric]:
+    for row in results.rows:
+        label = f"{row.architecture}.{row.method}"
+        known = {
+            "test_accuracy": row.test_accuracy,
+            "validation_accuracy": row.validation_accuracy,
+            "set_size": row.set_size,
+            "search_steps": row.search_steps,
+            "sparsity": row.sparsity,
+        }
+        for name, value in known.items():
+            if value is not None:
+                yield Metric(name=f"{label}/{name}", value=value, step=row.round)

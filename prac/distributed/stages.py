@@ -1,0 +1,270 @@
+"""Each kind of stage: reads its inputs from the store, calls the core, leaves files and values."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from prac.config import SelectConfig
+from prac.distributed import artifacts
+from prac.distributed.context import use_threads
+from prac.distributed.dense import train_on_workers
+from prac.distributed.gallery import hardest_table
+from prac.distributed.graph import Kind
+from prac.distributed.made import Made, Running
+from prac.distributed.progress import epoch_reporter
+from prac.distributed.ticket_stage import make_ticket
+from prac.errors import EventLogError
+from prac.judge import judge
+from prac.search import (
+    RoundConfig,
+    RoundOutcome,
+    RoundTask,
+    reduce_events,
+    run_round,
+    train_round,
+)
+from prac.selection import PracSet, random_subset, select_critical
+from prac.tracking.store import DamagedArtifact, Metric
+from prac.training.observers import EpochRecord
+
+
+def _epoch_metrics(epochs: tuple[EpochRecord, ...] | list[EpochRecord]) -> list[Metric]:
+    names = ("loss", "train_accuracy", "validation_accuracy", "learning_rate", "seconds")
+    return [
+        Metric(name=f"epoch/{name}", value=getattr(record, name), step=record.epoch + 1)
+        for record in epochs
+        for name in names
+    ]
+
+
+def _leave_round(running: Running, task: RoundTask, outcome: RoundOutcome, seconds: float) -> Made:
+    folder, context = running.folder, running.context
+    artifacts.write_mask(folder, outcome.next_mask)
+    artifacts.write_weights(folder, artifacts.BEST, outcome.best_weights)
+    if outcome.rewind_weights is not None:
+        artifacts.write_weights(folder, artifacts.REWIND, outcome.rewind_weights)
+    ids = context.load_dataset().training_ids
+    table = artifacts.predictions_table(ids, outcome.predictions)
+    artifacts.write_table(folder, artifacts.PREDICTIONS, table)
+    if outcome.statistics is not None:
+        artifacts.write_table(folder, artifacts.STATISTICS, outcome.statistics)
+    epochs = len(outcome.epochs)
+    before = running.stage.config["round"]
+    values = {
+        "set_size": len(task.sample_ids),
+        "steps": outcome.steps,
+        "epochs": epochs,
+        "budget_epochs": outcome.budget.epochs,
+        "budget_steps": outcome.budget.steps,
+        "stopped_early": outcome.stopped_early,
+        "best_epoch": outcome.best_epoch,
+        "best_accuracy": outcome.best_accuracy,
+        "distances": list(outcome.distances),
+        "next_sparsity": outcome.next_mask.sparsity,
+        "next_weights_alive": outcome.next_mask.num_alive,
+        "weights": outcome.next_mask.size,
+        "samples": len(task.sample_ids) * epochs,
+        "forward_samples": len(ids) + epochs * len(context.load_dataset().validation_ids),
+        "seconds": seconds,
+    }
+    metrics = _epoch_metrics(outcome.epochs)
+    metrics += [
+        Metric(name="epoch/mask_distance", value=distance, step=epoch + 2)
+        for epoch, distance in enumerate(outcome.distances)
+    ]
+    metrics += [
+        Metric(name=name, value=float(values[name]))
+        for name in ("steps", "epochs", "set_size", "best_accuracy", "next_sparsity")
+    ]
+    return Made(values=values, metrics=metrics, parameters=_round_parameters(before))
+
+
+def _round_parameters(config: RoundConfig) -> dict[str, Any]:
+    return {
+        "architecture": config.architecture,
+        "round": config.round_index,
+        "seed": config.seed,
+        "records_events": config.records_events,
+        "rewind": config.rewind or "",
+        **{f"train.{name}": value for name, value in vars(config.train).items()},
+        **{f"prune.{name}": value for name, value in vars(config.prune).items()},
+        **{f"budget.{name}": value for name, value in vars(config.budget).items()},
+    }
+
+
+def _dense(running: Running) -> Made:
+    """Round 0: data-parallel training on Ray Train workers; its events stay in the storage."""
+    started, context = time.monotonic(), running.context
+    config: RoundConfig = running.stage.config["round"]
+    task = RoundTask(
+        run=running.stage.key,
+        config=config,
+        sample_ids=context.load_dataset().training_ids,
+    )
+    train_on_workers(task, context, running.stage.name)
+    use_threads(context.resources.cpus_per_round)
+    # The workers left a finished checkpoint: this trains nothing, it reads the outcome from it.
+    images = context.images(gpus=context.resources.gpus_per_round)
+    work = context.work(running.stage.key)
+    outcome = train_round(task, images, work)
+    work.child("train").delete()
+    return _leave_round(running, task, outcome, time.monotonic() - started)
+
+
+def _reduce(running: Running) -> Made:
+    """Event files of the dense run to statistics, in one streaming pass."""
+    context = running.context
+    dense = running.inputs["dense"]
+    try:
+        statistics = reduce_events(
+            context.work(dense.key),
+            run=dense.key,
+            round_index=0,
+            epochs=int(running.values("dense")["epochs"]),
+            sample_ids=context.load_dataset().training_ids,
+        )
+    except EventLogError as error:
+        raise DamagedArtifact(dense, str(error)) from error
+    artifacts.write_table(running.folder, artifacts.STATISTICS, statistics)
+    artifacts.write_table(
+        running.folder, artifacts.HARDEST, hardest_table(statistics, context.load_dataset())
+    )
+    events = int(np.sum(statistics["presentations"].to_numpy()))
+    return Made(
+        values={"events": events, "samples": statistics.num_rows},
+        metrics=[Metric(name="events", value=events)],
+    )
+
+
+def _select(running: Running) -> Made:
+    """D_k: critical for training, with critical for pruning from round 1 on."""
+    config = running.stage.config
+    select = SelectConfig(threshold=config["threshold"], cet=config["cet"], cep=config["cep"])
+    if "statistics" in running.inputs:
+        statistics = running.read("statistics", artifacts.STATISTICS, artifacts.read_table)
+        chosen = select_critical(statistics, select)
+    else:
+        statistics = running.read("before", artifacts.STATISTICS, artifacts.read_table)
+        predictions = {
+            role: running.read(role, artifacts.PREDICTIONS, artifacts.read_table)
+            for role in ("dense", "before")
+            if role in running.inputs
+        }
+        columns = {}
+        if "dense" in predictions:
+            columns = {
+                "dense": predictions["dense"]["predicted"].to_numpy(),
+                "pruned": predictions["before"]["predicted"].to_numpy(),
+                "sample_ids": predictions["before"]["sample_id"].to_numpy(),
+            }
+        chosen = select_critical(statistics, select, **columns)
+    return _leave_set(running, chosen, dict(config))
+
+
+def _leave_set(running: Running, chosen: PracSet, parameters: dict[str, Any]) -> Made:
+    artifacts.write_table(running.folder, artifacts.SAMPLES, chosen.to_table())
+    training, pruning = chosen.training_ids, chosen.pruning_ids
+    values = {
+        "set_size": len(chosen),
+        "cet_size": len(training),
+        "cep_size": len(pruning),
+        "overlap": len(np.intersect1d(training, pruning)),
+        "digest": chosen.digest,
+    }
+    metrics = [
+        Metric(name=name, value=float(values[name]), step=running.stage.round_index)
+        for name in ("set_size", "cet_size", "cep_size", "overlap")
+    ]
+    return Made(values=values, metrics=metrics, parameters=parameters)
+
+
+def _subset(running: Running) -> Made:
+    """A random subset of the size of PrAC's set for the same round."""
+    config = running.stage.config
+    ids = running.context.load_dataset().training_ids
+    size = int(running.values("prac")["set_size"])
+    chosen = random_subset(ids, size, seed=config["seed"], round_index=config["round"])
+    return _leave_set(running, chosen, dict(config))
+
+
+def _samples(running: Running) -> PracSet:
+    if "samples" not in running.inputs:
+        return PracSet.everything(running.context.load_dataset().training_ids)
+    table = running.read("samples", artifacts.SAMPLES, artifacts.read_table)
+    return PracSet.from_table(table)
+
+
+def _round(running: Running) -> Made:
+    """Round k: train under m_k on D_k from the rewind weights, reduce its events, prune."""
+    started, context = time.monotonic(), running.context
+    use_threads(context.resources.cpus_per_round)
+    task = RoundTask(
+        run=running.stage.key,
+        config=running.stage.config["round"],
+        sample_ids=_samples(running).sample_ids,
+        mask=running.read("before", artifacts.MASK, artifacts.read_mask),
+        weights=running.read("rewind", artifacts.REWIND, artifacts.read_weights),
+    )
+    outcome = run_round(
+        task,
+        context.images(gpus=context.resources.gpus_per_round),
+        context.work(running.stage.key),
+        on_epoch=epoch_reporter(context.desk, running.stage.name),
+    )
+    return _leave_round(running, task, outcome, time.monotonic() - started)
+
+
+def _judge(running: Running) -> Made:
+    """Train a ticket alone for the full budget; test accuracy once."""
+    started, context, stage = time.monotonic(), running.context, running.stage
+    use_threads(context.resources.cpus_per_round)
+    mask = None
+    if "before" in running.inputs:
+        mask = running.read("before", artifacts.MASK, artifacts.read_mask)
+    judgement = judge(
+        stage.config["judge"],
+        mask,
+        running.read("rewind", artifacts.REWIND, artifacts.read_weights),
+        context.images(gpus=context.resources.gpus_per_round),
+        run=stage.key,
+        checkpoints=context.work(stage.key),
+        on_epoch=epoch_reporter(context.desk, stage.name),
+    )
+    trained = judgement.trained
+    artifacts.write_weights(running.folder, artifacts.TRAINED, trained.best_weights)
+    values = {
+        "test_accuracy": judgement.test_accuracy,
+        "best_accuracy": trained.best_accuracy,
+        "best_epoch": trained.best_epoch,
+        "steps": trained.steps,
+        "epochs": len(trained.epochs),
+        "budget_epochs": len(trained.epochs),
+        "seconds": time.monotonic() - started,
+    }
+    metrics = _epoch_metrics(trained.epochs)
+    metrics += [
+        Metric(name=name, value=values[name], step=stage.round_index)
+        for name in ("test_accuracy", "best_accuracy", "steps")
+    ]
+    config = stage.config["judge"]
+    parameters = {
+        "architecture": config.architecture,
+        "seed": config.seed,
+        **{f"train.{name}": value for name, value in vars(config.train).items()},
+    }
+    return Made(values=values, metrics=metrics, parameters=parameters)
+
+
+RUN: Mapping[Kind, Callable[[Running], Made]] = {
+    "dense": _dense,
+    "reduce": _reduce,
+    "select": _select,
+    "subset": _subset,
+    "round": _round,
+    "judge": _judge,
+    "ticket": make_ticket,
+}

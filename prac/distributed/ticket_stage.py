@@ -1,0 +1,170 @@
+"""Ticket stages: bind mask, rewind weights and lineage together, with a readable description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from prac.config import RewindPoint
+from prac.distributed import artifacts
+from prac.distributed.made import Made, Running
+from prac.report.layers import save_layers
+from prac.ticket import Ticket
+from prac.tracking.store import Metric
+from prac.tracking.tickets import model_name
+
+if TYPE_CHECKING:
+    from prac.search import RoundConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketFacts:
+    """What a ticket's page says; accuracies are fractions, None where it was not judged."""
+
+    architecture: str
+    data: str
+    method: str
+    round: int
+    sparsity: float
+    weights_alive: int
+    weights: int
+    set_size: int
+    num_training: int
+    search_steps: int
+    steps_saved: float
+    test_accuracy: float | None
+    validation_accuracy: float | None
+    dense_test_accuracy: float | None
+    rewind: str
+    recipe: str
+    seed: int
+
+    @property
+    def title(self) -> str:
+        """The run's name: architecture and sparsity first."""
+        return f"{self.architecture} {self.sparsity:.1%} sparse, {self.method}, {self.data}"
+
+    @property
+    def registered_model(self) -> str:
+        """The registered model it is a version of."""
+        return model_name(self.data, self.architecture)
+
+    def tags(self) -> dict[str, str]:
+        """For the registry and for the run."""
+        known: Mapping[str, Any] = {
+            "architecture": self.architecture,
+            "data": self.data,
+            "method": self.method,
+            "round": self.round,
+            "sparsity": f"{self.sparsity:.6f}",
+            "weights_alive": self.weights_alive,
+            "set_size": self.set_size,
+            "search_steps": self.search_steps,
+            "steps_saved": f"{self.steps_saved:.6f}",
+            "recipe": self.recipe,
+            "seed": self.seed,
+            "test_accuracy": _six(self.test_accuracy),
+            "dense_test_accuracy": _six(self.dense_test_accuracy),
+        }
+        return {name: str(value) for name, value in known.items() if value is not None}
+
+    def description(self) -> str:
+        """Markdown: what it is, what it cost, how to take it."""
+        accuracy = "not judged yet" if self.test_accuracy is None else f"{self.test_accuracy:.2%}"
+        dense = ""
+        if self.dense_test_accuracy is not None:
+            dense = f" (dense network: {self.dense_test_accuracy:.2%})"
+        share = self.set_size / self.num_training
+        return (
+            f"**{self.architecture}** on **{self.data}**, {self.sparsity:.2%} of the convolution "
+            f"weights pruned: {self.weights_alive:,} of {self.weights:,} are left.\n\n"
+            "| | |\n|---|---|\n"
+            f"| test accuracy, trained alone from here | {accuracy}{dense} |\n"
+            f"| found by | {self.method}, round {self.round}, rewound to {self.rewind} |\n"
+            f"| set | {self.set_size:,} of {self.num_training:,} training samples ({share:.1%}) |\n"
+            f"| SGD steps to find it | {self.search_steps:,} ({self.steps_saved:.1%} fewer than "
+            "vanilla) |\n"
+            f"| recipe, seed | {self.recipe}, {self.seed} |\n\n"
+            "```python\nimport prac\n"
+            f'ticket = prac.Ticket.load("models:/{self.registered_model}@best")\n'
+            "network = ticket.build()  # sparse, and stays so while you train it\n```\n"
+        )
+
+
+def _six(value: float | None) -> str | None:
+    return None if value is None else f"{value:.6f}"
+
+
+def make_ticket(running: Running) -> Made:
+    """The ticket with mask m_k: what rounds 0 to k - 1 made, and the judgement where there is one."""
+    stage, context = running.stage, running.context
+    dataset = context.load_dataset()
+    rounds = [running.values(f"round-{k}") for k in range(stage.round_index)]
+    mask = running.read(f"round-{stage.round_index - 1}", artifacts.MASK, artifacts.read_mask)
+    rewind = running.read("round-0", artifacts.REWIND, artifacts.read_weights)
+    judged = running.values("judge") if "judge" in running.inputs else {}
+    dense = running.values("dense-judge") if "dense-judge" in running.inputs else {}
+    search_steps = sum(int(values["steps"]) for values in rounds)
+    num_training = len(dataset.training_ids)
+    samples = running.values("samples") if "samples" in running.inputs else {}
+    config: RoundConfig = stage.config["dense"]
+    facts = TicketFacts(
+        architecture=stage.architecture,
+        data=stage.config["data_name"],
+        method=stage.method,
+        round=stage.round_index,
+        sparsity=mask.sparsity,
+        weights_alive=mask.num_alive,
+        weights=mask.size,
+        set_size=int(samples.get("set_size", num_training)),
+        num_training=num_training,
+        search_steps=search_steps,
+        # Vanilla spends the full budget, which round 0 was given, on each of these rounds.
+        steps_saved=1 - search_steps / (int(rounds[0]["budget_steps"]) * len(rounds)),
+        test_accuracy=judged.get("test_accuracy"),
+        validation_accuracy=judged.get("best_accuracy"),
+        dense_test_accuracy=dense.get("test_accuracy"),
+        rewind=str(config.rewind or RewindPoint("init")),
+        recipe=stage.config["recipe"],
+        seed=config.seed,
+    )
+    lineage = {
+        **vars(facts),
+        "num_classes": dataset.num_classes,
+        "class_names": list(dataset.class_names),
+        "image_shape": list(dataset.image_shape),
+        "mean": list(dataset.mean),
+        "std": list(dataset.std),
+        "data_fingerprint": dataset.fingerprint,
+        "stage_key": stage.key,
+        "transfer_from": stage.config["transfer_from"],
+    }
+    ticket = Ticket.of(mask, rewind, lineage)
+    ticket.verify()
+    ticket.save(running.folder / "ticket")
+    if "samples" in running.inputs:
+        table = running.read("samples", artifacts.SAMPLES, artifacts.read_table)
+        artifacts.write_table(running.folder, artifacts.SAMPLES, table)
+    save_layers(mask, facts.title, running.folder / "figures" / "layers.png")
+    return Made(
+        values={**vars(facts)}, metrics=_metrics(facts), parameters=_parameters(facts), facts=facts
+    )
+
+
+def _metrics(facts: TicketFacts) -> list[Metric]:
+    known = {
+        "sparsity": facts.sparsity,
+        "weights_left": 1 - facts.sparsity,
+        "set_size": facts.set_size,
+        "search_steps": facts.search_steps,
+        "steps_saved": facts.steps_saved,
+        "test_accuracy": facts.test_accuracy,
+        "validation_accuracy": facts.validation_accuracy,
+    }
+    return [Metric(name=name, value=value) for name, value in known.items() if value is not None]
+
+
+def _parameters(facts: TicketFacts) -> dict[str, Any]:
+    names = ("architecture", "data", "method", "round", "rewind", "recipe", "seed")
+    return {name: getattr(facts, name) for name in names}

@@ -1,0 +1,44 @@
+"""What a user can get wrong, each with a way out in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class PracError(Exception):
+    """An error whose message is one line for the user: what, where, what is allowed."""
+
+    exit_status = 1
+
+
+class ConfigError(PracError, ValueError):
+    """A setting, a data set or a model that can't be used; raised before anything starts."""
+
+    exit_status = 2
+
+
+class EventLogError(PracError, ValueError):
+    """Event files that are missing, cut short, doubled or of another run."""
+
+
+class EmptySetError(PracError, ValueError):
+    """A selection that kept no sample: nothing could be trained on it."""
+
+
+class CheckpointError(PracError, ValueError):
+    """A checkpoint that is damaged or belongs to another run."""
+
+    exit_status = 2
+
+
+class TicketError(PracError, ValueError):
+    """A ticket that is damaged or doesn't fit the model it is applied to."""
+
+
+class StoreError(PracError, RuntimeError):
+    """A store of finished stages that can't be reached, or an artifact that fails its checksum."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
+    """The error for a name that isn't known, with the names that are."""
+    return ConfigError(f"{kind} {name!r} is not known; known: {', '.join(sorted(known))}")

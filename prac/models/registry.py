@@ -1,0 +1,265 @@
+"""An architecture by name: ours, torchvision's, or a callable of the user's."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prac.errors import ConfigError, unknown
+from prac.models.conv import conv4
+from prac.models.describe import evaluating, zero_images
+from prac.models.resnet import cifar_resnet, resnet18
+from prac.models.vgg import vgg, vgg8s
+
+ImageShape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One of our architectures.
+
+    build: makes the model from `(in_channels, num_classes)`.
+    min_pixels: the smallest height and width that leave a pixel after all strides and pools.
+    """
+
+    build: Callable[[int, int], nn.Module]
+    min_pixels: int
+
+
+ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
+    {
+        "vgg8s": Architecture(vgg8s, 4),
+        "conv4": Architecture(conv4, 4),
+        "resnet8": Architecture(partial(cifar_resnet, 8), 4),
+        "resnet14": Architecture(partial(cifar_resnet, 14), 4),
+        "resnet20s": Architecture(partial(cifar_resnet, 20), 4),
+        "resnet32s": Architecture(partial(cifar_resnet, 32), 4),
+        "resnet44s": Architecture(partial(cifar_resnet, 44), 4),
+        "resnet56s": Architecture(partial(cifar_resnet, 56), 4),
+        "resnet110s": Architecture(partial(cifar_resnet, 110), 4),
+        "resnet18": Architecture(partial(resnet18, stem="3x3"), 8),
+        "resnet18-7x7": Architecture(partial(resnet18, stem="7x7"), 32),
+        "vgg11": Architecture(partial(vgg, 11), 32),
+        "vgg13": Architecture(partial(vgg, 13), 32),
+        "vgg16": Architecture(partial(vgg, 16), 32),
+        "vgg19": Architecture(partial(vgg, 19), 32),
+    }
+)
+
+# GoogLeNet and Inception return a tuple in training mode and warn about their slow initial
+# weights unless told otherwise.
+_TORCHVISION_ARGUMENTS: dict[str, dict[str, bool]] = {
+    name: {"aux_logits": False, "transform_input": False, "init_weights": True}
+    for name in ("googlenet", "inception_v3")
+}
+
+
+def known_architectures() -> tuple[str, ...]:
+    """The names of our own architectures."""
+    return tuple(ARCHITECTURES)
+
+
+def build_model(
+    architecture: str, *, num_classes: int, image_shape: ImageShape, seed: int
+) -> nn.Module:
+    """A model with new weights, on the CPU, that takes `(N, C, H, W) float32`.
+
+    The weights are a function of the arguments alone; torch's random state is left as it was.
+    A model that isn't ours is tried on two images of zeros, so that one that doesn't fit is
+    refused here.
+
+    Args:
+        architecture: one of `known_architectures()`; `NAME` or `torchvision:NAME` for a
+            classifier of torchvision; or `package.module:callable`, called with `num_classes`
+            and `in_channels` as far as it accepts them.
+        num_classes: width of the output.
+        image_shape: `(H, W, C)`.
+        seed: of the initial weights.
+
+    Raises:
+        ConfigError: the name isn't known, the images are too small or of the wrong channels, or
+            the callable can't be imported, fails or returns something else.
+    """
+    with _seeded(seed):
+        ours = ARCHITECTURES.get(architecture)
+        if ours is not None:
+            _require_pixels(architecture, ours.min_pixels, image_shape)
+            return ours.build(image_shape[2], num_classes)
+        module_name, colon, attribute = architecture.partition(":")
+        if colon and module_name != "torchvision":
+            make = _import_callable(architecture, module_name, attribute)
+            model = _call(architecture, make, num_classes, image_shape[2], seed)
+        else:
+            model = _build_torchvision(architecture, num_classes, image_shape)
+        _try_forward(architecture, model, num_classes, image_shape)
+        return model
+
+
+def check_architecture(architecture: str, num_classes: int, image_shape: ImageShape) -> None:
+    """Build the model and run it once on two images of zeros, before anything long starts.
+
+    Args:
+        architecture: a name as in `build_model`.
+        num_classes: width of the output.
+        image_shape: `(H, W, C)`.
+
+    Raises:
+        ConfigError: as `build_model`, or the output isn't `(2, num_classes)`.
+    """
+    model = build_model(architecture, num_classes=num_classes, image_shape=image_shape, seed=0)
+    with _seeded(0):
+        _try_forward(architecture, model, num_classes, image_shape)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    # torch.manual_seed would also seed the accelerators, which fork_rng(devices=[]) doesn't
+    # restore.
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def _require_pixels(architecture: str, min_pixels: int, image_shape: ImageShape) -> None:
+    height, width, _ = image_shape
+    if min(height, width) >= min_pixels:
+        return
+    smaller = [n for n, a in ARCHITECTURES.items() if a.min_pixels <= min(height, width)]
+    way_out = f"smaller: {', '.join(smaller)}" if smaller else "set data.image_size to enlarge them"
+    raise ConfigError(
+        f"{architecture} needs images of at least {min_pixels}x{min_pixels} pixels; "
+        f"these are {height}x{width}; {way_out}"
+    )
+
+
+def _build_torchvision(architecture: str, num_classes: int, image_shape: ImageShape) -> nn.Module:
+    name = architecture.removeprefix("torchvision:")
+    models = _torchvision_models(architecture)
+    names: list[str] = [] if models is None else models.list_models(module=models)
+    if models is None or name not in names:
+        if name != architecture:
+            raise unknown("torchvision architecture", name, names)
+        others = ["torchvision:NAME (any classifier of torchvision)", "package.module:callable"]
+        raise unknown("architecture", architecture, [*ARCHITECTURES, *others])
+    channels = image_shape[2]
+    if channels != 3:
+        raise ConfigError(
+            f"{architecture} needs images of 3 channels; these have {channels}: set data.channels=3"
+        )
+    arguments = _TORCHVISION_ARGUMENTS.get(name, {})
+    model: nn.Module = models.get_model(name, weights=None, num_classes=num_classes, **arguments)
+    return model
+
+
+def _torchvision_models(architecture: str) -> ModuleType | None:
+    try:
+        return importlib.import_module("torchvision.models")
+    except ImportError as error:
+        if architecture.startswith("torchvision:"):
+            raise ConfigError(
+                f"architecture {architecture!r} needs torchvision: {_one_line(error)}"
+            ) from error
+        return None
+
+
+def _import_callable(
+    architecture: str, module_name: str, attribute: str
+) -> Callable[..., nn.Module]:
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise ConfigError(
+            f"architecture {architecture!r}: module {module_name!r} can't be imported: "
+            f"{_one_line(error)}; is it installed or on PYTHONPATH?"
+        ) from error
+    try:
+        make: Any = attrgetter(attribute)(module)
+    except AttributeError as error:
+        raise ConfigError(
+            f"architecture {architecture!r}: module {module_name!r} has no {attribute!r}"
+        ) from error
+    if not callable(make):
+        raise ConfigError(
+            f"architecture {architecture!r} is of type {type(make).__name__}; "
+            "allowed: a callable that returns a torch.nn.Module"
+        )
+    return make  # type: ignore[no-any-return]
+
+
+def _call(
+    architecture: str,
+    make: Callable[..., nn.Module],
+    num_classes: int,
+    in_channels: int,
+    seed: int,
+) -> nn.Module:
+    offered = {"num_classes": num_classes, "in_channels": in_channels}
+    named, takes_any = _keywords(make)
+    attempts = [{key: value for key, value in offered.items() if takes_any or key in named}]
+    if takes_any and "in_channels" not in named:
+        # torchvision and timm pass **kwargs on to a class that knows num_classes only.
+        attempts.append({"num_classes": num_classes})
+    for arguments in attempts:
+        torch.default_generator.manual_seed(seed)
+        try:
+            model: object = make(**arguments)
+        except Exception as error:
+            if isinstance(error, TypeError) and arguments is not attempts[-1]:
+                continue
+            given = ", ".join(f"{key}={value}" for key, value in arguments.items())
+            raise ConfigError(
+                f"architecture {architecture!r}, called with ({given}), failed: {_one_line(error)}"
+            ) from error
+        break
+    if not isinstance(model, nn.Module):
+        raise ConfigError(
+            f"architecture {architecture!r} returned {type(model).__name__}; "
+            "allowed: a torch.nn.Module"
+        )
+    return model
+
+
+def _keywords(make: Callable[..., object]) -> tuple[set[str], bool]:
+    try:
+        parameters = inspect.signature(make).parameters.values()
+    except (TypeError, ValueError):
+        return set(), False
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    named = {parameter.name for parameter in parameters if parameter.kind in by_name}
+    return named, any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+
+
+def _try_forward(
+    architecture: str, model: nn.Module, num_classes: int, image_shape: ImageShape
+) -> None:
+    height, width, channels = image_shape
+    images = f"images of {height}x{width} pixels and {channels} channel{'s' * (channels != 1)}"
+    try:
+        with evaluating(model), torch.no_grad():
+            output: object = model(zero_images(model, image_shape, count=2))
+    except Exception as error:
+        raise ConfigError(
+            f"{architecture} can't take {images}: {_one_line(error)}; "
+            "data.image_size and data.channels change the images"
+        ) from error
+    if not isinstance(output, Tensor) or output.shape != (2, num_classes):
+        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ConfigError(
+            f"{architecture} gives {got} for 2 {images}; "
+            f"allowed: a tensor of shape (2, {num_classes})"
+        )
+
+
+def _one_line(error: BaseException) -> str:
+    return textwrap.shorten(f"{type(error).__name__}: {error}", width=240, placeholder=" ...")

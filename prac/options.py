@@ -1,0 +1,204 @@
+"""The command line's words: parsed into typed configurations, each error one line."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from prac.config import METHODS, Recipe, RewindPoint
+from prac.errors import ConfigError
+from prac.recipes import RECIPES, get_recipe
+
+SECTIONS = ("data", "augment", "train", "prune", "select", "budget", "search")
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line: what, where, what is allowed."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say it and end with status 2."""
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
+    """The options that all pipelines have."""
+    what = parser.add_argument_group("what is searched")
+    what.add_argument(
+        "--recipe",
+        default="digits",
+        metavar="NAME",
+        help=f"one of: {', '.join(RECIPES)} (%(default)s)",
+    )
+    what.add_argument(
+        "--architectures",
+        nargs="+",
+        metavar="A",
+        help="networks by name: ours (resnet20s, vgg16, ...), torchvision's, package.module:callable",
+    )
+    what.add_argument(
+        "--data",
+        metavar="NAME",
+        help="digits, cifar10, cifar100, folder:PATH (class folders) or parquet:PATH",
+    )
+    what.add_argument("--rounds", type=int, metavar="N", help="rounds of train, prune, rewind")
+    what.add_argument("--seed", type=int, metavar="S", help="of weights, order and augmentation")
+    what.add_argument(
+        "--epochs",
+        type=int,
+        metavar="N",
+        help="full training budget; milestones and warm-up of the recipe scale with it",
+    )
+    what.add_argument(
+        "--transfer-from", metavar="A", help="the other architectures use the sets that A makes"
+    )
+    what.add_argument(
+        "--compare",
+        nargs="*",
+        metavar="METHOD",
+        choices=[m for m in METHODS if m != "prac"],
+        help="the same search by other methods: vanilla, random-subset; without a name: none",
+    )
+    what.add_argument(
+        "--judge",
+        default="last",
+        metavar="WHICH",
+        help="tickets to train alone and test: last, all, none, or rounds such as 0,4,8 (%(default)s)",
+    )
+    what.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="SECTION.FIELD=VALUE",
+        help="change any field of the recipe, e.g. select.threshold=2, budget.scaling=steps, "
+        "search.rewind=init, prune.tolerance=none; `prac recipes NAME` lists them",
+    )
+    how = parser.add_argument_group("how it runs")
+    how.add_argument(
+        "--workers", type=int, metavar="N", help="data-parallel workers of dense training (2)"
+    )
+    how.add_argument(
+        "--cpus-per-round", type=int, default=1, metavar="N", help="threads a round (%(default)s)"
+    )
+    how.add_argument(
+        "--gpus-per-worker", type=float, default=0, metavar="G", help="of dense training (0)"
+    )
+    how.add_argument(
+        "--gpus-per-round", type=float, default=0, metavar="G", help="may be a fraction (0)"
+    )
+    how.add_argument("--home", metavar="DIR", help="for mlflow.db and prac-runs (working folder)")
+    how.add_argument(
+        "--storage",
+        metavar="WHERE",
+        help="folder or URI for events and checkpoints (HOME/prac-runs)",
+    )
+    how.add_argument(
+        "--storage-is-shared", action="store_true", help="the folder is mounted on all nodes"
+    )
+    how.add_argument("--plan", action="store_true", help="print what would run, and exit")
+
+
+def recipe_from(arguments: argparse.Namespace) -> Recipe:
+    """The recipe with all changes of the command line. Raises ConfigError."""
+    recipe = get_recipe(arguments.recipe)
+    changes: list[tuple[str, str]] = []
+    if arguments.architectures is not None:
+        recipe = recipe.replace(architectures=tuple(arguments.architectures))
+    if arguments.compare is not None:
+        recipe = recipe.replace(compare=tuple(arguments.compare))
+    if arguments.epochs is not None:
+        recipe = with_epochs(recipe, arguments.epochs)
+    for option, field in (
+        ("data", "data.source"),
+        ("rounds", "search.rounds"),
+        ("seed", "search.seed"),
+    ):
+        if getattr(arguments, option) is not None:
+            changes.append((field, str(getattr(arguments, option))))
+    for setting in arguments.settings:
+        field, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting!r} is not SECTION.FIELD=VALUE")
+        changes.append((field, value))
+    return with_settings(recipe, changes)
+
+
+def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
+    """The recipe at another full budget: milestones and warm-up keep their share of it."""
+    train = recipe.train
+    if epochs < 1:
+        raise ConfigError(f"--epochs {epochs} is not allowed; allowed: 1 or more")
+    milestones = sorted({max(1, m * epochs // train.epochs) for m in train.milestones})
+    warmup = min(train.warmup_epochs * epochs // train.epochs, epochs - 1)
+    changed = dataclasses.replace(
+        train, epochs=epochs, milestones=tuple(milestones), warmup_epochs=warmup
+    )
+    search = recipe.search
+    if search.rewind.unit == "epoch" and search.rewind.at > epochs:
+        search = dataclasses.replace(search, rewind=RewindPoint("epoch", epochs))
+    return recipe.replace(train=changed, search=search)
+
+
+def with_settings(recipe: Recipe, settings: Sequence[tuple[str, str]]) -> Recipe:
+    """The recipe with fields given by `section.field` and text. Raises ConfigError."""
+    by_section: dict[str, dict[str, Any]] = {}
+    for name, text in settings:
+        section, _, field = name.partition(".")
+        if section not in SECTIONS:
+            raise ConfigError(
+                f"--set {name}: section {section!r} is not known; known: {', '.join(SECTIONS)}"
+            )
+        config = getattr(recipe, section)
+        hints = typing.get_type_hints(type(config))
+        if field not in hints:
+            raise ConfigError(f"--set {name}: known fields of {section}: {', '.join(hints)}")
+        by_section.setdefault(section, {})[field] = parse_value(name, text, hints[field])
+    for section, changes in by_section.items():
+        changed = dataclasses.replace(getattr(recipe, section), **changes)
+        recipe = recipe.replace(**{section: changed})
+    return recipe
+
+
+def parse_value(name: str, text: str, kind: Any) -> Any:
+    """Text to a value of a field's type: numbers, true/false, none, lists with commas, choices."""
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        if text.lower() in ("none", "null"):
+            return None
+        kind = next(a for a in typing.get_args(kind) if a is not type(None))
+        origin = typing.get_origin(kind)
+    if origin is typing.Literal or kind is str:
+        return text
+    if kind is RewindPoint:
+        return RewindPoint.parse(text)
+    try:
+        if origin is tuple:
+            return tuple(int(part) for part in text.split(",") if part.strip())
+        if kind is bool:
+            return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+        return kind(text)
+    except (ValueError, KeyError) as error:
+        wanted = "whole numbers with commas" if origin is tuple else kind.__name__
+        raise ConfigError(f"--set {name}={text}: not a value of type {wanted}") from error
+
+
+def judged_rounds(text: str) -> Any:
+    """`last`, `all`, `none`, or a tuple of rounds."""
+    if text in ("last", "all", "none"):
+        return text
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(
+            f"--judge {text!r} is not allowed; allowed: last, all, none, or rounds such as 0,4,8"
+        ) from error
+
+
+def argument_words(words: Sequence[str] | None) -> list[str]:
+    """The words of a command line; those of this process by default."""
+    return list(sys.argv[1:] if words is None else words)

@@ -1,0 +1,47 @@
+"""Reports: results -> verdicts, tables, figures, one HTML page. Nothing heavy is imported early."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from prac.report.compare import Comparison, MethodSummary, comparisons, noise_points, summaries
+from prac.report.tables import bill_table, key_rows, result_table, write_csv
+from prac.report.verdict import Verdict, verdicts
+
+if TYPE_CHECKING:
+    from prac.report.figures import Drawing, drawings
+    from prac.report.html import write_report
+    from prac.report.terminal import print_table
+
+__all__ = [
+    "Comparison",
+    "Drawing",
+    "MethodSummary",
+    "Verdict",
+    "bill_table",
+    "comparisons",
+    "drawings",
+    "key_rows",
+    "noise_points",
+    "print_table",
+    "result_table",
+    "summaries",
+    "verdicts",
+    "write_csv",
+    "write_report",
+]
+
+# matplotlib and jinja2 take most of a second to import; a run that prints a table needs neither.
+_LATE = {
+    "Drawing": "prac.report.figures",
+    "drawings": "prac.report.figures",
+    "print_table": "prac.report.terminal",
+    "write_report": "prac.report.html",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        return getattr(import_module(_LATE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

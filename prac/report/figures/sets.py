@@ -1,0 +1,66 @@
+"""The size of the critical sets over the rounds, and what they are made of."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from prac.report.figures.style import (
+    label_axes,
+    legend_below,
+    panel_title,
+    panels,
+    sparsity_axis,
+)
+from prac.report.wording import architectures, method_label, methods_of, percent, search_rows
+from prac.results import Results, RoundRow
+
+_PARTS = {
+    "CET only": "#5E4FA2",
+    "both": "#A99BD6",
+    "CEP only": "#E8A33D",
+    "not divided (the first round trains on everything)": "#CFCFCF",
+}
+
+
+def set_sizes(results: Results) -> Figure:
+    """Stacked parts of each round's set, as a share of the training samples."""
+    searches = searches_with_parts(results)
+    figure, axes = panels(len(searches), title="How many samples each round trains on", height=2.9)
+    for ax, (architecture, method) in zip(axes, searches, strict=True):
+        rows = search_rows(results, architecture, method)
+        last = percent(rows[-1].set_size / results.num_training_samples, 0)
+        panel_title(ax, f"{architecture}, {method_label(method)}", f"last set: {last} of all")
+        _panel(ax, rows, results.num_training_samples)
+    legend_below(figure, [Patch(color=c, label=name) for name, c in _PARTS.items()])
+    return figure
+
+
+def searches_with_parts(results: Results) -> list[tuple[str, str]]:
+    """The searches whose sets have parts: (architecture, method)."""
+    return [
+        (architecture, method)
+        for architecture in architectures(results)
+        for method in methods_of(results, architecture)
+        if any(_parts(row)[3] == 0 for row in search_rows(results, architecture, method))
+    ]
+
+
+def _parts(row: RoundRow) -> tuple[int, int, int, int]:
+    if row.cet_size is None and row.cep_size is None:
+        return 0, 0, 0, row.set_size
+    both = row.overlap or 0
+    return (row.cet_size or 0) - both, both, (row.cep_size or 0) - both, 0
+
+
+def _panel(ax: Axes, rows: list[RoundRow], total: int) -> None:
+    rounds, floor = [row.round for row in rows], [0.0] * len(rows)
+    for part, (name, colour) in enumerate(_PARTS.items()):
+        heights = [100 * _parts(row)[part] / total for row in rows]
+        bars = ax.bar(rounds, heights, 0.8, bottom=floor, color=colour)
+        bars.set_label(name)
+        floor = [low + high for low, high in zip(floor, heights, strict=True)]
+    ax.set_ylim(0, 105)
+    sparsity_axis(ax, rows)
+    label_axes(ax, "weights removed (%)", "training samples (%)")

@@ -1,0 +1,81 @@
+"""The method's words, explained for a reader who meets them for the first time."""
+
+from __future__ import annotations
+
+GLOSSARY: tuple[tuple[str, str], ...] = (
+    (
+        "ticket",
+        "A mask and rewind weights: a small network, not yet trained, that a user trains.",
+    ),
+    (
+        "sparsity",
+        "The share of the convolution weights that a mask removes. At 79 % one weight in five "
+        "is left.",
+    ),
+    ("dense", "The network with all its weights: what a ticket is measured against."),
+    (
+        "vanilla",
+        "The lottery-ticket search as first published: the same rounds on all the training data, "
+        "no early stop. The cost that savings are measured against.",
+    ),
+    (
+        "random subset",
+        "The control: the same set sizes as PrAC, the samples drawn at random.",
+    ),
+    (
+        "round",
+        "Train under the current mask on the current set, score, prune a share of the weights "
+        "that are left, rewind.",
+    ),
+    (
+        "rewind weights",
+        "The weights of an early epoch of the first round, from which every round starts again.",
+    ),
+    (
+        "event",
+        "One presentation of one training sample in one epoch: was the prediction right, and how "
+        "wrong was it.",
+    ),
+    (
+        "forgetting event",
+        "Right at one presentation, wrong at the next presentation of the same sample.",
+    ),
+    (
+        "never learned",
+        "Never right at any presentation so far; counts as harder than any number of forgets.",
+    ),
+    (
+        "CET",
+        "Critical examples for training: samples of the current set that were forgotten more often "
+        "than the threshold, or never learned.",
+    ),
+    (
+        "CEP",
+        "Critical examples for pruning: training samples on which the dense and the pruned model "
+        "predict different classes.",
+    ),
+    ("PrAC set", "CET and CEP together: what the next round trains on."),
+    (
+        "tentative mask",
+        "The mask that pruning would give if the round ended after this epoch.",
+    ),
+    (
+        "early-bird stop",
+        "A round ends when its tentative mask hardly changes any more: several distances in a row "
+        "below the tolerance.",
+    ),
+    (
+        "judged",
+        "The ticket was trained alone, from the rewind weights, on all the training data, and then "
+        "tested. This costs no search steps and is reported apart.",
+    ),
+    (
+        "steps to find",
+        "SGD steps of all rounds before this one: what the search paid for the ticket.",
+    ),
+    (
+        "point",
+        "One percentage point of accuracy: 91.2 % is 0.4 points below 91.6 %.",
+    ),
+)
+"""(word, meaning), in the order in which a newcomer needs them."""

@@ -1,0 +1,43 @@
+"""The result as a table for a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from prac.report.tables import key_rows, result_row
+from prac.report.verdict import verdicts
+from prac.results import Results
+
+_COLUMNS = (
+    ("architecture", "left"),
+    ("method", "left"),
+    ("sparsity", "right"),
+    ("set size", "right"),
+    ("steps to find", "right"),
+    ("saved", "right"),
+    ("validation", "right"),
+    ("test", "right"),
+)
+
+
+def print_table(results: Results, console: Console) -> None:
+    """Print judged tickets and each search's last row, then the verdicts."""
+    # Text, not str, wherever a name comes from outside: rich reads "[...]" in a str as markup.
+    table = Table(title=Text(results.title), title_justify="left", header_style="bold")
+    for name, justify in _COLUMNS:
+        table.add_column(name, justify="right" if justify == "right" else "left")
+    before = None
+    for row in key_rows(results):
+        search = (row.architecture, row.method)
+        if before is not None and search != before:
+            table.add_section()
+        before = search
+        cells = result_row(results, row)
+        style = "bold" if row.test_accuracy is not None else ""
+        table.add_row(*(Text(cells[name], style=style) for name, _ in _COLUMNS))
+    console.print(table)
+    for verdict in verdicts(results):
+        line = Text.assemble((f"{verdict.architecture}: ", "bold"), verdict.headline, ". ")
+        console.print(line + Text(verdict.text))

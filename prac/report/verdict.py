@@ -1,0 +1,202 @@
+"""What was found, in plain words: which ticket to take and how far it falls short.
+
+One pipeline is one seed, so nothing here says that a ticket "matches": METHOD asks three seeds
+for that word. A verdict says how many points lie between two accuracies and what one seed can't
+tell apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from prac.report.compare import (
+    BASELINES,
+    Comparison,
+    close_enough,
+    comparisons,
+    most_accurate,
+    noise_points,
+    sparsest,
+    steps_saved,
+)
+from prac.report.wording import architectures, gap, method_label, methods_of, percent
+from prac.results import Results, RoundRow
+
+Level = Literal["good", "mixed", "poor", "open"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The answer for one architecture.
+
+    take: the ticket to take; None where nothing was judged or none comes close enough.
+    level: `good`, `mixed` (a ticket, with a caveat), `poor` (none close enough), `open` (can't be
+    said). noise: what one seed can't tell apart.
+    """
+
+    architecture: str
+    take: RoundRow | None
+    level: Level
+    headline: str
+    sentences: tuple[str, ...]
+    noise: str
+
+    @property
+    def text(self) -> str:
+        """All sentences in a row."""
+        return " ".join((*self.sentences, self.noise))
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """One verdict an architecture, in the order of the rows."""
+    points = noise_points(results)
+    return [_verdict(results, architecture, points) for architecture in architectures(results)]
+
+
+def _verdict(results: Results, architecture: str, noise: float) -> Verdict:
+    judged = comparisons(results, architecture)
+    own = _own_method(results, architecture)
+    take, level, headline = _choice(judged)
+    sentences: list[str] = []
+    shown = take or most_accurate(judged)
+    if shown is None:
+        sentences.append(_unjudged(results, architecture, own))
+    else:
+        nearest = "" if take else "The most accurate is "
+        sentences.append(nearest + _facts(shown))
+    focus = _focus(judged, own, shown)
+    if focus is not None:
+        caveats = _caveats(focus, shown, noise)
+        sentences.extend(caveats)
+        level = "mixed" if level == "good" and caveats else level
+    if take is not None and own is not None and focus is None:
+        sentences.append(f"No {method_label(own)} ticket was judged.")
+        level = "mixed" if level == "good" else level
+    return Verdict(
+        architecture=architecture,
+        take=take.row if take else None,
+        level=level,
+        headline=headline,
+        sentences=tuple(_sentence(text) for text in sentences),
+        noise=f"One seed: a difference below about {noise:.1f} points can't be told from noise.",
+    )
+
+
+def _choice(judged: Sequence[Comparison]) -> tuple[Comparison | None, Level, str]:
+    if not judged:
+        return None, "open", "No ticket was judged"
+    if any(c.to_dense is not None for c in judged):
+        take = sparsest([c for c in judged if close_enough(c.to_dense)])
+        if take is None:
+            return None, "poor", "No judged ticket comes within 1 point of dense"
+        return take, "good", f"Take {_ticket(take.row)}"
+    if any(c.to_vanilla is not None and c.row.method != "vanilla" for c in judged):
+        others = [c for c in judged if c.row.method != "vanilla"]
+        take = sparsest([c for c in others if close_enough(c.to_vanilla)])
+        if take is None:
+            return None, "poor", "No judged ticket comes within 1 point of vanilla"
+        return take, "mixed", f"Take {_ticket(take.row)}"
+    return None, "open", "Nothing to compare the judged tickets with"
+
+
+def _facts(shown: Comparison) -> str:
+    gaps = []
+    for points, name in ((shown.to_dense, "dense"), (shown.to_vanilla, "vanilla")):
+        if points is not None and name != shown.row.method:
+            gaps.append(gap(points / 100, 0, name))
+    parts = [f"{_ticket(shown.row)}: {percent(shown.test_accuracy)} test accuracy"]
+    parts += [" and ".join(gaps)] if gaps else []
+    if shown.row.method != "vanilla" and shown.steps_saved is not None:
+        parts.append(_saving(shown.steps_saved))
+    missing = []
+    if shown.to_dense is None:
+        missing.append("dense model")
+    if shown.to_vanilla is None and shown.row.method != "vanilla":
+        missing.append("vanilla ticket")
+    text = ", ".join(parts) + "."
+    return text + (f" There is no {' and no '.join(missing)} to compare with." if missing else "")
+
+
+def _caveats(focus: Comparison, shown: Comparison | None, noise: float) -> list[str]:
+    """What speaks against the method under test; `focus` is its ticket that is looked at."""
+    name, found = method_label(focus.row.method), []
+    if focus is shown:
+        it = "It"
+    else:
+        it = "That ticket"
+        if close_enough(focus.to_dense):
+            found.append(f"{name} comes within 1 point of dense up to {_facts_short(focus)}.")
+        elif focus.to_dense is not None:
+            found.append(
+                f"No judged {name} ticket comes within 1 point of dense: the nearest, at "
+                f"{_facts_short(focus)}, is {gap(focus.to_dense / 100, 0, 'dense')}."
+            )
+        else:
+            found.append(f"{name} reaches {_facts_short(focus)}.")
+    if focus.to_vanilla is not None and not close_enough(focus.to_vanilla):
+        found.append(
+            f"{it} does not come within 1 point of vanilla at the same sparsity: "
+            f"{gap(focus.to_vanilla / 100, 0, 'vanilla')}."
+        )
+    if focus.to_random is not None and focus.to_random <= noise:
+        found.append(_random_sentence(focus.to_random))
+    return found
+
+
+def _random_sentence(to_random: float) -> str:
+    if to_random <= -0.05:
+        how = f"does as well or better (by {-to_random:.1f} points)"
+    elif to_random < 0.05:
+        how = "does as well"
+    else:
+        how = f"comes within {to_random:.1f} points of it"
+    subset = "A random subset of the same size"
+    return f"{subset} {how}: nothing here shows that choosing the samples paid."
+
+
+def _unjudged(results: Results, architecture: str, own: str | None) -> str:
+    rows = [r for r in results.rows if r.architecture == architecture and r.sparsity > 0]
+    text = "No ticket was trained alone and tested, so its accuracy is not known."
+    last = max(
+        (r for r in rows if own is None or r.method == own), key=lambda r: r.round, default=None
+    )
+    if last is None:
+        return text
+    saved = steps_saved(results, last)
+    saving = "" if saved is None or last.method == "vanilla" else f", {_saving(saved)}"
+    return f"{text} The search made {_ticket(last)}{saving}."
+
+
+def _focus(
+    judged: Sequence[Comparison], own: str | None, shown: Comparison | None
+) -> Comparison | None:
+    if shown is not None and shown.row.method == own:
+        return shown
+    mine = [c for c in judged if c.row.method == own]
+    return sparsest([c for c in mine if close_enough(c.to_dense)]) or most_accurate(mine)
+
+
+def _own_method(results: Results, architecture: str) -> str | None:
+    tested = [m for m in methods_of(results, architecture) if m not in BASELINES]
+    return tested[0] if tested else None
+
+
+def _ticket(row: RoundRow) -> str:
+    return f"{method_label(row.method)} at {percent(row.sparsity)} sparsity"
+
+
+def _facts_short(c: Comparison) -> str:
+    saving = "" if c.steps_saved is None else f", {_saving(c.steps_saved)}"
+    return f"{percent(c.row.sparsity)} sparsity ({percent(c.test_accuracy)} test accuracy{saving})"
+
+
+def _saving(saved: float) -> str:
+    if saved < 0:
+        return f"{percent(-saved, 0)} more SGD steps than vanilla"
+    return f"{percent(saved, 0)} of the SGD steps saved"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,78 @@
+"""How numbers and names are said in tables, figures and verdicts: one spelling everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prac.results import Results, RoundRow
+
+ABSENT = "–"
+"""What a table shows where there is no number."""
+
+METHOD_LABELS = {
+    "prac": "PrAC",
+    "vanilla": "vanilla",
+    "random-subset": "random subset",
+    "dense": "dense",
+}
+_METHOD_ORDER = tuple(METHOD_LABELS)
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A fraction in [0, 1] as a percentage: `0.79` is `79.0 %`."""
+    return ABSENT if share is None else f"{100 * share:.{digits}f} %"
+
+
+def count(number: int | None) -> str:
+    """A whole number with thousands separated: `45,056`."""
+    return ABSENT if number is None else f"{number:,}"
+
+
+def duration(seconds: float) -> str:
+    """Wall time in the two largest units that matter: `2 h 05 min`, `3 min 20 s`, `4.2 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def gap(value: float, reference: float, name: str) -> str:
+    """How far an accuracy lies from another, in points: `0.4 points below vanilla`."""
+    points = 100 * (value - reference)
+    if abs(points) < 0.05:
+        return f"within 0.1 points of {name}"
+    return f"{abs(points):.1f} points {'above' if points > 0 else 'below'} {name}"
+
+
+def method_label(method: str) -> str:
+    """The name a person reads; methods that aren't known keep their own."""
+    return METHOD_LABELS.get(method, method)
+
+
+def sparsity_tick(sparsity: float) -> str:
+    """A sparsity as an axis label in percent, at most one decimal: `79`, `83.2`."""
+    return f"{100 * sparsity:.1f}".removesuffix(".0")
+
+
+def ordered_methods(methods: Iterable[str]) -> list[str]:
+    """Each method once: PrAC first, then the usual baselines, then the rest by name."""
+    known = {method: place for place, method in enumerate(_METHOD_ORDER)}
+    return sorted(set(methods), key=lambda method: (known.get(method, len(known)), method))
+
+
+def architectures(results: Results) -> list[str]:
+    """The architectures in the order in which their rows come."""
+    return list(dict.fromkeys(row.architecture for row in results.rows))
+
+
+def methods_of(results: Results, architecture: str) -> list[str]:
+    """The methods that searched on one architecture, PrAC first."""
+    return ordered_methods(r.method for r in results.rows if r.architecture == architecture)
+
+
+def search_rows(results: Results, architecture: str, method: str) -> list[RoundRow]:
+    """The rows of one search by round, the mask after the last round included."""
+    rows = [r for r in results.rows if (r.architecture, r.method) == (architecture, method)]
+    return sorted(rows, key=lambda row: row.round)

@@ -1,0 +1,515 @@
+"""One round, one search: train, score, prune, rewind. Knows neither Ray nor MLflow.
+
+METHOD in code: `first_round` and `next_round` say what a round trains, `run_round` trains it, and
+`search` chains them in one process. A cluster runs the same three functions as stages.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from prac.config import (
+    AugmentConfig,
+    BudgetConfig,
+    CepModel,
+    Method,
+    Precision,
+    PruneConfig,
+    Recipe,
+    RewindPoint,
+    SelectConfig,
+    TrainConfig,
+)
+from prac.data.batches import DeviceImages, num_batches
+from prac.errors import ConfigError
+from prac.events.log import EventFile, EventLog
+from prac.events.recorder import EventRecorder
+from prac.events.statistics import forgetting_statistics
+from prac.fingerprint import fingerprint
+from prac.models import build_model
+from prac.pruning.mask import Mask
+from prac.selection import PracSet, random_subset, select_critical
+from prac.storage import Folder
+from prac.training.evaluation import predict
+from prac.training.loop import Trained, Training, train
+from prac.training.observers import (
+    EpochCallback,
+    EpochEnd,
+    EpochRecord,
+    EventObserver,
+    Observer,
+    RewindCapture,
+    TentativeMask,
+)
+from prac.training.randomness import derived_seed
+from prac.training.schedule import Budget, round_budget
+from prac.training.workers import Workers
+
+Weights = Mapping[str, Tensor]
+"""A state dictionary: weights and BatchNorm statistics by name, on the CPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundConfig:
+    """What a round reads of the configuration, and nothing else: this is hashed into its key.
+
+    rewind: where to take the rewind weights; None in every round but the first.
+    records_events: false where another architecture's sets are used, or none are needed.
+    """
+
+    architecture: str
+    round_index: int
+    train: TrainConfig
+    prune: PruneConfig
+    augment: AugmentConfig
+    budget: BudgetConfig
+    seed: int
+    rewind: RewindPoint | None
+    records_events: bool
+    predicts_with: CepModel
+
+    def budget_for(self, num_samples: int, num_full_samples: int) -> Budget:
+        """This round's budget on `num_samples`."""
+        return round_budget(self.train, self.budget, num_samples, num_full_samples)
+
+
+def round_config(
+    recipe: Recipe,
+    architecture: str,
+    round_index: int,
+    *,
+    method: Method = "prac",
+    precision: Precision,
+    records_events: bool,
+) -> RoundConfig:
+    """The configuration of one round of one search. Vanilla rounds have no early-bird stop."""
+    prune = recipe.prune
+    if method == "vanilla":
+        prune = dataclasses.replace(prune, tolerance=None)
+    first = round_index == 0
+    return RoundConfig(
+        architecture=architecture,
+        round_index=round_index,
+        train=dataclasses.replace(recipe.train, precision=precision),
+        prune=prune,
+        augment=recipe.augment,
+        budget=recipe.budget,
+        seed=recipe.search.seed,
+        rewind=recipe.search.rewind if first else None,
+        records_events=records_events,
+        # Round 0's model is the dense one that all others are compared with.
+        predicts_with="round" if first else recipe.select.cep_model,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundTask:
+    """One round to train: its configuration and what it starts from.
+
+    run: the key of this round. mask: m_k; None means all ones. weights: the rewind weights; None in
+    round 0, which starts from the architecture's initial weights. sample_ids: D_k, sorted int32.
+    """
+
+    run: str
+    config: RoundConfig
+    sample_ids: NDArray[np.int32]
+    mask: Mask | None = None
+    weights: Weights | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundOutcome:
+    """What a round leaves.
+
+    next_mask: m_{k+1}. rewind_weights: of round 0, else None. best_weights: at the best validation
+    epoch, under m_k. predictions: (|D_0|,) int32 classes over the training rows, by the best model
+    (or by it after this round's pruning, where the configuration says so). statistics: rows of
+    `forgetting_statistics`; None where no events were recorded. distances: between consecutive
+    tentative masks.
+    """
+
+    budget: Budget
+    epochs: tuple[EpochRecord, ...]
+    best_epoch: int
+    best_accuracy: float
+    stopped_early: bool
+    distances: tuple[float, ...]
+    next_mask: Mask
+    best_weights: Weights
+    rewind_weights: Weights | None
+    predictions: NDArray[np.int32]
+    statistics: pa.Table | None
+
+    @property
+    def steps(self) -> int:
+        """SGD steps done."""
+        return sum(record.steps for record in self.epochs)
+
+
+class TrainRound(Protocol):
+    """Trains one round: here in this process, or on the workers of a cluster."""
+
+    def __call__(self, task: RoundTask) -> RoundOutcome:
+        """Train it."""
+        ...
+
+
+def initial_model(config: RoundConfig, images: DeviceImages) -> nn.Module:
+    """The architecture with its initial weights: a function of the architecture and the seed."""
+    return build_model(
+        config.architecture,
+        num_classes=images.num_classes,
+        image_shape=images.image_shape,
+        seed=derived_seed(config.seed, "weights"),
+    )
+
+
+def event_folder(work: Folder) -> Folder:
+    """Where the events of the training with this work folder are."""
+    return work.child("events")
+
+
+def event_writer(
+    task: RoundTask, work: Folder, workers: Workers, attempt: int
+) -> Callable[[int, pa.Table], None]:
+    """What commits one worker's events of an epoch as one file."""
+    log = EventLog(event_folder(work), task.run)
+
+    def write(epoch: int, events: pa.Table) -> None:
+        file = EventFile(
+            round=task.config.round_index,
+            epoch=epoch,
+            attempt=attempt,
+            ranks=workers.size,
+            rank=workers.rank,
+        )
+        log.write(file, events, epoch_rows=len(task.sample_ids))
+
+    return write
+
+
+def reduce_events(
+    work: Folder, *, run: str, round_index: int, epochs: int, sample_ids: NDArray[np.int32]
+) -> pa.Table:
+    """Statistics of the `epochs` recorded epochs, read in one pass from the committed files.
+
+    Raises EventLogError where an epoch is missing, doubled or of another set of samples.
+    """
+    log = EventLog(event_folder(work), run)
+    return forgetting_statistics(
+        log.read(round_index=round_index, epochs=epochs, sample_ids=sample_ids)
+    )
+
+
+class _Session:
+    """One round on one worker: the model, what watches it, and its state after training."""
+
+    def __init__(
+        self,
+        task: RoundTask,
+        images: DeviceImages,
+        work: Folder,
+        *,
+        workers: Workers,
+        attempt: int,
+        on_epoch: Callable[[EpochEnd], None] | None,
+    ) -> None:
+        config = task.config
+        self.task, self.images = task, images
+        self.budget = config.budget_for(len(task.sample_ids), len(images.training_ids))
+        self.model = initial_model(config, images)
+        if task.weights is not None:
+            self.model.load_state_dict(dict(task.weights))
+        mask = task.mask if task.mask is not None else Mask.dense(self.model)
+        self.rewind = None if config.rewind is None else RewindCapture(config.rewind)
+        earliest = _epochs_to_rewind(config.rewind, self.budget)
+        self.tentative = TentativeMask(mask, config.prune, earliest_epochs=earliest)
+        self.observers: list[Observer] = [self.tentative]
+        if self.rewind is not None:
+            self.observers.append(self.rewind)
+        if config.records_events:
+            writer = event_writer(task, work, workers, attempt)
+            self.observers.append(EventObserver(EventRecorder(config.round_index, writer)))
+        if on_epoch is not None and workers.rank == 0:
+            self.observers.append(EpochCallback(on_epoch))
+
+    def train(self, workers: Workers, checkpoints: Folder | None) -> Trained:
+        config = self.task.config
+        training = Training(
+            run=self.task.run,
+            images=self.images,
+            sample_ids=self.task.sample_ids,
+            config=config.train,
+            budget=self.budget,
+            precision=config.train.precision,
+            seed=config.seed,
+            stream=("round", config.round_index),
+        )
+        return train(
+            self.model,
+            training,
+            mask=self.task.mask,
+            observers=self.observers,
+            workers=workers,
+            checkpoints=checkpoints,
+        )
+
+    def outcome(self, trained: Trained) -> RoundOutcome:
+        config, latest = self.task.config, self.tentative.latest
+        assert latest is not None
+        self.model.load_state_dict(trained.best_weights)
+        best_weights = {name: tensor.cpu() for name, tensor in trained.best_weights.items()}
+        if config.predicts_with == "pruned":
+            latest.apply_(self.model)
+        ids = self.images.training_ids
+        return RoundOutcome(
+            budget=self.budget,
+            epochs=tuple(trained.epochs),
+            best_epoch=trained.best_epoch,
+            best_accuracy=trained.best_accuracy,
+            stopped_early=trained.stopped_early,
+            distances=tuple(self.tentative.distances),
+            next_mask=latest.to("cpu"),
+            best_weights=best_weights,
+            rewind_weights=None if self.rewind is None else self.rewind.weights,
+            predictions=predict(self.model, self.images, ids, config.train.precision),
+            statistics=None,
+        )
+
+
+def train_with_workers(
+    task: RoundTask,
+    images: DeviceImages,
+    work: Folder,
+    workers: Workers,
+    *,
+    on_epoch: Callable[[EpochEnd], None] | None = None,
+) -> None:
+    """One worker's part of a data-parallel round; all workers call it with the same task.
+
+    The result is the finished checkpoint in `work`, and the event files of all workers. Resumes
+    from the last finished epoch.
+    """
+    attempt = 0
+    if task.config.records_events and workers.rank == 0:
+        attempt = EventLog(event_folder(work), task.run).next_attempt()
+    attempt = workers.rank_0_number(attempt, images.device)
+    session = _Session(task, images, work, workers=workers, attempt=attempt, on_epoch=on_epoch)
+    session.train(workers, work)
+
+
+def train_round(
+    task: RoundTask,
+    images: DeviceImages,
+    work: Folder,
+    *,
+    on_epoch: Callable[[EpochEnd], None] | None = None,
+    checkpoint: bool = True,
+) -> RoundOutcome:
+    """Train one round in this process, or take the finished checkpoint that workers left.
+
+    The events stay in `work`: `statistics` is None until `reduce_events`.
+    """
+    attempt = 0
+    if task.config.records_events:
+        attempt = EventLog(event_folder(work), task.run).next_attempt()
+    workers = Workers()
+    session = _Session(task, images, work, workers=workers, attempt=attempt, on_epoch=on_epoch)
+    return session.outcome(session.train(workers, work if checkpoint else None))
+
+
+def _epochs_to_rewind(rewind: RewindPoint | None, budget: Budget) -> int:
+    if rewind is None or rewind.unit == "init":
+        return 0
+    if rewind.unit == "epoch":
+        return rewind.at
+    return num_batches(rewind.at, budget.steps_per_epoch)
+
+
+def check_rewind(recipe: Recipe, num_training: int) -> None:
+    """Raise ConfigError where the rewind point is past the end of round 0."""
+    rewind = recipe.search.rewind
+    steps = recipe.train.epochs * num_batches(num_training, recipe.train.batch_size)
+    if rewind.unit == "step" and rewind.at > steps:
+        raise ConfigError(f"search.rewind {rewind} is past the budget; allowed: up to step:{steps}")
+
+
+def run_round(
+    task: RoundTask,
+    images: DeviceImages,
+    work: Folder,
+    *,
+    on_epoch: Callable[[EpochEnd], None] | None = None,
+    checkpoint: bool = True,
+) -> RoundOutcome:
+    """Train one round in this process and reduce its events: a `TrainRound` for one worker."""
+    outcome = train_round(task, images, work, on_epoch=on_epoch, checkpoint=checkpoint)
+    if not task.config.records_events:
+        return outcome
+    statistics = reduce_events(
+        work,
+        run=task.run,
+        round_index=task.config.round_index,
+        epochs=len(outcome.epochs),
+        sample_ids=task.sample_ids,
+    )
+    return dataclasses.replace(outcome, statistics=statistics)
+
+
+def next_set(
+    method: Method,
+    *,
+    select: SelectConfig,
+    training_ids: NDArray[np.int32],
+    statistics: pa.Table | None,
+    round_index: int,
+    dense_predictions: NDArray[np.int32],
+    predictions: NDArray[np.int32],
+    random_size: int | None = None,
+    seed: int = 0,
+) -> PracSet:
+    """D_{k+1} after round k = `round_index`, as the method makes it.
+
+    random_size: of the PrAC set whose size a random subset takes.
+    """
+    if method == "vanilla":
+        return PracSet.everything(training_ids)
+    if method == "random-subset":
+        if random_size is None:
+            raise ConfigError("a random subset needs the size of the PrAC set it stands beside")
+        return random_subset(training_ids, random_size, seed=seed, round_index=round_index + 1)
+    if statistics is None:
+        raise ConfigError(f"round {round_index} recorded no events, so it has no PrAC set")
+    if round_index == 0:
+        return select_critical(statistics, select)
+    return select_critical(
+        statistics,
+        select,
+        dense=dense_predictions,
+        pruned=predictions,
+        sample_ids=training_ids,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRound:
+    """One finished round of a search: the mask m_k and the set D_k it had, and what it left."""
+
+    mask: Mask
+    samples: PracSet
+    outcome: RoundOutcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult:
+    """A whole search: its rounds, and the mask and set that the last of them made."""
+
+    rounds: tuple[SearchRound, ...]
+    last_mask: Mask
+    last_set: PracSet
+
+    @property
+    def rewind_weights(self) -> Weights:
+        """What every ticket of this search starts from."""
+        weights = self.rounds[0].outcome.rewind_weights
+        assert weights is not None
+        return weights
+
+    @property
+    def masks(self) -> tuple[Mask, ...]:
+        """m_0 to m_N."""
+        return (*(r.mask for r in self.rounds), self.last_mask)
+
+    @property
+    def sets(self) -> tuple[PracSet, ...]:
+        """D_0 to D_N."""
+        return (*(r.samples for r in self.rounds), self.last_set)
+
+
+def search(
+    recipe: Recipe,
+    architecture: str,
+    images: DeviceImages,
+    train_one: TrainRound,
+    *,
+    method: Method = "prac",
+    precision: Precision = "fp32",
+    sets: tuple[PracSet, ...] | None = None,
+    on_round: Callable[[int, SearchRound], None] | None = None,
+) -> SearchResult:
+    """Find tickets of one architecture, round by round, in one process (METHOD, steps 1 to 6).
+
+    train_one: trains one round, e.g. a partial of `run_round`. sets: D_0 to D_N of another
+    architecture, to transfer, or whose sizes random subsets take; without them every round makes
+    the next round's set itself.
+    """
+    check_rewind(recipe, len(images.training_ids))
+    _check_sets(recipe, method, sets)
+    borrowed = method == "prac" and sets is not None
+    mask = Mask.dense(initial_model(_probe(recipe, architecture, precision), images))
+    samples = PracSet.everything(images.training_ids)
+    done: list[SearchRound] = []
+    run = images.fingerprint
+    for index in range(recipe.search.rounds):
+        config = round_config(
+            recipe,
+            architecture,
+            index,
+            method=method,
+            precision=precision,
+            records_events=method == "prac" and not borrowed,
+        )
+        # Names everything this round follows from, so that no other search's checkpoint is taken.
+        run = fingerprint((run, config, samples.sample_ids))
+        task = RoundTask(
+            run=f"{architecture}-{method}-{index}-{run}",
+            config=config,
+            sample_ids=samples.sample_ids,
+            mask=None if index == 0 else mask,
+            weights=None if index == 0 else done[0].outcome.rewind_weights,
+        )
+        outcome = train_one(task)
+        finished = SearchRound(mask=mask, samples=samples, outcome=outcome)
+        done.append(finished)
+        if on_round is not None:
+            on_round(index, finished)
+        mask = outcome.next_mask
+        if borrowed:
+            assert sets is not None
+            samples = sets[index + 1]
+        else:
+            samples = next_set(
+                method,
+                select=recipe.select,
+                training_ids=images.training_ids,
+                statistics=outcome.statistics,
+                round_index=index,
+                dense_predictions=done[0].outcome.predictions,
+                predictions=outcome.predictions,
+                random_size=None if sets is None else len(sets[index + 1]),
+                seed=recipe.search.seed,
+            )
+    return SearchResult(rounds=tuple(done), last_mask=mask, last_set=samples)
+
+
+def _check_sets(recipe: Recipe, method: Method, sets: tuple[PracSet, ...] | None) -> None:
+    """Raise ConfigError, before anything is trained, where a search would miss a set later."""
+    if method == "random-subset" and sets is None:
+        raise ConfigError("a random subset needs the sizes of the PrAC sets it stands beside")
+    if method != "vanilla" and sets is not None and len(sets) <= recipe.search.rounds:
+        raise ConfigError(
+            f"{len(sets)} sets are too few for {recipe.search.rounds} rounds; "
+            f"allowed: {recipe.search.rounds + 1}, D_0 to D_{recipe.search.rounds}"
+        )
+
+
+def _probe(recipe: Recipe, architecture: str, precision: Precision) -> RoundConfig:
+    return round_config(recipe, architecture, 0, precision=precision, records_events=False)

@@ -1,0 +1,94 @@
+"""A folder, local or by URI, whose files appear whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from prac.errors import ConfigError, StoreError
+
+
+class Folder:
+    """Files in one folder of a pyarrow file system: a local path, `s3://`, `gs://`, `file://`.
+
+    Writing is atomic: a local file is written beside its place, flushed and moved; an object
+    store's single put is atomic by itself. Names that start with a dot are never listed.
+    """
+
+    def __init__(self, where: str | Path) -> None:
+        self.where = str(where)
+        try:
+            if "://" in self.where:
+                self._fs, self._path = pafs.FileSystem.from_uri(self.where)
+            else:
+                self._fs, self._path = pafs.LocalFileSystem(), str(Path(self.where).absolute())
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise ConfigError(
+                f"storage {self.where!r} can't be opened ({error}); allowed: a folder, s3://, gs://"
+            ) from error
+        self._local = isinstance(self._fs, pafs.LocalFileSystem)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine (or a file system mounted here) has the folder."""
+        return self._local
+
+    @property
+    def local_path(self) -> Path:
+        """The path of a local folder."""
+        return Path(self._path)
+
+    def child(self, *names: str) -> Folder:
+        """A folder inside this one."""
+        return Folder("/".join([self.where.rstrip("/"), *names]))
+
+    def describe(self, name: str = "") -> str:
+        """The folder, or a file in it, as a user would write it."""
+        return f"{self.where.rstrip('/')}/{name}".rstrip("/")
+
+    def names(self) -> list[str]:
+        """The files in this folder, sorted; empty where there is no folder."""
+        selector = pafs.FileSelector(self._path, allow_not_found=True)
+        infos = self._fs.get_file_info(selector)
+        names = (i.base_name for i in infos if i.type == pafs.FileType.File)
+        return sorted(n for n in names if not n.startswith("."))
+
+    def exists(self, name: str) -> bool:
+        """Whether the folder holds this file."""
+        info = self._fs.get_file_info(f"{self._path}/{name}")
+        return bool(info.type == pafs.FileType.File)
+
+    def read(self, name: str) -> pa.Buffer:
+        """A file's bytes. Raises OSError."""
+        with self._fs.open_input_file(f"{self._path}/{name}") as file:
+            return file.read_buffer()
+
+    def write(self, name: str, data: pa.Buffer | bytes) -> None:
+        """Put a file in place, whole. Raises StoreError, with nothing half-written in its place."""
+        target = f"{self._path}/{name}"
+        try:
+            if not self._local:
+                # The bytes are complete before the stream opens: closing it is one put.
+                with self._fs.open_output_stream(target) as stream:
+                    stream.write(data)
+                return
+            self._fs.create_dir(self._path, recursive=True)
+            temporary = Path(self._path) / f".{name}.tmp"
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+            temporary.replace(target)
+        except OSError as error:
+            raise StoreError(f"{self.describe(name)} can't be written ({error})") from error
+
+    def remove(self, name: str) -> None:
+        """Remove one file; nothing happens where there is none."""
+        if self.exists(name):
+            self._fs.delete_file(f"{self._path}/{name}")
+
+    def delete(self) -> None:
+        """Remove the folder and all in it; nothing happens where there is none."""
+        if self._fs.get_file_info(self._path).type == pafs.FileType.Directory:
+            self._fs.delete_dir(self._path)

@@ -1,0 +1,192 @@
+"""A ticket: mask, rewind weights and lineage; what a user trains."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
+
+from prac.errors import TicketError
+from prac.models import build_model
+from prac.pruning.mask import Mask, prunable_weights
+from prac.pruning.mask_file import mask_from_bytes, mask_to_bytes
+
+MASK_FILE, WEIGHTS_FILE, MANIFEST_FILE = "mask.safetensors", "weights.safetensors", "ticket.json"
+FORMAT = 1
+
+_holds = WeakIdKeyDictionary()
+"""What keeps pruned gradients at zero, by parameter."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ticket:
+    """A sparse trainable subnetwork.
+
+    mask: which convolution weights are alive. weights: the rewind weights and BatchNorm statistics,
+    pruned ones exactly zero. lineage: JSON values that say what it is and where it comes from; the
+    keys `architecture`, `num_classes`, `image_shape`, `class_names`, `mean` and `std` say how to
+    build and feed the network.
+    """
+
+    mask: Mask
+    weights: Mapping[str, Tensor]
+    lineage: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls, mask: Mask, rewind_weights: Mapping[str, Tensor], lineage: Mapping[str, Any]
+    ) -> Ticket:
+        """A ticket from a mask and the rewind weights of its search."""
+        weights = {name: tensor.detach().cpu().clone() for name, tensor in rewind_weights.items()}
+        for name, alive in mask.items():
+            if name not in weights:
+                raise TicketError(f"the rewind weights have no {name}, which the mask has")
+            weights[name].masked_fill_(~alive.cpu(), 0.0)
+        return cls(mask=mask.to("cpu"), weights=weights, lineage=dict(lineage))
+
+    @property
+    def sparsity(self) -> float:
+        """Share of the convolution weights that is pruned, in [0, 1]."""
+        return self.mask.sparsity
+
+    def save(self, folder: str | Path) -> Path:
+        """Write mask, weights and a manifest with their checksums into a folder; returns it.
+
+        The manifest is written last: a folder without one holds no ticket.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = {
+            MASK_FILE: mask_to_bytes(self.mask),
+            WEIGHTS_FILE: safetensors.torch.save(
+                {n: t.detach().cpu().contiguous() for n, t in self.weights.items()}
+            ),
+        }
+        manifest = {
+            "format": FORMAT,
+            "sparsity": self.sparsity,
+            "weights_alive": self.mask.num_alive,
+            "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+            "lineage": dict(self.lineage),
+        }
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+        temporary = folder / f".{MANIFEST_FILE}.tmp"
+        temporary.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+        temporary.replace(folder / MANIFEST_FILE)
+        return folder
+
+    @classmethod
+    def load(cls, where: str | Path) -> Ticket:
+        """Read a ticket from a folder, `models:/NAME/VERSION` or `models:/NAME@alias`.
+
+        Checksums are verified before anything is used; nothing is unpickled. Raises TicketError.
+        """
+        folder = _local_folder(str(where))
+        manifest_file = folder / MANIFEST_FILE
+        if not manifest_file.is_file():
+            raise TicketError(f"{where} holds no ticket: there is no {MANIFEST_FILE} in it")
+        try:
+            manifest = json.loads(manifest_file.read_text())
+            if manifest["format"] != FORMAT:
+                raise TicketError(f"{where} has format {manifest['format']}; known: {FORMAT}")
+            files = {name: (folder / name).read_bytes() for name in (MASK_FILE, WEIGHTS_FILE)}
+            for name, data in files.items():
+                if hashlib.sha256(data).hexdigest() != manifest["sha256"][name]:
+                    raise TicketError(f"{folder / name} fails its checksum: it was changed")
+            mask = mask_from_bytes(files[MASK_FILE])
+            weights = safetensors.torch.load(files[WEIGHTS_FILE])
+            lineage = manifest["lineage"]
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            if isinstance(error, TicketError):
+                raise
+            raise TicketError(f"{where} is damaged ({type(error).__name__}: {error})") from error
+        return cls(mask=mask, weights=weights, lineage=lineage)
+
+    def verify(self) -> None:
+        """Check that weights and mask belong together: every pruned weight exactly zero.
+
+        Raises TicketError that names the first weight that isn't right.
+        """
+        for name, alive in self.mask.items():
+            weight = self.weights.get(name)
+            if weight is None or weight.shape != alive.shape:
+                raise TicketError(f"the ticket's weight {name} is missing or of another shape")
+            wrong = int((weight[~alive] != 0).sum())
+            if wrong:
+                raise TicketError(f"{wrong} pruned weights of {name} are not zero")
+        for name, weight in self.weights.items():
+            if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
+                raise TicketError(f"the ticket's {name} holds values that are not finite")
+
+    def build(self) -> nn.Module:
+        """The network with this ticket applied, built from the lineage."""
+        try:
+            model = build_model(
+                self.lineage["architecture"],
+                num_classes=int(self.lineage["num_classes"]),
+                image_shape=tuple(self.lineage["image_shape"]),
+                seed=0,
+            )
+        except KeyError as error:
+            raise TicketError(
+                f"the ticket's lineage has no {error}; apply it to a model"
+            ) from error
+        return self.apply(model)
+
+    def apply(self, model: nn.Module, *, keep: bool = True) -> nn.Module:
+        """Load the weights into `model` and return it.
+
+        keep: hold pruned weights at zero through whatever optimiser trains the model, by zeroing
+        their gradients as they are accumulated; a ticket applied before holds nothing any longer.
+        A deep copy of the model isn't held: apply the ticket to it. Raises TicketError where the
+        model doesn't fit.
+        """
+        try:
+            model.load_state_dict(dict(self.weights))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise TicketError(f"the ticket doesn't fit the model: {reason[:300]}") from error
+        self.mask.apply_(model)
+        for name, weight in prunable_weights(model).items():
+            if weight in _holds:
+                _holds[weight].remove()
+            if keep:
+                hold = weight.register_post_accumulate_grad_hook
+                _holds[weight] = hold(_zero_gradients(self.mask[name]))  # type: ignore[no-untyped-call]
+        return model
+
+
+class _zero_gradients:
+    """Zeroes a parameter's gradient where it is pruned; follows the parameter's device."""
+
+    def __init__(self, alive: Tensor) -> None:
+        self._pruned = ~alive
+
+    def __call__(self, parameter: Tensor) -> None:
+        if parameter.grad is not None:
+            if self._pruned.device != parameter.device:
+                self._pruned = self._pruned.to(parameter.device)
+            parameter.grad.masked_fill_(self._pruned, 0.0)
+
+
+def _local_folder(where: str) -> Path:
+    """The folder of a ticket; a location with a scheme is brought by who registered for it."""
+    scheme, colon, _ = where.partition(":/")
+    if not colon or len(scheme) < 2:
+        return Path(where)
+    for entry in entry_points(group="prac.locations", name=scheme):
+        bring = entry.load()
+        return Path(bring(where))
+    known = sorted({entry.name for entry in entry_points(group="prac.locations")})
+    raise TicketError(f"{where}: nothing opens {scheme}:/; known: a folder, {', '.join(known)}")

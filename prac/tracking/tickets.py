@@ -1,0 +1,127 @@
+"""Tickets in MLflow: a run each in an experiment of their own, and a version of a registered model."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from prac.errors import TicketError
+from prac.tracking.store import Store, default_tracking_uri
+
+MATCHING_POINTS = 1.0
+"""How far below the dense network a ticket may be for the alias `sparsest-matching`."""
+
+
+def model_name(data_name: str, architecture: str) -> str:
+    """The registered model of a data set and an architecture; letters that MLflow refuses are -."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", f"prac-{data_name}-{architecture}").strip("-")
+
+
+def register(
+    store: Store, name: str, key: str, description: str, tags: Mapping[str, str]
+) -> Callable[[str, str], None]:
+    """What registers a ticket as a model version once its artifacts are logged.
+
+    A version that a killed process left behind for the same key is replaced.
+    """
+
+    def register_run(run_id: str, artifact_uri: str) -> None:
+        _make_model(store, name, tags)
+        client = store.client
+        for version in client.search_model_versions(f"name = '{name}'"):
+            if version.tags.get("prac.key") == key:
+                client.delete_model_version(name, version.version)
+        client.create_model_version(
+            name,
+            source=f"{artifact_uri.rstrip('/')}/ticket",
+            run_id=run_id,
+            tags={"prac.key": key, **tags},
+            description=description,
+        )
+
+    return register_run
+
+
+def _make_model(store: Store, name: str, tags: Mapping[str, str]) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        store.client.create_registered_model(
+            name,
+            tags={k: v for k, v in tags.items() if k in ("architecture", "data")},
+            description=(
+                f"Lottery tickets of {tags.get('architecture')} on {tags.get('data')}. "
+                f"Take one with `prac.Ticket.load('models:/{name}@best')`; aliases: `best` "
+                "(highest test accuracy), `sparsest-matching` (sparsest within 1 point of the "
+                "dense network), `smallest` (fewest weights)."
+            ),
+        )
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def update_aliases(store: Store, name: str) -> dict[str, str]:
+    """Point the aliases of a registered model at the versions that deserve them now.
+
+    Returns alias to version. Only versions with a test accuracy count for `best` and
+    `sparsest-matching`; ties go to the sparser, then to the newer.
+    """
+    versions = store.client.search_model_versions(f"name = '{name}'")
+    judged = [v for v in versions if "test_accuracy" in v.tags]
+
+    def number(version: Any, tag: str) -> float:
+        return float(version.tags[tag])
+
+    def merit(version: Any) -> tuple[float, float, int]:
+        return number(version, "test_accuracy"), number(version, "sparsity"), int(version.version)
+
+    def thrift(version: Any) -> tuple[float, float, int]:
+        accuracy = float(version.tags.get("test_accuracy", 0))
+        return number(version, "sparsity"), accuracy, int(version.version)
+
+    chosen = {}
+    if judged:
+        chosen["best"] = max(judged, key=merit).version
+    matching = [
+        v
+        for v in judged
+        if "dense_test_accuracy" in v.tags
+        and number(v, "test_accuracy") >= number(v, "dense_test_accuracy") - MATCHING_POINTS / 100
+    ]
+    if matching:
+        chosen["sparsest-matching"] = max(matching, key=thrift).version
+    if versions:
+        chosen["smallest"] = max(versions, key=thrift).version
+    for alias, version in chosen.items():
+        store.client.set_registered_model_alias(name, alias, str(version))
+    return {alias: str(version) for alias, version in chosen.items()}
+
+
+def download_ticket(where: str) -> str:
+    """The local folder of `models:/NAME/VERSION` or `models:/NAME@alias`. Raises TicketError."""
+    from mlflow.exceptions import MlflowException
+
+    match = re.fullmatch(r"models:/([^/@]+)(?:/(\d+)|@([A-Za-z0-9_-]+))", where)
+    if match is None:
+        raise TicketError(f"{where} is no ticket's name; allowed: models:/NAME/VERSION, NAME@alias")
+    name, number, alias = match.groups()
+    client = Store(default_tracking_uri()).client
+    try:
+        version = (
+            client.get_model_version_by_alias(name, alias)
+            if alias
+            else client.get_model_version(name, number)
+        )
+        source = str(client.get_model_version_download_uri(name, version.version))
+        local = Path(source.removeprefix("file://"))
+        if local.is_dir():
+            return str(local)
+        scratch = tempfile.mkdtemp(prefix="prac-ticket-")
+        return str(client.download_artifacts(version.run_id, "ticket", scratch))
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise TicketError(f"{where} can't be fetched ({reason})") from error

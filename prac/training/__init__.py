@@ -1,0 +1,1 @@
+"""Training: the schedule, the only training loop, evaluation, checkpoints."""

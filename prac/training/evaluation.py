@@ -1,0 +1,76 @@
+"""Predictions in evaluation mode, without augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from prac.config import Precision
+from prac.data.batches import DeviceImages
+from prac.training.precision import autocast
+
+EVALUATION_BATCH = 256
+"""Images a forward pass: on two CPU cores larger ones are no faster, on an accelerator it is
+raised by `_batch_size`."""
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def _predict(
+    model: nn.Module,
+    images: DeviceImages,
+    count: int,
+    batch: Callable[[int, int], Tensor],
+    precision: Precision,
+) -> Tensor:
+    size = EVALUATION_BATCH if images.device.type == "cpu" else 4 * EVALUATION_BATCH
+    with _evaluating(model), autocast(images.device, precision):
+        parts = [
+            model(batch(start, min(start + size, count))).argmax(dim=1)
+            for start in range(0, count, size)
+        ]
+    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.int64, device=images.device)
+
+
+def predict(
+    model: nn.Module, images: DeviceImages, sample_ids: NDArray[np.int32], precision: Precision
+) -> NDArray[np.int32]:
+    """(N,) int32 predicted classes of training-split rows."""
+
+    def batch(start: int, stop: int) -> Tensor:
+        return images.clean(sample_ids[start:stop])
+
+    predictions = _predict(model, images, len(sample_ids), batch, precision)
+    return predictions.cpu().numpy().astype(np.int32)
+
+
+def count_correct(
+    model: nn.Module, images: DeviceImages, sample_ids: NDArray[np.int32], precision: Precision
+) -> Tensor:
+    """How many training-split rows are predicted right: a scalar int64 tensor on the device."""
+
+    def batch(start: int, stop: int) -> Tensor:
+        return images.clean(sample_ids[start:stop])
+
+    predictions = _predict(model, images, len(sample_ids), batch, precision)
+    return (predictions == images.labels(sample_ids)).sum()
+
+
+def test_accuracy(model: nn.Module, images: DeviceImages, precision: Precision) -> float:
+    """Share of the test split that is predicted right, in [0, 1]."""
+    predictions = _predict(model, images, images.num_test, images.test, precision)
+    return int((predictions == images.test_labels).sum()) / images.num_test

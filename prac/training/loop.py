@@ -1,0 +1,273 @@
+"""The only training loop: dense networks, rounds and tickets, one worker or several."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from prac.config import Precision, TrainConfig
+from prac.data.batches import DeviceImages
+from prac.errors import PracError
+from prac.pruning.mask import Mask, prunable_weights
+from prac.storage import Folder
+from prac.training.checkpoint import Checkpoint
+from prac.training.evaluation import count_correct
+from prac.training.observers import EpochEnd, EpochRecord, Observer
+from prac.training.precision import autocast
+from prac.training.randomness import generator
+from prac.training.schedule import Budget
+from prac.training.workers import Workers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What is trained and on what; everything a resumed training needs again.
+
+    run: the key of this training. sample_ids: sorted int32 rows it trains on. stream: names the
+    random stream, e.g. ("round", 3); with the seed and the epoch it decides order and augmentation.
+    """
+
+    run: str
+    images: DeviceImages
+    sample_ids: NDArray[np.int32]
+    config: TrainConfig
+    budget: Budget
+    precision: Precision
+    seed: int
+    stream: tuple[str | int, ...]
+
+
+@dataclass(kw_only=True)
+class Trained:
+    """What a training leaves, beside the model in its last state.
+
+    epochs: a record of each. best_weights: weights and buffers at `best_epoch`, the first with the
+    highest validation accuracy. stopped_early: an observer asked for it.
+    """
+
+    epochs: list[EpochRecord] = field(default_factory=list)
+    best_epoch: int = -1
+    best_accuracy: float = -1.0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    stopped_early: bool = False
+
+    @property
+    def steps(self) -> int:
+        """SGD steps done."""
+        return sum(record.steps for record in self.epochs)
+
+
+def train(
+    model: nn.Module,
+    training: Training,
+    *,
+    mask: Mask | None = None,
+    observers: Sequence[Observer] = (),
+    workers: Workers | None = None,
+    checkpoints: Folder | None = None,
+) -> Trained:
+    """Train `model` in place with SGD under `mask`, resuming from `checkpoints` where they are.
+
+    Pruned weights are exactly zero from the first step to the last: they start at zero and their
+    gradients are zero, so neither momentum nor weight decay moves them. An observer that asks to
+    stop is obeyed by all workers; rank 0's answer counts.
+    Raises PracError where the loss is no longer finite, CheckpointError for a foreign checkpoint.
+    """
+    workers = workers or Workers()
+    device = training.images.device
+    model.to(device).to(memory_format=torch.channels_last)
+    if mask is not None:
+        mask.apply_(model)
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=training.budget.peak_learning_rate,
+        momentum=training.config.momentum,
+        weight_decay=training.config.weight_decay,
+        foreach=True,
+    )
+    trained = Trained()
+    if checkpoints is None or not _resume(
+        training, trained, model, optimizer, observers, checkpoints
+    ):
+        for observer in observers:
+            observer.on_start(model)
+    parallel = workers.parallel(model)
+    masked = _masked_parameters(model, mask, device)
+    while not trained.stopped_early and len(trained.epochs) < training.budget.epochs:
+        record = _train_epoch(
+            model, parallel, optimizer, masked, training, trained, observers, workers
+        )
+        trained.epochs.append(record)
+        if record.validation_accuracy > trained.best_accuracy:
+            trained.best_epoch = record.epoch
+            trained.best_accuracy = record.validation_accuracy
+            trained.best_weights = {n: t.detach().clone() for n, t in model.state_dict().items()}
+        end = EpochEnd(record=record, budget=training.budget, model=model)
+        # Every observer is asked: `any` over a generator would leave some out.
+        wishes = [observer.on_epoch(end) for observer in observers]
+        trained.stopped_early = workers.rank_0_says(any(wishes), device)
+        if checkpoints is not None and workers.rank == 0:
+            _checkpoint(training, trained, model, optimizer, observers).save(checkpoints)
+    return trained
+
+
+def _masked_parameters(
+    model: nn.Module, mask: Mask | None, device: torch.device
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The parameters with pruned weights, and their masks in the same memory order."""
+    parameters: list[Tensor] = []
+    masks: list[Tensor] = []
+    for name, weight in prunable_weights(model).items():
+        if mask is not None and not bool(mask[name].all()):
+            alive = torch.empty_like(weight, device=device)
+            alive.copy_(mask[name])
+            parameters.append(weight)
+            masks.append(alive)
+    return parameters, masks
+
+
+def _train_epoch(
+    model: nn.Module,
+    parallel: nn.Module,
+    optimizer: torch.optim.SGD,
+    masked: tuple[list[Tensor], list[Tensor]],
+    training: Training,
+    trained: Trained,
+    observers: Sequence[Observer],
+    workers: Workers,
+) -> EpochRecord:
+    started = time.perf_counter()
+    images, epoch = training.images, len(trained.epochs)
+    step = first_step = epoch * training.budget.steps_per_epoch
+    # Sums of the loss and of right predictions, on the device: read once, after the epoch.
+    float_type = torch.float64 if images.device.type == "cpu" else torch.float32
+    loss_sum, right_sum = torch.zeros(2, dtype=float_type, device=images.device)
+    num_samples = 0
+    model.train()
+    batches = images.epoch(
+        training.sample_ids,
+        training.config.batch_size,
+        generator(training.seed, *training.stream, epoch),
+        rank=workers.rank,
+        world_size=workers.size,
+    )
+    for batch in batches:
+        learning_rate = training.budget.learning_rate(step)
+        optimizer.param_groups[0]["lr"] = learning_rate
+        optimizer.zero_grad(set_to_none=True)
+        with autocast(images.device, training.precision):
+            logits = parallel(batch.images)
+        # The sum over the step's samples on all workers, though workers' shares differ by one:
+        # DDP averages over workers, so each share is weighted by their number.
+        losses = torch.nn.functional.cross_entropy(logits.float(), batch.labels, reduction="sum")
+        for observer in observers:
+            observer.on_predictions(batch, logits)
+        share: Tensor = losses * (workers.size / batch.step_size)
+        share.backward()  # type: ignore[no-untyped-call]
+        _mask_gradients(*masked)
+        optimizer.step()
+        step += 1
+        for observer in observers:
+            observer.on_step(step, model)
+        with torch.no_grad():
+            loss_sum += losses
+            right_sum += (logits.argmax(dim=1) == batch.labels).sum()
+        num_samples += len(batch.sample_ids)
+    workers.agree_on_buffers(model)
+    mine = images.validation_ids[workers.rank :: workers.size]
+    correct = count_correct(model, images, mine, training.precision)
+    sums = [loss_sum, right_sum, torch.full_like(loss_sum, num_samples), correct.to(loss_sum)]
+    loss, right, count, correct_total = workers.total(torch.stack(sums)).tolist()
+    if not np.isfinite(loss):
+        raise PracError(
+            f"the loss is not finite in epoch {epoch + 1}; lower train.learning_rate or add warm-up"
+        )
+    return EpochRecord(
+        epoch=epoch,
+        steps=step - first_step,
+        learning_rate=learning_rate,
+        loss=loss / count,
+        train_accuracy=right / count,
+        validation_accuracy=correct_total / len(images.validation_ids),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _mask_gradients(parameters: list[Tensor], masks: list[Tensor]) -> None:
+    # A frozen convolution, or one that the forward pass left out, has no gradient.
+    pairs = zip((p.grad for p in parameters), masks, strict=True)
+    present = [(gradient, alive) for gradient, alive in pairs if gradient is not None]
+    if present:
+        torch._foreach_mul_([gradient for gradient, _ in present], [alive for _, alive in present])
+
+
+def _checkpoint(
+    training: Training,
+    trained: Trained,
+    model: nn.Module,
+    optimizer: torch.optim.SGD,
+    observers: Sequence[Observer],
+) -> Checkpoint:
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in trained.best_weights.items()}
+    for name, parameter in model.named_parameters():
+        buffer = optimizer.state[parameter].get("momentum_buffer")
+        if buffer is not None:
+            tensors[f"momentum.{name}"] = buffer
+    states = {}
+    for observer in observers:
+        kept, states[observer.name] = observer.state()
+        tensors |= {f"observer.{observer.name}.{name}": tensor for name, tensor in kept.items()}
+    progress = {
+        "epochs": [dataclasses.asdict(record) for record in trained.epochs],
+        "best_epoch": trained.best_epoch,
+        "best_accuracy": trained.best_accuracy,
+        "stopped_early": trained.stopped_early,
+        "observers": states,
+    }
+    return Checkpoint(run=training.run, tensors=tensors, progress=progress)
+
+
+def _resume(
+    training: Training,
+    trained: Trained,
+    model: nn.Module,
+    optimizer: torch.optim.SGD,
+    observers: Sequence[Observer],
+    checkpoints: Folder,
+) -> bool:
+    checkpoint = Checkpoint.load(checkpoints, training.run)
+    if checkpoint is None:
+        return False
+
+    def under(prefix: str) -> dict[str, Tensor]:
+        return {
+            name.removeprefix(prefix): tensor
+            for name, tensor in checkpoint.tensors.items()
+            if name.startswith(prefix)
+        }
+
+    model.load_state_dict(under("model."))
+    for name, parameter in model.named_parameters():
+        if f"momentum.{name}" in checkpoint.tensors:
+            buffer = torch.empty_like(parameter)
+            buffer.copy_(checkpoint.tensors[f"momentum.{name}"])
+            optimizer.state[parameter]["momentum_buffer"] = buffer
+    progress = checkpoint.progress
+    trained.epochs = [EpochRecord(**record) for record in progress["epochs"]]
+    trained.best_epoch = progress["best_epoch"]
+    trained.best_accuracy = progress["best_accuracy"]
+    trained.stopped_early = progress["stopped_early"]
+    device = training.images.device
+    trained.best_weights = {name: tensor.to(device) for name, tensor in under("best.").items()}
+    for observer in observers:
+        kept = under(f"observer.{observer.name}.")
+        observer.restore(kept, progress["observers"][observer.name])
+    return True

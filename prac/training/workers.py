@@ -1,0 +1,64 @@
+"""What the workers of one data-parallel training have to agree on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+@dataclass(frozen=True)
+class Workers:
+    """This worker's place among those that train one model. One worker needs no process group."""
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def of_process_group(cls) -> Workers:
+        """The place in the initialised default process group, or that of a lone worker."""
+        if dist.is_available() and dist.is_initialized():
+            return cls(dist.get_rank(), dist.get_world_size())
+        return cls()
+
+    def parallel(self, model: nn.Module) -> nn.Module:
+        """The model whose backward pass averages gradients over all workers."""
+        if self.size == 1:
+            return model
+        # Buffers are agreed on at the end of an epoch; a broadcast a step would only cost time.
+        return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+    def agree_on_buffers(self, model: nn.Module) -> None:
+        """Give every worker the BatchNorm statistics of rank 0."""
+        if self.size > 1:
+            for buffer in model.buffers():
+                dist.broadcast(buffer, 0)
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum over all workers."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def rank_0_says(self, flag: bool, device: torch.device) -> bool:
+        """The flag of rank 0, on every rank: a decision is made once.
+
+        A sum rather than a broadcast: rank 0 also waits until all ranks are here, so that what it
+        does next (a checkpoint, say) comes after what they did before (commit their events).
+        """
+        if self.size == 1:
+            return flag
+        decision = torch.tensor([int(flag and self.rank == 0)], device=device)
+        dist.all_reduce(decision)
+        return bool(decision.item())
+
+    def rank_0_number(self, number: int, device: torch.device) -> int:
+        """The number of rank 0, on every rank."""
+        if self.size == 1:
+            return number
+        agreed = torch.tensor([number], dtype=torch.int64, device=device)
+        dist.broadcast(agreed, 0)
+        return int(agreed.item())

