@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from prac.models import build_model
     from prac.pruning import EarlyBird, Mask, global_magnitude
     from prac.recipes import get_recipe
-    from prac.search import search
     from prac.selection import PracSet, Reason, critical_for_pruning, critical_for_training
     from prac.ticket import Ticket
 
@@ -39,7 +38,6 @@ _HOMES = {
     "prac.models": "build_model",
     "prac.pruning": "EarlyBird Mask global_magnitude",
     "prac.recipes": "get_recipe",
-    "prac.search": "search",
     "prac.selection": "PracSet Reason critical_for_pruning critical_for_training",
     "prac.ticket": "Ticket",
 }
@@ -74,7 +72,6 @@ __all__ = [
     "get_recipe",
     "global_magnitude",
     "open_source",
-    "search",
 ]
 
 

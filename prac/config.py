@@ -283,7 +283,8 @@ class Recipe:
         rewind = self.search.rewind
         if rewind.unit == "epoch" and rewind.at > self.train.epochs:
             raise ConfigError(
-                f"search.rewind {rewind} is past the budget; allowed: up to epoch:{self.train.epochs}"
+                f"search.rewind {rewind} is past the budget; "
+                f"allowed: up to epoch:{self.train.epochs}"
             )
 
     def replace(self, **changes: Any) -> Recipe:

@@ -46,7 +46,7 @@ def _published(
 ) -> Recipe:
     return Recipe(
         name=name,
-        description=f"published budget: {source}, {', '.join(architectures)}, 182 epochs, 16 rounds",
+        description=f"{source} at the published budget: 182 epochs, 16 rounds",
         architectures=architectures,
         data=DataConfig(source=source),
         train=TrainConfig(batch_size=batch_size),

@@ -6,10 +6,14 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 
 from prac.errors import PracError
+
+# Two of Ray's functions carry no types.
+_untyped: Any = ray
 
 
 def in_ray_job() -> bool:
@@ -57,9 +61,9 @@ def connected(*, num_cpus: int | None = None) -> Iterator[bool]:
 
 def cluster_cpus() -> int:
     """CPUs of all nodes together."""
-    return int(ray.cluster_resources().get("CPU", 1))
+    return int(_untyped.cluster_resources().get("CPU", 1))
 
 
 def num_nodes() -> int:
     """Nodes that are alive."""
-    return sum(bool(node["Alive"]) for node in ray.nodes())
+    return sum(bool(node["Alive"]) for node in _untyped.nodes())

@@ -43,11 +43,12 @@ def run_stage(stage: Stage, inputs: Mapping[str, Finished], context: Context) ->
         made = RUN[stage.kind](running)
         common = {"architecture": stage.architecture, "method": stage.method, "kind": stage.kind}
         tags = {name: value for name, value in common.items() if value}
-        note, before_finish, name = "", None, stage.name
+        before_finish, name = None, stage.name
         if made.facts is not None:
-            tags, note, name = made.facts.tags(), made.facts.description(), made.facts.title
+            facts = made.facts
+            tags, name = facts.tags(), facts.title
             before_finish = register(
-                context.store, made.facts.registered_model, stage.key, note, tags
+                context.store, facts.registered_model, stage.key, facts.description, tags
             )
         finished = context.store.commit(
             experiment=TICKETS if stage.kind == "ticket" else STAGES,
@@ -60,7 +61,6 @@ def run_stage(stage: Stage, inputs: Mapping[str, Finished], context: Context) ->
             parameters=made.parameters,
             metrics=made.metrics,
             tags=tags,
-            note=note,
             before_finish=before_finish,
         )
     _clean(stage, context)

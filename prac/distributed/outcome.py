@@ -26,10 +26,16 @@ def collect_results(
     num_test: int,
     num_classes: int,
     link: str,
+    locations: Mapping[str, str],
 ) -> Results:
-    """Everything that the pipeline found. finished: by stage name, with values; ran: just now."""
+    """Everything that the pipeline found.
+
+    finished: by stage name, with values. ran: the stages that ran just now. locations: of tickets,
+    by stage key.
+    """
+    tickets = {name: locations.get(stage.key) for name, stage in graph.stages.items()}
     values = {name: finished[name].values for name in graph.stages if name in finished}
-    rows = [row for search in graph.searches for row in _rows(request, search, values)]
+    rows = [row for search in graph.searches for row in _rows(request, search, values, tickets)]
     recipe = request.recipe
     methods = ", ".join(request.methods)
     return Results(
@@ -58,7 +64,10 @@ def collect_results(
 
 
 def _rows(
-    request: Request, search: SearchStages, values: Mapping[str, Mapping[str, Any]]
+    request: Request,
+    search: SearchStages,
+    values: Mapping[str, Mapping[str, Any]],
+    tickets: Mapping[str, str | None],
 ) -> list[RoundRow]:
     rows = []
     spent = 0
@@ -96,7 +105,7 @@ def _rows(
                 test_accuracy=judged.get("test_accuracy"),
                 judge_validation_accuracy=judged.get("best_accuracy"),
                 seconds=float(this.get("seconds", 0.0)),
-                ticket=search.tickets.get(index),
+                ticket=tickets.get(search.tickets.get(index, "")),
             )
         )
         spent += int(this.get("steps", 0))

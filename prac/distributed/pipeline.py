@@ -17,7 +17,7 @@ from rich.console import Console
 from prac.config import Recipe
 from prac.data import Source, open_source
 from prac.data.splits import held_out_count
-from prac.distributed.graph import Graph, Kind, Request, build_graph
+from prac.distributed.graph import Graph, Kind, Request, Stage, build_graph
 from prac.distributed.plan import print_plan
 from prac.errors import ConfigError
 from prac.models import check_architecture
@@ -34,7 +34,7 @@ from prac.tracking.store import (
     Store,
     default_tracking_uri,
 )
-from prac.tracking.tickets import model_name, update_aliases
+from prac.tracking.tickets import model_name, ticket_locations, update_aliases
 from prac.training.precision import pick_device, resolve_precision
 
 RESULTS = "results.json"
@@ -125,13 +125,13 @@ class _Pipeline:
         }
         ran: set[str] = set()
         if any(stage.kind != "report" for stage in to_run):
-            by_name, ran = self._execute(finished, len(to_run))
+            by_name, ran = self._execute(finished, to_run)
         if self.options.only:
             return {"stages": {name: f.run_id for name, f in by_name.items()}}
         return self._report(by_name, ran)
 
     def _sound(self) -> dict[str, Finished]:
-        """The finished stages whose manifests are whole; damaged ones are revoked and made again."""
+        """The finished stages with whole manifests; damaged ones are revoked and made again."""
         sound = {}
         for key, finished in self.found.items():
             try:
@@ -143,7 +143,7 @@ class _Pipeline:
         return sound
 
     def _execute(
-        self, finished: Mapping[str, Finished], num_stages: int
+        self, finished: Mapping[str, Finished], to_run: list[Stage]
     ) -> tuple[dict[str, Finished], set[str]]:
         dataset = self.source.load()
         self._check_architectures(dataset.image_shape)
@@ -181,7 +181,7 @@ class _Pipeline:
                     max_failures=options.max_failures,
                 ),
             )
-            display = make_display(num_stages, self.console)
+            display = make_display([s for s in to_run if s.kind != "report"], self.console)
             cpus = cluster_cpus() if ours else None
             executor = Executor(self.graph, finished, context, display, cpus=cpus)
             try:
@@ -216,6 +216,7 @@ class _Pipeline:
             num_test=self.summary.num_test,
             num_classes=len(self.summary.class_names),
             link=self._ticket_link(),
+            locations=self._ticket_locations(),
         )
         stage = self.graph.stages["report"]
         with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
@@ -259,6 +260,14 @@ class _Pipeline:
     def _copy_report(self, folder: Path) -> None:
         shutil.copytree(folder, self._report_folder(), dirs_exist_ok=True)
 
+    def _ticket_locations(self) -> dict[str, str]:
+        """Stage key to `models:/NAME/VERSION`."""
+        locations: dict[str, str] = {}
+        for architecture in self.recipe.architectures:
+            name = model_name(self.request.data_name, architecture)
+            locations |= ticket_locations(self.store, name)
+        return locations
+
     def _ticket_link(self) -> str:
         """The page that shows the tickets: of the server, or of one started for a local store."""
         base = self.store.tracking_uri if not self.store.is_local else "http://127.0.0.1:5000"
@@ -296,17 +305,19 @@ def _home(options: Options) -> Path:
 def _request(recipe: Recipe, options: Options, source: Source, num_train: int) -> Request:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     workers = options.workers if options.workers is not None else min(2, cores or 1)
+    precision = recipe.train.precision
     if options.gpus_per_round > 0:
-        precision = "bf16" if recipe.train.precision == "auto" else recipe.train.precision
+        # The driver may have no accelerator; the ones that rounds are given compute in bf16.
+        precision = "bf16" if precision == "auto" else precision
     else:
-        precision = resolve_precision(recipe.train.precision, pick_device("cpu"))
+        precision = resolve_precision(precision, pick_device("cpu"))
     num_validation = held_out_count(num_train, recipe.data.validation_fraction)
     return Request(
         recipe=recipe,
         data=source.fingerprint(),
         data_name=source.name,
         num_training=num_train - num_validation,
-        precision=precision,  # type: ignore[arg-type]
+        precision=precision,
         workers=workers,
         transfer_from=options.transfer_from,
         judge=options.judge,

@@ -84,9 +84,45 @@ class Display(Protocol):
         ...
 
 
-def make_display(num_stages: int, console: Console) -> Display:
+def make_display(stages: list[Stage], console: Console) -> Display:
     """Bars where a person looks at a terminal, plain lines elsewhere."""
-    return Bars(num_stages, console) if console.is_terminal else Lines(num_stages)
+    return Bars(stages, console) if console.is_terminal else Lines(stages)
+
+
+class Forecast:
+    """When all will be done, at the pace so far; a guess, since sets and stops are known late."""
+
+    # A round on a PrAC set takes about this share of the full budget (METHOD's replay), and a
+    # stage that trains nothing costs about as much as this share of one.
+    SET_SHARE, OVERHEAD_SHARE = 0.3, 0.02
+
+    def __init__(self, stages: list[Stage]) -> None:
+        self._began = time.monotonic()
+        self._full = max((stage.max_steps for stage in stages), default=1) or 1
+        self._left = sum(map(self._work, stages))
+        self._done = 0.0
+
+    def _work(self, stage: Stage) -> float:
+        on_a_set = stage.kind == "round" and stage.method != "vanilla"
+        share = self.SET_SHARE if on_a_set else 1.0
+        return stage.max_steps * share + self._full * self.OVERHEAD_SHARE
+
+    def finished(self, stage: Stage) -> float:
+        """Take a finished stage; the seconds left."""
+        self._done += self._work(stage)
+        self._left = max(0.0, self._left - self._work(stage))
+        return (time.monotonic() - self._began) * self._left / self._done
+
+    @property
+    def elapsed(self) -> int:
+        """Whole seconds since the start."""
+        return int(time.monotonic() - self._began)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
 
 
 def _summary(values: dict[str, Any]) -> str:
@@ -108,16 +144,15 @@ class Lines:
 
     EVERY_SECONDS = 10.0
 
-    def __init__(self, num_stages: int) -> None:
-        self._total = num_stages
+    def __init__(self, stages: list[Stage]) -> None:
+        self._total = len(stages)
         self._done = 0
-        self._began = time.monotonic()
+        self._forecast = Forecast(stages)
         self._said: dict[str, float] = {}
 
     def say(self, line: str) -> None:
-        """Print it, with the minutes and seconds since the start."""
-        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
-        print(f"[{minutes:02d}:{seconds:02d}] {line}", flush=True)
+        """Print it, with the time since the start."""
+        print(f"[{_clock(self._forecast.elapsed)}] {line}", flush=True)
 
     def started(self, stage: Stage) -> None:
         """Remember when, so that short stages don't speak of epochs."""
@@ -138,13 +173,10 @@ class Lines:
     def finished(self, stage: Stage, values: dict[str, Any]) -> None:
         """Say it, with what the stage found and when all will be done at this pace."""
         self._done += 1
-        pace = (time.monotonic() - self._began) / self._done
-        left = pace * (self._total - self._done)
         summary = _summary(values)
-        self.say(
-            f"{self._done}/{self._total} {stage.name}"
-            f"{': ' + summary if summary else ''}; about {left:.0f} s left in all"
-        )
+        left = _clock(self._forecast.finished(stage))
+        what = f"{stage.name}: {summary}" if summary else stage.name
+        self.say(f"{self._done}/{self._total} {what} (about {left} left)")
 
     def close(self) -> None:
         """Nothing to close."""
@@ -153,7 +185,7 @@ class Lines:
 class Bars:
     """A bar for the pipeline and one for each stage that trains: for a terminal."""
 
-    def __init__(self, num_stages: int, console: Console) -> None:
+    def __init__(self, stages: list[Stage], console: Console) -> None:
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -163,9 +195,9 @@ class Bars:
             console=console,
             refresh_per_second=4,
         )
-        self._all = self._bars.add_task("[bold]stages", total=num_stages, note="")
+        self._all = self._bars.add_task("[bold]stages", total=len(stages), note="")
         self._stages: dict[str, TaskID] = {}
-        self._began = time.monotonic()
+        self._forecast = Forecast(stages)
         self._done = 0
         self._bars.start()
 
@@ -196,11 +228,8 @@ class Bars:
         summary = _summary(values)
         if summary:
             self.say(f"{stage.name}: {summary}")
-        left = (time.monotonic() - self._began) / self._done
-        total = self._bars.tasks[0].total or self._done
-        self._bars.update(
-            self._all, completed=self._done, note=f"about {left * (total - self._done):.0f} s left"
-        )
+        left = _clock(self._forecast.finished(stage))
+        self._bars.update(self._all, completed=self._done, note=f"about {left} left")
 
     def close(self) -> None:
         """Leave the terminal as it was."""

@@ -54,7 +54,7 @@ def _leave_round(running: Running, task: RoundTask, outcome: RoundOutcome, secon
         artifacts.write_table(folder, artifacts.STATISTICS, outcome.statistics)
     epochs = len(outcome.epochs)
     before = running.stage.config["round"]
-    values = {
+    values: dict[str, Any] = {
         "set_size": len(task.sample_ids),
         "steps": outcome.steps,
         "epochs": epochs,
@@ -168,7 +168,7 @@ def _select(running: Running) -> Made:
 def _leave_set(running: Running, chosen: PracSet, parameters: dict[str, Any]) -> Made:
     artifacts.write_table(running.folder, artifacts.SAMPLES, chosen.to_table())
     training, pruning = chosen.training_ids, chosen.pruning_ids
-    values = {
+    values: dict[str, Any] = {
         "set_size": len(chosen),
         "cet_size": len(training),
         "cep_size": len(pruning),
@@ -236,7 +236,7 @@ def _judge(running: Running) -> Made:
     )
     trained = judgement.trained
     artifacts.write_weights(running.folder, artifacts.TRAINED, trained.best_weights)
-    values = {
+    values: dict[str, Any] = {
         "test_accuracy": judgement.test_accuracy,
         "best_accuracy": trained.best_accuracy,
         "best_epoch": trained.best_epoch,

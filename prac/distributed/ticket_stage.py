@@ -69,8 +69,8 @@ class TicketFacts:
         }
         return {name: str(value) for name, value in known.items() if value is not None}
 
-    def description(self) -> str:
-        """Markdown: what it is, what it cost, how to take it."""
+    def description(self, where: str) -> str:
+        """Markdown: what it is, what it cost, how to take it from `where`."""
         accuracy = "not judged yet" if self.test_accuracy is None else f"{self.test_accuracy:.2%}"
         dense = ""
         if self.dense_test_accuracy is not None:
@@ -87,7 +87,7 @@ class TicketFacts:
             "vanilla) |\n"
             f"| recipe, seed | {self.recipe}, {self.seed} |\n\n"
             "```python\nimport prac\n"
-            f'ticket = prac.Ticket.load("models:/{self.registered_model}@best")\n'
+            f'ticket = prac.Ticket.load("{where}")\n'
             "network = ticket.build()  # sparse, and stays so while you train it\n```\n"
         )
 
@@ -97,7 +97,7 @@ def _six(value: float | None) -> str | None:
 
 
 def make_ticket(running: Running) -> Made:
-    """The ticket with mask m_k: what rounds 0 to k - 1 made, and the judgement where there is one."""
+    """The ticket with mask m_k: what rounds 0 to k - 1 made, and its judgement if it has one."""
     stage, context = running.stage, running.context
     dataset = context.load_dataset()
     rounds = [running.values(f"round-{k}") for k in range(stage.round_index)]

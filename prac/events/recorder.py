@@ -26,7 +26,7 @@ class EventRecorder:
         self._columns: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def record(self, sample_ids: NDArray[np.int32], logits: Tensor, labels: Tensor) -> None:
-        """Note one batch. sample_ids: (B,) int32; logits: (B, K), before the update; labels (B,)."""
+        """Note a batch, before its update. sample_ids: (B,) int32; logits: (B, K); labels: (B,)."""
         self._ids.append(sample_ids)
         self._columns.append(event_columns(logits, labels))
 

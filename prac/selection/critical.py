@@ -34,7 +34,7 @@ def critical_for_pruning(
     """
     if not dense.shape == pruned.shape == sample_ids.shape or dense.ndim != 1:
         raise ConfigError(
-            f"predictions of shapes {dense.shape} and {pruned.shape} for {sample_ids.shape} samples; "
+            f"predictions of {dense.shape} and {pruned.shape} for {sample_ids.shape} samples; "
             "allowed: one prediction a sample from each model"
         )
     return _sorted_ids(sample_ids[dense != pruned])

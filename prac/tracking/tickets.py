@@ -1,4 +1,4 @@
-"""Tickets in MLflow: a run each in an experiment of their own, and a version of a registered model."""
+"""Tickets in MLflow: a run each in an experiment of their own, a version of a registered model."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ def model_name(data_name: str, architecture: str) -> str:
 
 
 def register(
-    store: Store, name: str, key: str, description: str, tags: Mapping[str, str]
+    store: Store, name: str, key: str, describe: Callable[[str], str], tags: Mapping[str, str]
 ) -> Callable[[str, str], None]:
     """What registers a ticket as a model version once its artifacts are logged.
 
-    A version that a killed process left behind for the same key is replaced.
+    describe: makes the page's text from `models:/NAME/VERSION`, which is known only now. A version
+    that a killed process left behind for the same key is replaced.
     """
 
     def register_run(run_id: str, artifact_uri: str) -> None:
@@ -34,13 +35,17 @@ def register(
         for version in client.search_model_versions(f"name = '{name}'"):
             if version.tags.get("prac.key") == key:
                 client.delete_model_version(name, version.version)
-        client.create_model_version(
+        version = client.create_model_version(
             name,
             source=f"{artifact_uri.rstrip('/')}/ticket",
             run_id=run_id,
             tags={"prac.key": key, **tags},
-            description=description,
         )
+        where = f"models:/{name}/{version.version}"
+        description = describe(where)
+        client.update_model_version(name, version.version, description)
+        client.set_tag(run_id, "mlflow.note.content", description)
+        client.set_tag(run_id, "prac.ticket", where)
 
     return register_run
 
@@ -62,6 +67,15 @@ def _make_model(store: Store, name: str, tags: Mapping[str, str]) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+
+
+def ticket_locations(store: Store, name: str) -> dict[str, str]:
+    """Stage key to `models:/NAME/VERSION` of all versions of a registered model."""
+    return {
+        version.tags["prac.key"]: f"models:/{name}/{version.version}"
+        for version in store.client.search_model_versions(f"name = '{name}'")
+        if "prac.key" in version.tags
+    }
 
 
 def update_aliases(store: Store, name: str) -> dict[str, str]:
@@ -121,7 +135,7 @@ def download_ticket(where: str) -> str:
         if local.is_dir():
             return str(local)
         scratch = tempfile.mkdtemp(prefix="prac-ticket-")
-        return str(client.download_artifacts(version.run_id, "ticket", scratch))
+        return str(client.download_artifacts(str(version.run_id), "ticket", scratch))
     except MlflowException as error:
         reason = str(error).splitlines()[0]
         raise TicketError(f"{where} can't be fetched ({reason})") from error

@@ -69,5 +69,5 @@ def _checksum(tensors: Mapping[str, Tensor], progress: str) -> int:
     crc = zlib.crc32(progress.encode())
     for name in sorted(tensors):
         crc = zlib.crc32(name.encode(), crc)
-        crc = zlib.crc32(memoryview(tensors[name].reshape(-1).view(torch.uint8).numpy()), crc)
+        crc = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy().data, crc)
     return crc

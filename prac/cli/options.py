@@ -38,7 +38,7 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         "--architectures",
         nargs="+",
         metavar="A",
-        help="networks by name: ours (resnet20s, vgg16, ...), torchvision's, package.module:callable",
+        help="networks: ours (resnet20s, vgg16, ...), torchvision's, package.module:callable",
     )
     what.add_argument(
         "--data",
@@ -67,7 +67,7 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         "--judge",
         default="last",
         metavar="WHICH",
-        help="tickets to train alone and test: last, all, none, or rounds such as 0,4,8 (%(default)s)",
+        help="tickets to train alone and test: last, all, none, or rounds: 0,4,8 (%(default)s)",
     )
     what.add_argument(
         "--set",

@@ -1,0 +1,37 @@
+"""`prac`: pipelines, recipes and tickets as commands; one module a group of commands.
+
+Each module has `add(commands)`, which adds its parsers and sets `action`: a function of the parsed
+arguments that returns what is printed as the last line, as JSON, or None. Nothing heavy is imported
+before an action runs, so that `prac --help` and tab completion are quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prac.cli import recipes, run, tickets
+from prac.cli.guard import guarded
+from prac.cli.options import OneLineParser, argument_words
+from prac.cli.run import pipeline
+
+__all__ = ["main", "pipeline"]
+
+MODULES = (run, recipes, tickets)
+
+
+def build_parser() -> OneLineParser:
+    """The parser of the console script, with all its commands."""
+    parser = OneLineParser(
+        prog="prac",
+        description="Find lottery tickets on Pruning-Aware Critical sets, and use them.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in MODULES:
+        module.add(commands)
+    return parser
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The console script. Returns the exit status."""
+    arguments = build_parser().parse_args(argument_words(words))
+    return guarded(lambda: arguments.action(arguments))

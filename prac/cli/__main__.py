@@ -1,0 +1,7 @@
+"""`python -m prac.cli`."""
+
+import sys
+
+from prac.cli import main
+
+sys.exit(main())

@@ -1,0 +1,93 @@
+"""`prac run` and `prac plan`, and the pipelines' own command lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from prac.cli.guard import guarded
+from prac.cli.options import (
+    OneLineParser,
+    add_pipeline_options,
+    argument_words,
+    judged_rounds,
+    recipe_from,
+)
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rich.console import Console
+
+    from prac.distributed.graph import Kind
+    from prac.distributed.pipeline import Options
+
+
+def add(commands: Any) -> None:
+    """Add the commands."""
+    run = commands.add_parser("run", help="the whole pipeline, as pipelines/full.py")
+    add_pipeline_options(run)
+    run.set_defaults(action=run_command)
+    plan = commands.add_parser("plan", help="print what a run would do, without starting anything")
+    add_pipeline_options(plan)
+    plan.set_defaults(action=run_command, plan=True)
+
+
+def pipeline(
+    description: str,
+    words: Sequence[str] | None = None,
+    *,
+    only: tuple[Kind, ...] = (),
+    defaults: dict[str, Any] | None = None,
+    required: Sequence[str] = (),
+) -> int:
+    """A pipeline's own command line: parse, run, say; returns the exit status.
+
+    only: stop after stages of these kinds. defaults: of options. required: options to be given.
+    """
+    parser = OneLineParser(description=description)
+    add_pipeline_options(parser)
+    parser.set_defaults(**(defaults or {}))
+    arguments = parser.parse_args(argument_words(words))
+    for option in required:
+        if getattr(arguments, option) is None:
+            parser.error(f"--{option.replace('_', '-')} is needed")
+    return guarded(lambda: run_command(arguments, only))
+
+
+def run_command(arguments: argparse.Namespace, only: tuple[Kind, ...] = ()) -> dict[str, Any]:
+    """Run a pipeline, or print its plan."""
+    recipe = recipe_from(arguments)
+    options = run_options(arguments, only)
+    # From here on torch and MLflow are imported, which takes seconds.
+    from prac.distributed.pipeline import run_pipeline
+
+    return run_pipeline(recipe, options, make_console())
+
+
+def run_options(arguments: argparse.Namespace, only: tuple[Kind, ...] = ()) -> Options:
+    """How to run, as the command line says. Raises ConfigError."""
+    judge = judged_rounds(arguments.judge)
+    from prac.distributed.pipeline import Options
+
+    return Options(
+        home=arguments.home,
+        storage=arguments.storage,
+        storage_is_shared=arguments.storage_is_shared,
+        workers=arguments.workers,
+        cpus_per_round=arguments.cpus_per_round,
+        gpus_per_worker=arguments.gpus_per_worker,
+        gpus_per_round=arguments.gpus_per_round,
+        transfer_from=arguments.transfer_from,
+        judge=judge,
+        plan=arguments.plan,
+        only=only,
+    )
+
+
+def make_console() -> Console:
+    """Where tables and progress go; a job's log is no terminal of 80 columns."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=160)

@@ -1,0 +1,240 @@
+"""Keys: equal values have equal ones, all else differs, and they are the same in ten years."""
+
+import dataclasses
+import enum
+import hashlib
+import itertools
+import struct
+import subprocess
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prac import config
+from prac.config import RewindPoint, SearchConfig
+from prac.fingerprint import fingerprint, stage_key
+
+
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = 2
+
+
+class Flag(enum.Enum):
+    RED = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    x: int = 0
+    y: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    x: int = 0
+    y: int = 0
+
+
+# No two of these have the same meaning.
+DIFFERENT = [
+    None, False, True, 0, 1, 0.0, -0.0, 1.0, "", "1", "True", "None", b"", b"1", "none", b"none",
+    [], [[]], [None], ["ab", "c"], ["a", "bc"], ["abc"], [["ab"], "c"], [1, 2], [2, 1], ["1", "2"],
+    {}, {"a": 1}, {"a": "1"}, {"a": 1, "b": 2}, {"a": 2, "b": 1}, {1: "a"}, {"1": "a"},
+    [["a", 1]], set(), {"a"}, {"a", "b"}, frozenset({1}), {("a", 1)},
+    Colour.RED, Colour.BLUE, Flag.RED, "RED", Point(), Place(), Point(1, 0), Point(0, 1),
+    {"x": 0, "y": 0}, float("inf"), -float("inf"), float("nan"), 2**70, -1,
+    np.zeros(2), np.zeros(2, np.float32), np.zeros(2, np.int32), np.zeros(2, ">i4"),
+    np.zeros((2, 1)), np.zeros((1, 2)), np.zeros(0), np.zeros((0, 3)), np.array(0.0),
+    np.array([0, 1.0]), np.array([1.0, 0]), b"\x00" * 16,
+]  # fmt: skip
+
+
+def test_values_that_differ_have_keys_that_differ() -> None:
+    for a, b in itertools.combinations(DIFFERENT, 2):
+        assert fingerprint(a) != fingerprint(b), (a, b)
+
+
+@pytest.mark.parametrize(
+    ("one", "same"),
+    [
+        (1, np.int64(1)),
+        (1, np.uint8(1)),
+        (0.5, np.float32(0.5)),
+        (True, np.bool_(True)),
+        ("a", np.str_("a")),
+        ([1, 2], (1, 2)),
+        ({"a": 1, "b": [2]}, {"b": (2,), "a": 1}),
+        ({"a": 1}, OrderedDict(a=1)),
+        ({1, 2, 3}, frozenset([3, 2, 1])),
+        (np.arange(6).reshape(2, 3), np.asfortranarray(np.arange(6).reshape(2, 3))),
+        (np.arange(3), np.arange(6)[::2] // 2),
+        (Point(1, 2), Point(y=2, x=1)),
+    ],
+)
+def test_values_that_mean_the_same_have_one_key(one, same) -> None:
+    assert fingerprint(one) == fingerprint(same)
+    assert fingerprint([one]) == fingerprint([same])
+
+
+NESTED = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=8,
+)
+
+
+@given(NESTED, NESTED)
+@settings(max_examples=100)
+def test_keys_are_equal_where_the_tagged_values_are(one, other) -> None:
+    assert (fingerprint(one) == fingerprint(other)) == (tagged(one) == tagged(other))
+
+
+def tagged(value: object) -> object:
+    """Python's own equality, made to tell 1 from True and 1.0 and 0.0 from -0.0."""
+    if isinstance(value, list):
+        return ["list", *map(tagged, value)]
+    if isinstance(value, dict):
+        return {key: tagged(inner) for key, inner in value.items()}
+    return type(value).__name__, repr(value)
+
+
+@given(st.dictionaries(st.text(max_size=4), st.integers()), st.randoms())
+@settings(max_examples=50)
+def test_the_order_of_a_mapping_does_not_count(values, rng) -> None:
+    items = list(values.items())
+    rng.shuffle(items)
+    assert fingerprint(dict(items)) == fingerprint(values)
+
+
+def other_value(value: object) -> list[object]:
+    """Values of the field's kind that are allowed nearly everywhere."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 1, value + 2]
+    if isinstance(value, float):
+        return [value * 0.9, value * 0.5]
+    if value is None:
+        return [5, "label", 3]
+    if isinstance(value, tuple):
+        return [(*value, "vanilla"), (*value, 170)]
+    if isinstance(value, RewindPoint):
+        return [RewindPoint("step", 7)]
+    if isinstance(value, str):
+        return ["steps", "pruned", "bf16", "step", value + "x"]
+    return [
+        dataclasses.replace(value, **{field.name: changed})  # type: ignore[type-var]
+        for field in dataclasses.fields(value)  # type: ignore[arg-type]
+        for changed in other_value(getattr(value, field.name))[:1]
+        if field.name not in ("scaling", "cep_model", "precision", "compare")
+    ]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        config.DataConfig(),
+        config.AugmentConfig(),
+        config.ModelConfig(architecture="resnet8"),
+        config.TrainConfig(),
+        config.PruneConfig(),
+        config.SelectConfig(),
+        config.RewindPoint(),
+        config.BudgetConfig(),
+        config.SearchConfig(),
+        config.Recipe(name="r", description="", architectures=("resnet8",)),
+    ],
+    ids=lambda made: type(made).__name__,
+)
+def test_every_field_of_a_configuration_counts(made) -> None:
+    for field in dataclasses.fields(made):
+        keys = {fingerprint(made)}
+        for value in other_value(getattr(made, field.name)):
+            try:
+                changed = dataclasses.replace(made, **{field.name: value})
+            except (ValueError, TypeError):
+                continue
+            assert fingerprint(changed) not in keys
+            keys.add(fingerprint(changed))
+        assert len(keys) > 1, f"no other value tried for {field.name}"
+
+
+def digest_of(*pieces: bytes) -> str:
+    packed = b"".join(struct.pack("<q", len(piece)) + piece for piece in pieces)
+    return hashlib.sha256(packed).hexdigest()[:32]
+
+
+def test_keys_by_hand() -> None:
+    assert fingerprint(None) == digest_of(b"none")
+    assert fingerprint(-12) == digest_of(b"int", b"-12")
+    assert fingerprint(0.1) == digest_of(b"float", b"0x1.999999999999ap-4")
+    assert fingerprint([True, "é"]) == digest_of(
+        b"sequence", b"2", b"bool", b"1", b"str", "é".encode()
+    )
+    assert fingerprint(np.array([[1, 2]], np.int16)) == digest_of(
+        b"array", b"<i2", b"(1, 2)", b"\x01\x00\x02\x00"
+    )
+
+
+def test_golden_keys() -> None:
+    # A change here makes every stage that anybody has stored a stranger. Do it knowingly.
+    assert fingerprint(1) == "54d1ac5ba7e8ba25a5e037fdb111bdfd"
+    assert (
+        fingerprint({"b": [1, 2.5, None], "a": {"x": True}}) == "13cf03fb6c71768f0d145214cc0d9618"
+    )
+    assert fingerprint(np.arange(4, dtype=np.int32)) == "84a6506829d3b70e2b7c6347c2afe73e"
+    assert (
+        fingerprint(SearchConfig(rounds=4, rewind=RewindPoint("step", 9), seed=2))
+        == "2a5a13b622c5587b4355b32e6bd23aec"
+    )
+    assert stage_key("round", 1, {"seed": 0}, {"mask": "aa"}) == "1854c6c7d946e603a32a1a4f92416533"
+
+
+def test_a_stage_key_reads_all_four() -> None:
+    keys = {
+        stage_key("round", 1, {"seed": 0}, {"mask": "a"}),
+        stage_key("judge", 1, {"seed": 0}, {"mask": "a"}),
+        stage_key("round", 2, {"seed": 0}, {"mask": "a"}),
+        stage_key("round", 1, {"seed": 1}, {"mask": "a"}),
+        stage_key("round", 1, {"seed": 0}, {"mask": "b"}),
+        stage_key("round", 1, {"seed": 0}, {"weights": "a"}),
+        stage_key("round", 1, {"seed": 0, "mask": "a"}, {}),
+    }
+    assert len(keys) == 7
+    assert all(len(key) == 32 and int(key, 16) >= 0 for key in keys)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        object(), Path("/tmp"), 1j, torch.zeros(2), range(3), bytearray(b"a"), Point, len,
+        np.array([object()]), np.array(["a", None]), (i for i in "ab"), np.datetime64("2020-01-01"),
+    ],
+)  # fmt: skip
+def test_what_has_no_canonical_form_is_refused(value) -> None:
+    for nested in (value, [value], {"a": value}):
+        with pytest.raises(TypeError, match="has no canonical form"):
+            fingerprint(nested)
+
+
+def test_a_key_does_not_depend_on_the_process() -> None:
+    value = "{'b', 'a', 'c', 'd'}, {'x': frozenset({1, 2})}"
+    code = f"from prac.fingerprint import fingerprint; print(fingerprint(({value})))"
+    keys = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }
+    assert keys == {fingerprint(({"a", "b", "c", "d"}, {"x": frozenset({2, 1})}))}

@@ -1,0 +1,448 @@
+"""The training loop against a plain one, and what it promises about masks, stops and resuming."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from prac.config import AugmentConfig, Precision, PruneConfig, RewindPoint, TrainConfig
+from prac.data.batches import Batch, DeviceImages
+from prac.data.dataset import ImageDataset
+from prac.errors import CheckpointError, PracError
+from prac.events.log import EventFile, EventLog
+from prac.events.recorder import EventRecorder
+from prac.events.statistics import forgetting_statistics
+from prac.models import build_model
+from prac.pruning import Mask, global_magnitude
+from prac.pruning.mask import prunable_weights
+from prac.storage import Folder
+from prac.training import loop
+from prac.training.checkpoint import FILE_NAME
+from prac.training.loop import Trained, Training, train
+from prac.training.observers import EpochEnd, EventObserver, Observer, RewindCapture, TentativeMask
+from prac.training.randomness import generator
+from prac.training.schedule import full_budget
+
+ToyData = Callable[..., ImageDataset]
+CONFIG = TrainConfig(
+    epochs=4, batch_size=16, learning_rate=0.05, momentum=0.9, weight_decay=5e-3, milestones=(2, 3)
+)
+
+
+@pytest.fixture(scope="module")
+def images(toy_data: ToyData) -> DeviceImages:
+    return DeviceImages(toy_data(60), AugmentConfig(crop_padding=1, flip=True))
+
+
+def _model(seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(1, 6, 3, padding=1, bias=False),
+            nn.BatchNorm2d(6),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 8, 3, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(128, 3),
+        )
+
+
+def _training(
+    images: DeviceImages,
+    config: TrainConfig = CONFIG,
+    *,
+    run: str = "run",
+    precision: Precision = "fp32",
+) -> Training:
+    return Training(
+        run=run,
+        images=images,
+        sample_ids=images.training_ids,
+        config=config,
+        budget=full_budget(config, len(images.training_ids)),
+        precision=precision,
+        seed=3,
+        stream=("round", 0),
+    )
+
+
+def _half(model: nn.Module) -> Mask:
+    return global_magnitude(prunable_weights(model), Mask.dense(model), 0.5)
+
+
+def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def _without_seconds(trained: Trained) -> list[dict[str, object]]:
+    return [{**dataclasses.asdict(r), "seconds": 0.0} for r in trained.epochs]
+
+
+# --- the updates ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_same_weights_as_a_plain_loop(images: DeviceImages, masked: bool) -> None:
+    ours, plain = _model(), _model()
+    mask = _half(ours) if masked else None
+    trained = train(ours, _training(images), mask=mask)
+
+    plain.to(memory_format=torch.channels_last)
+    if mask is not None:
+        mask.apply_(plain)
+    optimizer = torch.optim.SGD(plain.parameters(), lr=1.0, momentum=0.9, weight_decay=5e-3)
+    losses, right = [], 0
+    for epoch, rate in enumerate((0.05, 0.05, 0.05 * 0.1, 0.05 * 0.1**2)):
+        plain.train()
+        optimizer.param_groups[0]["lr"] = rate
+        losses, right = [], 0
+        batches = images.epoch(images.training_ids, 16, generator(3, "round", 0, epoch))
+        for batch in batches:
+            logits = plain(batch.images)
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(logits, batch.labels, reduction="sum")
+            (loss * (1 / len(batch.labels))).backward()
+            for name, weight in prunable_weights(plain).items() if mask is not None else ():
+                assert mask is not None
+                weight.grad.mul_(mask[name])
+            optimizer.step()
+            losses.append(loss.item())
+            right += int((logits.argmax(1) == batch.labels).sum())
+    assert _equal(ours.state_dict(), plain.state_dict())
+    last = trained.epochs[-1]
+    assert last.loss == pytest.approx(sum(losses) / 48, rel=1e-12)
+    assert last.train_accuracy == right / 48
+    plain.eval()
+    with torch.no_grad():
+        held_out = plain(images.clean(images.validation_ids)).argmax(1)
+    correct = int((held_out == images.labels(images.validation_ids)).sum())
+    assert last.validation_accuracy == correct / 12
+    assert [r.steps for r in trained.epochs] == [3] * 4
+    assert trained.steps == 12
+    assert [r.learning_rate for r in trained.epochs] == pytest.approx([0.05, 0.05, 0.005, 0.0005])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_pruned_weights_are_exactly_zero_at_every_step(
+    images: DeviceImages, precision: Precision
+) -> None:
+    model = _model()
+    mask = _half(model)
+    nonzero: list[int] = []
+    moved: list[bool] = []
+    first = {name: weight.detach().clone() for name, weight in prunable_weights(model).items()}
+
+    class Watch(Observer):
+        def on_step(self, steps_done: int, model: nn.Module) -> None:
+            weights = prunable_weights(model)
+            nonzero.append(sum(int((weights[n][~mask[n]] != 0).sum()) for n in mask))
+            moved.append(all(bool((weights[n] != first[n])[mask[n]].all()) for n in mask))
+
+    train(model, _training(images, precision=precision), mask=mask, observers=[Watch()])
+    assert nonzero == [0] * 12
+    assert all(moved)
+
+
+def test_bf16_computes_in_bf16_and_keeps_fp32_weights(images: DeviceImages) -> None:
+    seen: list[torch.dtype] = []
+
+    class Watch(Observer):
+        def on_predictions(self, batch: Batch, logits: Tensor) -> None:
+            seen.append(logits.dtype)
+
+    model = _model()
+    train(model, _training(images, precision="bf16"), observers=[Watch()])
+    assert set(seen) == {torch.bfloat16}
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_a_frozen_convolution_is_left_as_it_is(images: DeviceImages) -> None:
+    model = _model()
+    mask = _half(model)
+    next(model.parameters()).requires_grad_(False)
+    before = next(model.parameters()).detach().clone()
+    train(model, _training(images), mask=mask)
+    assert torch.equal(next(model.parameters()), before * mask["0.weight"])
+    assert int((model[4].weight[~mask["4.weight"]] != 0).sum()) == 0  # type: ignore[index,union-attr]
+
+
+def test_a_loss_that_is_not_finite_is_an_error(images: DeviceImages) -> None:
+    diverging = dataclasses.replace(CONFIG, learning_rate=1e25)
+    with pytest.raises(PracError, match="not finite in epoch 1; lower train.learning_rate") as info:
+        train(_model(), _training(images, diverging))
+    assert "\n" not in str(info.value)
+
+
+def test_golden_losses(toy_data: ToyData) -> None:
+    # Frozen from torch 2.15.0 on x86-64, one thread.
+    images = DeviceImages(toy_data(60), AugmentConfig(crop_padding=1, flip=False))
+    model = build_model("resnet8", num_classes=3, image_shape=(8, 8, 1), seed=0)
+    trained = train(model, _training(images))
+    golden = [1.130085, 1.025119, 0.785588, 0.773539]
+    assert [record.loss for record in trained.epochs] == pytest.approx(golden, abs=1e-4)
+
+
+# --- observers -----------------------------------------------------------------------------------
+
+
+class _Diary(Observer):
+    def __init__(self, name: str, diary: list[str], stop_after: int | None = None) -> None:
+        self.name = name
+        self._diary = diary
+        self._stop_after = stop_after
+
+    def on_start(self, model: nn.Module) -> None:
+        self._diary.append(f"{self.name} start")
+
+    def on_predictions(self, batch: Batch, logits: Tensor) -> None:
+        self._diary.append(f"{self.name} predictions")
+
+    def on_step(self, steps_done: int, model: nn.Module) -> None:
+        self._diary.append(f"{self.name} step {steps_done}")
+
+    def on_epoch(self, end: EpochEnd) -> bool:
+        self._diary.append(f"{self.name} epoch {end.record.epoch}")
+        return end.record.epoch + 1 == self._stop_after
+
+
+def test_observers_are_called_in_order_and_all_are_asked(images: DeviceImages) -> None:
+    diary: list[str] = []
+    observers = [_Diary("a", diary, stop_after=2), _Diary("b", diary, stop_after=2)]
+    trained = train(_model(), _training(images), observers=observers)
+    expected = ["start"]
+    for epoch in range(2):
+        for step in range(1, 4):
+            expected += ["predictions", f"step {3 * epoch + step}"]
+        expected.append(f"epoch {epoch}")
+    assert diary == [f"{name} {what}" for what in expected for name in "ab"]
+    assert trained.stopped_early
+    assert len(trained.epochs) == 2
+
+
+def test_predictions_are_those_before_the_update(images: DeviceImages) -> None:
+    first: list[Tensor] = []
+
+    class Watch(Observer):
+        def on_predictions(self, batch: Batch, logits: Tensor) -> None:
+            if not first:
+                fresh = _model().to(memory_format=torch.channels_last)
+                first.extend((logits.detach(), fresh(batch.images).detach()))
+
+    train(_model(), _training(images), observers=[Watch()])
+    assert torch.equal(*first)
+
+
+def test_the_best_epoch_is_the_first_of_the_highest(
+    images: DeviceImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([5, 9, 9, 7])
+    monkeypatch.setattr(loop, "count_correct", lambda *_: torch.tensor(next(counts)))
+    states: list[dict[str, Tensor]] = []
+
+    class Watch(Observer):
+        def on_epoch(self, end: EpochEnd) -> bool:
+            states.append({n: t.clone() for n, t in end.model.state_dict().items()})
+            return False
+
+    trained = train(_model(), _training(images), observers=[Watch()])
+    assert (trained.best_epoch, trained.best_accuracy) == (1, 9 / 12)
+    assert _equal(trained.best_weights, states[1])
+    assert not trained.stopped_early
+
+
+def test_the_early_bird_waits_for_the_warm_up_and_the_rewind_point(images: DeviceImages) -> None:
+    def epochs(warmup: int, earliest: int) -> int:
+        config = dataclasses.replace(CONFIG, epochs=6, warmup_epochs=warmup)
+        prune = PruneConfig(tolerance=1.0, patience=1, record_at_once=True)
+        model = _model()
+        observer = TentativeMask(Mask.dense(model), prune, earliest_epochs=earliest)
+        return len(train(model, _training(images, config), observers=[observer]).epochs)
+
+    assert epochs(0, 0) == 2
+    assert epochs(3, 0) == 4
+    assert epochs(0, 5) == 5
+
+
+# --- resuming ------------------------------------------------------------------------------------
+
+
+class _Killed(Exception):
+    pass
+
+
+class _Kill(Observer):
+    """Raises at one step, or at the end of one epoch."""
+
+    name = "kill"
+
+    def __init__(self, at: str = "") -> None:
+        self._at = at
+
+    def on_step(self, steps_done: int, model: nn.Module) -> None:
+        if self._at == f"step {steps_done}":
+            raise _Killed
+
+    def on_epoch(self, end: EpochEnd) -> bool:
+        if self._at == f"epoch {end.record.epoch}":
+            raise _Killed
+        return False
+
+
+@dataclasses.dataclass
+class _Result:
+    model: nn.Module
+    trained: Trained
+    tentative: TentativeMask
+    rewind: RewindCapture
+    statistics: list[dict[str, object]]
+
+
+def _attempt(
+    images: DeviceImages, folder: Path, *, kill: str = "", precision: Precision = "fp32"
+) -> _Result:
+    model = _model()
+    mask = _half(model)
+    log = EventLog(Folder(folder / "events"), "run")
+    attempt = log.next_attempt()
+
+    def write(epoch: int, table: object) -> None:
+        log.write(EventFile(0, epoch, attempt, 1, 0), table, epoch_rows=48)
+
+    tentative = TentativeMask(mask, PruneConfig(tolerance=0.3, patience=3, record_at_once=True))
+    rewind = RewindCapture(RewindPoint("step", 4))
+    events = EventObserver(EventRecorder(0, write))
+    config = dataclasses.replace(CONFIG, epochs=6)
+    trained = train(
+        model,
+        _training(images, config, precision=precision),
+        mask=mask,
+        observers=[tentative, rewind, events, _Kill(kill)],
+        checkpoints=Folder(folder / "work"),
+    )
+    read = log.read(round_index=0, epochs=len(trained.epochs), sample_ids=images.training_ids)
+    return _Result(model, trained, tentative, rewind, forgetting_statistics(read).to_pylist())
+
+
+def _assert_same(one: _Result, other: _Result) -> None:
+    assert _equal(one.model.state_dict(), other.model.state_dict())
+    assert _equal(one.trained.best_weights, other.trained.best_weights)
+    assert one.rewind.weights is not None
+    assert other.rewind.weights is not None
+    assert _equal(one.rewind.weights, other.rewind.weights)
+    assert _without_seconds(one.trained) == _without_seconds(other.trained)
+    assert one.trained.best_epoch == other.trained.best_epoch
+    assert one.trained.best_accuracy == other.trained.best_accuracy
+    assert one.trained.stopped_early == other.trained.stopped_early
+    assert one.tentative.latest == other.tentative.latest
+    assert one.tentative.distances == other.tentative.distances
+    assert one.statistics == other.statistics
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_resumed_training_is_the_one_never_interrupted(
+    images: DeviceImages, tmp_path: Path, precision: Precision
+) -> None:
+    whole = _attempt(images, tmp_path / "whole", precision=precision)
+    assert whole.trained.stopped_early
+    assert 3 < len(whole.trained.epochs) < 6
+    for kills in (["step 1"], ["epoch 0"], ["step 5", "step 8", "epoch 2"], ["epoch 3"]):
+        folder = tmp_path / "-".join(kills)
+        for kill in kills:
+            with pytest.raises(_Killed):
+                _attempt(images, folder, kill=kill, precision=precision)
+        _assert_same(_attempt(images, folder, precision=precision), whole)
+        # Once more: the finished checkpoint, without a step.
+        _assert_same(_attempt(images, folder, kill="step 1", precision=precision), whole)
+
+
+@pytest.fixture
+def checkpointed(images: DeviceImages, tmp_path: Path) -> tuple[Path, Callable[[str], Trained]]:
+    folder = Folder(tmp_path)
+
+    def resume(run: str) -> Trained:
+        return train(_model(), _training(images, run=run), checkpoints=folder)
+
+    resume("run")
+    return tmp_path / FILE_NAME, resume
+
+
+def test_the_checkpoint_of_another_run_is_refused(
+    checkpointed: tuple[Path, Callable[[str], Trained]],
+) -> None:
+    with pytest.raises(CheckpointError, match="is of run run, not of run other") as info:
+        checkpointed[1]("other")
+    assert "\n" not in str(info.value)
+
+
+def test_a_damaged_checkpoint_is_refused(
+    checkpointed: tuple[Path, Callable[[str], Trained]],
+) -> None:
+    file, resume = checkpointed
+    good = file.read_bytes()
+    length = struct.unpack("<Q", good[:8])[0]
+    header = json.loads(good[8 : 8 + length])
+    progress = header["__metadata__"]["prac.progress"]
+    at = good.index(b"best_epoch")
+
+    def flipped(position: int) -> bytes:
+        return good[:position] + bytes([good[position] ^ 1]) + good[position + 1 :]
+
+    def headed(header: object) -> bytes:
+        text = json.dumps(header).encode()
+        return struct.pack("<Q", len(text)) + text + good[8 + length :]
+
+    assert progress
+    damaged = [b"", good[:5], good[:200], good[:-1], good + b"\0", b"\xff" * 64, b"x\n" * 99]
+    damaged += [flipped(i) for i in (0, 7, 8, 20, at, 8 + length, 8 + length + 1001, len(good) - 1)]
+    damaged += [headed([]), headed({k: v for k, v in header.items() if k != "__metadata__"})]
+    damaged += [headed({**header, "__metadata__": None})]
+    for data in damaged:
+        file.write_bytes(data)
+        with pytest.raises(CheckpointError, match="is damaged .*; remove it to start") as info:
+            resume("run")
+        assert "\n" not in str(info.value)
+    file.write_bytes(good)
+    assert len(resume("run").epochs) == 4
+
+
+def test_resuming_unpickles_nothing(
+    checkpointed: tuple[Path, Callable[[str], Trained]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("unpickled")
+
+    monkeypatch.setattr("pickle.loads", refuse)
+    monkeypatch.setattr("pickle.load", refuse)
+    monkeypatch.setattr("torch.load", refuse)
+    assert len(checkpointed[1]("run").epochs) == 4
+
+
+def test_rewind_weights_are_those_of_their_moment(images: DeviceImages) -> None:
+    points = {name: RewindCapture(RewindPoint.parse(name)) for name in ("init", "epoch:2", "step:4")}
+    states: dict[str, dict[str, Tensor]] = {"init": _model().state_dict()}
+
+    class Watch(Observer):
+        def on_step(self, steps_done: int, model: nn.Module) -> None:
+            states[f"step:{steps_done}"] = {n: t.clone() for n, t in model.state_dict().items()}
+
+        def on_epoch(self, end: EpochEnd) -> bool:
+            state = {n: t.clone() for n, t in end.model.state_dict().items()}
+            states[f"epoch:{end.record.epoch + 1}"] = state
+            return False
+
+    train(_model(), _training(images), observers=[Watch(), *points.values()])
+    for name, capture in points.items():
+        assert capture.weights is not None
+        assert _equal(capture.weights, states[name])
+    assert int(states["epoch:2"]["1.num_batches_tracked"]) == 6
+    assert not np.array_equal(states["init"]["0.weight"], states["step:4"]["0.weight"])

@@ -1,0 +1,103 @@
+"""Budgets and learning rates, by hand (METHOD, step 1 and "A warning from a calibration")."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from prac.config import BudgetConfig, TrainConfig
+from prac.training.schedule import Budget, full_budget, round_budget
+
+PUBLISHED = TrainConfig()
+CALIBRATION = TrainConfig(epochs=16, milestones=(8, 12))
+SET_SIZES = (26112, 19525, 16707, 15240, 14924, 14788, 14915)
+EPOCHS = BudgetConfig(scaling="epochs")
+STEPS = BudgetConfig(scaling="steps")
+
+
+def _rates(budget: Budget) -> list[float]:
+    """The learning rate of each epoch's first and last step."""
+    last = budget.steps_per_epoch - 1
+    starts = range(0, budget.steps, budget.steps_per_epoch)
+    return [budget.learning_rate(start + at) for start in starts for at in (0, last)]
+
+
+def test_the_published_budget() -> None:
+    budget = full_budget(PUBLISHED, 45_000)
+    assert (budget.steps_per_epoch, budget.steps) == (352, 64_064)
+    expected = [0.1] * (2 * 91) + [0.01] * (2 * 45) + [0.001] * (2 * 46)
+    assert _rates(budget) == pytest.approx(expected, rel=1e-12)
+    assert round_budget(PUBLISHED, EPOCHS, 45_000, 45_000) == budget
+    assert round_budget(PUBLISHED, STEPS, 45_000, 45_000) == budget
+
+
+def test_the_published_budget_is_that_of_torchs_multi_step_schedule() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [91, 136])
+    budget = full_budget(PUBLISHED, 45_000)
+    for epoch in range(182):
+        ours = budget.learning_rate(epoch * 352)
+        assert ours == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12)
+        optimizer.step()
+        schedule.step()
+
+
+def test_the_warm_up_rises_linearly_from_zero() -> None:
+    train = TrainConfig(epochs=10, batch_size=10, learning_rate=0.3, milestones=(4, 6), warmup_epochs=3)
+    budget = full_budget(train, 40)
+    rates = [budget.learning_rate(step) for step in range(budget.steps)]
+    by_hand = [0.3 * step / 12 for step in range(12)] + [0.3] * 4 + [0.03] * 8 + [0.003] * 16
+    assert rates == pytest.approx(by_hand, rel=1e-12)
+    assert rates[0] == 0
+
+
+def test_scaled_epochs_of_the_calibration() -> None:
+    budgets = [round_budget(CALIBRATION, EPOCHS, size, 45_000) for size in SET_SIZES]
+    assert [budget.epochs for budget in budgets] == [9, 6, 5, 5, 5, 5, 5]
+    assert [budget.steps_per_epoch for budget in budgets] == [204, 153, 131, 120, 117, 116, 117]
+    # Round 0 was stopped after 13 epochs; the rest went to the end of their budgets.
+    assert 13 * 352 + sum(budget.steps for budget in budgets) == 10_335
+    # floor(8 * 26112/45000) = 4, floor(12 * 26112/45000) = 6; 8 * 14788/45000 = 2.6, 12 * ... = 3.9
+    assert budgets[0].milestones == (4, 6)
+    assert budgets[5].milestones == (2, 3)
+
+
+def test_scaled_steps_fall_with_the_share_not_with_its_square() -> None:
+    half = round_budget(PUBLISHED, STEPS, 22_500, 45_000)
+    assert (half.epochs, half.steps_per_epoch, half.steps) == (182, 176, 32_032)
+    assert half.milestones == (91, 136)
+    square = round_budget(PUBLISHED, EPOCHS, 22_500, 45_000)
+    assert (square.epochs, square.steps, square.milestones) == (91, 91 * 176, (45, 68))
+    # floor(64064 * 14788/45000) = 21052 steps, 181.48 epochs of 116
+    small = round_budget(PUBLISHED, STEPS, 14_788, 45_000)
+    assert (small.epochs, small.steps_per_epoch, small.milestones) == (181, 116, (90, 135))
+
+
+def test_the_warm_up_scales_too() -> None:
+    train = TrainConfig(learning_rate=0.03, warmup_epochs=15)
+    assert round_budget(train, EPOCHS, 22_500, 45_000).warmup_epochs == 7
+    assert round_budget(train, EPOCHS, 2_900, 45_000).warmup_epochs == 0
+    # One epoch is left, so none of it can be warm-up.
+    floor = BudgetConfig(scaling="epochs", min_round_epochs=1)
+    assert round_budget(train, floor, 10, 45_000).warmup_epochs == 0
+
+
+def test_at_least_one_epoch() -> None:
+    for scaling in (EPOCHS, STEPS):
+        budget = round_budget(CALIBRATION, scaling, 1, 45_000)
+        assert budget.epochs >= 1
+        assert budget.steps_per_epoch == 1
+        assert all(m >= 1 for m in budget.milestones)
+    assert round_budget(CALIBRATION, EPOCHS, 1, 45_000).epochs == 1
+
+
+def test_floors() -> None:
+    by_epochs = BudgetConfig(scaling="epochs", min_round_epochs=8)
+    budget = round_budget(CALIBRATION, by_epochs, 14_788, 45_000)
+    assert (budget.epochs, budget.milestones) == (8, (4, 6))
+    assert round_budget(CALIBRATION, by_epochs, 26_112, 45_000).epochs == 9
+    by_steps = BudgetConfig(scaling="epochs", min_round_steps=1000)
+    assert round_budget(CALIBRATION, by_steps, 14_788, 45_000).epochs == 9  # 1000/116 = 8.6
+    # Never more epochs than the full budget has.
+    huge = BudgetConfig(min_round_epochs=500, min_round_steps=10**7)
+    assert round_budget(CALIBRATION, huge, 14_788, 45_000).epochs == 16

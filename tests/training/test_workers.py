@@ -1,0 +1,280 @@
+"""Two workers over gloo on loopback: this file is also what each of them runs.
+
+As a script: `python test_workers.py MODE RANK FOLDER`, with the data set in FOLDER/data.npz.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from prac.config import (
+    AugmentConfig,
+    DataConfig,
+    PruneConfig,
+    Recipe,
+    RewindPoint,
+    SearchConfig,
+    TrainConfig,
+)
+from prac.data.batches import DeviceImages
+from prac.data.dataset import ImageDataset
+from prac.events.log import EventLog
+from prac.pruning import Mask, global_magnitude
+from prac.pruning.mask import prunable_weights
+from prac.search import (
+    RoundTask,
+    event_folder,
+    initial_model,
+    reduce_events,
+    round_config,
+    train_round,
+    train_with_workers,
+)
+from prac.storage import Folder
+from prac.training.loop import Training, train
+from prac.training.observers import EpochEnd, Observer
+from prac.training.schedule import full_budget
+from prac.training.workers import Workers
+
+ToyData = Callable[..., ImageDataset]
+RECIPE = Recipe(
+    name="toy",
+    description="toy",
+    architectures=("resnet8",),
+    data=DataConfig(),
+    augment=AugmentConfig(crop_padding=1),
+    train=TrainConfig(epochs=5, batch_size=16, learning_rate=0.05, milestones=(3,), precision="fp32"),
+    # Any distance is below 1: every round ends as soon as there are two of them.
+    prune=PruneConfig(tolerance=1.0, patience=2, record_at_once=True),
+    search=SearchConfig(rounds=2, rewind=RewindPoint("epoch", 1)),
+)
+
+
+def _images(folder: Path) -> DeviceImages:
+    with np.load(folder / "data.npz") as arrays:
+        fields = dict(arrays.items())
+    dataset = ImageDataset(
+        name="toy",
+        fingerprint="toy",
+        class_names=("a", "b", "c"),
+        mean=(0.5,),
+        std=(0.3,),
+        **fields,
+    )
+    return DeviceImages(dataset, RECIPE.augment)
+
+
+def _task(images: DeviceImages) -> RoundTask:
+    config = round_config(RECIPE, "resnet8", 1, precision="fp32", records_events=True)
+    model = initial_model(config, images)
+    mask = global_magnitude(prunable_weights(model), Mask.dense(model), 0.2)
+    # Not a multiple of the workers, so that the shares of a step differ.
+    return RoundTask(
+        run="task",
+        config=config,
+        sample_ids=images.training_ids[:47],
+        mask=mask,
+        weights=model.state_dict(),
+    )
+
+
+def _plain_model() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 3)
+        )
+
+
+def _one_step(images: DeviceImages, workers: Workers) -> dict[str, torch.Tensor]:
+    """The gradients of one step over all 47 samples, and the weights after it."""
+    config = TrainConfig(
+        epochs=1, batch_size=64, learning_rate=0.1, milestones=(), weight_decay=0.0
+    )
+    model = _plain_model()
+    mask = global_magnitude(prunable_weights(model), Mask.dense(model), 0.5)
+    kept: dict[str, torch.Tensor] = {}
+
+    class Gradients(Observer):
+        def on_step(self, steps_done: int, model: nn.Module) -> None:
+            for name, parameter in model.named_parameters():
+                assert parameter.grad is not None
+                kept[f"gradient {name}"] = parameter.grad.detach().clone().contiguous()
+
+    training = Training(
+        run="step",
+        images=images,
+        sample_ids=images.training_ids[:47],
+        config=config,
+        budget=full_budget(config, 47),
+        precision="fp32",
+        seed=0,
+        stream=("step",),
+    )
+    trained = train(model, training, mask=mask, observers=[Gradients()], workers=workers)
+    kept |= {n: t.contiguous() for n, t in model.state_dict().items()}
+    record = trained.epochs[0]
+    numbers = [record.loss, record.train_accuracy, record.validation_accuracy]
+    return kept | {"numbers": torch.tensor(numbers, dtype=torch.float64)}
+
+
+def _main(mode: str, rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    store = dist.FileStore(str(folder / f"store-{mode}"), 2)
+    dist.init_process_group(
+        "gloo", store=store, rank=rank, world_size=2, timeout=timedelta(seconds=60)
+    )
+    try:
+        workers, images = Workers.of_process_group(), _images(folder)
+        assert workers == Workers(rank, 2)
+        if mode == "step":
+            result = _one_step(images, workers)
+            safetensors.torch.save_file(result, str(folder / f"step-{rank}"))
+            return
+        asked: list[int] = []
+
+        class Ended(Exception):
+            pass
+
+        def on_epoch(end: EpochEnd) -> None:
+            asked.append(end.record.epoch)
+            if mode == "killed" and end.record.epoch == 1:
+                raise Ended
+
+        work, task = Folder(folder / "work"), _task(images)
+        if mode == "disagree":
+            _disagree(images, workers, folder)
+            return
+        train_with_workers(task, images, work, workers, on_epoch=on_epoch)
+        (folder / f"{mode}-{rank}.json").write_text(json.dumps(asked))
+    finally:
+        dist.destroy_process_group()
+
+
+def _disagree(images: DeviceImages, workers: Workers, folder: Path) -> None:
+    """Rank 1 wants to stop at once, rank 0 after two epochs: rank 0 decides for both."""
+
+    class Wish(Observer):
+        def on_epoch(self, end: EpochEnd) -> bool:
+            return workers.rank == 1 or end.record.epoch == 1
+
+    config = TrainConfig(epochs=4, batch_size=16, milestones=(), learning_rate=0.05)
+    training = Training(
+        run="disagree",
+        images=images,
+        sample_ids=images.training_ids,
+        config=config,
+        budget=full_budget(config, len(images.training_ids)),
+        precision="fp32",
+        seed=0,
+        stream=("x",),
+    )
+    config_of_round = round_config(RECIPE, "resnet8", 0, precision="fp32", records_events=False)
+    model = initial_model(config_of_round, images)
+    trained = train(model, training, observers=[Wish()], workers=workers)
+    state = {n: t.contiguous() for n, t in model.state_dict().items()}
+    safetensors.torch.save_file(state, str(folder / f"disagree-{workers.rank}"))
+    numbers = [[r.loss, r.train_accuracy, r.validation_accuracy] for r in trained.epochs]
+    (folder / f"disagree-{workers.rank}.json").write_text(json.dumps(numbers))
+
+
+def _run_both(mode: str, folder: Path, *, succeeds: bool = True) -> None:
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, __file__, mode, str(rank), str(folder)],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    try:
+        said = [process.communicate(timeout=120)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    codes = [process.returncode for process in processes]
+    assert (codes == [0, 0]) == succeeds, "\n".join(said)
+
+
+@pytest.fixture(scope="module")
+def folder(toy_data: ToyData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    where, dataset = tmp_path_factory.mktemp("workers"), toy_data(70)
+    names = ("train_images", "train_labels", "test_images", "test_labels")
+    arrays = {n: getattr(dataset, n) for n in (*names, "training_ids", "validation_ids")}
+    np.savez(where / "data.npz", **arrays)
+    return where
+
+
+def test_a_step_of_two_workers_is_the_step_of_one(folder: Path) -> None:
+    _run_both("step", folder)
+    both = [safetensors.torch.load_file(folder / f"step-{rank}") for rank in (0, 1)]
+    alone = _one_step(_images(folder), Workers())
+    assert both[0].keys() == both[1].keys() == alone.keys()
+    assert any(bool((alone[name] != 0).any()) for name in alone if name.startswith("gradient"))
+    for name, expected in alone.items():
+        assert torch.equal(both[0][name], both[1][name])
+        torch.testing.assert_close(both[0][name], expected, rtol=1e-4, atol=1e-6)
+        if name.startswith("gradient") and name.endswith(("0.weight", "2.weight")):
+            assert torch.equal(both[0][name] == 0, expected == 0)
+
+
+def test_rank_0_decides_when_both_stop_and_both_end_alike(folder: Path) -> None:
+    _run_both("disagree", folder)
+    states = [safetensors.torch.load_file(folder / f"disagree-{rank}") for rank in (0, 1)]
+    assert states[0].keys() == states[1].keys()
+    for name in states[0]:
+        assert torch.equal(states[0][name], states[1][name])
+    numbers = [json.loads((folder / f"disagree-{rank}.json").read_text()) for rank in (0, 1)]
+    assert numbers[0] == numbers[1]
+    assert len(numbers[0]) == 2
+
+
+def test_a_round_of_two_workers_killed_and_resumed(folder: Path) -> None:
+    images, work = _images(folder), Folder(folder / "work")
+    task = _task(images)
+    # Rank 0 dies at the end of epoch 1, after the events of that epoch, before its checkpoint.
+    _run_both("killed", folder, succeeds=False)
+    _run_both("resumed", folder)
+    assert json.loads((folder / "resumed-0.json").read_text()) == [1, 2]
+    assert json.loads((folder / "resumed-1.json").read_text()) == []
+
+    files = EventLog(event_folder(work), "task").files()
+    wanted = {(0, 0), (1, 1), (2, 1)}
+    for rank in (0, 1):
+        assert wanted <= {(f.epoch, f.attempt) for f in files if (f.rank, f.ranks) == (rank, 2)}
+
+    outcome = train_round(task, images, work)
+    assert outcome.stopped_early
+    assert [record.epoch for record in outcome.epochs] == [0, 1, 2]
+    log = EventLog(event_folder(work), "task")
+    for epoch, batch in enumerate(log.read(round_index=1, epochs=3)):
+        assert batch["sample_id"].to_pylist() == task.sample_ids.tolist()
+        right = sum(batch["correct"].to_pylist())
+        assert outcome.epochs[epoch].train_accuracy == right / 47
+    statistics = reduce_events(
+        work, run="task", round_index=1, epochs=3, sample_ids=task.sample_ids
+    )
+    assert statistics["presentations"].to_pylist() == [3] * 47
+    assert task.mask is not None
+    assert outcome.next_mask.is_subset_of(task.mask)
+    assert all(int((outcome.best_weights[n][~task.mask[n]] != 0).sum()) == 0 for n in task.mask)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
