@@ -28,10 +28,10 @@ def digits() -> Recipe:
         # Mirrored digits are no digits; eight pixels stand a shift of one.
         augment=AugmentConfig(crop_padding=1, flip=False),
         train=TrainConfig(
-            epochs=24,
+            epochs=16,
             batch_size=64,
             learning_rate=0.05,
-            milestones=(12, 18),
+            milestones=(8, 12),
             precision="fp32",
         ),
         prune=PruneConfig(tolerance=0.08),
@@ -39,6 +39,11 @@ def digits() -> Recipe:
         search=SearchConfig(rounds=8, rewind=RewindPoint("epoch", 1)),
         compare=("vanilla", "random-subset"),
     )
+
+
+def images() -> Recipe:
+    """Any data set of small photographs at the published settings; ResNet-20s. For `--data`."""
+    return _published("images", "cifar10", ("resnet20s",))
 
 
 def _published(
@@ -69,7 +74,8 @@ def cifar100() -> Recipe:
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
-    function.__name__: function for function in (digits, cifar10, cifar10_resnet20s, cifar100)
+    function.__name__: function
+    for function in (digits, images, cifar10, cifar10_resnet20s, cifar100)
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from pathlib import Path
 
 import pyarrow as pa
@@ -55,6 +57,22 @@ class Folder:
         names = (i.base_name for i in infos if i.type == pafs.FileType.File)
         return sorted(n for n in names if not n.startswith("."))
 
+    def folders(self) -> list[str]:
+        """The folders in this folder, sorted; empty where there is no folder."""
+        selector = pafs.FileSelector(self._path, allow_not_found=True)
+        infos = self._fs.get_file_info(selector)
+        return sorted(i.base_name for i in infos if i.type == pafs.FileType.Directory)
+
+    def extent(self) -> tuple[int, float]:
+        """Bytes of all files in this folder and below, and when the newest of them was written.
+
+        The time is in seconds since the epoch; 0 where there is no file.
+        """
+        selector = pafs.FileSelector(self._path, allow_not_found=True, recursive=True)
+        infos = [i for i in self._fs.get_file_info(selector) if i.type == pafs.FileType.File]
+        newest = max((i.mtime_ns or 0 for i in infos), default=0)
+        return sum(i.size or 0 for i in infos), newest / 1e9
+
     def exists(self, name: str) -> bool:
         """Whether the folder holds this file."""
         info = self._fs.get_file_info(f"{self._path}/{name}")
@@ -75,11 +93,16 @@ class Folder:
                     stream.write(data)
                 return
             self._fs.create_dir(self._path, recursive=True)
-            temporary = Path(self._path) / f".{name}.tmp"
-            with open(temporary, "wb") as file:
-                file.write(data)
-                file.flush()
-            temporary.replace(target)
+            # A name of its own: two pipelines may write the same file at once, both right.
+            temporary = Path(self._path) / f".{name}.{uuid.uuid4().hex[:8]}.tmp"
+            try:
+                with open(temporary, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"{self.describe(name)} can't be written ({error})") from error
 

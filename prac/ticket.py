@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from prac.pruning.mask import Mask, prunable_weights
 from prac.pruning.mask_file import mask_from_bytes, mask_to_bytes
 
 MASK_FILE, WEIGHTS_FILE, MANIFEST_FILE = "mask.safetensors", "weights.safetensors", "ticket.json"
+TRAINED_FILE = "trained.safetensors"
 FORMAT = 1
 
 _holds = WeakIdKeyDictionary()
@@ -35,16 +37,22 @@ class Ticket:
     mask: which convolution weights are alive. weights: the rewind weights and BatchNorm statistics,
     pruned ones exactly zero. lineage: JSON values that say what it is and where it comes from; the
     keys `architecture`, `num_classes`, `image_shape`, `class_names`, `mean` and `std` say how to
-    build and feed the network.
+    build and feed the network. trained: what training the ticket alone made of the weights; None
+    where nobody did.
     """
 
     mask: Mask
     weights: Mapping[str, Tensor]
     lineage: Mapping[str, Any]
+    trained: Mapping[str, Tensor] | None = None
 
     @classmethod
     def of(
-        cls, mask: Mask, rewind_weights: Mapping[str, Tensor], lineage: Mapping[str, Any]
+        cls,
+        mask: Mask,
+        rewind_weights: Mapping[str, Tensor],
+        lineage: Mapping[str, Any],
+        trained: Mapping[str, Tensor] | None = None,
     ) -> Ticket:
         """A ticket from a mask and the rewind weights of its search."""
         weights = {name: tensor.detach().cpu().clone() for name, tensor in rewind_weights.items()}
@@ -52,7 +60,7 @@ class Ticket:
             if name not in weights:
                 raise TicketError(f"the rewind weights have no {name}, which the mask has")
             weights[name].masked_fill_(~alive.cpu(), 0.0)
-        return cls(mask=mask.to("cpu"), weights=weights, lineage=dict(lineage))
+        return cls(mask=mask.to("cpu"), weights=weights, lineage=dict(lineage), trained=trained)
 
     @property
     def sparsity(self) -> float:
@@ -66,12 +74,9 @@ class Ticket:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        files = {
-            MASK_FILE: mask_to_bytes(self.mask),
-            WEIGHTS_FILE: safetensors.torch.save(
-                {n: t.detach().cpu().contiguous() for n, t in self.weights.items()}
-            ),
-        }
+        files = {MASK_FILE: mask_to_bytes(self.mask), WEIGHTS_FILE: _to_bytes(self.weights)}
+        if self.trained is not None:
+            files[TRAINED_FILE] = _to_bytes(self.trained)
         manifest = {
             "format": FORMAT,
             "sparsity": self.sparsity,
@@ -100,37 +105,55 @@ class Ticket:
             manifest = json.loads(manifest_file.read_text())
             if manifest["format"] != FORMAT:
                 raise TicketError(f"{where} has format {manifest['format']}; known: {FORMAT}")
-            files = {name: (folder / name).read_bytes() for name in (MASK_FILE, WEIGHTS_FILE)}
+            names = [MASK_FILE, WEIGHTS_FILE]
+            if TRAINED_FILE in manifest["sha256"]:
+                names.append(TRAINED_FILE)
+            files = {name: (folder / name).read_bytes() for name in names}
             for name, data in files.items():
                 if hashlib.sha256(data).hexdigest() != manifest["sha256"][name]:
                     raise TicketError(f"{folder / name} fails its checksum: it was changed")
             mask = mask_from_bytes(files[MASK_FILE])
             weights = safetensors.torch.load(files[WEIGHTS_FILE])
+            trained = files.get(TRAINED_FILE)
+            after = None if trained is None else safetensors.torch.load(trained)
             lineage = manifest["lineage"]
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             if isinstance(error, TicketError):
                 raise
             raise TicketError(f"{where} is damaged ({type(error).__name__}: {error})") from error
-        return cls(mask=mask, weights=weights, lineage=lineage)
+        return cls(mask=mask, weights=weights, lineage=lineage, trained=after)
 
     def verify(self) -> None:
         """Check that weights and mask belong together: every pruned weight exactly zero.
 
         Raises TicketError that names the first weight that isn't right.
         """
-        for name, alive in self.mask.items():
-            weight = self.weights.get(name)
-            if weight is None or weight.shape != alive.shape:
-                raise TicketError(f"the ticket's weight {name} is missing or of another shape")
-            wrong = int((weight[~alive] != 0).sum())
-            if wrong:
-                raise TicketError(f"{wrong} pruned weights of {name} are not zero")
-        for name, weight in self.weights.items():
-            if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
-                raise TicketError(f"the ticket's {name} holds values that are not finite")
+        parts = [("", self.weights)]
+        if self.trained is not None:
+            parts.append(("trained ", self.trained))
+        for part, weights in parts:
+            for name, alive in self.mask.items():
+                weight = weights.get(name)
+                if weight is None or weight.shape != alive.shape:
+                    raise TicketError(
+                        f"the ticket's {part}weight {name} is missing or of another shape"
+                    )
+                wrong = int((weight[~alive] != 0).sum())
+                if wrong:
+                    raise TicketError(f"{wrong} pruned {part}weights of {name} are not zero")
+            for name, weight in weights.items():
+                if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
+                    raise TicketError(f"the ticket's {part}{name} holds values that are not finite")
 
-    def build(self) -> nn.Module:
-        """The network with this ticket applied, built from the lineage."""
+    def build(self, *, trained: bool = False) -> nn.Module:
+        """The network with this ticket applied, built from the lineage.
+
+        trained: with the trained weights, to predict; otherwise with the rewind weights, to train.
+        """
+        if trained and self.trained is None:
+            raise TicketError(
+                "the ticket has no trained weights: it was not judged; train it first"
+            )
         try:
             model = build_model(
                 self.lineage["architecture"],
@@ -142,6 +165,8 @@ class Ticket:
             raise TicketError(
                 f"the ticket's lineage has no {error}; apply it to a model"
             ) from error
+        if trained and self.trained is not None:
+            return dataclasses.replace(self, weights=self.trained).apply(model)
         return self.apply(model)
 
     def apply(self, model: nn.Module, *, keep: bool = True) -> nn.Module:
@@ -165,6 +190,12 @@ class Ticket:
                 hold = weight.register_post_accumulate_grad_hook
                 _holds[weight] = hold(_zero_gradients(self.mask[name]))  # type: ignore[no-untyped-call]
         return model
+
+
+def _to_bytes(weights: Mapping[str, Tensor]) -> bytes:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    data: bytes = safetensors.torch.save(tensors)
+    return data
 
 
 class _zero_gradients:

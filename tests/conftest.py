@@ -20,7 +20,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def toy_data() -> ToyData:
-    """Makes an ImageDataset: a noisy pattern for each of three classes, every fifth row held out."""
+    """Makes an ImageDataset: a noisy pattern a class, three classes, every fifth row held out."""
 
     def make(
         count: int = 60, *, shape: tuple[int, int, int] = (8, 8, 1), noise: int = 60, seed: int = 0

@@ -145,7 +145,7 @@ def test_other_text_is_no_rewind_point(text: str) -> None:
 
 
 def test_epoch_zero_is_refused_with_what_is_allowed() -> None:
-    with pytest.raises(ConfigError, match="search.rewind epoch 0 is not allowed; allowed: 1 or"):
+    with pytest.raises(ConfigError, match=r"search.rewind epoch 0 is not allowed; allowed: 1 or"):
         RewindPoint.parse("epoch:0")
 
 

@@ -99,7 +99,7 @@ def test_a_write_that_breaks_off_leaves_what_was_there(tmp_path, monkeypatch, be
         folder.write("name", before)
     real = builtins.open
     monkeypatch.setattr(builtins, "open", lambda *a, **k: Breaks(real(*a, **k)))
-    with pytest.raises(StoreError, match="name can't be written .*No space left") as caught:
+    with pytest.raises(StoreError, match=r"name can't be written .*No space left") as caught:
         folder.write("name", b"the new bytes, many of them")
     monkeypatch.undo()
     assert "\n" not in str(caught.value)

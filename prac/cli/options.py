@@ -30,9 +30,8 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what is searched")
     what.add_argument(
         "--recipe",
-        default="digits",
         metavar="NAME",
-        help=f"one of: {', '.join(RECIPES)} (%(default)s)",
+        help=f"one of: {', '.join(RECIPES)} (digits; with other --data: images)",
     )
     what.add_argument(
         "--architectures",
@@ -105,7 +104,9 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
 
 def recipe_from(arguments: argparse.Namespace) -> Recipe:
     """The recipe with all changes of the command line. Raises ConfigError."""
-    recipe = get_recipe(arguments.recipe)
+    other_data = arguments.data not in (None, "digits")
+    # The settings for 8x8 digits suit no photographs, so data alone picks another recipe.
+    recipe = get_recipe(arguments.recipe or ("images" if other_data else "digits"))
     changes: list[tuple[str, str]] = []
     if arguments.architectures is not None:
         recipe = recipe.replace(architectures=tuple(arguments.architectures))
@@ -158,10 +159,13 @@ def with_settings(recipe: Recipe, settings: Sequence[tuple[str, str]]) -> Recipe
         if field not in hints:
             raise ConfigError(f"--set {name}: known fields of {section}: {', '.join(hints)}")
         by_section.setdefault(section, {})[field] = parse_value(name, text, hints[field])
-    for section, changes in by_section.items():
-        changed = dataclasses.replace(getattr(recipe, section), **changes)
-        recipe = recipe.replace(**{section: changed})
-    return recipe
+    # All at once: settings that belong together (budget and rewind point) are checked together.
+    return recipe.replace(
+        **{
+            section: dataclasses.replace(getattr(recipe, section), **changes)
+            for section, changes in by_section.items()
+        }
+    )
 
 
 def parse_value(name: str, text: str, kind: Any) -> Any:

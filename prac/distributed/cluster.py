@@ -30,6 +30,7 @@ def available_cpus() -> int:
 def connected(*, num_cpus: int | None = None) -> Iterator[bool]:
     """Connect to the cluster that RAY_ADDRESS or a job names, else run a local one until the end.
 
+    num_cpus: that a local one has at least, though the machine may have fewer.
     Yields whether the cluster is a local one of our own. A local one listens on loopback only.
     """
     ours = not (in_ray_job() or os.environ.get("RAY_ADDRESS") or ray.is_initialized())
@@ -42,7 +43,7 @@ def connected(*, num_cpus: int | None = None) -> Iterator[bool]:
             os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
             ray.init(
                 address="local",
-                num_cpus=num_cpus or available_cpus(),
+                num_cpus=max(num_cpus or 1, available_cpus()),
                 dashboard_host="127.0.0.1",
                 log_to_driver=False,
                 logging_level=logging.ERROR,

@@ -42,13 +42,15 @@ def run_stage(stage: Stage, inputs: Mapping[str, Finished], context: Context) ->
         running = Running(stage=stage, inputs=inputs, context=context, folder=folder)
         made = RUN[stage.kind](running)
         common = {"architecture": stage.architecture, "method": stage.method, "kind": stage.kind}
+        if stage.kind in ("select", "subset"):
+            common["round"] = str(stage.round_index)
         tags = {name: value for name, value in common.items() if value}
         before_finish, name = None, stage.name
         if made.facts is not None:
             facts = made.facts
             tags, name = facts.tags(), facts.title
             before_finish = register(
-                context.store, facts.registered_model, stage.key, facts.description, tags
+                context.store, facts.registered_model, stage.key, facts.description, tags, made.data
             )
         finished = context.store.commit(
             experiment=TICKETS if stage.kind == "ticket" else STAGES,
@@ -85,7 +87,10 @@ def _needs(stage: Stage, resources: Resources) -> tuple[float, float]:
         return 0, resources.workers * resources.cpus_per_round
     if stage.kind in ("round", "judge"):
         return resources.cpus_per_round, resources.cpus_per_round
-    return 1, 1
+    if stage.kind == "ticket":
+        return 1, 1
+    # Tens of milliseconds: it takes a CPU between two others rather than being planned for.
+    return 1, 0
 
 
 class Executor:
@@ -117,7 +122,8 @@ class Executor:
         }
         self.ran: set[str] = set()
         self._running: dict[ray.ObjectRef[Any], Stage] = {}
-        self._damages: dict[str, int] = {}
+        # By stage key: its runs that were found damaged.
+        self._damages: dict[str, set[str]] = {}
 
     def run(self) -> None:
         """Run all that has to run, except the report. Raises PracError where a stage fails."""
@@ -143,12 +149,17 @@ class Executor:
         ]
         ready.sort(key=lambda stage: (_PRIORITY[stage.kind], stage.round_index))
         used = sum(_needs(stage, self._context.resources)[1] for stage in self._running.values())
+        dense = sum(stage.kind == "dense" for stage in self._running.values())
         for stage in ready:
             asked, needed = _needs(stage, self._context.resources)
-            if self._cpus is not None and self._running and used + needed > self._cpus:
+            # One more dense run may prepare: Train's controller takes seconds to start, then waits.
+            prepares = stage.kind == "dense" and dense == 1
+            full = self._cpus is not None and used > 0 and used + needed > self._cpus
+            if full and needed > 0 and not prepares:
                 # Nothing overtakes: a later stage would take the CPUs this one waits for.
-                return
+                break
             used += needed
+            dense += stage.kind == "dense"
             self._start(stage, asked)
 
     def _start(self, stage: Stage, cpus: float) -> None:
@@ -173,24 +184,34 @@ class Executor:
                 self._make_again(error)
                 continue
             except RayTaskError as error:
-                raise _stage_error(stage, error) from error
+                self._failed(stage, error, _stage_error(stage, error))
+                continue
             except RayError as error:
                 reason = str(error).strip().splitlines()[0]
-                raise PracError(f"stage {stage.name} failed: {reason}") from error
+                self._failed(stage, error, PracError(f"stage {stage.name} failed: {reason}"))
+                continue
             self.finished[stage.name] = finished
             self.ran.add(stage.name)
             self._display.finished(stage, dict(finished.values))
 
+    def _failed(self, stage: Stage, error: RayError, told: PracError) -> None:
+        """A stage failed: the whole run ends. `told` is the error in one line."""
+        raise told from error
+
     def _make_again(self, error: DamagedArtifact) -> None:
         """A damaged input: revoke its run and let its stage run again."""
-        damaged = error.finished
-        count = self._damages[damaged.key] = self._damages.get(damaged.key, 0) + 1
-        if count > _MAX_DAMAGES:
-            raise PracError(f"{error}, again after {_MAX_DAMAGES} new runs; check the storage")
-        self._display.say(f"{error}: it is made again")
+        # Ray's own error says the same with the worker's whole traceback.
+        damaged, said = error.finished, f"{DamagedArtifact(error.finished, error.what)}"
+        runs = self._damages.setdefault(damaged.key, set())
+        if damaged.run_id in runs:
+            return  # Another stage read the same run before it was made again.
+        runs.add(damaged.run_id)
+        if len(runs) > _MAX_DAMAGES:
+            raise PracError(f"{said}, again after {_MAX_DAMAGES} new runs; check the storage")
+        self._display.say(f"{said}: it is made again")
         self._context.store.revoke(damaged, error.what)
         for name, finished in list(self.finished.items()):
-            if finished.key == damaged.key:
+            if finished.run_id == damaged.run_id:
                 if self._graph.stages[name].kind == "dense":
                     self._context.work(damaged.key).delete()
                 del self.finished[name]

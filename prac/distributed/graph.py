@@ -202,10 +202,16 @@ def build_graph(request: Request) -> Graph:
     report = builder.add(
         "report",
         "report",
-        config={"recipe": request.recipe, "transfer_from": request.transfer_from},
+        config={"recipe": _without_path(request), "transfer_from": request.transfer_from},
         inputs={name: name for name in builder.stages},
     )
     return Graph(stages=builder.stages, targets=(report,), searches=tuple(builder.searches))
+
+
+def _without_path(request: Request) -> Recipe:
+    """The recipe with the data set's name for its path, which is in no key."""
+    data = dataclasses.replace(request.recipe.data, source=request.data_name)
+    return request.recipe.replace(data=data)
 
 
 def _add_search(

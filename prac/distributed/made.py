@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from prac.distributed.context import Context
 from prac.distributed.graph import Stage
+from prac.tracking.datasets import DataInput
 from prac.tracking.store import Finished, Metric
 
 T = TypeVar("T")
@@ -18,13 +19,15 @@ T = TypeVar("T")
 class Made:
     """What a stage leaves beside its files: values for later stages, metrics for the tracker.
 
-    facts: of a ticket, for its page and its registration.
+    facts: of a ticket, for its page and its registration. data: what it was made from, as MLflow's
+    inputs.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     metrics: list[Metric] = field(default_factory=list)
     parameters: dict[str, Any] = field(default_factory=dict)
     facts: Any = None
+    data: Sequence[DataInput] = ()
 
 
 @dataclass(frozen=True)

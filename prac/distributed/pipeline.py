@@ -7,10 +7,11 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
@@ -37,7 +38,11 @@ from prac.tracking.store import (
 from prac.tracking.tickets import model_name, ticket_locations, update_aliases
 from prac.training.precision import pick_device, resolve_precision
 
+if TYPE_CHECKING:
+    from prac.distributed.context import Context
+
 RESULTS = "results.json"
+_MAX_DAMAGES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +82,16 @@ def run_pipeline(recipe: Recipe, options: Options, console: Console) -> dict[str
 
     Raises ConfigError before anything starts for what can't be run, PracError for what fails.
     """
-    pipeline = _Pipeline(recipe, options, console)
+    pipeline = Pipeline(recipe, options, console)
     if options.plan:
         print_plan(pipeline.graph, pipeline.found, console)
         return {}
     return pipeline.run()
 
 
-class _Pipeline:
+class Pipeline:
+    """A recipe checked, its graph built, its store opened and looked up; nothing has started."""
+
     def __init__(self, recipe: Recipe, options: Options, console: Console) -> None:
         self.recipe, self.options, self.console = recipe, options, console
         self.home = _home(options)
@@ -99,13 +106,18 @@ class _Pipeline:
         self.storage = Folder(options.storage or self.home / "prac-runs")
         uri = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
         if uri is None:
-            self.home.mkdir(parents=True, exist_ok=True)
+            try:
+                self.home.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ConfigError(f"--home {self.home} can't be made: {error.strerror}") from error
             uri = default_tracking_uri(self.home)
         self.store = Store(uri)
         self.store.prepare()
-        self.found = self.store.find(
-            self.request.data, (stage.key for stage in self.graph.stages.values())
-        )
+        self.found = self._find()
+
+    def _find(self) -> dict[str, Finished]:
+        keys = (stage.key for stage in self.graph.stages.values())
+        return self.store.find(self.request.data, keys)
 
     def _check_architectures(self, image_shape: tuple[int, int, int] | None) -> None:
         if image_shape is not None:
@@ -113,9 +125,23 @@ class _Pipeline:
                 check_architecture(architecture, len(self.summary.class_names), image_shape)
 
     def run(self) -> dict[str, Any]:
+        """Run what is missing, report; returns what is printed as the last line."""
+        damages = 0
+        while True:
+            try:
+                return self._run()
+            except DamagedArtifact as error:
+                # What only the report or a replay reads; what stages read is the executor's.
+                damages += 1
+                if damages > _MAX_DAMAGES:
+                    raise
+                self._revoke(error)
+                self.found = self._find()
+
+    def _run(self) -> dict[str, Any]:
         finished = self._sound()
-        report = self.graph.stages.get("report")
-        if report is not None and report.key in {f.key for f in finished.values()}:
+        report = self.graph.stages["report"]
+        if report.key in finished and not self.options.only:
             return self._replay(finished[report.key])
         to_run = self.graph.to_run(finished)
         by_name = {
@@ -138,22 +164,40 @@ class _Pipeline:
                 values = self.store.values(finished)
                 sound[key] = dataclasses.replace(finished, values=values)
             except DamagedArtifact as error:
-                self.console.print(f"{error}: it is made again", soft_wrap=True, markup=False)
-                self.store.revoke(finished, error.what)
+                self._revoke(error)
         return sound
+
+    def _revoke(self, error: DamagedArtifact) -> None:
+        self.console.print(f"{error}: it is made again", soft_wrap=True, markup=False)
+        self.store.revoke(error.finished, error.what)
 
     def _execute(
         self, finished: Mapping[str, Finished], to_run: list[Stage]
     ) -> tuple[dict[str, Finished], set[str]]:
+        # Ray takes seconds to import; a plan and a replay need none of it.
+        from prac.distributed.executor import Executor
+        from prac.distributed.progress import make_display
+
+        with self.working() as (context, cpus):
+            display = make_display([s for s in to_run if s.kind != "report"], self.console)
+            executor = Executor(self.graph, finished, context, display, cpus=cpus)
+            try:
+                executor.run()
+            finally:
+                display.close()
+            return executor.finished, executor.ran
+
+    @contextmanager
+    def working(self) -> Iterator[tuple[Context, int | None]]:
+        """Connected to a cluster until the end: what every stage is handed, and the CPUs of a
+        cluster of our own (None for one that others brought)."""
         dataset = self.source.load()
         self._check_architectures(dataset.image_shape)
-        # Ray takes seconds to import; a plan and a replay need none of it.
         import ray
 
         from prac.distributed.cluster import cluster_cpus, connected, num_nodes
         from prac.distributed.context import Context, Resources
-        from prac.distributed.executor import Executor
-        from prac.distributed.progress import NewsDesk, make_display
+        from prac.distributed.progress import NewsDesk
 
         options = self.options
         # At least as many CPUs as one dense run needs: fewer cores then share their time.
@@ -181,14 +225,7 @@ class _Pipeline:
                     max_failures=options.max_failures,
                 ),
             )
-            display = make_display([s for s in to_run if s.kind != "report"], self.console)
-            cpus = cluster_cpus() if ours else None
-            executor = Executor(self.graph, finished, context, display, cpus=cpus)
-            try:
-                executor.run()
-            finally:
-                display.close()
-            return executor.finished, executor.ran
+            yield context, cluster_cpus() if ours else None
 
     def _check_shared(self) -> None:
         if self.store.is_local or (self.storage.is_local and not self.options.storage_is_shared):

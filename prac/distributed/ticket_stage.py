@@ -11,6 +11,8 @@ from prac.distributed import artifacts
 from prac.distributed.made import Made, Running
 from prac.report.layers import save_layers
 from prac.ticket import Ticket
+from prac.tracking.datasets import DataInput
+from prac.tracking.models import usage, write_model
 from prac.tracking.store import Metric
 from prac.tracking.tickets import model_name
 
@@ -39,6 +41,7 @@ class TicketFacts:
     rewind: str
     recipe: str
     seed: int
+    image_shape: tuple[int, int, int]
 
     @property
     def title(self) -> str:
@@ -89,7 +92,7 @@ class TicketFacts:
             "```python\nimport prac\n"
             f'ticket = prac.Ticket.load("{where}")\n'
             "network = ticket.build()  # sparse, and stays so while you train it\n```\n"
-        )
+        ) + ("" if self.test_accuracy is None else "\n" + usage(where, self.image_shape))
 
 
 def _six(value: float | None) -> str | None:
@@ -128,6 +131,7 @@ def make_ticket(running: Running) -> Made:
         rewind=str(config.rewind or RewindPoint("init")),
         recipe=stage.config["recipe"],
         seed=config.seed,
+        image_shape=dataset.image_shape,
     )
     lineage = {
         **vars(facts),
@@ -139,16 +143,29 @@ def make_ticket(running: Running) -> Made:
         "data_fingerprint": dataset.fingerprint,
         "stage_key": stage.key,
         "transfer_from": stage.config["transfer_from"],
+        "precision": config.train.precision,
     }
-    ticket = Ticket.of(mask, rewind, lineage)
+    trained = None
+    if judged:
+        trained = running.read("judge", artifacts.TRAINED, artifacts.read_weights)
+    ticket = Ticket.of(mask, rewind, lineage, trained)
     ticket.verify()
     ticket.save(running.folder / "ticket")
+    if trained is not None:
+        write_model(ticket, running.folder / "ticket")
     if "samples" in running.inputs:
         table = running.read("samples", artifacts.SAMPLES, artifacts.read_table)
         artifacts.write_table(running.folder, artifacts.SAMPLES, table)
     save_layers(mask, facts.title, running.folder / "figures" / "layers.png")
+    data = [DataInput.of(dataset)]
+    if samples:
+        data.append(DataInput.of_set(dataset, str(samples["digest"]), facts.set_size))
     return Made(
-        values={**vars(facts)}, metrics=_metrics(facts), parameters=_parameters(facts), facts=facts
+        values={**vars(facts)},
+        metrics=_metrics(facts),
+        parameters=_parameters(facts),
+        facts=facts,
+        data=data,
     )
 
 

@@ -6,12 +6,13 @@ checksum is a tag, and the run's status is FINISHED. A run that was killed has n
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,9 +23,14 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 STAGES, PIPELINES, TICKETS = "prac-stages", "prac-pipelines", "prac-tickets"
+SWEEPS = "prac-sweeps"
 DESCRIPTIONS = {
     STAGES: "Finished stages of all pipelines, one run each, found again by their key.",
     PIPELINES: "One run for each pipeline: its table, figures and report.",
+    SWEEPS: (
+        "Sweeps: one run for each trial (tagged with its sweep), and one for each whole sweep with "
+        "its table and Pareto front. Compare trials by test accuracy, search steps and set size."
+    ),
     TICKETS: (
         "Lottery tickets: a mask and rewind weights each, ready to train. Compare them by sparsity "
         "and test accuracy; `Ticket.load('models:/NAME@best')` takes one away."
@@ -110,8 +116,9 @@ class Store:
     def prepare(self) -> None:
         """Create the experiments, before any worker could race for it. Raises StoreError."""
         try:
-            for name in (STAGES, PIPELINES, TICKETS):
-                self.experiment(name)
+            with _few_retries():
+                for name in (STAGES, PIPELINES, TICKETS):
+                    self.experiment(name)
         except Exception as error:
             reason = str(error).splitlines()[0][:300]
             raise StoreError(
@@ -134,7 +141,7 @@ class Store:
 
         tags = {"mlflow.note.content": DESCRIPTIONS[name]}
         try:
-            return str(self.client.create_experiment(name, tags=tags))
+            return str(self.client.create_experiment(name, self._artifact_location(name), tags))
         except MlflowException:
             # Another pipeline made it a moment ago.
             found = self.client.get_experiment_by_name(name)
@@ -142,19 +149,39 @@ class Store:
                 raise
             return str(found.experiment_id)
 
+    def _artifact_location(self, experiment: str) -> str | None:
+        """Beside an embedded database, where MLflow would take the working folder, which a job
+        throws away; None leaves it to the server."""
+        scheme, separator, path = self.tracking_uri.partition(":///")
+        if scheme != "sqlite" or not separator:
+            return None
+        return str(Path(path).absolute().parent / "mlruns" / experiment)
+
+    @contextlib.contextmanager
+    def reached(self) -> Iterator[None]:
+        """Turn what MLflow raises while the store is used into a StoreError of one line."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except MlflowException as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+            raise StoreError(f"the MLflow store {self.tracking_uri} failed ({reason})") from error
+
     def find(self, data: str, keys: Iterable[str]) -> dict[str, Finished]:
         """The finished stages among `keys` that were made from the data with this fingerprint."""
         wanted = set(keys)
         found: dict[str, Finished] = {}
         for name in (STAGES, TICKETS, PIPELINES):
-            runs = self._search(
-                name, f"tags.`prac.data` = '{data}' and attributes.status = 'FINISHED'"
-            )
+            with self.reached():
+                runs = self._search(
+                    name, f"tags.`prac.data` = '{data}' and attributes.status = 'FINISHED'"
+                )
             for run in runs:
                 tags = run.data.tags
                 key = tags.get("prac.key", "")
                 if key in wanted and key not in found and "prac.revoked" not in tags:
-                    found[key] = _finished(run)
+                    found[key] = finished_run(run)
         return found
 
     def _search(self, experiment: str, filter_string: str) -> list[Any]:
@@ -205,32 +232,36 @@ class Store:
             },
         }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True))
-        run = self.client.create_run(
-            self.experiment(experiment),
-            start_time=int(started * 1000),
-            tags={
-                "mlflow.runName": name,
-                "mlflow.source.name": "prac",
-                "prac.key": key,
-                "prac.data": data,
-                "prac.stage": name,
-                **({"mlflow.note.content": note} if note else {}),
-                **(tags or {}),
-            },
-            run_name=name,
-        )
-        run_id = run.info.run_id
-        try:
-            self._log(run_id, parameters or {}, metrics)
-            self.client.log_artifacts(run_id, str(folder))
-            self.client.set_tag(run_id, "prac.manifest", _sha256(folder / MANIFEST))
-            if before_finish is not None:
-                before_finish(run_id, run.info.artifact_uri)
-            self.client.set_terminated(run_id, "FINISHED")
-        except BaseException:
-            self.client.set_terminated(run_id, "FAILED")
-            raise
-        return _finished(self.client.get_run(run_id), values)
+        run_tags = {
+            "mlflow.runName": name,
+            "mlflow.source.name": "prac",
+            "prac.key": key,
+            "prac.data": data,
+            "prac.stage": name,
+            **({"mlflow.note.content": note} if note else {}),
+            **(tags or {}),
+        }
+        with self.reached():
+            run = self.client.create_run(
+                self.experiment(experiment),
+                start_time=int(started * 1000),
+                tags=run_tags,
+                run_name=name,
+            )
+            run_id = run.info.run_id
+            try:
+                self._log(run_id, parameters or {}, metrics)
+                self.client.log_artifacts(run_id, str(folder))
+                self.client.set_tag(run_id, "prac.manifest", _sha256(folder / MANIFEST))
+                if before_finish is not None:
+                    before_finish(run_id, run.info.artifact_uri)
+                self.client.set_terminated(run_id, "FINISHED")
+            except BaseException:
+                # What went wrong is told, not that the store couldn't be told of it.
+                with contextlib.suppress(Exception):
+                    self.client.set_terminated(run_id, "FAILED")
+                raise
+            return finished_run(self.client.get_run(run_id), values)
 
     def _log(self, run_id: str, parameters: Mapping[str, Any], metrics: Iterable[Metric]) -> None:
         from mlflow.entities import Metric as MlflowMetric
@@ -293,10 +324,25 @@ class Store:
 
     def revoke(self, finished: Finished, reason: str) -> None:
         """Keep a damaged run out of every later look-up, and say why in its tags."""
-        self.client.set_tag(finished.run_id, "prac.revoked", reason[:5000])
+        with self.reached():
+            self.client.set_tag(finished.run_id, "prac.revoked", reason[:5000])
 
 
-def _finished(run: Any, values: Mapping[str, Any] | None = None) -> Finished:
+@contextlib.contextmanager
+def _few_retries() -> Iterator[None]:
+    """MLflow retries for four minutes by default: too long to learn of a wrong address."""
+    quick = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+    added = {name: value for name, value in quick.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
+def finished_run(run: Any, values: Mapping[str, Any] | None = None) -> Finished:
+    """What a finished MLflow run stands for; values as far as they are known."""
     tags = run.data.tags
     return Finished(
         key=tags["prac.key"],

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from prac.errors import TicketError
+from prac.tracking.datasets import DataInput, log_inputs
 from prac.tracking.store import Store, default_tracking_uri
 
 MATCHING_POINTS = 1.0
@@ -21,7 +22,12 @@ def model_name(data_name: str, architecture: str) -> str:
 
 
 def register(
-    store: Store, name: str, key: str, describe: Callable[[str], str], tags: Mapping[str, str]
+    store: Store,
+    name: str,
+    key: str,
+    describe: Callable[[str], str],
+    tags: Mapping[str, str],
+    inputs: Sequence[DataInput] = (),
 ) -> Callable[[str, str], None]:
     """What registers a ticket as a model version once its artifacts are logged.
 
@@ -30,6 +36,7 @@ def register(
     """
 
     def register_run(run_id: str, artifact_uri: str) -> None:
+        log_inputs(store, run_id, inputs)
         _make_model(store, name, tags)
         client = store.client
         for version in client.search_model_versions(f"name = '{name}'"):
@@ -73,9 +80,14 @@ def ticket_locations(store: Store, name: str) -> dict[str, str]:
     """Stage key to `models:/NAME/VERSION` of all versions of a registered model."""
     return {
         version.tags["prac.key"]: f"models:/{name}/{version.version}"
-        for version in store.client.search_model_versions(f"name = '{name}'")
+        for version in _versions(store, name)
         if "prac.key" in version.tags
     }
+
+
+def _versions(store: Store, name: str) -> list[Any]:
+    with store.reached():
+        return list(store.client.search_model_versions(f"name = '{name}'"))
 
 
 def update_aliases(store: Store, name: str) -> dict[str, str]:
@@ -84,7 +96,7 @@ def update_aliases(store: Store, name: str) -> dict[str, str]:
     Returns alias to version. Only versions with a test accuracy count for `best` and
     `sparsest-matching`; ties go to the sparser, then to the newer.
     """
-    versions = store.client.search_model_versions(f"name = '{name}'")
+    versions = _versions(store, name)
     judged = [v for v in versions if "test_accuracy" in v.tags]
 
     def number(version: Any, tag: str) -> float:
@@ -104,26 +116,36 @@ def update_aliases(store: Store, name: str) -> dict[str, str]:
         v
         for v in judged
         if "dense_test_accuracy" in v.tags
-        and number(v, "test_accuracy") >= number(v, "dense_test_accuracy") - MATCHING_POINTS / 100
+        # Tags have six decimals; as floats, 0.12 isn't within 0.01 of 0.13.
+        and number(v, "test_accuracy")
+        >= number(v, "dense_test_accuracy") - MATCHING_POINTS / 100 - 1e-9
     ]
     if matching:
         chosen["sparsest-matching"] = max(matching, key=thrift).version
     if versions:
         chosen["smallest"] = max(versions, key=thrift).version
-    for alias, version in chosen.items():
-        store.client.set_registered_model_alias(name, alias, str(version))
+    with store.reached():
+        for alias, version in chosen.items():
+            store.client.set_registered_model_alias(name, alias, str(version))
     return {alias: str(version) for alias, version in chosen.items()}
 
 
-def download_ticket(where: str) -> str:
-    """The local folder of `models:/NAME/VERSION` or `models:/NAME@alias`. Raises TicketError."""
+def download_ticket(where: str, store: Store | None = None) -> str:
+    """The local folder of `models:/NAME/VERSION` or `models:/NAME@alias`. Raises TicketError.
+
+    store: None is the one that the environment or the working folder names.
+    """
     from mlflow.exceptions import MlflowException
 
     match = re.fullmatch(r"models:/([^/@]+)(?:/(\d+)|@([A-Za-z0-9_-]+))", where)
     if match is None:
         raise TicketError(f"{where} is no ticket's name; allowed: models:/NAME/VERSION, NAME@alias")
     name, number, alias = match.groups()
-    client = Store(default_tracking_uri()).client
+    uri = default_tracking_uri() if store is None else store.tracking_uri
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        # MLflow would make an empty database there and find nothing in it.
+        raise TicketError(f"{where}: no MLflow store at {uri}; set MLFLOW_TRACKING_URI to yours")
+    client = (store or Store(uri)).client
     try:
         version = (
             client.get_model_version_by_alias(name, alias)

@@ -29,7 +29,9 @@ class Checkpoint:
 
     def save(self, folder: Folder) -> None:
         """Put it in place of the last one."""
-        tensors = {name: t.detach().cpu().contiguous() for name, t in self.tensors.items()}
+        # Clones: safetensors refuses tensors that share memory, as tied weights do.
+        plain = torch.contiguous_format
+        tensors = {n: t.detach().cpu().clone(memory_format=plain) for n, t in self.tensors.items()}
         progress = json.dumps(self.progress)
         checksum = str(_checksum(tensors, progress))
         metadata = {"prac.run": self.run, "prac.progress": progress, "prac.crc32": checksum}

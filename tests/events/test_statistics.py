@@ -1,5 +1,6 @@
 """Forgetting statistics against a written table and a loop that follows the definition."""
 
+import itertools
 import random
 import tracemalloc
 
@@ -109,7 +110,7 @@ def test_a_stream_cut_anywhere(events: Events, cuts: list[int], rng: random.Rand
     edges = [0, *sorted(min(cut, len(order)) for cut in cuts), len(order)]
     stream = (
         batch
-        for start, stop in zip(edges, edges[1:], strict=False)
+        for start, stop in itertools.pairwise(edges)
         for batch in table.slice(start, stop - start).to_batches()
     )
     assert forgetting_statistics(stream).to_pylist() == by_definition(events)

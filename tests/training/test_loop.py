@@ -178,7 +178,9 @@ def test_a_frozen_convolution_is_left_as_it_is(images: DeviceImages) -> None:
 
 def test_a_loss_that_is_not_finite_is_an_error(images: DeviceImages) -> None:
     diverging = dataclasses.replace(CONFIG, learning_rate=1e25)
-    with pytest.raises(PracError, match="not finite in epoch 1; lower train.learning_rate") as info:
+    with pytest.raises(
+        PracError, match=r"not finite in epoch 1; lower train\.learning_rate"
+    ) as info:
         train(_model(), _training(images, diverging))
     assert "\n" not in str(info.value)
 
@@ -365,6 +367,30 @@ def test_a_resumed_training_is_the_one_never_interrupted(
         _assert_same(_attempt(images, folder, kill="step 1", precision=precision), whole)
 
 
+def test_a_model_with_tied_weights_is_checkpointed_and_resumed(
+    images: DeviceImages, tmp_path: Path
+) -> None:
+    def tied() -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            first, second = nn.Linear(64, 64), nn.Linear(64, 64)
+            second.weight = first.weight
+            conv = nn.Conv2d(1, 1, 1)
+            return nn.Sequential(conv, nn.Flatten(), first, nn.ReLU(), second, nn.Linear(64, 3))
+
+    whole, resumed = tied(), tied()
+    train(whole, _training(images), checkpoints=Folder(tmp_path / "whole"))
+    with pytest.raises(_Killed):
+        train(
+            tied(),
+            _training(images),
+            observers=[_Kill("step 8")],
+            checkpoints=Folder(tmp_path / "killed"),
+        )
+    train(resumed, _training(images), observers=[_Kill()], checkpoints=Folder(tmp_path / "killed"))
+    assert _equal(whole.state_dict(), resumed.state_dict())
+
+
 @pytest.fixture
 def checkpointed(images: DeviceImages, tmp_path: Path) -> tuple[Path, Callable[[str], Trained]]:
     folder = Folder(tmp_path)
@@ -408,7 +434,7 @@ def test_a_damaged_checkpoint_is_refused(
     damaged += [headed({**header, "__metadata__": None})]
     for data in damaged:
         file.write_bytes(data)
-        with pytest.raises(CheckpointError, match="is damaged .*; remove it to start") as info:
+        with pytest.raises(CheckpointError, match=r"is damaged .*; remove it to start") as info:
             resume("run")
         assert "\n" not in str(info.value)
     file.write_bytes(good)
@@ -428,7 +454,9 @@ def test_resuming_unpickles_nothing(
 
 
 def test_rewind_weights_are_those_of_their_moment(images: DeviceImages) -> None:
-    points = {name: RewindCapture(RewindPoint.parse(name)) for name in ("init", "epoch:2", "step:4")}
+    points = {
+        name: RewindCapture(RewindPoint.parse(name)) for name in ("init", "epoch:2", "step:4")
+    }
     states: dict[str, dict[str, Tensor]] = {"init": _model().state_dict()}
 
     class Watch(Observer):

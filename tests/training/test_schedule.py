@@ -43,7 +43,9 @@ def test_the_published_budget_is_that_of_torchs_multi_step_schedule() -> None:
 
 
 def test_the_warm_up_rises_linearly_from_zero() -> None:
-    train = TrainConfig(epochs=10, batch_size=10, learning_rate=0.3, milestones=(4, 6), warmup_epochs=3)
+    train = TrainConfig(
+        epochs=10, batch_size=10, learning_rate=0.3, milestones=(4, 6), warmup_epochs=3
+    )
     budget = full_budget(train, 40)
     rates = [budget.learning_rate(step) for step in range(budget.steps)]
     by_hand = [0.3 * step / 12 for step in range(12)] + [0.3] * 4 + [0.03] * 8 + [0.003] * 16

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -56,7 +57,9 @@ RECIPE = Recipe(
     architectures=("resnet8",),
     data=DataConfig(),
     augment=AugmentConfig(crop_padding=1),
-    train=TrainConfig(epochs=5, batch_size=16, learning_rate=0.05, milestones=(3,), precision="fp32"),
+    train=TrainConfig(
+        epochs=5, batch_size=16, learning_rate=0.05, milestones=(3,), precision="fp32"
+    ),
     # Any distance is below 1: every round ends as soon as there are two of them.
     prune=PruneConfig(tolerance=1.0, patience=2, record_at_once=True),
     search=SearchConfig(rounds=2, rewind=RewindPoint("epoch", 1)),
@@ -140,26 +143,19 @@ def _main(mode: str, rank: int, folder: Path) -> None:
     try:
         workers, images = Workers.of_process_group(), _images(folder)
         assert workers == Workers(rank, 2)
-        if mode == "step":
-            result = _one_step(images, workers)
-            safetensors.torch.save_file(result, str(folder / f"step-{rank}"))
-            return
         asked: list[int] = []
-
-        class Ended(Exception):
-            pass
 
         def on_epoch(end: EpochEnd) -> None:
             asked.append(end.record.epoch)
             if mode == "killed" and end.record.epoch == 1:
-                raise Ended
+                os._exit(3)
 
-        work, task = Folder(folder / "work"), _task(images)
-        if mode == "disagree":
-            _disagree(images, workers, folder)
-            return
-        train_with_workers(task, images, work, workers, on_epoch=on_epoch)
-        (folder / f"{mode}-{rank}.json").write_text(json.dumps(asked))
+        train_with_workers(
+            _task(images), images, Folder(folder / "work"), workers, on_epoch=on_epoch
+        )
+        (folder / f"resumed-{rank}.json").write_text(json.dumps(asked))
+        safetensors.torch.save_file(_one_step(images, workers), str(folder / f"step-{rank}"))
+        _disagree(images, workers, folder)
     finally:
         dist.destroy_process_group()
 
@@ -191,38 +187,43 @@ def _disagree(images: DeviceImages, workers: Workers, folder: Path) -> None:
     (folder / f"disagree-{workers.rank}.json").write_text(json.dumps(numbers))
 
 
-def _run_both(mode: str, folder: Path, *, succeeds: bool = True) -> None:
+def _run_both(mode: str, folder: Path) -> list[int]:
+    """The exit statuses of two workers; once one has failed, the other is killed."""
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, mode, str(rank), str(folder)],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
+    processes = []
+    for rank in (0, 1):
+        command = [sys.executable, __file__, mode, str(rank), str(folder)]
+        with open(folder / f"{mode}-{rank}.log", "w") as log:
+            processes.append(subprocess.Popen(command, env=environment, stderr=log))
+    deadline = time.monotonic() + 180
     try:
-        said = [process.communicate(timeout=120)[1] for process in processes]
+        while time.monotonic() < deadline:
+            codes = [process.poll() for process in processes]
+            if None not in codes or any(codes):
+                break
+            time.sleep(0.05)
     finally:
         for process in processes:
             process.kill()
             process.wait()
-    codes = [process.returncode for process in processes]
-    assert (codes == [0, 0]) == succeeds, "\n".join(said)
+    return [process.returncode for process in processes]
 
 
 @pytest.fixture(scope="module")
 def folder(toy_data: ToyData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two workers left that were killed once and started again."""
     where, dataset = tmp_path_factory.mktemp("workers"), toy_data(70)
     names = ("train_images", "train_labels", "test_images", "test_labels")
     arrays = {n: getattr(dataset, n) for n in (*names, "training_ids", "validation_ids")}
     np.savez(where / "data.npz", **arrays)
+    # Rank 0 dies at the end of epoch 1, after the events of that epoch, before its checkpoint.
+    assert _run_both("killed", where)[0] == 3, (where / "killed-0.log").read_text()
+    both = _run_both("resumed", where)
+    assert both == [0, 0], "".join((where / f"resumed-{r}.log").read_text() for r in (0, 1))
     return where
 
 
 def test_a_step_of_two_workers_is_the_step_of_one(folder: Path) -> None:
-    _run_both("step", folder)
     both = [safetensors.torch.load_file(folder / f"step-{rank}") for rank in (0, 1)]
     alone = _one_step(_images(folder), Workers())
     assert both[0].keys() == both[1].keys() == alone.keys()
@@ -235,7 +236,6 @@ def test_a_step_of_two_workers_is_the_step_of_one(folder: Path) -> None:
 
 
 def test_rank_0_decides_when_both_stop_and_both_end_alike(folder: Path) -> None:
-    _run_both("disagree", folder)
     states = [safetensors.torch.load_file(folder / f"disagree-{rank}") for rank in (0, 1)]
     assert states[0].keys() == states[1].keys()
     for name in states[0]:
@@ -248,9 +248,6 @@ def test_rank_0_decides_when_both_stop_and_both_end_alike(folder: Path) -> None:
 def test_a_round_of_two_workers_killed_and_resumed(folder: Path) -> None:
     images, work = _images(folder), Folder(folder / "work")
     task = _task(images)
-    # Rank 0 dies at the end of epoch 1, after the events of that epoch, before its checkpoint.
-    _run_both("killed", folder, succeeds=False)
-    _run_both("resumed", folder)
     assert json.loads((folder / "resumed-0.json").read_text()) == [1, 2]
     assert json.loads((folder / "resumed-1.json").read_text()) == []
 

@@ -1,0 +1,364 @@
+"""A sweep over the selection and what follows from it: Ray Tune proposes, the stages are shared."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from prac.config import Recipe
+from prac.distributed.graph import Graph, Stage
+from prac.distributed.pipeline import Options, Pipeline
+from prac.distributed.plan import print_plan
+from prac.distributed.sweep_space import SECTIONS, Space, Values, label, setting_text, varied
+from prac.errors import ConfigError, PracError
+from prac.fingerprint import fingerprint
+from prac.report.front import SweepResults, best_trial, print_front, write_front
+from prac.tracking.store import DamagedArtifact, Finished, Metric
+from prac.tracking.sweeps import RESULTS, SweepLog
+
+if TYPE_CHECKING:
+    from prac.distributed.sweep_foreman import Foreman
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """What a sweep tries and how.
+
+    concurrency: trials at once; None is one for each core. asha: stop trials whose validation
+    accuracy is among the lower half after `grace_rounds` rounds and twice as many, and so on.
+    resume: insist on a sweep that was begun before.
+    """
+
+    space: Space
+    concurrency: int | None = None
+    asha: bool = False
+    grace_rounds: int = 2
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.concurrency is not None and self.concurrency < 1:
+            raise ConfigError(
+                f"--concurrency {self.concurrency} is not allowed; allowed: 1 or more"
+            )
+        if self.grace_rounds < 1:
+            raise ConfigError(f"--grace {self.grace_rounds} is not allowed; allowed: 1 or more")
+        if self.asha and self.space.sampler == "optuna":
+            raise ConfigError(
+                "--asha is not allowed with --sampler optuna: the steps of a trial that was stopped "
+                "early look cheap; allowed: grid, random"
+            )
+        if self.space.sampler == "optuna" and importlib.util.find_spec("optuna") is None:
+            raise ConfigError("--sampler optuna needs Optuna; pip install 'prac[sweep]'")
+
+
+def run_sweep(
+    recipe: Recipe,
+    options: Options,
+    sweep: SweepOptions,
+    console: Console,
+    command: Callable[[Values], str],
+) -> dict[str, Any]:
+    """Run a sweep, or print its plan; returns what is printed as the last line.
+
+    command: the command line that runs the whole pipeline at a point. The same call after a kill
+    goes on: all its finished stages are found. Raises ConfigError before anything starts.
+    """
+    return _Sweep(recipe, options, sweep, console, command).run()
+
+
+class _Sweep:
+    def __init__(
+        self,
+        recipe: Recipe,
+        options: Options,
+        sweep: SweepOptions,
+        console: Console,
+        command: Callable[[Values], str],
+    ) -> None:
+        self.options, self.sweep, self.console, self.command = options, sweep, console, command
+        self.points = sweep.space.points()
+        self.probes = sweep.space.probes()
+        for values in self.points or self.probes:
+            varied(recipe, values)
+        self.base = Pipeline(recipe, options, console)
+        request = self.base.request
+        if recipe.search.rounds not in request.judged_rounds:
+            raise ConfigError(
+                f"--judge {options.judge} leaves the last tickets untested, which a sweep compares; "
+                "allowed: last, all, or rounds with the last among them"
+            )
+        self.key = self._key()
+        self.log = SweepLog(self.base.store, self.key, request.data)
+        if sweep.resume and not self.log.started:
+            raise ConfigError(
+                f"--resume: no sweep like this was begun in {self.base.store.tracking_uri}; leave "
+                "--resume out to begin it"
+            )
+
+    def _key(self) -> str:
+        """Of all that decides what the sweep tries and finds; the machinery is not in it."""
+        space = self.sweep.space
+        stages = [
+            s.key for s in self.base.graph.stages.values() if s.kind not in ("ticket", "report")
+        ]
+        asha = self.sweep.grace_rounds if self.sweep.asha else None
+        return fingerprint({"sweep": _VERSION, "stages": stages, "space": space, "asha": asha})
+
+    def run(self) -> dict[str, Any]:
+        """Plan, replay or run."""
+        from prac.distributed.sweep_foreman import swept_stages, trial_graph
+
+        request = self.base.request
+        probes = [swept_stages(trial_graph(request, values)) for values in self.probes]
+        common = set.intersection(*({stage.key for stage in stages} for stages in probes))
+        shared = [stage for stage in probes[0] if stage.key in common]
+        if self.options.plan:
+            self._plan(shared)
+            return {}
+        finished = self.log.finished()
+        if finished is not None:
+            try:
+                return self._replay(finished)
+            except DamagedArtifact as error:
+                self.console.print(f"{error}: it is made again", markup=False, soft_wrap=True)
+                self.base.store.revoke(finished, error.what)
+        return self._run(shared)
+
+    def _union(self, shared: list[Stage]) -> dict[str, Stage]:
+        """All stages known beforehand: of every point, or for Optuna those that all trials share."""
+        from prac.distributed.sweep_foreman import Union, trial_graph
+
+        union = Union(stage.key for stage in shared)
+        union.add(Graph({stage.name: stage for stage in shared}, ()), {})
+        for values in self.points:
+            union.add(trial_graph(self.base.request, values), values)
+        return union.stages
+
+    def _plan(self, shared: list[Stage]) -> None:
+        stages = self._union(shared)
+        keys = [stage.key for stage in stages.values()]
+        found = self.base.store.find(self.base.request.data, keys)
+        print_plan(Graph(stages, tuple(stages)), found, self.console)
+        trials = len(self.points) or self.sweep.space.trials
+        told = "" if self.points else "; each adds its own rounds to the shared stages above"
+        self.console.print(
+            f"{trials} trials, {len(shared)} stages shared by all of them{told}", soft_wrap=True
+        )
+
+    def _run(self, shared: list[Stage]) -> dict[str, Any]:
+        started = time.time()
+        stages = self._union(shared)
+        found = self.base.store.find(self.base.request.data, [s.key for s in stages.values()])
+        with self.base.working() as (context, cpus):
+            from prac.distributed.progress import make_display
+            from prac.distributed.sweep_foreman import Foreman
+            from prac.distributed.sweep_trials import Exchange
+
+            display = make_display([s for s in stages.values() if s.key not in found], self.console)
+            exchange = Exchange.remote()  # type: ignore[attr-defined]
+            foreman = Foreman(
+                self.base.request,
+                shared,
+                context,
+                display,
+                cpus=cpus,
+                exchange=exchange,
+                log=self.log,
+                numbers=self._numbers(),
+            )
+            tuning = self._start_tune(exchange)
+            try:
+                foreman.serve(tuning.is_alive)
+            finally:
+                display.close()
+            foreman.close(stopped=self.sweep.asha and tuning.error is None)
+        if tuning.error is not None:
+            reason = (str(tuning.error).splitlines() or [type(tuning.error).__name__])[0]
+            raise PracError(f"Ray Tune failed: {reason}") from tuning.error
+        return self._finish(foreman, started)
+
+    def _numbers(self) -> dict[str, int]:
+        known = self.points or self.log.started
+        return {label(values): number for number, values in enumerate(known, 1)}
+
+    def _start_tune(self, exchange: Any) -> _Tuning:
+        from prac.distributed.cluster import cluster_cpus
+        from prac.distributed.sweep_trials import TuneSettings
+
+        concurrency = self.sweep.concurrency
+        if concurrency is None:
+            concurrency = max(1, cluster_cpus() // self.options.cpus_per_round)
+        settings = TuneSettings(
+            concurrency=concurrency,
+            asha=self.sweep.asha,
+            grace_rounds=self.sweep.grace_rounds,
+            rounds=self.base.recipe.search.rounds,
+            storage=self.base.storage.child("tune").describe(),
+            # Tune's own state is of no use to us, since stages are found by key: a name never
+            # used before, so that nothing of it is taken for this run's.
+            name=f"{self.key[:8]}-{int(time.time())}",
+        )
+        tuning = _Tuning(self.sweep.space, settings, exchange, self.log.started)
+        tuning.start()
+        return tuning
+
+    def _finish(self, foreman: Foreman, started: float) -> dict[str, Any]:
+        rows = [
+            row
+            for trial in sorted(foreman.trials.values(), key=lambda trial: trial.number)
+            for row in foreman.rows(trial)
+        ]
+        request = self.base.request
+        dense = {
+            stage.architecture: float(foreman.finished[name].values["test_accuracy"])
+            for name, stage in foreman.stages.items()
+            if stage.kind == "judge" and stage.round_index == 0 and name in foreman.finished
+        }
+        fields = ", ".join(axis.field for axis in self.sweep.space.axes)
+        results = SweepResults(
+            sweep=self.key,
+            title=f"{', '.join(request.recipe.architectures)} on {request.data_name}: {fields}",
+            num_training_samples=request.num_training,
+            rows=tuple(rows),
+            dense_test_accuracy=dense,
+            best=best_trial(rows),
+        )
+        failed = [row for row in rows if row.state == "failed"]
+        with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
+            folder = Path(scratch)
+            self._write(results, folder)
+            if failed or not rows:
+                why = failed[0].note if failed else "none was begun"
+                trials = len({row.trial for row in failed})
+                raise PracError(
+                    f"{trials} of {len(foreman.trials)} trials failed: {why} (the table so far is "
+                    f"in {self._folder()}; the same command goes on)"
+                )
+            finished = self.log.commit(
+                f"sweep {request.recipe.name}: {fields}",
+                folder,
+                started=started,
+                parameters=self._parameters(),
+                metrics=self._metrics(results),
+                note=f"{results.title}\n\nThe table is `trials.csv`, the front `front.png`.",
+            )
+        return self._tell(results, finished, len(foreman.ran))
+
+    def _parameters(self) -> dict[str, Any]:
+        space = self.sweep.space
+        recipe = self.base.recipe
+        return {
+            "recipe": recipe.name,
+            "architectures": " ".join(recipe.architectures),
+            "sampler": space.sampler,
+            "trials": space.trials or len(self.points),
+            "asha": self.sweep.asha,
+            **{
+                f"vary.{axis.field}": f"{axis.low}..{axis.high}"
+                if axis.is_range
+                else ",".join(map(setting_text, axis.values))
+                for axis in space.axes
+            },
+            **{
+                f"{section}.{name}": value
+                for section in ("train", "search", *SECTIONS)
+                for name, value in vars(getattr(recipe, section)).items()
+                if f"{section}.{name}" not in {axis.field for axis in space.axes}
+            },
+        }
+
+    def _metrics(self, results: SweepResults) -> list[Metric]:
+        """One step a trial: MLflow draws them as a curve over the trials."""
+        several = len(results.architectures) > 1
+        return [
+            Metric(
+                name=f"{row.architecture}/{name}" if several else name,
+                value=float(value),
+                step=row.trial,
+            )
+            for row in results.rows
+            for name in ("test_accuracy", "search_steps", "set_size")
+            if (value := getattr(row, name)) is not None
+        ]
+
+    def _folder(self) -> Path:
+        name = "".join(c if c.isalnum() or c in "-_" else "-" for c in self.base.recipe.name)
+        return self.base.home / "prac-runs" / "sweeps" / f"{name}-{self.key[:8]}"
+
+    def _write(self, results: SweepResults, folder: Path) -> None:
+        write_front(results, folder)
+        (folder / RESULTS).write_text(results.to_json())
+        shutil.copytree(folder, self._folder(), dirs_exist_ok=True)
+
+    def _replay(self, finished: Finished) -> dict[str, Any]:
+        """The sweep is finished: show it from the store."""
+        read = self.base.store.read
+        results = read(finished, RESULTS, lambda path: SweepResults.from_json(path.read_text()))
+        if not (self._folder() / "front.png").is_file():
+            with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
+                self._write(results, Path(scratch))
+        self.console.print("the sweep is finished: nothing was trained", highlight=False)
+        return self._tell(results, finished, 0)
+
+    def _tell(self, results: SweepResults, finished: Finished, ran: int) -> dict[str, Any]:
+        print_front(results, self.console)
+        folder = self._folder()
+        lines = [f"figure   {folder / 'front.png'}", f"trials   {self.log.link()}"]
+        best: dict[str, Any] | None = None
+        if results.best is not None:
+            rows = [row for row in results.rows if row.trial == results.best]
+            values = dict(pair.split("=", 1) for pair in rows[0].label.split(" "))
+            best = {
+                "trial": results.best,
+                "settings": values,
+                "command": self.command(values),
+            }
+            lines.append(f"best     trial {results.best}: {rows[0].label}")
+            lines.append(f"run it   {best['command']}")
+        for line in lines:
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        return {
+            "sweep": results.sweep,
+            "run_id": finished.run_id,
+            "mlflow": self.log.link(),
+            "folder": str(folder),
+            "stages_run": ran,
+            "best": best,
+            "front": {
+                architecture: {
+                    "steps": [row.label for row in results.front(architecture, "search_steps")],
+                    "set_size": [row.label for row in results.front(architecture, "set_size")],
+                }
+                for architecture in results.architectures
+            },
+            "trials": [dataclasses.asdict(row) for row in results.rows],
+        }
+
+
+class _Tuning(threading.Thread):
+    """Tune beside the foreman, who has the main thread, where interrupts arrive."""
+
+    def __init__(self, *work: Any) -> None:
+        super().__init__(name="tune", daemon=True)
+        self._work = work
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            from prac.distributed.sweep_trials import run_tune
+
+            run_tune(*self._work)
+        except BaseException as error:
+            self.error = error

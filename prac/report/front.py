@@ -1,0 +1,212 @@
+"""A sweep's results: its trials, which of them no other beats, as a table and as CSV files."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from prac.report.wording import ABSENT, count, percent
+
+State = Literal["finished", "stopped", "empty", "failed"]
+Cost = Literal["search_steps", "set_size"]
+COSTS: tuple[Cost, ...] = ("search_steps", "set_size")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRow:
+    """One architecture in one trial of a sweep.
+
+    label: what the trial varies, as `select.threshold=2`. state: `finished`; `stopped` by ASHA;
+    `empty`, its selection kept no sample; `failed`. rounds: trained so far.
+    test_accuracy, validation_accuracy: of its last ticket, trained alone, in [0, 1]; None where it
+    was not judged. search_steps: SGD steps of its rounds. set_size: samples of its last set.
+    """
+
+    trial: int
+    label: str
+    architecture: str
+    state: State
+    rounds: int
+    test_accuracy: float | None = None
+    validation_accuracy: float | None = None
+    search_steps: int = 0
+    steps_saved: float | None = None
+    set_size: int | None = None
+    sparsity: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepResults:
+    """All that a sweep found. best: number of the trial to take; None where none finished."""
+
+    sweep: str
+    title: str
+    num_training_samples: int
+    rows: tuple[TrialRow, ...]
+    dense_test_accuracy: dict[str, float]
+    best: int | None
+
+    def to_json(self) -> str:
+        """As JSON text."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> SweepResults:
+        """What `to_json` wrote."""
+        values = json.loads(text)
+        values["rows"] = tuple(TrialRow(**row) for row in values["rows"])
+        return cls(**values)
+
+    @property
+    def architectures(self) -> list[str]:
+        """In the order in which their rows come."""
+        return list(dict.fromkeys(row.architecture for row in self.rows))
+
+    def front(self, architecture: str, cost: Cost) -> list[TrialRow]:
+        """The trials no other beats in both test accuracy (up) and cost (down), cheapest first."""
+        judged = [
+            row
+            for row in self.rows
+            if row.architecture == architecture
+            and row.test_accuracy is not None
+            and getattr(row, cost) is not None
+        ]
+        kept = [row for row in judged if not any(_beats(other, row, cost) for other in judged)]
+        return sorted(kept, key=lambda row: (getattr(row, cost), row.trial))
+
+
+def _beats(one: TrialRow, other: TrialRow, cost: Cost) -> bool:
+    assert one.test_accuracy is not None
+    assert other.test_accuracy is not None
+    gain, cheaper = (
+        one.test_accuracy - other.test_accuracy,
+        getattr(other, cost) - getattr(one, cost),
+    )
+    return gain >= 0 and cheaper >= 0 and (gain > 0 or cheaper > 0)
+
+
+def best_trial(rows: Sequence[TrialRow]) -> int | None:
+    """The trial with the best validation accuracy of its last tickets (mean over architectures);
+    of equal ones the one with the fewest steps. Never chosen on the test split."""
+    scores = {}
+    for number in dict.fromkeys(row.trial for row in rows):
+        mine = [row for row in rows if row.trial == number]
+        known = [row.validation_accuracy for row in mine if row.validation_accuracy is not None]
+        if len(known) == len(mine):
+            steps = sum(row.search_steps for row in mine)
+            scores[number] = (sum(known) / len(known), -steps, -number)
+    return max(scores, key=lambda number: scores[number]) if scores else None
+
+
+_COLUMNS = ("trial", "varied", "architecture", "test", "validation", "steps", "saved", "last set")
+
+
+def print_front(results: SweepResults, console: Console) -> None:
+    """Print all trials, the cheapest first; those on a front are marked and bold."""
+    table = Table(title=Text(results.title), title_justify="left", header_style="bold")
+    for name in (*_COLUMNS, "on the front of"):
+        left = name in ("varied", "architecture", "on the front of")
+        table.add_column(name, justify="left" if left else "right")
+    for architecture in results.architectures:
+        fronts = _fronts(results, architecture)
+        rows = [row for row in results.rows if row.architecture == architecture]
+        for row in sorted(rows, key=lambda r: (r.state != "finished", r.search_steps, r.trial)):
+            on = " and ".join(fronts.get(row.trial, ()))
+            told = on or ("" if row.state == "finished" else _told(row))
+            star = "*" if row.trial == results.best else ""
+            cells = (
+                f"{star}{row.trial}",
+                row.label,
+                row.architecture,
+                percent(row.test_accuracy, 2),
+                percent(row.validation_accuracy, 2),
+                count(row.search_steps),
+                percent(row.steps_saved),
+                _set_cell(results, row),
+                told,
+            )
+            table.add_row(*(Text(cell, style="bold" if on else "") for cell in cells))
+        table.add_section()
+    console.print(table)
+    console.print(
+        "front: no other trial is more accurate on the test split at fewer search steps, or at a "
+        "smaller last set. *: best, chosen on the validation split.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _fronts(results: SweepResults, architecture: str) -> dict[int, tuple[str, ...]]:
+    names = {"search_steps": "steps", "set_size": "set size"}
+    found: dict[int, tuple[str, ...]] = {}
+    for cost in COSTS:
+        for row in results.front(architecture, cost):
+            found[row.trial] = (*found.get(row.trial, ()), names[cost])
+    return found
+
+
+def _told(row: TrialRow) -> str:
+    after = f" after {row.rounds} rounds" if row.state == "stopped" else ""
+    return f"{row.state}{after}{': ' + row.note if row.note else ''}"
+
+
+def _set_cell(results: SweepResults, row: TrialRow) -> str:
+    if row.set_size is None:
+        return ABSENT
+    return f"{count(row.set_size)} ({percent(row.set_size / results.num_training_samples)})"
+
+
+def write_front(results: SweepResults, folder: Path) -> list[Path]:
+    """Write trials.csv, front.csv, front.png and front.svg; returns their paths."""
+    # matplotlib takes most of a second to import; a table needs none of it.
+    from prac.report.figures.encode import to_png, to_svg
+    from prac.report.figures.front import pareto_front
+
+    folder.mkdir(parents=True, exist_ok=True)
+    figure = pareto_front(results)
+    png, svg = folder / "front.png", folder / "front.svg"
+    png.write_bytes(to_png(figure))
+    markup = to_svg(figure, "front")
+    if " xmlns=" not in markup[: markup.index(">")]:
+        markup = markup.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    svg.write_text(markup, encoding="utf-8")
+    return [*write_trials(results, folder), png, svg]
+
+
+def write_trials(results: SweepResults, folder: Path) -> list[Path]:
+    """Write trials.csv (every trial) and front.csv (those on a front); every digit."""
+    names = [f.name for f in dataclasses.fields(TrialRow)]
+    fronts = {a: _fronts(results, a) for a in results.architectures}
+    lines = []
+    for row in results.rows:
+        on = fronts[row.architecture].get(row.trial, ())
+        marks = ["steps" in on, "set size" in on, row.trial == results.best]
+        lines.append([*(_cell(getattr(row, n)) for n in names), *(_cell(m) for m in marks)])
+    header = [*names, "on_steps_front", "on_set_front", "best"]
+    on_front = [line for line in lines if "true" in line[-3:-1]]
+    paths = []
+    for name, kept in (("trials.csv", lines), ("front.csv", on_front)):
+        with (folder / name).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(header)
+            writer.writerows(kept)
+        paths.append(folder / name)
+    return paths
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, float) else str(value)

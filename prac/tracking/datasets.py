@@ -1,0 +1,86 @@
+"""What a ticket was made from, as MLflow's inputs: the data set and the PrAC set, by fingerprint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from prac.data.dataset import ImageDataset
+
+if TYPE_CHECKING:
+    from prac.tracking.store import Store
+
+_DIGEST_LIMIT = 36
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataInput:
+    """A data set as a run's page shows it.
+
+    context: what it was used for. digest: of its content, at most 36 characters. profile: counts.
+    """
+
+    name: str
+    context: str
+    digest: str
+    profile: Mapping[str, Any]
+    columns: Mapping[str, str]
+
+    @classmethod
+    def of(cls, dataset: ImageDataset) -> DataInput:
+        """The whole data set: trained on by the dense run and by the judgement."""
+        profile = {
+            "training": len(dataset.training_ids),
+            "validation": len(dataset.validation_ids),
+            "test": len(dataset.test_labels),
+            "classes": dataset.num_classes,
+        }
+        shape = "x".join(map(str, dataset.image_shape))
+        columns = {"sample_id": "int32", "image": f"uint8 {shape}", "label": "int64"}
+        return cls(
+            name=dataset.name,
+            context="training",
+            digest=dataset.fingerprint[:_DIGEST_LIMIT],
+            profile=profile,
+            columns=columns,
+        )
+
+    @classmethod
+    def of_set(cls, dataset: ImageDataset, digest: str, size: int) -> DataInput:
+        """The samples that the last round of a search was trained on."""
+        share = size / len(dataset.training_ids)
+        return cls(
+            name=f"{dataset.name}, set of {size}",
+            context="search",
+            digest=digest[:_DIGEST_LIMIT],
+            profile={"samples": size, "share_of_training": round(share, 6)},
+            columns={"sample_id": "int32", "reasons": "bool"},
+        )
+
+
+def log_inputs(store: Store, run_id: str, inputs: Iterable[DataInput]) -> None:
+    """Log data sets as inputs of a run."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    entities = [
+        DatasetInput(
+            Dataset(
+                name=data.name,
+                digest=data.digest,
+                source_type="prac",
+                source=json.dumps({"fingerprint": data.digest}),
+                schema=json.dumps({"mlflow_colspec": _column_specs(data.columns)}),
+                profile=json.dumps(dict(data.profile)),
+            ),
+            tags=[InputTag("mlflow.data.context", data.context)],
+        )
+        for data in inputs
+    ]
+    if entities:
+        store.client.log_inputs(run_id, entities)
+
+
+def _column_specs(columns: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{"name": name, "type": kind, "required": True} for name, kind in columns.items()]

@@ -1,0 +1,282 @@
+"""What the store has to offer: tickets and PrAC sets, filtered and sorted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow.parquet as pq
+
+from prac.errors import ConfigError, unknown
+from prac.selection import PracSet
+from prac.tracking.store import STAGES, TICKETS, Finished, Store, finished_run
+
+SET_FILE = "prac_set.parquet"
+_PAGE = 1000
+
+TicketOrder = Literal["accuracy", "sparsity", "steps-saved", "set-size", "newest", "name"]
+SetOrder = Literal["name", "size", "newest"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketEntry:
+    """A registered ticket; accuracies and shares in [0, 1], None where it was not judged.
+
+    where: `models:/NAME/VERSION`. created: milliseconds since the epoch.
+    """
+
+    where: str
+    model: str
+    version: int
+    aliases: tuple[str, ...]
+    data: str
+    architecture: str
+    method: str
+    round: int
+    sparsity: float
+    weights_alive: int
+    test_accuracy: float | None
+    dense_test_accuracy: float | None
+    steps_saved: float
+    search_steps: int
+    set_size: int
+    recipe: str
+    seed: int
+    run_id: str
+    created: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetEntry:
+    """A PrAC set, or a random one of its size, that a finished stage made.
+
+    key: of the stage; its first eight digits name the set. data: the fingerprint of the data set.
+    data_name: None where no ticket says how that data set is called.
+    """
+
+    key: str
+    name: str
+    data: str
+    data_name: str | None
+    architecture: str
+    method: str
+    round: int
+    set_size: int
+    cet_size: int
+    cep_size: int
+    created: int
+    finished: Finished = field(repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the run it is read from."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {**values, "finished": self.finished.run_id}
+
+
+_TICKET_ORDERS: Mapping[TicketOrder, Callable[[TicketEntry], Any]] = {
+    "accuracy": lambda t: (-1.0 if t.test_accuracy is None else t.test_accuracy, t.sparsity),
+    "sparsity": lambda t: (t.sparsity, -1.0 if t.test_accuracy is None else t.test_accuracy),
+    "steps-saved": lambda t: (t.steps_saved, t.sparsity),
+    "set-size": lambda t: -t.set_size,
+    "newest": lambda t: (t.created, t.version),
+}
+
+
+def list_tickets(
+    store: Store,
+    *,
+    data: str | None = None,
+    architecture: str | None = None,
+    method: str | None = None,
+    min_sparsity: float | None = None,
+    min_accuracy: float | None = None,
+    sort: TicketOrder = "accuracy",
+    limit: int | None = None,
+) -> list[TicketEntry]:
+    """The registered tickets of finished stages, best first by `sort` (`name` is alphabetical).
+
+    min_accuracy leaves out the tickets that were not judged.
+    """
+    chosen = [
+        ticket
+        for ticket in _tickets(store)
+        if data in (None, ticket.data)
+        and architecture in (None, ticket.architecture)
+        and method in (None, ticket.method)
+        and (min_sparsity is None or ticket.sparsity >= min_sparsity - 1e-9)
+        and (min_accuracy is None or (ticket.test_accuracy or -1.0) >= min_accuracy - 1e-9)
+    ]
+    chosen.sort(key=lambda t: (t.data, t.architecture, t.method, t.sparsity, t.version))
+    if sort != "name":
+        chosen.sort(key=_TICKET_ORDERS[sort], reverse=True)
+    return chosen[:limit]
+
+
+def _tickets(store: Store) -> Iterator[TicketEntry]:
+    finished = {run.info.run_id for run in _finished_runs(store, TICKETS)}
+    with store.reached():
+        models = _pages(store.client.search_registered_models, "name LIKE 'prac-%'")
+        versions = _pages(store.client.search_model_versions, "name LIKE 'prac-%'")
+    aliases: dict[tuple[str, str], list[str]] = {}
+    for model in models:
+        for alias, version in dict(model.aliases).items():
+            aliases.setdefault((model.name, str(version)), []).append(alias)
+    for version in versions:
+        # A version whose pipeline was killed before its run was finished holds no ticket.
+        if version.run_id in finished and "prac.key" in version.tags:
+            named = aliases.get((version.name, str(version.version)), [])
+            yield _ticket_entry(version, tuple(sorted(named)))
+
+
+def _ticket_entry(version: Any, aliases: tuple[str, ...]) -> TicketEntry:
+    tags = version.tags
+
+    def number(name: str) -> float | None:
+        return float(tags[name]) if name in tags else None
+
+    return TicketEntry(
+        where=f"models:/{version.name}/{version.version}",
+        model=version.name,
+        version=int(version.version),
+        aliases=aliases,
+        data=tags.get("data", ""),
+        architecture=tags.get("architecture", ""),
+        method=tags.get("method", ""),
+        round=int(tags.get("round", 0)),
+        sparsity=number("sparsity") or 0.0,
+        weights_alive=int(tags.get("weights_alive", 0)),
+        test_accuracy=number("test_accuracy"),
+        dense_test_accuracy=number("dense_test_accuracy"),
+        steps_saved=number("steps_saved") or 0.0,
+        search_steps=int(tags.get("search_steps", 0)),
+        set_size=int(tags.get("set_size", 0)),
+        recipe=tags.get("recipe", ""),
+        seed=int(tags.get("seed", 0)),
+        run_id=version.run_id,
+        created=int(version.creation_timestamp),
+    )
+
+
+def find_ticket(store: Store, name: str) -> str:
+    """`NAME`, `NAME@alias` or `NAME/version` to `models:/NAME/VERSION`.
+
+    A bare name is its ticket `best`, or the smallest where none was judged. Raises ConfigError.
+    """
+    bare = name.removeprefix("models:/")
+    model, at, alias = bare.partition("@")
+    model, slash, version = model.partition("/")
+    tickets = [ticket for ticket in _tickets(store) if ticket.model == model]
+    if not tickets:
+        known = sorted({ticket.model for ticket in _tickets(store)})
+        raise unknown("ticket", model, known or ["none; run a pipeline first"])
+    if slash:
+        matching = [t for t in tickets if str(t.version) == version]
+        known = [f"{model}/{t.version}" for t in sorted(tickets, key=lambda t: t.version)]
+    else:
+        wanted = [alias] if at else ["best", "smallest"]
+        matching = [t for a in wanted for t in tickets if a in t.aliases]
+        known = [f"{model}@{a}" for a in sorted({a for t in tickets for a in t.aliases})]
+    if not matching:
+        raise unknown("ticket", bare, known)
+    return matching[0].where
+
+
+def list_sets(
+    store: Store,
+    *,
+    data: str | None = None,
+    architecture: str | None = None,
+    method: str | None = None,
+    round_index: int | None = None,
+    sort: SetOrder = "name",
+    limit: int | None = None,
+) -> list[SetEntry]:
+    """The sets that finished stages made. data: a name, or the start of a fingerprint."""
+    chosen = [
+        entry
+        for entry in _sets(store)
+        if (data is None or data == entry.data_name or entry.data.startswith(data))
+        and architecture in (None, entry.architecture)
+        and method in (None, entry.method)
+        and round_index in (None, entry.round)
+    ]
+    chosen.sort(key=lambda s: (s.data_name or s.data, s.architecture, s.method, s.round, s.created))
+    if sort == "size":
+        chosen.sort(key=lambda s: s.set_size)
+    elif sort == "newest":
+        chosen.sort(key=lambda s: s.created, reverse=True)
+    return chosen[:limit]
+
+
+def _sets(store: Store) -> Iterator[SetEntry]:
+    names = {
+        run.data.tags.get("prac.data"): run.data.tags.get("data")
+        for run in _finished_runs(store, TICKETS)
+    }
+    for kind in ("select", "subset"):
+        for run in _finished_runs(store, STAGES, f"tags.kind = '{kind}'"):
+            tags, metrics = run.data.tags, run.data.metrics
+            # Stages that were made before the round was a tag have it in their name.
+            number = tags.get("round") or tags.get("prac.stage", "").rpartition(":")[2]
+            yield SetEntry(
+                key=tags["prac.key"],
+                name=tags.get("prac.stage", run.info.run_name),
+                data=tags.get("prac.data", ""),
+                data_name=names.get(tags.get("prac.data")),
+                architecture=tags.get("architecture", ""),
+                method=tags.get("method", ""),
+                round=int(number) if number.isdecimal() else 0,
+                set_size=int(metrics.get("set_size", 0)),
+                cet_size=int(metrics.get("cet_size", 0)),
+                cep_size=int(metrics.get("cep_size", 0)),
+                created=int(run.info.start_time),
+                finished=finished_run(run),
+            )
+
+
+def find_set(store: Store, which: str) -> SetEntry:
+    """The set whose key begins with `which`, or whose stage has this name. Raises ConfigError."""
+    entries = list_sets(store)
+    matching = [e for e in entries if which == e.name or (len(which) >= 4 and _has_key(e, which))]
+    if not matching:
+        shown = [e.key[:8] for e in entries[:20]] or ["none; run a pipeline first"]
+        raise unknown("set", which, shown)
+    if len({entry.key for entry in matching}) > 1:
+        keys = ", ".join(sorted(entry.key[:12] for entry in matching))
+        raise ConfigError(f"set {which!r} is one of several; allowed: {keys}")
+    return matching[0]
+
+
+def _has_key(entry: SetEntry, start: str) -> bool:
+    return entry.key.startswith(start)
+
+
+def read_set(store: Store, entry: SetEntry) -> PracSet:
+    """The ids and reasons of a set, after their checksum was verified. Raises StoreError."""
+    table = store.read(entry.finished, SET_FILE, lambda p: pq.read_table(p, memory_map=False))
+    return PracSet.from_table(table)
+
+
+def _finished_runs(store: Store, experiment: str, and_also: str = "") -> Iterable[Any]:
+    """Runs that count, of an experiment that may not be there; looking must not make it."""
+    with store.reached():
+        found = store.client.get_experiment_by_name(experiment)
+        if found is None:
+            return []
+        wanted = "attributes.status = 'FINISHED'" + (f" and {and_also}" if and_also else "")
+        ids: Sequence[str] = [found.experiment_id]
+        runs = _pages(lambda f, **page: store.client.search_runs(ids, f, **page), wanted)
+    return [run for run in runs if "prac.revoked" not in run.data.tags]
+
+
+def _pages(search: Callable[..., Any], wanted: str) -> list[Any]:
+    found: list[Any] = []
+    token = None
+    while True:
+        page = search(wanted, max_results=_PAGE, page_token=token)
+        found.extend(page)
+        token = page.token
+        if not token:
+            return found

@@ -1,0 +1,148 @@
+"""A sweep in MLflow: one run a trial, tagged with its sweep, and one run for the finished sweep."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prac.tracking.store import SWEEPS, Finished, Metric, Store
+
+RESULTS = "sweep.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Begun:
+    run_id: str
+    finished: bool
+    number: int
+    values: Mapping[str, Any]
+
+
+class SweepLog:
+    """The runs of one sweep; a sweep that goes on after a kill finds those it had begun."""
+
+    def __init__(self, store: Store, sweep: str, data: str) -> None:
+        self._store, self._sweep, self._data = store, sweep, data
+        self._begun: dict[str, _Begun] = {}
+        for run in self._search("trial"):
+            tags = run.data.tags
+            self._begun[tags["prac.trial"]] = _Begun(
+                run_id=run.info.run_id,
+                finished=run.info.status == "FINISHED",
+                number=int(tags["prac.trial.number"]),
+                values=json.loads(tags["prac.trial.values"]),
+            )
+
+    def _search(self, kind: str) -> list[Any]:
+        with self._store.reached():
+            return list(
+                self._store.client.search_runs(
+                    [self._store.experiment(SWEEPS)],
+                    f"tags.`prac.sweep` = '{self._sweep}' and tags.`prac.kind` = '{kind}'",
+                    max_results=50_000,
+                )
+            )
+
+    @property
+    def started(self) -> list[Mapping[str, Any]]:
+        """The points of all trials begun so far, in their order."""
+        return [b.values for b in sorted(self._begun.values(), key=lambda begun: begun.number)]
+
+    def finished(self) -> Finished | None:
+        """The finished sweep, if it is one."""
+        for run in self._search("sweep"):
+            tags = run.data.tags
+            if run.info.status == "FINISHED" and "prac.revoked" not in tags:
+                return Finished(
+                    key=self._sweep,
+                    name=str(run.info.run_name),
+                    run_id=run.info.run_id,
+                    artifact_uri=run.info.artifact_uri,
+                    manifest_sha256=tags.get("prac.manifest", ""),
+                )
+        return None
+
+    def begin(
+        self, number: int, label: str, values: Mapping[str, Any], tags: Mapping[str, str]
+    ) -> None:
+        """A trial begins, or goes on. values: JSON values, logged as parameters."""
+        from mlflow.entities import Param
+
+        if label in self._begun:
+            return
+        with self._store.reached():
+            client = self._store.client
+            run = client.create_run(
+                self._store.experiment(SWEEPS),
+                tags={
+                    **tags,
+                    "mlflow.source.name": "prac",
+                    "prac.data": self._data,
+                    "prac.sweep": self._sweep,
+                    "prac.kind": "trial",
+                    "prac.trial": label,
+                    "prac.trial.number": str(number),
+                    "prac.trial.values": json.dumps(dict(values)),
+                },
+                run_name=label,
+            )
+            parameters = [Param(name, str(value)) for name, value in values.items()]
+            client.log_batch(run.info.run_id, params=parameters)
+        self._begun[label] = _Begun(
+            run_id=run.info.run_id, finished=False, number=number, values=values
+        )
+
+    def end(self, label: str, state: str, metrics: Iterable[Metric], note: str = "") -> None:
+        """A trial ended; one that had ended before stays as it is."""
+        from mlflow.entities import Metric as MlflowMetric
+
+        begun = self._begun.get(label)
+        if begun is None or begun.finished:
+            return
+        now = int(time.time() * 1000)
+        logged = [MlflowMetric(m.name, float(m.value), now, m.step) for m in metrics]
+        with self._store.reached():
+            client = self._store.client
+            client.log_batch(begun.run_id, metrics=logged)
+            client.set_tag(begun.run_id, "prac.trial.state", state)
+            if note:
+                client.set_tag(begun.run_id, "mlflow.note.content", note)
+            client.set_terminated(begun.run_id, "FAILED" if state == "failed" else "FINISHED")
+
+    def commit(
+        self,
+        name: str,
+        folder: Path,
+        *,
+        started: float,
+        parameters: Mapping[str, Any],
+        metrics: Iterable[Metric],
+        note: str,
+    ) -> Finished:
+        """The sweep is finished: its table, front and figure as one run."""
+        return self._store.commit(
+            experiment=SWEEPS,
+            key=self._sweep,
+            name=name,
+            data=self._data,
+            folder=folder,
+            values={},
+            started=started,
+            parameters=parameters,
+            metrics=metrics,
+            tags={"prac.sweep": self._sweep, "prac.kind": "sweep"},
+            note=note,
+        )
+
+    def link(self) -> str:
+        """The page that compares the trials: of the server, or of one started for a local store."""
+        store = self._store
+        base = store.tracking_uri if not store.is_local else "http://127.0.0.1:5000"
+        return (
+            f"{base.rstrip('/')}/#/experiments/{store.experiment(SWEEPS)}/runs"
+            "?workflowType=machine_learning&compareRunsMode=CHART"
+        )

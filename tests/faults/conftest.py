@@ -1,0 +1,104 @@
+"""One tiny pipeline, run once undisturbed: what every disturbed run has to find again."""
+
+from __future__ import annotations
+
+import runpy
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prac.distributed import artifacts
+from prac.pruning import Mask
+
+_launch = runpy.run_path(str(Path(__file__).parents[1] / "pipelines" / "launch.py"))
+Tracked = _launch["Tracked"]
+
+# 200 steps a round leave time to kill it in the middle.
+WORDS = (
+    "--architectures conv4 --rounds 2 --epochs 8 --compare --judge none --workers 2 "
+    "--set prune.tolerance=none --set budget.min_round_steps=200"
+).split()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a pipeline found: the PrAC sets' ids and the masks, by stage."""
+
+    sets: dict[str, np.ndarray]
+    masks: dict[str, Mask]
+
+    @classmethod
+    def of(cls, home: Path) -> Found:
+        """Read from the artifacts of the finished stages."""
+        sets, masks = {}, {}
+        for name, run in Tracked(home).finished().items():
+            kind = name.partition(":")[0]
+            if kind == "select":
+                table = artifacts.read_table(run["folder"] / artifacts.SAMPLES)
+                sets[name] = table["sample_id"].to_numpy()
+            elif kind in ("dense", "round"):
+                masks[name] = artifacts.read_mask(run["folder"] / artifacts.MASK)
+        return cls(sets, masks)
+
+    def assert_same(self, other: Found) -> None:
+        """Id for id, bit for bit."""
+        assert self.sets.keys() == other.sets.keys()
+        assert self.masks.keys() == other.masks.keys()
+        for name, ids in self.sets.items():
+            np.testing.assert_array_equal(ids, other.sets[name], err_msg=name)
+        for name, mask in self.masks.items():
+            assert mask.distance(other.masks[name]) == 0, name
+
+
+@pytest.fixture
+def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """Start the tiny pipeline in a home; nothing of it outlives the test."""
+    database = _launch["empty_database"](tmp_path_factory.getbasetemp())
+    with ExitStack() as stack:
+
+        def start(home: Path) -> Any:
+            if not (home / "mlflow.db").is_file():
+                shutil.copy(database, home / "mlflow.db")
+            return stack.enter_context(_launch["launched"](home, *WORDS))
+
+        yield start
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The undisturbed run."""
+
+    home: Path
+    found: Found
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """The undisturbed run's home and what it found."""
+    home = tmp_path_factory.mktemp("reference")
+    database = _launch["empty_database"](tmp_path_factory.getbasetemp())
+    shutil.copy(database, home / "mlflow.db")
+    with _launch["launched"](home, *WORDS) as run:
+        assert run.wait() == 0, run.said()
+    found = Found.of(home)
+    assert list(found.sets) == ["select:conv4:prac:1", "select:conv4:prac:2"]
+    assert set(found.masks) == {"dense:conv4:prac", "round:conv4:prac:1"}
+    return Reference(home, found)
+
+
+@pytest.fixture
+def found() -> type[Found]:
+    """To read what a run found."""
+    return Found
+
+
+@pytest.fixture
+def tracked() -> Any:
+    """To read the runs in a store."""
+    return Tracked

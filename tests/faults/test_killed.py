@@ -1,0 +1,77 @@
+"""Processes that are killed: the run, or the next one, finds what an undisturbed run finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def _epochs(run, at_least: int) -> bool:
+    """Whether this many epochs of dense training have committed their events."""
+    done = {file.name[:20] for file in run.home.glob("prac-runs/*/events/round-00-*.parquet")}
+    return len(done) >= at_least
+
+
+def test_worker_of_dense_training_killed(tmp_path: Path, launch, reference, found) -> None:
+    run = launch(tmp_path)
+    run.until(lambda: _epochs(run, 2))
+    workers = run.processes("RayTrainWorker")
+    assert len(workers) == 2, [p.cmdline() for p in run.processes("ray::")]
+    workers[1].kill()
+    assert run.wait() == 0, run.said()
+    # The epoch that was lost was trained again, under the next attempt.
+    files = [file.name for file in tmp_path.glob("prac-runs/*/events/*.parquet")]
+    assert any("attempt-1" in name for name in files), sorted(files)
+    found.of(tmp_path).assert_same(reference.found)
+    assert run.alive() == []
+
+
+def test_worker_of_a_round_killed(tmp_path: Path, launch, reference, found, tracked) -> None:
+    run = launch(tmp_path)
+
+    def round_at_work() -> bool:
+        # A checkpoint beside no dense training: round 1 has finished an epoch.
+        finished = tracked(tmp_path).finished() if (tmp_path / "mlflow.db").is_file() else {}
+        if "select:conv4:prac:1" not in finished:
+            return False
+        dense = finished["dense:conv4:prac"]["tags"]["prac.key"]
+        files = tmp_path.glob("prac-runs/*/checkpoint.safetensors")
+        return any(file.parent.name != dense for file in files)
+
+    run.until(round_at_work)
+    (worker,) = run.processes("ray::round:") or run.processes("ray::run_stage")
+    worker.kill()
+    assert run.wait() == 0, run.said()
+    found.of(tmp_path).assert_same(reference.found)
+    assert run.alive() == []
+
+
+def test_driver_killed_and_started_again(tmp_path: Path, launch, reference, found, tracked) -> None:
+    first = launch(tmp_path)
+    first.until(
+        lambda: "select:conv4:prac:1" in first.stdout,
+    )
+    first.kill()
+    assert first.alive() == []
+    before = {name: run["id"] for name, run in tracked(tmp_path).finished().items()}
+    assert "dense:conv4:prac" in before
+
+    second = launch(tmp_path)
+    assert second.wait() == 0, second.said()
+    after = {name: run["id"] for name, run in tracked(tmp_path).finished().items()}
+    assert before.items() <= after.items()
+    made = [run["tags"]["prac.key"] for run in tracked(tmp_path).runs() if run["status"] == 3]
+    assert len(made) == len(set(made))
+    assert "dense:conv4:prac" not in second.stdout
+    found.of(tmp_path).assert_same(reference.found)
+    assert second.alive() == []
+
+
+def test_interrupted(tmp_path: Path, launch, tracked) -> None:
+    run = launch(tmp_path)
+    run.until(lambda: _epochs(run, 1))
+    run.interrupt()
+    assert run.wait(90) == 130, run.said()
+    assert run.stderr.startswith("error: interrupted")
+    assert len(run.stderr.splitlines()) == 1, run.stderr
+    assert run.alive() == []
+    assert all(r["status"] != "RUNNING" for r in tracked(tmp_path).runs())

@@ -1,0 +1,192 @@
+"""Tickets as versions of registered models: tags, aliases, and taking one away again."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+import torch
+
+from prac.errors import TicketError
+from prac.pruning import Mask
+from prac.ticket import Ticket
+from prac.tracking.store import TICKETS, Store
+from prac.tracking.tickets import (
+    download_ticket,
+    model_name,
+    register,
+    ticket_locations,
+    update_aliases,
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "architecture", "name"),
+    [
+        ("digits", "resnet8", "prac-digits-resnet8"),
+        ("my data (v1.2)", "torchvision:resnet18", "prac-my-data-v1-2--torchvision-resnet18"),
+        ("cifar10", "package.module:net", "prac-cifar10-package-module-net"),
+        ("größe", "a@b/c%d", "prac-gr-e-a-b-c-d"),
+    ],
+)
+def test_names_that_mlflow_takes(data: str, architecture: str, name: str) -> None:
+    assert model_name(data, architecture) == name
+
+
+def _ticket() -> Ticket:
+    torch.manual_seed(0)
+    weight = torch.randn(4, 1, 3, 3)
+    return Ticket.of(
+        Mask({"conv.weight": weight.abs() > 0.5}),
+        {"conv.weight": weight, "fc.weight": torch.randn(2, 4)},
+        {"architecture": "conv4", "round": 1},
+    )
+
+
+def _register(store: Store, folder: Path, name: str, key: str, **tags: object) -> str:
+    """A ticket committed as a stage does it; returns the run's id."""
+    _ticket().save(folder / "ticket")
+    texts = {"architecture": "conv4", "data": "digits", **{k: str(v) for k, v in tags.items()}}
+    return store.commit(
+        experiment=TICKETS,
+        key=key,
+        name=f"ticket {key}",
+        data="d1",
+        folder=folder,
+        values={},
+        started=time.time(),
+        tags=texts,
+        before_finish=register(store, name, key, f"**ticket** {key}", texts),
+    ).run_id
+
+
+def test_a_version_with_tags_and_descriptions(any_store: Store, tmp_path: Path) -> None:
+    name = f"prac-digits-conv4-{uuid.uuid4().hex[:6]}"
+    run_id = _register(any_store, tmp_path / "made", name, "k1", sparsity=0.2, method="prac")
+    model = any_store.client.get_registered_model(name)
+    assert model.tags == {"architecture": "conv4", "data": "digits"}
+    assert f"models:/{name}@best" in model.description
+    (version,) = any_store.client.search_model_versions(f"name = '{name}'")
+    assert version.run_id == run_id
+    assert version.description == "**ticket** k1"
+    assert version.tags["prac.key"] == "k1"
+    assert version.tags["sparsity"] == "0.2"
+    assert version.tags["method"] == "prac"
+    assert ticket_locations(any_store, name) == {"k1": f"models:/{name}/{version.version}"}
+
+
+def test_a_version_that_a_killed_process_left_is_replaced(store: Store, tmp_path: Path) -> None:
+    _register(store, tmp_path / "1", "m", "k1", sparsity=0.2)
+    _register(store, tmp_path / "2", "m", "k2", sparsity=0.36)
+    again = _register(store, tmp_path / "3", "m", "k1", sparsity=0.2)
+    versions = store.client.search_model_versions("name = 'm'")
+    assert {v.tags["prac.key"]: (v.version, v.run_id == again) for v in versions} == {
+        "k1": (3, True),
+        "k2": (2, False),
+    }
+    assert ticket_locations(store, "m") == {"k1": "models:/m/3", "k2": "models:/m/2"}
+
+
+# Sparsity, test accuracy, dense test accuracy, by version.
+_TABLE = [
+    (0.20, 0.95, 0.96),  # 1: the most accurate but for 3
+    (0.36, 0.9501, 0.96),  # 2: 0.99 points below dense
+    (0.488, 0.96, 0.96),  # 3: the most accurate
+    (0.5904, 0.95, 0.96),  # 4: exactly one point below dense
+    (0.6723, 0.9499, 0.96),  # 5: 1.01 points below dense
+    (0.7379, None, None),  # 6: not judged
+]
+
+
+def _tags(sparsity: float, accuracy: float | None, dense: float | None) -> dict[str, str]:
+    known = {"sparsity": sparsity, "test_accuracy": accuracy, "dense_test_accuracy": dense}
+    return {name: f"{value:.6f}" for name, value in known.items() if value is not None}
+
+
+def _versions(store: Store, name: str, table: list[tuple[float, float | None, float | None]]):
+    store.client.create_registered_model(name)
+    for row in table:
+        store.client.create_model_version(name, source="/nowhere", tags=_tags(*row))
+
+
+def test_aliases_of_a_small_table(any_store: Store) -> None:
+    name = f"table-{uuid.uuid4().hex[:6]}"
+    _versions(any_store, name, _TABLE)
+    expected = {"best": "3", "sparsest-matching": "4", "smallest": "6"}
+    assert update_aliases(any_store, name) == expected
+    for alias, version in expected.items():
+        assert str(any_store.client.get_model_version_by_alias(name, alias).version) == version
+    # A better one comes: only what it deserves moves.
+    any_store.client.create_model_version(name, source="/x", tags=_tags(0.7902, 0.955, 0.96))
+    assert update_aliases(any_store, name) == {
+        "best": "3",
+        "sparsest-matching": "7",
+        "smallest": "7",
+    }
+
+
+def test_ties_go_to_the_sparser_then_to_the_newer(store: Store) -> None:
+    _versions(store, "m", [(0.2, 0.9, 0.9), (0.36, 0.9, 0.9), (0.36, 0.9, 0.9), (0.2, 0.9, 0.9)])
+    assert set(update_aliases(store, "m").values()) == {"3"}
+
+
+def test_one_point_below_dense_matches_whatever_the_floats(store: Store) -> None:
+    # As floats, 0.13 - 0.01 is above 0.12.
+    _versions(store, "m", [(0.2, 0.12, 0.13)])
+    assert update_aliases(store, "m")["sparsest-matching"] == "1"
+
+
+def test_aliases_where_nothing_was_judged_or_is_there(store: Store) -> None:
+    _versions(store, "m", [(0.2, None, None), (0.36, None, None)])
+    assert update_aliases(store, "m") == {"smallest": "2"}
+    assert update_aliases(store, "not-there") == {}
+    assert ticket_locations(store, "not-there") == {}
+
+
+def test_a_ticket_is_taken_by_version_and_by_alias(
+    any_store: Store, tmp_path: Path, monkeypatch
+) -> None:
+    name = f"prac-digits-conv4-{uuid.uuid4().hex[:6]}"
+    _register(any_store, tmp_path / "made", name, "k1", sparsity=0.2, test_accuracy=0.9)
+    update_aliases(any_store, name)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", any_store.tracking_uri)
+    made = _ticket()
+    for where in (f"models:/{name}/1", f"models:/{name}@best", f"models:/{name}@smallest"):
+        taken = Ticket.load(where)
+        taken.verify()
+        assert taken.mask.distance(made.mask) == 0
+        assert all(torch.equal(taken.weights[n], w) for n, w in made.weights.items())
+        assert taken.lineage == made.lineage
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("models:/", "is no ticket's name"),
+        ("models:/m", "is no ticket's name"),
+        ("models:/m/latest", "is no ticket's name"),
+        ("models:/m@", "is no ticket's name"),
+        ("models:/m@two words", "is no ticket's name"),
+        ("models:/not-there/1", "can't be fetched"),
+        ("models:/not-there@best", "can't be fetched"),
+        ("runs:/1234/ticket", "nothing opens runs:/; known: a folder, models"),
+        ("/no/such/folder", "holds no ticket"),
+    ],
+)
+def test_bad_names_are_one_line(store: Store, monkeypatch, where: str, said: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.tracking_uri)
+    with pytest.raises(TicketError, match=re.escape(said)) as caught:
+        Ticket.load(where)
+    assert "\n" not in str(caught.value)
+    assert where in str(caught.value)
+
+
+def test_without_a_store_none_is_made(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TicketError, match="set MLFLOW_TRACKING_URI"):
+        download_ticket("models:/m@best")
+    assert list(tmp_path.iterdir()) == []
