@@ -153,7 +153,7 @@ def _write_safetensors(classifier: ImageClassifier, file: Path, ticket: Ticket, 
 
 
 def _run_safetensors(file: Path, ticket: Ticket) -> Callable[[Tensor], Tensor]:
-    with safetensors.safe_open(file, framework="pt") as opened:  # type: ignore[no-untyped-call]
+    with safetensors.safe_open(file, framework="pt") as opened:
         lineage = {**ticket.lineage, **_parsed(opened.metadata() or {})}
         weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     read = Ticket(mask=ticket.mask, weights=weights, lineage=lineage)
@@ -208,7 +208,7 @@ def _compare(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Exporters explain themselves on stderr; a command's user is told in one line or not at all."""
+    """Exporters explain themselves on stderr; a command's user is told in one line or not."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -38,6 +38,7 @@ from prac.models import build_model
 from prac.pruning.mask import Mask
 from prac.selection import PracSet, random_subset, select_critical
 from prac.storage import Folder
+from prac.training.checkpoint import Checkpoint
 from prac.training.evaluation import predict
 from prac.training.loop import Trained, Training, train
 from prac.training.observers import (
@@ -324,6 +325,25 @@ def train_round(
     workers = Workers()
     session = _Session(task, images, work, workers=workers, attempt=attempt, on_epoch=on_epoch)
     return session.outcome(session.train(workers, work if checkpoint else None))
+
+
+def outcome_of_workers(
+    task: RoundTask, images: DeviceImages, work: Folder, scratch: Folder
+) -> RoundOutcome | None:
+    """What workers that trained a round left in `work`; None where it isn't finished.
+
+    scratch: a folder of this process alone: another run of the same round may put an earlier
+    checkpoint in `work` at any moment.
+    """
+    checkpoint = Checkpoint.load(work, task.run)
+    if checkpoint is None:
+        return None
+    budget = task.config.budget_for(len(task.sample_ids), len(images.training_ids))
+    done = len(checkpoint.progress["epochs"])
+    if not checkpoint.progress["stopped_early"] and done < budget.epochs:
+        return None
+    checkpoint.save(scratch)
+    return train_round(task, images, scratch)
 
 
 def _epochs_to_rewind(rewind: RewindPoint | None, budget: Budget) -> int:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 
 from prac.errors import PracError
 
 # Two of Ray's functions carry no types.
 _untyped: Any = ray
+_constants: Any = ray_constants
 
 
 def in_ray_job() -> bool:
@@ -35,10 +39,13 @@ def connected(*, num_cpus: int | None = None) -> Iterator[bool]:
     """
     ours = not (in_ray_job() or os.environ.get("RAY_ADDRESS") or ray.is_initialized())
     started = not ray.is_initialized()
+    on_stop = signal.getsignal(signal.SIGTERM)
     try:
         if ours:
             # Ray binds every interface on Linux unless it thinks it is on a laptop's system.
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+            # It has read the variable when it was imported, which nobody can order.
+            _constants.ENABLE_RAY_CLUSTER = os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] != "0"
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
             os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
             ray.init(
@@ -53,6 +60,9 @@ def connected(*, num_cpus: int | None = None) -> Iterator[bool]:
     except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise PracError(f"no Ray cluster could be reached or started ({reason})") from error
+    if threading.current_thread() is threading.main_thread():
+        # Ray puts a handler of its own in place, which ends the process without a word.
+        signal.signal(signal.SIGTERM, on_stop)
     try:
         yield ours
     finally:

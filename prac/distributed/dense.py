@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
-from pathlib import Path
 from typing import Any
 
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from prac.distributed.context import Context, use_threads
 from prac.distributed.progress import epoch_reporter
+from prac.errors import PracError
 from prac.search import RoundTask, train_with_workers
 from prac.training.workers import Workers
+
+_TRAIN_PREFIX = "train-"
+"""Of the folders that Ray Train makes in a work folder for itself."""
 
 
 def _worker(config: dict[str, Any]) -> None:
@@ -34,14 +38,18 @@ def train_on_workers(task: RoundTask, context: Context, stage: str) -> None:
     """Train with `resources.workers` workers; a worker that dies is replaced and the run resumed.
 
     What is left in the stage's work folder: the finished checkpoint, and the event files.
+    Raises PracError where workers fail more often than `resources.max_failures` times.
     """
     resources = context.resources
     per_worker: dict[str, float] = {"CPU": resources.cpus_per_round}
     if resources.gpus_per_worker > 0:
         per_worker["GPU"] = resources.gpus_per_worker
-    storage = context.work(task.run).child("train").describe()
-    if "://" not in storage:
-        Path(storage).mkdir(parents=True, exist_ok=True)
+    # Our own checkpoint resumes the run, to the last finished epoch; Train's own would be found
+    # again by a fixed name and could skip the training silently.
+    name = f"{_TRAIN_PREFIX}{stage.replace(':', '-')}-{uuid.uuid4().hex[:8]}"
+    work = context.work(task.run)
+    if work.is_local:
+        work.local_path.mkdir(parents=True, exist_ok=True)
     trainer = TorchTrainer(
         _worker,
         train_loop_config={"context": context, "task": task, "stage": stage},
@@ -54,11 +62,25 @@ def train_on_workers(task: RoundTask, context: Context, stage: str) -> None:
             backend="nccl" if resources.gpus_per_worker >= 1 else "gloo", timeout_s=120
         ),
         run_config=RunConfig(
-            # Our own checkpoint resumes the run, to the last finished epoch; Train's own would be
-            # found again by this name and could skip the training silently.
-            name=f"{stage.replace(':', '-')}-{uuid.uuid4().hex[:8]}",
-            storage_path=storage,
+            name=name,
+            storage_path=work.describe(),
             failure_config=FailureConfig(max_failures=resources.max_failures),
         ),
     )
-    trainer.fit()
+    try:
+        trainer.fit()
+    except WorkerGroupError as error:
+        raise PracError(f"its workers failed: {_reason(error)}") from error
+    finally:
+        # This run's alone: another pipeline may train the same at this moment.
+        with contextlib.suppress(OSError):
+            work.child(name).delete()
+
+
+def _reason(error: WorkerGroupError) -> str:
+    """What the workers' own code said, in one line; of others' errors the last line."""
+    causes = [getattr(e, "_base_exc", e) for e in error.worker_failures.values()]
+    # A worker whose partner failed says only that the connection broke.
+    ours = [cause for cause in causes if isinstance(cause, PracError)]
+    told = str((ours or causes or [error])[0]).strip().splitlines()
+    return told[0 if ours else -1] if told else type(error).__name__

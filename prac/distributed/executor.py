@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import tempfile
 import time
 from collections.abc import Mapping
@@ -16,7 +18,7 @@ from prac.distributed.graph import Graph, Kind, Stage
 from prac.distributed.made import Running
 from prac.distributed.progress import Display
 from prac.errors import PracError
-from prac.tracking.store import STAGES, TICKETS, DamagedArtifact, Finished
+from prac.tracking.store import STAGES, TICKETS, DamagedArtifact, Finished, StoreAway
 from prac.tracking.tickets import register
 
 # What others wait for goes first: a set or a mask in time keeps every chain busy.
@@ -33,7 +35,35 @@ _MAX_DAMAGES = 3
 
 
 def run_stage(stage: Stage, inputs: Mapping[str, Finished], context: Context) -> Finished:
-    """Run one stage here and commit what it made; the store has it only when it is complete."""
+    """Run one stage here and commit what it made; the store has it only when it is complete.
+
+    Where another pipeline has made it meanwhile, that is taken: two that run at once share their
+    work folders, and the one that is done first cleans up.
+    """
+    if (other := _made_by_another(stage, context)) is not None:
+        return other
+    try:
+        return _make(stage, inputs, context)
+    except StoreAway:
+        raise
+    except Exception:
+        if (other := _made_by_another(stage, context)) is not None:
+            return other
+        raise
+
+
+def _made_by_another(stage: Stage, context: Context) -> Finished | None:
+    finished = context.store.find_one(_experiment(stage), stage.key)
+    if finished is None:
+        return None
+    return dataclasses.replace(finished, values=context.store.values(finished))
+
+
+def _experiment(stage: Stage) -> str:
+    return TICKETS if stage.kind == "ticket" else STAGES
+
+
+def _make(stage: Stage, inputs: Mapping[str, Finished], context: Context) -> Finished:
     from prac.distributed.stages import RUN
 
     started = time.time()
@@ -52,8 +82,10 @@ def run_stage(stage: Stage, inputs: Mapping[str, Finished], context: Context) ->
             before_finish = register(
                 context.store, facts.registered_model, stage.key, facts.description, tags, made.data
             )
+        if (other := _made_by_another(stage, context)) is not None:
+            return other
         finished = context.store.commit(
-            experiment=TICKETS if stage.kind == "ticket" else STAGES,
+            experiment=_experiment(stage),
             key=stage.key,
             name=name,
             data=context.data,
@@ -65,16 +97,23 @@ def run_stage(stage: Stage, inputs: Mapping[str, Finished], context: Context) ->
             tags=tags,
             before_finish=before_finish,
         )
-    _clean(stage, context)
+    # Another pipeline may be writing there; `prac gc` finds what stays.
+    with contextlib.suppress(OSError):
+        _clean(stage, context)
     return finished
 
 
 def _clean(stage: Stage, context: Context) -> None:
     """Checkpoints are of no use once a stage is committed; a dense run's events are kept."""
+    work = context.work(stage.key)
     if stage.kind == "dense":
-        context.work(stage.key).remove("checkpoint.safetensors")
+        work.remove("checkpoint.safetensors")
+        # Of runs that were killed.
+        for name in work.folders():
+            if name.startswith("train-"):
+                work.child(name).delete()
     elif stage.kind in ("round", "judge"):
-        context.work(stage.key).delete()
+        work.delete()
 
 
 _remote_stage = ray.remote(run_stage)
@@ -174,8 +213,10 @@ class Executor:
 
     def _collect(self) -> None:
         done, _ = ray.wait(list(self._running), num_returns=1, timeout=1.0)
-        for news in ray.get(self._context.desk.collect.remote()):
-            self._display.news(news)
+        # News is no reason to fail: the desk may be on a node that was just lost.
+        with contextlib.suppress(RayError):
+            for news in ray.get(self._context.desk.collect.remote(), timeout=10):
+                self._display.news(news)
         for ref in done:
             stage = self._running.pop(ref)
             try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from prac.config import METHODS, Method, Precision, Recipe, TrainConfig
+from prac.data.batches import num_batches
 from prac.errors import ConfigError
 from prac.fingerprint import stage_key
 from prac.judge import JudgeConfig
@@ -74,6 +75,13 @@ class Request:
             )
         if self.workers < 1:
             raise ConfigError(f"workers {self.workers} is not allowed; allowed: 1 or more")
+        # As `DeviceImages.epoch` divides them: the smallest step needs a sample for each worker.
+        smallest = self.num_training // num_batches(self.num_training, self.recipe.train.batch_size)
+        if self.workers > smallest:
+            raise ConfigError(
+                f"a step of {smallest} samples can't be shared by {self.workers} workers; "
+                "use fewer workers or a larger train.batch_size"
+            )
         rounds = self.recipe.search.rounds
         if isinstance(self.judge, tuple) and not all(0 <= k <= rounds for k in self.judge):
             raise ConfigError(f"--judge {self.judge} is not allowed; allowed: rounds 0 to {rounds}")

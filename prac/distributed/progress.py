@@ -26,7 +26,7 @@ class EpochNews:
     seconds: float
 
 
-@ray.remote(num_cpus=0)
+@ray.remote(num_cpus=0, max_restarts=-1)
 class NewsDesk:
     """Collects news from all workers of a pipeline; the driver asks for them."""
 

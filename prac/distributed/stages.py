@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,19 +18,24 @@ from prac.distributed.graph import Kind
 from prac.distributed.made import Made, Running
 from prac.distributed.progress import epoch_reporter
 from prac.distributed.ticket_stage import make_ticket
-from prac.errors import EventLogError
+from prac.errors import EventLogError, StoreError
 from prac.judge import judge
 from prac.search import (
     RoundConfig,
     RoundOutcome,
     RoundTask,
+    outcome_of_workers,
     reduce_events,
     run_round,
-    train_round,
 )
 from prac.selection import PracSet, random_subset, select_critical
+from prac.storage import Folder
 from prac.tracking.store import DamagedArtifact, Metric
 from prac.training.observers import EpochRecord
+
+# Another pipeline that trains the same at the same time may put its earlier checkpoint in place of
+# the finished one; the training then goes on from there.
+_MAX_SHARED = 3
 
 
 def _epoch_metrics(epochs: tuple[EpochRecord, ...] | list[EpochRecord]) -> list[Metric]:
@@ -105,14 +111,24 @@ def _dense(running: Running) -> Made:
         config=config,
         sample_ids=context.load_dataset().training_ids,
     )
-    train_on_workers(task, context, running.stage.name)
-    use_threads(context.resources.cpus_per_round)
-    # The workers left a finished checkpoint: this trains nothing, it reads the outcome from it.
-    images = context.images(gpus=context.resources.gpus_per_round)
-    work = context.work(running.stage.key)
-    outcome = train_round(task, images, work)
-    work.child("train").delete()
+    outcome = _train_on_workers(running, task)
     return _leave_round(running, task, outcome, time.monotonic() - started)
+
+
+def _train_on_workers(running: Running, task: RoundTask) -> RoundOutcome:
+    context, work = running.context, running.context.work(task.run)
+    for _ in range(_MAX_SHARED):
+        train_on_workers(task, context, running.stage.name)
+        use_threads(context.resources.cpus_per_round)
+        images = context.images(gpus=context.resources.gpus_per_round)
+        with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
+            outcome = outcome_of_workers(task, images, work, Folder(scratch))
+        if outcome is not None:
+            return outcome
+    raise StoreError(
+        f"{work.describe()} holds no finished checkpoint after the training: another pipeline "
+        "trains the same; run this again when that has ended"
+    )
 
 
 def _reduce(running: Running) -> Made:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-import importlib.util
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,48 +16,23 @@ from prac.config import Recipe
 from prac.distributed.graph import Graph, Stage
 from prac.distributed.pipeline import Options, Pipeline
 from prac.distributed.plan import print_plan
-from prac.distributed.sweep_space import SECTIONS, Space, Values, label, setting_text, varied
+from prac.distributed.sweep_outcome import (
+    best_configuration,
+    sweep_json,
+    sweep_metrics,
+    sweep_parameters,
+)
+from prac.distributed.sweep_space import SweepOptions, Values, label, varied
 from prac.errors import ConfigError, PracError
 from prac.fingerprint import fingerprint
 from prac.report.front import SweepResults, best_trial, print_front, write_front
-from prac.tracking.store import DamagedArtifact, Finished, Metric
+from prac.tracking.store import DamagedArtifact, Finished
 from prac.tracking.sweeps import RESULTS, SweepLog
 
 if TYPE_CHECKING:
     from prac.distributed.sweep_foreman import Foreman
 
 _VERSION = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepOptions:
-    """What a sweep tries and how.
-
-    concurrency: trials at once; None is one for each core. asha: stop trials whose validation
-    accuracy is among the lower half after `grace_rounds` rounds and twice as many, and so on.
-    resume: insist on a sweep that was begun before.
-    """
-
-    space: Space
-    concurrency: int | None = None
-    asha: bool = False
-    grace_rounds: int = 2
-    resume: bool = False
-
-    def __post_init__(self) -> None:
-        if self.concurrency is not None and self.concurrency < 1:
-            raise ConfigError(
-                f"--concurrency {self.concurrency} is not allowed; allowed: 1 or more"
-            )
-        if self.grace_rounds < 1:
-            raise ConfigError(f"--grace {self.grace_rounds} is not allowed; allowed: 1 or more")
-        if self.asha and self.space.sampler == "optuna":
-            raise ConfigError(
-                "--asha is not allowed with --sampler optuna: the steps of a trial that was stopped "
-                "early look cheap; allowed: grid, random"
-            )
-        if self.space.sampler == "optuna" and importlib.util.find_spec("optuna") is None:
-            raise ConfigError("--sampler optuna needs Optuna; pip install 'prac[sweep]'")
 
 
 def run_sweep(
@@ -96,8 +68,8 @@ class _Sweep:
         request = self.base.request
         if recipe.search.rounds not in request.judged_rounds:
             raise ConfigError(
-                f"--judge {options.judge} leaves the last tickets untested, which a sweep compares; "
-                "allowed: last, all, or rounds with the last among them"
+                f"--judge {options.judge} leaves the last tickets untested, which a sweep "
+                "compares; allowed: last, all, or rounds with the last among them"
             )
         self.key = self._key()
         self.log = SweepLog(self.base.store, self.key, request.data)
@@ -118,7 +90,7 @@ class _Sweep:
 
     def run(self) -> dict[str, Any]:
         """Plan, replay or run."""
-        from prac.distributed.sweep_foreman import swept_stages, trial_graph
+        from prac.distributed.sweep_union import swept_stages, trial_graph
 
         request = self.base.request
         probes = [swept_stages(trial_graph(request, values)) for values in self.probes]
@@ -137,8 +109,8 @@ class _Sweep:
         return self._run(shared)
 
     def _union(self, shared: list[Stage]) -> dict[str, Stage]:
-        """All stages known beforehand: of every point, or for Optuna those that all trials share."""
-        from prac.distributed.sweep_foreman import Union, trial_graph
+        """All stages known beforehand: of every point, or for Optuna the shared ones."""
+        from prac.distributed.sweep_union import Union, trial_graph
 
         union = Union(stage.key for stage in shared)
         union.add(Graph({stage.name: stage for stage in shared}, ()), {})
@@ -215,11 +187,7 @@ class _Sweep:
         return tuning
 
     def _finish(self, foreman: Foreman, started: float) -> dict[str, Any]:
-        rows = [
-            row
-            for trial in sorted(foreman.trials.values(), key=lambda trial: trial.number)
-            for row in foreman.rows(trial)
-        ]
+        rows = foreman.rows
         request = self.base.request
         dense = {
             stage.architecture: float(foreman.finished[name].values["test_accuracy"])
@@ -240,6 +208,7 @@ class _Sweep:
             folder = Path(scratch)
             self._write(results, folder)
             if failed or not rows:
+                print_front(results, self.console)
                 why = failed[0].note if failed else "none was begun"
                 trials = len({row.trial for row in failed})
                 raise PracError(
@@ -250,48 +219,11 @@ class _Sweep:
                 f"sweep {request.recipe.name}: {fields}",
                 folder,
                 started=started,
-                parameters=self._parameters(),
-                metrics=self._metrics(results),
+                parameters=sweep_parameters(request.recipe, self.sweep, len(foreman.trials)),
+                metrics=sweep_metrics(results),
                 note=f"{results.title}\n\nThe table is `trials.csv`, the front `front.png`.",
             )
         return self._tell(results, finished, len(foreman.ran))
-
-    def _parameters(self) -> dict[str, Any]:
-        space = self.sweep.space
-        recipe = self.base.recipe
-        return {
-            "recipe": recipe.name,
-            "architectures": " ".join(recipe.architectures),
-            "sampler": space.sampler,
-            "trials": space.trials or len(self.points),
-            "asha": self.sweep.asha,
-            **{
-                f"vary.{axis.field}": f"{axis.low}..{axis.high}"
-                if axis.is_range
-                else ",".join(map(setting_text, axis.values))
-                for axis in space.axes
-            },
-            **{
-                f"{section}.{name}": value
-                for section in ("train", "search", *SECTIONS)
-                for name, value in vars(getattr(recipe, section)).items()
-                if f"{section}.{name}" not in {axis.field for axis in space.axes}
-            },
-        }
-
-    def _metrics(self, results: SweepResults) -> list[Metric]:
-        """One step a trial: MLflow draws them as a curve over the trials."""
-        several = len(results.architectures) > 1
-        return [
-            Metric(
-                name=f"{row.architecture}/{name}" if several else name,
-                value=float(value),
-                step=row.trial,
-            )
-            for row in results.rows
-            for name in ("test_accuracy", "search_steps", "set_size")
-            if (value := getattr(row, name)) is not None
-        ]
 
     def _folder(self) -> Path:
         name = "".join(c if c.isalnum() or c in "-_" else "-" for c in self.base.recipe.name)
@@ -314,37 +246,19 @@ class _Sweep:
 
     def _tell(self, results: SweepResults, finished: Finished, ran: int) -> dict[str, Any]:
         print_front(results, self.console)
-        folder = self._folder()
-        lines = [f"figure   {folder / 'front.png'}", f"trials   {self.log.link()}"]
-        best: dict[str, Any] | None = None
-        if results.best is not None:
-            rows = [row for row in results.rows if row.trial == results.best]
-            values = dict(pair.split("=", 1) for pair in rows[0].label.split(" "))
-            best = {
-                "trial": results.best,
-                "settings": values,
-                "command": self.command(values),
-            }
-            lines.append(f"best     trial {results.best}: {rows[0].label}")
+        folder, link = self._folder(), self.log.link()
+        best = best_configuration(results, self.command)
+        lines = [f"figure   {folder / 'front.png'}", f"trials   {link}"]
+        if self.base.store.is_local:
+            command = f"mlflow server --backend-store-uri {self.base.store.tracking_uri}"
+            lines.append(f"         (start the page with: {command})")
+        if best is not None:
+            lines.append(f"best     trial {best['trial']}: {best['label']}")
             lines.append(f"run it   {best['command']}")
         for line in lines:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
-        return {
-            "sweep": results.sweep,
-            "run_id": finished.run_id,
-            "mlflow": self.log.link(),
-            "folder": str(folder),
-            "stages_run": ran,
-            "best": best,
-            "front": {
-                architecture: {
-                    "steps": [row.label for row in results.front(architecture, "search_steps")],
-                    "set_size": [row.label for row in results.front(architecture, "set_size")],
-                }
-                for architecture in results.architectures
-            },
-            "trials": [dataclasses.asdict(row) for row in results.rows],
-        }
+        where = {"run_id": finished.run_id, "mlflow": link, "folder": str(folder)}
+        return {**where, "stages_run": ran, "best": best, **sweep_json(results)}
 
 
 class _Tuning(threading.Thread):

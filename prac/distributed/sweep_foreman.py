@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -18,87 +17,15 @@ from ray.exceptions import RayError
 
 from prac.distributed.context import Context
 from prac.distributed.executor import Executor
-from prac.distributed.graph import Graph, Kind, Request, SearchStages, Stage, build_graph
+from prac.distributed.graph import Graph, Request, Stage
 from prac.distributed.progress import Display
-from prac.distributed.sweep_space import Values, label, short_label, varied
+from prac.distributed.sweep_space import label
 from prac.distributed.sweep_trials import Ask
+from prac.distributed.sweep_union import Trial, Union, trial_graph
 from prac.errors import EmptySetError, PracError
 from prac.report.front import State, TrialRow
-from prac.tracking.store import DamagedArtifact, Finished, Metric
+from prac.tracking.store import DamagedArtifact
 from prac.tracking.sweeps import SweepLog
-
-KINDS: tuple[Kind, ...] = ("dense", "reduce", "select", "subset", "round", "judge")
-"""What a trial is made of; tickets are made by `full.py` for the configuration that is taken."""
-
-
-def trial_graph(request: Request, values: Values) -> Graph:
-    """The stages of one trial."""
-    recipe = varied(request.recipe, values)
-    return build_graph(dataclasses.replace(request, recipe=recipe))
-
-
-def swept_stages(graph: Graph) -> list[Stage]:
-    """The stages of a graph that a trial runs, each after its inputs."""
-    return [stage for stage in graph.stages.values() if stage.kind in KINDS]
-
-
-class Union:
-    """Graphs laid over each other: a stage for each key, with a name of its own.
-
-    shared: keys that all trials have; these stages keep their plain names.
-    """
-
-    def __init__(self, shared: Iterable[str]) -> None:
-        self.stages: dict[str, Stage] = {}
-        self._shared = set(shared)
-        self._names: dict[str, str] = {}
-
-    def add(self, graph: Graph, values: Values) -> dict[str, str]:
-        """Add a trial's graph; returns its own stage names to the names here."""
-        names: dict[str, str] = {}
-        for stage in swept_stages(graph):
-            name = self._names.get(stage.key)
-            if name is None:
-                plain = stage.key in self._shared
-                name = stage.name if plain else f"{stage.name}:{short_label(values)}"
-                inputs = {role: names[other] for role, other in stage.inputs.items()}
-                self.stages[name] = dataclasses.replace(stage, name=name, inputs=inputs)
-                self._names[stage.key] = name
-            names[stage.name] = name
-        return names
-
-
-@dataclass
-class Trial:
-    """One trial as the foreman sees it. names: its own stage names to the union's.
-
-    reach: how far its stages may run. waiting: goals that it waits for.
-    """
-
-    number: int
-    values: Values
-    graph: Graph
-    names: dict[str, str]
-    reach: int = -1
-    waiting: set[int] = field(default_factory=set)
-    state: State | None = None
-    note: str = ""
-
-    @property
-    def rounds(self) -> int:
-        """Rounds of its searches; the goal of this number is everything."""
-        return len(self.graph.searches[0].rounds)
-
-    @property
-    def searches(self) -> list[SearchStages]:
-        """The searches that a sweep compares."""
-        return [search for search in self.graph.searches if search.method == "prac"]
-
-    def stages_for(self, goal: int) -> list[str]:
-        """The union's stages that a goal needs, their inputs not counted."""
-        if goal >= self.rounds:
-            return list(self.names.values())
-        return [self.names[search.rounds[goal]] for search in self.searches]
 
 
 class Foreman(Executor):
@@ -209,72 +136,19 @@ class Foreman(Executor):
                     self._end(name, trial, *error)
                 elif goal >= trial.rounds:
                     self._end(name, trial, "finished", "")
-                report = {"failed": error[1]} if error else self._report(trial, goal)
+                report = {"failed": error[1]} if error else trial.report(goal, self.finished)
                 self._exchange.answer.remote(name, goal, report)
 
-    def _report(self, trial: Trial, goal: int) -> dict[str, Any]:
-        """What Tune is told: validation accuracy (mean over architectures), never the test split."""
-        rows = [self._row(trial, search, min(goal + 1, trial.rounds)) for search in trial.searches]
-        steps = sum(row.search_steps for row in rows)
-        if goal >= trial.rounds:
-            known = [row.validation_accuracy for row in rows if row.validation_accuracy is not None]
-        else:
-            values = [self._values(trial, search.rounds[goal]) for search in trial.searches]
-            known = [float(v["best_accuracy"]) for v in values]
-        accuracy = sum(known) / len(known)
-        return {
-            "rounds": goal + 1,
-            "validation_accuracy": accuracy,
-            "accuracy": accuracy,
-            "steps": steps,
-            "set_size": sum(row.set_size or 0 for row in rows),
-        }
-
-    def _values(self, trial: Trial, name: str) -> Mapping[str, Any]:
-        found: Finished | None = self.finished.get(trial.names.get(name, ""))
-        return {} if found is None else found.values
-
-    def _row(self, trial: Trial, search: SearchStages, rounds: int, note: str = "") -> TrialRow:
-        """One architecture of a trial after so many rounds."""
-        trained = [self._values(trial, name) for name in search.rounds[:rounds]]
-        steps = sum(int(values["steps"]) for values in trained)
-        made = self._values(trial, search.samples[rounds - 1]) if rounds and search.samples else {}
-        judged = self._values(trial, search.judgements[rounds]) if rounds == trial.rounds else {}
-        return TrialRow(
-            trial=trial.number,
-            label=label(trial.values),
-            architecture=search.architecture,
-            state=trial.state or "stopped",
-            rounds=rounds,
-            test_accuracy=judged.get("test_accuracy"),
-            validation_accuracy=judged.get("best_accuracy"),
-            search_steps=steps,
-            # Vanilla spends the full budget, which round 0 was given, on each of these rounds.
-            steps_saved=1 - steps / (int(trained[0]["budget_steps"]) * rounds) if rounds else None,
-            set_size=made.get("set_size"),
-            sparsity=trained[-1]["next_sparsity"] if rounds else None,
-            note=note,
-        )
-
-    def _rounds_done(self, trial: Trial, search: SearchStages) -> int:
-        done = 0
-        for name in search.rounds:
-            if not self._values(trial, name):
-                break
-            done += 1
-        return done
-
-    def rows(self, trial: Trial) -> list[TrialRow]:
-        """What a trial found, one row an architecture."""
-        return [
-            self._row(trial, search, self._rounds_done(trial, search), trial.note)
-            for search in trial.searches
-        ]
+    @property
+    def rows(self) -> list[TrialRow]:
+        """What all trials found, by their numbers, one row an architecture."""
+        trials = sorted(self.trials.values(), key=lambda trial: trial.number)
+        return [row for trial in trials for row in trial.rows(self.finished)]
 
     def _end(self, name: str, trial: Trial, state: State, note: str) -> None:
         if trial.state is None:
             trial.state, trial.note = state, note
-            self._log.end(name, state, self._metrics(trial), note)
+            self._log.end(name, state, trial.metrics(self.finished), note)
 
     def close(self, *, stopped: bool) -> None:
         """No more trials: those without an end were stopped by the scheduler, or lost."""
@@ -282,40 +156,3 @@ class Foreman(Executor):
             if stopped:
                 self._end(name, trial, "stopped", "")
             self._end(name, trial, "failed", "its process was lost; the same command goes on")
-
-    def _metrics(self, trial: Trial) -> list[Metric]:
-        rows = self.rows(trial)
-        metrics: list[Metric] = []
-        for search, row in zip(trial.searches, rows, strict=True):
-            prefix = f"{row.architecture}/" if len(rows) > 1 else ""
-            for index in range(row.rounds):
-                trained = self._values(trial, search.rounds[index])
-                for ours, theirs in (
-                    ("round_validation", "best_accuracy"),
-                    ("round_steps", "steps"),
-                    ("round_set_size", "set_size"),
-                ):
-                    metrics.append(
-                        Metric(name=f"{prefix}{ours}", value=trained[theirs], step=index)
-                    )
-            if prefix:
-                metrics += _last(prefix, [row])
-        return metrics + _last("", rows)
-
-
-def _last(prefix: str, rows: list[TrialRow]) -> list[Metric]:
-    """Final numbers: steps are summed over architectures, all else is their mean."""
-    metrics = []
-    for name in (
-        "test_accuracy",
-        "validation_accuracy",
-        "search_steps",
-        "steps_saved",
-        "set_size",
-        "sparsity",
-    ):
-        known = [float(v) for row in rows if (v := getattr(row, name)) is not None]
-        if known and len(known) == len(rows):
-            share = 1 if name == "search_steps" else len(known)
-            metrics.append(Metric(name=prefix + name, value=sum(known) / share))
-    return metrics

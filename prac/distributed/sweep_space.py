@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import itertools
 import math
 from collections.abc import Mapping
@@ -109,6 +110,37 @@ class Space:
         ends = {f: tuple(int(v) for v in e) if f in whole and e else e for f, e in ends.items()}
         first = {field: values[0] for field, values in ends.items()}
         return [{**first, field: value} for field, values in ends.items() for value in values]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """What a sweep tries and how.
+
+    concurrency: trials at once; None is one for each core. asha: stop trials whose validation
+    accuracy is among the lower half after `grace_rounds` rounds and twice as many, and so on.
+    resume: insist on a sweep that was begun before.
+    """
+
+    space: Space
+    concurrency: int | None = None
+    asha: bool = False
+    grace_rounds: int = 2
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.concurrency is not None and self.concurrency < 1:
+            raise ConfigError(
+                f"--concurrency {self.concurrency} is not allowed; allowed: 1 or more"
+            )
+        if self.grace_rounds < 1:
+            raise ConfigError(f"--grace {self.grace_rounds} is not allowed; allowed: 1 or more")
+        if self.asha and self.space.sampler == "optuna":
+            raise ConfigError(
+                "--asha is not allowed with --sampler optuna: the steps of a trial that was "
+                "stopped early look cheap; allowed: grid, random"
+            )
+        if self.space.sampler == "optuna" and importlib.util.find_spec("optuna") is None:
+            raise ConfigError("--sampler optuna needs Optuna; pip install 'prac[sweep]'")
 
 
 def _draw(axis: Axis, generator: np.random.Generator) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -26,40 +27,55 @@ def global_magnitude(weights: Mapping[str, Tensor], mask: Mask, fraction: float)
         raise ConfigError(f"fraction {fraction} is not allowed; allowed: 0 to 1")
     if not mask:
         raise TicketError("the mask has no weights, so there is nothing to prune")
-    magnitudes = []
     for name, alive in mask.items():
         if name not in weights or weights[name].shape != alive.shape:
             raise TicketError(f"weight {name} of shape {tuple(alive.shape)} is missing")
-        magnitudes.append(weights[name].detach().abs()[alive.to(weights[name].device)])
-    magnitude = torch.cat(magnitudes)
-    if not bool(torch.isfinite(magnitude).all()):
+    magnitude, parts = _magnitudes(weights, mask)
+    if mask.num_alive and not math.isfinite(float(magnitude.max())):
         raise TicketError("weights are not finite: the training diverged; lower the learning rate")
-    keep = _keep_largest(magnitude, round(fraction * magnitude.numel()))
-    alive_after, start = {}, 0
-    for (name, alive), part in zip(mask.items(), magnitudes, strict=True):
-        survivors = torch.zeros_like(alive)
-        survivors[alive] = keep[start : start + part.numel()].to(alive.device)
-        alive_after[name] = survivors
-        start += part.numel()
-    return Mask(alive_after)
+    keep = _keep_largest(magnitude, mask.num_alive - round(fraction * mask.num_alive))
+    return Mask(
+        {
+            name: keep[part].view(alive.shape).to(alive.device, copy=True)
+            for (name, alive), part in zip(mask.items(), parts, strict=True)
+        }
+    )
 
 
-def _keep_largest(magnitude: Tensor, num_removed: int) -> Tensor:
-    """True for all but the `num_removed` smallest entries; of equal ones the first go first."""
-    if num_removed == 0:
-        return torch.ones_like(magnitude, dtype=torch.bool)
-    threshold = _kth_smallest(magnitude, num_removed)
+def _magnitudes(weights: Mapping[str, Tensor], mask: Mask) -> tuple[Tensor, list[slice]]:
+    """All magnitudes in one row, in the mask's order and row-major; -1 for a pruned weight.
+
+    Also where in it each weight is. A gather of those alive takes ten times as long (ResNet-18).
+    """
+    tensors = [weights[name].detach() for name in mask]
+    double = any(tensor.dtype == torch.float64 for tensor in tensors)
+    # Exact for every float type; NumPy, which selects on a CPU, has no bfloat16.
+    dtype = torch.float64 if double else torch.float32
+    row = torch.empty(mask.size, dtype=dtype, device=tensors[0].device)
+    parts, start = [], 0
+    for tensor, alive in zip(tensors, mask.values(), strict=True):
+        part = slice(start, start + tensor.numel())
+        here = row[part].view(tensor.shape)
+        here.copy_(tensor).abs_().masked_fill_(~alive.to(row.device), -1)
+        parts.append(part)
+        start = part.stop
+    return row, parts
+
+
+def _keep_largest(magnitude: Tensor, num_kept: int) -> Tensor:
+    """True for the `num_kept` largest entries; of equal ones the last are kept."""
+    if num_kept == 0:
+        return torch.zeros_like(magnitude, dtype=torch.bool)
+    threshold = _kth_smallest(magnitude, magnitude.numel() - num_kept + 1)
     keep = magnitude > threshold
+    num_tied_kept = num_kept - int(torch.count_nonzero(keep))
     tied = torch.nonzero(magnitude == threshold).squeeze(1)
-    num_tied_kept = magnitude.numel() - num_removed - int(keep.sum())
     keep[tied[tied.numel() - num_tied_kept :]] = True
     return keep
 
 
 def _kth_smallest(values: Tensor, k: int) -> float:
-    """The k-th smallest value, counted from 1; exact as a Python float for every float type."""
+    """The k-th smallest value, counted from 1, by selection: no sort."""
     if values.is_cuda:
         return float(values.kthvalue(k).values)
-    if values.dtype != torch.float64:
-        values = values.float()  # NumPy has no bfloat16
     return float(np.partition(values.numpy(), k - 1)[k - 1])

@@ -74,7 +74,7 @@ def parse_thresholds(text: str) -> tuple[int, ...]:
         found = []
     if not found or found[0] < 0:
         raise ConfigError(
-            f"thresholds {text!r} are not allowed; allowed: whole numbers of forgets such as 0,1,2,4"
+            f"thresholds {text!r} are not allowed; allowed: numbers of forgets such as 0,1,2,4"
         )
     return tuple(found)
 

@@ -1,4 +1,4 @@
-"""What a ticket was made from, as MLflow's inputs: the data set and the PrAC set, by fingerprint."""
+"""What a ticket was made from, as MLflow's inputs: data set and PrAC set, by fingerprint."""
 
 from __future__ import annotations
 

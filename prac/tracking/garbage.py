@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-
 from prac.storage import Folder
 from prac.tracking.store import DESCRIPTIONS, SWEEPS, TICKETS, Store
 
@@ -22,7 +21,7 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 _CLEANED_KINDS = ("round", "judge")
 """Stages that need nothing of the storage once they are finished; a dense run keeps its events."""
 _OPEN_SECONDS = {SWEEPS: 7 * 24 * 3600}
-"""A sweep's runs are open while it goes on; a stage's only while it is written, which is seconds."""
+"""A sweep's runs are open while it goes on; a stage's for the seconds in which it is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +99,10 @@ def delete_garbage(store: Store, garbage: Iterable[Garbage]) -> None:
             if piece.kind == "run":
                 # The run first: artifacts of a run that is gone are found again, not the reverse.
                 store.client.delete_run(piece.where)
-                get_artifact_repository(piece.item.info.artifact_uri).delete_artifacts()
+                repository = get_artifact_repository(
+                    piece.item.info.artifact_uri, tracking_uri=store.tracking_uri
+                )
+                repository.delete_artifacts()  # type: ignore[no-untyped-call]
             elif piece.kind == "version":
                 store.client.delete_model_version(piece.item.name, piece.item.version)
             elif piece.kind == "artifacts":
@@ -182,7 +184,7 @@ def _runless_artifacts(store: Store, before: float) -> Iterator[Garbage]:
 
 
 def _leftovers(storage: Folder, kinds: dict[str, str], before: float) -> Iterator[Garbage]:
-    """Folders named by a stage's key whose stage isn't finished, or has no use for them any more."""
+    """Folders named by a stage's key whose stage isn't finished, or has no use for them."""
     for key in storage.folders():
         if not _KEY.fullmatch(key):
             continue

@@ -8,12 +8,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc
+import mlflow
 import numpy as np
 import torch
+from mlflow.pyfunc.model import PythonModel
 
 
-class PredictImages(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class PredictImages(PythonModel):
     """Images (N, H, W, C) to a list of class names."""
 
     def load_context(self, context: Any) -> None:
@@ -27,7 +28,7 @@ class PredictImages(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def predict(
         self,
         context: Any,
-        model_input: np.ndarray,  # type: ignore[type-arg]  # MLflow knows this spelling only
+        model_input: np.ndarray,  # MLflow knows this spelling only
         params: dict[str, Any] | None = None,
     ) -> list[str]:
         """Class names of images (N, H, W, C), or of one (H, W, C).

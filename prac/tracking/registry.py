@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow.parquet as pq
 
-from prac.errors import ConfigError, unknown
+from prac.errors import ConfigError, TicketError, unknown
 from prac.selection import PracSet
 from prac.tracking.store import STAGES, TICKETS, Finished, Store, finished_run
 
 SET_FILE = "prac_set.parquet"
 _PAGE = 1000
+_META = "registered_model_meta"
 
 TicketOrder = Literal["accuracy", "sparsity", "steps-saved", "set-size", "newest", "name"]
 SetOrder = Literal["name", "size", "newest"]
@@ -162,7 +165,7 @@ def _ticket_entry(version: Any, aliases: tuple[str, ...]) -> TicketEntry:
 def find_ticket(store: Store, name: str) -> str:
     """`NAME`, `NAME@alias` or `NAME/version` to `models:/NAME/VERSION`.
 
-    A bare name is its ticket `best`, or the smallest where none was judged. Raises ConfigError.
+    A bare name is its ticket `best`, the most accurate one. Raises ConfigError.
     """
     bare = name.removeprefix("models:/")
     model, at, alias = bare.partition("@")
@@ -175,9 +178,12 @@ def find_ticket(store: Store, name: str) -> str:
         matching = [t for t in tickets if str(t.version) == version]
         known = [f"{model}/{t.version}" for t in sorted(tickets, key=lambda t: t.version)]
     else:
-        wanted = [alias] if at else ["best", "smallest"]
-        matching = [t for a in wanted for t in tickets if a in t.aliases]
+        # Aliases are set when a pipeline ends; until then the best is the best.
+        best = max(tickets, key=_TICKET_ORDERS["accuracy"])
+        matching = [t for t in tickets if (alias if at else "best") in t.aliases]
+        matching = matching if at else [*matching, best]
         known = [f"{model}@{a}" for a in sorted({a for t in tickets for a in t.aliases})]
+        known = known or [f"{model}/{best.version}"]
     if not matching:
         raise unknown("ticket", bare, known)
     return matching[0].where
@@ -266,7 +272,7 @@ def _finished_runs(store: Store, experiment: str, and_also: str = "") -> Iterabl
         if found is None:
             return []
         wanted = "attributes.status = 'FINISHED'" + (f" and {and_also}" if and_also else "")
-        ids: Sequence[str] = [found.experiment_id]
+        ids = [found.experiment_id]
         runs = _pages(lambda f, **page: store.client.search_runs(ids, f, **page), wanted)
     return [run for run in runs if "prac.revoked" not in run.data.tags]
 
@@ -280,3 +286,31 @@ def _pages(search: Callable[..., Any], wanted: str) -> list[Any]:
         token = page.token
         if not token:
             return found
+
+
+def check_files(store: Store, where: str, folder: Path) -> int:
+    """Compare a registered ticket's files, its MLflow model among them, with the run's manifest.
+
+    where: `models:/NAME/VERSION`. Returns how many files were right. Raises TicketError for the
+    first that is missing, changed or not in the manifest.
+    """
+    name, _, number = where.removeprefix("models:/").partition("/")
+    with store.reached():
+        version = store.client.get_model_version(name, number)
+        run = store.client.get_run(str(version.run_id))
+    listed = store.read_manifest(finished_run(run))["sha256"]
+    expected = {
+        file.removeprefix("ticket/"): digest
+        for file, digest in listed.items()
+        if file.startswith("ticket/")
+    }
+    # MLflow writes this one itself, beside a model that it loads.
+    there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} - {_META}
+    for file in sorted(there | expected.keys()):
+        if file not in there:
+            raise TicketError(f"{where}: {file} is missing")
+        if "__pycache__" in file:
+            continue
+        if expected.get(file) != hashlib.sha256((folder / file).read_bytes()).hexdigest():
+            raise TicketError(f"{where}: {file} fails its checksum: it was changed")
+    return len(expected)

@@ -55,6 +55,10 @@ class Finished:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
+class StoreAway(StoreError):
+    """The tracking server or database failed, after MLflow's own retries."""
+
+
 class DamagedArtifact(StoreError):
     """An artifact that is missing or fails its checksum; the stage has to run again."""
 
@@ -91,6 +95,7 @@ class Store:
     def __init__(self, tracking_uri: str) -> None:
         # MLflow's own notices are of no use to the user of a pipeline and hide its lines.
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
         self.tracking_uri = tracking_uri
         self._client: MlflowClient | None = None
@@ -159,14 +164,19 @@ class Store:
 
     @contextlib.contextmanager
     def reached(self) -> Iterator[None]:
-        """Turn what MLflow raises while the store is used into a StoreError of one line."""
+        """Turn what MLflow raises while the store is used into a StoreAway of one line.
+
+        It comes after MLflow's own retries, which outlast a server that is away for a minute or
+        three (MLFLOW_HTTP_REQUEST_MAX_RETRIES, 7 by default with pauses of 2, 4, 8, ... seconds).
+        """
         from mlflow.exceptions import MlflowException
+        from requests.exceptions import RequestException
 
         try:
             yield
-        except MlflowException as error:
+        except (MlflowException, RequestException) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-            raise StoreError(f"the MLflow store {self.tracking_uri} failed ({reason})") from error
+            raise StoreAway(f"the MLflow store {self.tracking_uri} failed ({reason})") from error
 
     def find(self, data: str, keys: Iterable[str]) -> dict[str, Finished]:
         """The finished stages among `keys` that were made from the data with this fingerprint."""
@@ -183,6 +193,15 @@ class Store:
                 if key in wanted and key not in found and "prac.revoked" not in tags:
                     found[key] = finished_run(run)
         return found
+
+    def find_one(self, experiment: str, key: str) -> Finished | None:
+        """The finished stage with this key, where one has been made."""
+        with self.reached():
+            runs = self._search(
+                experiment, f"tags.`prac.key` = '{key}' and attributes.status = 'FINISHED'"
+            )
+        whole = (run for run in runs if "prac.revoked" not in run.data.tags)
+        return next((finished_run(run) for run in whole), None)
 
     def _search(self, experiment: str, filter_string: str) -> list[Any]:
         runs: list[Any] = []
@@ -301,10 +320,24 @@ class Store:
             try:
                 path = Path(self.client.download_artifacts(finished.run_id, file, scratch))
             except (MlflowException, OSError) as error:
-                raise DamagedArtifact(finished, f"{file} can't be fetched ({error})") from error
+                # A store that is away is no reason to make anything again.
+                if self._lists(finished, file):
+                    reason = (str(error).splitlines() or [type(error).__name__])[-1][:300]
+                    raise StoreAway(
+                        f"{file} of stage {finished.name} can't be fetched from the MLflow store "
+                        f"{self.tracking_uri} ({reason})"
+                    ) from error
+                raise DamagedArtifact(finished, f"{file} is missing") from error
         if not path.is_file():
             raise DamagedArtifact(finished, f"{file} is missing")
         return path
+
+    def _lists(self, finished: Finished, file: str) -> bool:
+        """Whether the store says that the run has this file. Raises StoreAway."""
+        parent = file.rpartition("/")[0]
+        with self.reached():
+            listed = self.client.list_artifacts(finished.run_id, parent or None)
+        return any(info.path == file for info in listed)
 
     def values(self, finished: Finished) -> Mapping[str, Any]:
         """The JSON values a stage left, verified."""

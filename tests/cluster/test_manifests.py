@@ -341,7 +341,7 @@ def test_slurm_script_runs_the_pipeline_and_ends_everything(slurm, status):
     assert sum("--address=10.0.0.1:6379" in line for line in starts) == 2
     assert (home / "auth-mode").read_text() == "token\n"
     assert (home / "token-mode").read_text() == "600\n"
-    arguments = "pipelines/full.py --storage /shared/prac --recipe digits\n"
+    arguments = "pipelines/full.py --storage /shared/prac --storage-is-shared --recipe digits\n"
     assert (home / "driver-arguments").read_text() == arguments
     assert (home / "driver-address").read_text() == "10.0.0.1:6379\n"
     assert_nothing_is_left(home)

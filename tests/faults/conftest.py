@@ -21,9 +21,10 @@ Tracked = _launch["Tracked"]
 
 # 200 steps a round leave time to kill it in the middle.
 WORDS = (
-    "--architectures conv4 --rounds 2 --epochs 8 --compare --judge none --workers 2 "
-    "--set prune.tolerance=none --set budget.min_round_steps=200"
-).split()
+    *("--architectures", "conv4", "--rounds", "2", "--epochs", "8", "--compare"),
+    *("--judge", "none", "--workers", "2"),
+    *("--set", "prune.tolerance=none", "--set", "budget.min_round_steps=200"),
+)
 
 
 @dataclass(frozen=True)

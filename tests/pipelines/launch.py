@@ -76,7 +76,7 @@ class Launch:
                         found.append(process)
         return found
 
-    def until(self, condition: Callable[[], Any], timeout: float = 240) -> Any:
+    def until(self, condition: Callable[[], Any], timeout: float = 600) -> Any:
         """Wait for a condition while the run goes on; what it returned."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
@@ -86,7 +86,7 @@ class Launch:
             time.sleep(0.02)
         raise AssertionError(f"waited in vain\n{self.said()}")
 
-    def wait(self, timeout: float = 400) -> int:
+    def wait(self, timeout: float = 900) -> int:
         """The exit status."""
         try:
             return self.process.wait(timeout)
@@ -170,7 +170,8 @@ class Tracked:
             ).fetchall()
             tags: dict[str, dict[str, str]] = {run: {} for run, _, _ in rows}
             for run, key, value in db.execute("select run_uuid, key, value from tags"):
-                tags[run][key] = value
+                if run in tags:  # else it began a moment ago
+                    tags[run][key] = value
         return [
             {"id": run, "status": status, "folder": Path(where), "tags": tags[run]}
             for run, status, where in rows

@@ -48,9 +48,12 @@ def server(migrated_database: Path, tmp_path_factory: pytest.TempPathFactory) ->
         port = free.getsockname()[1]
     log = open(folder / "log.txt", "wb")  # noqa: SIM115
     process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-        + ["--workers", "1", "--backend-store-uri", f"sqlite:///{database}"]
-        + ["--artifacts-destination", str(folder / "artifacts")],
+        [
+            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"),
+            *("--port", str(port), "--workers", "1"),
+            *("--backend-store-uri", f"sqlite:///{database}"),
+            *("--artifacts-destination", str(folder / "artifacts")),
+        ],
         cwd=folder,
         env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         stdout=log,

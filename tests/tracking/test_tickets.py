@@ -59,7 +59,7 @@ def _register(store: Store, folder: Path, name: str, key: str, **tags: object) -
         values={},
         started=time.time(),
         tags=texts,
-        before_finish=register(store, name, key, f"**ticket** {key}", texts),
+        before_finish=register(store, name, key, "**ticket** {}".format, texts),
     ).run_id
 
 
@@ -71,7 +71,7 @@ def test_a_version_with_tags_and_descriptions(any_store: Store, tmp_path: Path) 
     assert f"models:/{name}@best" in model.description
     (version,) = any_store.client.search_model_versions(f"name = '{name}'")
     assert version.run_id == run_id
-    assert version.description == "**ticket** k1"
+    assert version.description == f"**ticket** models:/{name}/{version.version}"
     assert version.tags["prac.key"] == "k1"
     assert version.tags["sparsity"] == "0.2"
     assert version.tags["method"] == "prac"

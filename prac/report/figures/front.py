@@ -63,26 +63,40 @@ def _panel(ax: Axes, results: SweepResults, architecture: str, cost: Cost) -> No
     ]
     hollow = ax.plot(*_points(beaten, cost), "o", color=GREY, markerfacecolor="white")
     hollow[0].set_gid("beaten")
-    ax.plot(*_points(front, cost), "o-", color=_FRONT, linewidth=1.5)[0].set_gid("front")
+    ax.plot(*_points(front, cost), "o-", color=_FRONT, linewidth=1.5, drawstyle="steps-post")[
+        0
+    ].set_gid("front")
     best = [row for row in (*front, *beaten) if row.trial == results.best]
     ax.plot(*_points(best, cost), "*", color=_BEST, markersize=13, zorder=3)[0].set_gid("best")
     dense = results.dense_test_accuracy.get(architecture)
     if dense is not None:
         ax.axhline(100 * dense, color=INK, linestyle="--", linewidth=1.2).set_gid("dense")
-    for row in front[:_MAX_LABELS]:
+    for point, text in list(_labels(front, cost).items())[:_MAX_LABELS]:
         ax.annotate(
-            literal(row.label, 40),
-            (getattr(row, cost), 100 * (row.test_accuracy or 0)),
+            literal(text, 48),
+            point,
             xytext=(6, -10),
             textcoords="offset points",
             fontsize=7.5,
             color=INK,
         )
     ax.margins(x=0.18, y=0.15)
-    ax.xaxis.set_major_locator(MaxNLocator(6))
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     label_axes(ax, _AXIS[cost], "test accuracy (%)")
 
 
 def _points(rows: list[TrialRow], cost: Cost) -> tuple[list[int], list[float]]:
     return [getattr(r, cost) for r in rows], [100 * (r.test_accuracy or 0) for r in rows]
+
+
+def _labels(rows: list[TrialRow], cost: Cost) -> dict[tuple[int, float], str]:
+    """One label a point: trials that found the same are named together."""
+    found: dict[tuple[int, float], list[str]] = {}
+    for row in rows:
+        point = (getattr(row, cost), 100 * (row.test_accuracy or 0))
+        found.setdefault(point, []).append(row.label)
+    return {
+        point: labels[0] + (f" and {len(labels) - 1} more" if len(labels) > 1 else "")
+        for point, labels in found.items()
+    }

@@ -1,0 +1,96 @@
+"""`prac gc`: what no finished stage needs any more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prac.cli.stored import add_command, add_store_options, open_store, print_rows
+from prac.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from prac.tracking.garbage import Garbage
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "gc",
+        help="list what killed and damaged pipelines left behind; with --delete it goes",
+        examples=[
+            "prac gc",
+            "prac gc --delete",
+            "prac gc --older-than 48 --storage /mnt/prac-runs",
+        ],
+        action=collect,
+    )
+    parser.description = (
+        "Lists runs that never finished, failed or were revoked, with their artifacts; versions of "
+        "registered tickets and artifacts that belong to no run; events and checkpoints of stages "
+        "that no finished run stands for. Nothing is deleted without --delete, and only prac's own "
+        "experiments, models and folders are looked at. Deleted runs stay in MLflow's bin "
+        "(`mlflow gc` empties it)."
+    )
+    parser.add_argument("--delete", action="store_true", help="delete what is listed")
+    parser.add_argument(
+        "--older-than",
+        type=float,
+        default=1.0,
+        metavar="HOURS",
+        help="leave younger things alone: a pipeline may be at work on them (%(default)s)",
+    )
+    parser.add_argument(
+        "--storage",
+        metavar="WHERE",
+        help="folder or URI of events and checkpoints (HOME/prac-runs, if this store's stages are "
+        "in it)",
+    )
+    add_store_options(parser)
+
+
+def collect(arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """Print the garbage, or delete it."""
+    if not arguments.older_than >= 0:
+        raise ConfigError(f"--older-than {arguments.older_than} is not allowed; 0 or more hours")
+    store = open_store(arguments.home)
+    from prac.storage import Folder
+    from prac.tracking.garbage import delete_garbage, find_garbage
+
+    home = Path(arguments.home or Path.cwd()).absolute()
+    garbage = find_garbage(
+        store,
+        Folder(arguments.storage or home / "prac-runs"),
+        min_age_seconds=arguments.older_than * 3600,
+        storage_is_ours=arguments.storage is not None,
+    )
+    if arguments.delete:
+        delete_garbage(store, garbage)
+    if arguments.json:
+        return {"deleted": arguments.delete, "garbage": [_facts(piece) for piece in garbage]}
+    rows = [[p.kind, p.name, p.why, _bytes(p.size), p.where] for p in garbage]
+    title = "deleted" if arguments.delete else "garbage"
+    print_rows(title, ("kind", "what", "why", "size", "where"), rows)
+    if garbage and not arguments.delete:
+        total = _bytes(sum(piece.size or 0 for piece in garbage))
+        print(f"{len(garbage)} things, {total} on this machine; --delete deletes them")
+    return None
+
+
+def _facts(piece: Garbage) -> dict[str, Any]:
+    return {name: getattr(piece, name) for name in ("kind", "name", "where", "why", "size")}
+
+
+def _bytes(size: int | None) -> str:
+    if size is None:
+        return "–"
+    value = float(size)
+    for unit in _UNITS:
+        if value < 1024 or unit == _UNITS[-1]:
+            break
+        value /= 1024
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

@@ -1,0 +1,184 @@
+"""What commands that look into the store share: its options, shares in percent, tables, tickets."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prac.errors import ConfigError
+
+if TYPE_CHECKING:
+    from prac.config import DataConfig
+    from prac.data.dataset import ImageDataset
+    from prac.ticket import Ticket
+    from prac.tracking.store import Store
+
+WHERE_HELP = (
+    "a folder that holds a ticket; a registered name such as prac-digits-resnet8 (its ticket "
+    "`best`), NAME@alias or NAME/version; or the same with models:/ before it"
+)
+
+
+def add_command(
+    commands: Any, name: str, *, help: str, examples: Sequence[str] = (), **defaults: Any
+) -> argparse.ArgumentParser:
+    """A command whose help shows how it is used."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help,
+        description=f"{help[0].upper()}{help[1:]}.",
+        epilog="examples:\n" + "\n".join(f"  {line}" for line in examples) if examples else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(**defaults)
+    return parser
+
+
+def add_store_options(parser: argparse.ArgumentParser) -> None:
+    """Where the store is, and how the answer is printed."""
+    parser.add_argument(
+        "--home",
+        metavar="DIR",
+        help="the folder with mlflow.db (working folder); MLFLOW_TRACKING_URI goes first",
+    )
+    add_json_option(parser)
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """For scripts."""
+    parser.add_argument("--json", action="store_true", help="print one line of JSON, no table")
+
+
+def open_store(home: str | None) -> Store:
+    """The store that the environment or the folder names. Raises ConfigError where there is none.
+
+    MLflow would make an empty database and find nothing in it.
+    """
+    from prac.tracking.store import Store, default_tracking_uri
+
+    uri = default_tracking_uri(None if home is None else Path(home).absolute())
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        raise ConfigError(
+            f"no MLflow store at {uri}; give its folder with --home, or set MLFLOW_TRACKING_URI"
+        )
+    return Store(uri)
+
+
+def open_ticket(where: str, home: str | None) -> Ticket:
+    """A verified ticket: from a folder, or by its registered name. Raises PracError."""
+    from prac.ticket import Ticket
+
+    ticket = Ticket.load(ticket_folder(where, home)[0])
+    ticket.verify()
+    return ticket
+
+
+def ticket_folder(where: str, home: str | None) -> tuple[str, str]:
+    """The local folder of a ticket, and how a user would name it."""
+    scheme = where.startswith("models:/")
+    looks_registered = re.fullmatch(r"[A-Za-z0-9_-]+(@[A-Za-z0-9_-]+|/\d+)?", where)
+    if not scheme and (Path(where).is_dir() or not looks_registered):
+        return where, where
+    if os.sep in where and not scheme and Path(where).parent.is_dir():
+        return where, where
+    from prac.tracking.registry import find_ticket
+    from prac.tracking.tickets import download_ticket
+
+    store = open_store(home)
+    found = find_ticket(store, where)
+    return download_ticket(found, store), found
+
+
+def share(text: str) -> float:
+    """`0.79` or `79%` to 0.79, for argparse."""
+    number = text.strip().removesuffix("%")
+    try:
+        value = float(number) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a share; allowed: 0 to 1, or a percentage such as 79%"
+        )
+    return value
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """For a table; a dash where there is no number."""
+    return "–" if value is None else f"{value:.{digits}%}"
+
+
+def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table; numbers to the right. Without rows one line says so."""
+    from rich.table import Table
+
+    from prac.cli.run import make_console
+
+    shown = list(rows)
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    for index, column in enumerate(columns):
+        numeric = bool(shown) and all(_numeric(row[index]) for row in shown)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in shown:
+        table.add_row(*row)
+    console = make_console()
+    if shown:
+        console.print(table)
+    else:
+        console.print(f"{title}: nothing", markup=False)
+
+
+def _numeric(text: str) -> bool:
+    return text in ("", "–") or text[0].isdigit() or text[0] in "+-−"
+
+
+def print_lines(pairs: Iterable[tuple[str, object]]) -> None:
+    """Names and values, aligned."""
+    known = [(name, str(value)) for name, value in pairs if value is not None]
+    width = max((len(name) for name, _ in known), default=0)
+    for name, value in known:
+        print(f"{name:{width}}  {value}", flush=True)
+
+
+def add_data_options(parser: argparse.ArgumentParser, *, required: bool, help: str) -> None:
+    """A data set by name, with any field of its configuration."""
+    parser.add_argument("--data", required=required, metavar="NAME", help=help)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="SECTION.FIELD=VALUE",
+        help="change a field of the recipe, e.g. data.split_seed=1 (see `prac recipes NAME`)",
+    )
+
+
+def split_settings(settings: Sequence[str]) -> list[tuple[str, str]]:
+    """`SECTION.FIELD=VALUE` in two. Raises ConfigError."""
+    pairs = []
+    for setting in settings:
+        field, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting!r} is not SECTION.FIELD=VALUE")
+        pairs.append((field, value))
+    return pairs
+
+
+def load_data(config: DataConfig, image_shape: Sequence[int] | None) -> ImageDataset:
+    """A data set, its images brought to a ticket's shape where the configuration says nothing."""
+    import dataclasses
+
+    from prac.data import open_source
+
+    source = open_source(config)
+    shape = source.summary().image_shape
+    if image_shape and shape is not None and tuple(shape) != tuple(image_shape):
+        height, width, channels = image_shape
+        size = height if height == width and config.image_size is None else config.image_size
+        fitted = dataclasses.replace(config, image_size=size, channels=config.channels or channels)
+        source = open_source(fitted)
+    return source.load()

@@ -1,0 +1,147 @@
+"""`prac thresholds`: the sets that other thresholds would make, in seconds."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prac.cli.options import add_pipeline_options, recipe_from
+from prac.cli.run import make_console, run_options
+from prac.cli.sweep import pipeline_command
+from prac.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from prac.distributed.sweep_thresholds import StoredSets, StoredThresholds
+
+_DESCRIPTION = """\
+What if the threshold E_F were another? For each one: how many samples the next round's set would
+have, and which. Nothing is trained and no cluster is started: the statistics of a dense run's
+events, and of the rounds that followed it, are read from the store.
+
+CET: samples forgotten more than E_F times, or never learned. CEP: samples on which the dense and
+the pruned model disagree (from round 1 on). The set is both together; overlap is in both. The first
+table (after round 0) is exact for every threshold; a later one says what another threshold would
+have made of a round that was trained with the recipe's own."""
+
+_EXAMPLES = """\
+examples:
+  python pipelines/dense.py --architectures resnet8      (once: makes the dense run)
+  prac thresholds --architectures resnet8
+  prac thresholds --architectures resnet8 --thresholds 0,1,2,3 --after 0 --csv sets.csv
+  prac thresholds --set select.threshold=2               (the rounds that were trained with 2)
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "thresholds",
+        help="set size, parts and classes for every threshold, from finished events",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    asked = parser.add_argument_group("what is asked")
+    asked.add_argument(
+        "--thresholds", default="0,1,2,4,6,8,10", metavar="E_F,...", help="(%(default)s)"
+    )
+    asked.add_argument(
+        "--after", type=int, metavar="ROUND", help="sets made after this round only (all found)"
+    )
+    asked.add_argument("--csv", metavar="FILE", help="write the table there, every digit")
+    asked.add_argument(
+        "--json", action="store_true", help="print one line of JSON instead of tables"
+    )
+    add_pipeline_options(parser)
+    parser.set_defaults(action=thresholds_command, compare=[])
+
+
+def thresholds_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """Print the what-if tables, or return them for `--json`."""
+    recipe = recipe_from(arguments)
+    options = run_options(arguments)
+    from prac.selection.thresholds import parse_thresholds
+
+    thresholds = parse_thresholds(arguments.thresholds)
+    if arguments.after is not None and not 0 <= arguments.after < recipe.search.rounds:
+        raise ConfigError(
+            f"--after {arguments.after} is not allowed; allowed: 0 to {recipe.search.rounds - 1}"
+        )
+    from prac.distributed.sweep_thresholds import stored_thresholds
+
+    console = make_console()
+    sets = stored_thresholds(
+        recipe,
+        options,
+        console,
+        thresholds=thresholds,
+        after=arguments.after,
+        command=lambda: pipeline_command(arguments, "dense"),
+    )
+    if arguments.csv is not None:
+        _write_csv(sets, Path(arguments.csv))
+    if arguments.json:
+        return {
+            "data": sets.data,
+            "training_samples": sets.num_training,
+            "classes": list(sets.class_names),
+            "sets": [dataclasses.asdict(table) for table in sets.found],
+        }
+    for table in sets.found:
+        _print(sets, table, console)
+    return None
+
+
+def _print(sets: StoredSets, table: StoredThresholds, console: Console) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from prac.report.wording import count, percent
+
+    shown = Table(
+        title=Text(
+            f"{table.architecture} on {sets.data}: sets made after round {table.after} "
+            f"({count(sets.num_training)} training samples)"
+        ),
+        title_justify="left",
+        header_style="bold",
+    )
+    for name in ("E_F", "set size", "share", "CET", "never learned", "CEP", "overlap"):
+        shown.add_column(name, justify="right")
+    shown.add_column("classes, smallest to largest share")
+    for row in table.rows:
+        shares = sorted(zip(row.class_shares, sets.class_names, strict=True))
+        (low, least), (high, most) = shares[0], shares[-1]
+        spread = f"{least} {percent(low)} to {most} {percent(high)}"
+        cells = (
+            str(row.threshold),
+            count(row.set_size),
+            percent(row.share),
+            count(row.cet_size),
+            count(row.never_learned),
+            count(row.cep_size),
+            count(row.overlap),
+            spread if row.set_size else "empty: nothing could be trained on it",
+        )
+        shown.add_row(*map(Text, cells))
+    console.print(shown)
+
+
+def _write_csv(sets: StoredSets, path: Path) -> None:
+    names = ("threshold", "set_size", "cet_size", "never_learned", "cep_size", "overlap", "share")
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            shares = [f"share of {name}" for name in sets.class_names]
+            writer.writerow(["architecture", "after_round", *names, *shares])
+            for table in sets.found:
+                for row in table.rows:
+                    values = [getattr(row, name) for name in names]
+                    writer.writerow([table.architecture, table.after, *values, *row.class_shares])
+    except OSError as error:
+        raise ConfigError(f"--csv {path} can't be written: {error.strerror}") from error

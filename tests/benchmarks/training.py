@@ -1,0 +1,103 @@
+"""Images a second: a bare step against our loop with masks, augmentation and events, interleaved.
+
+python tests/benchmarks/training.py [--quick] [--data digits|parquet:PATH] [--architecture NAME]
+"""
+
+import time
+from collections.abc import Callable
+
+import torch
+from measuring import Row, parser, show
+
+from prac.config import AugmentConfig, DataConfig, TrainConfig
+from prac.data.batches import DeviceImages
+from prac.data.sources import open_source
+from prac.events import EventRecorder
+from prac.models import build_model
+from prac.pruning import Mask, global_magnitude
+from prac.pruning.mask import prunable_weights
+from prac.training.loop import Training, train
+from prac.training.observers import EventObserver, Observer
+from prac.training.precision import autocast, resolve_precision
+from prac.training.schedule import full_budget
+
+
+def bare_steps(model: torch.nn.Module, images: DeviceImages, ids, config: TrainConfig) -> None:
+    """Forward, backward and SGD on one resident batch, as many steps as an epoch has."""
+    precision = resolve_precision("auto", images.device)
+    inputs, labels = images.clean(ids[: config.batch_size]), images.labels(ids[: config.batch_size])
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4, foreach=True
+    )
+    model.train()
+    for _ in range(-(-len(ids) // config.batch_size)):
+        optimizer.zero_grad(set_to_none=True)
+        with autocast(images.device, precision):
+            logits = model(inputs)
+        torch.nn.functional.cross_entropy(logits.float(), labels).backward()
+        optimizer.step()
+
+
+def main() -> None:
+    """Parse, measure, show."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--data", default="digits")
+    arguments.add_argument("--architecture", default=None)
+    arguments.add_argument("--samples", type=int, default=2560, help="samples of a short epoch")
+    options = arguments.parse_args()
+    torch.set_num_threads(1)
+    dataset = open_source(DataConfig(source=options.data)).load()
+    architecture = options.architecture or ("resnet8" if options.data == "digits" else "resnet20s")
+    config = TrainConfig(epochs=1, milestones=(), learning_rate=1e-3)
+    plain = DeviceImages(dataset, AugmentConfig(crop_padding=0, flip=False))
+    augmented = DeviceImages(dataset, AugmentConfig())
+    ids = dataset.training_ids[: 512 if options.quick else options.samples]
+    for images in (plain, augmented):  # the loop's validation is timed apart: a few images here
+        images.validation_ids = images.validation_ids[:1]
+    model = build_model(
+        architecture, num_classes=dataset.num_classes, image_shape=dataset.image_shape, seed=0
+    ).to(memory_format=torch.channels_last)
+    pruned = global_magnitude(prunable_weights(model), Mask.dense(model), 0.2)
+
+    def loop(images: DeviceImages, mask: Mask | None, events: bool) -> None:
+        training = Training(
+            run="benchmark",
+            images=images,
+            sample_ids=ids,
+            config=config,
+            budget=full_budget(config, len(ids)),
+            precision=resolve_precision("auto", images.device),
+            seed=0,
+            stream=("benchmark",),
+        )
+        recorder = EventRecorder(0, lambda epoch, table: None)
+        observers: list[Observer] = [EventObserver(recorder)] if events else []
+        train(model, training, mask=mask, observers=observers)
+
+    ways: dict[str, Callable[[], None]] = {
+        "bare step": lambda: bare_steps(model, plain, ids, config),
+        "loop": lambda: loop(plain, None, False),
+        "loop, masked": lambda: loop(plain, pruned, False),
+        "loop, masked, augmented": lambda: loop(augmented, pruned, False),
+        "loop, masked, augmented, events": lambda: loop(augmented, pruned, True),
+    }
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(2 if options.quick else 5):
+        for name, way in ways.items():
+            started = time.process_time()
+            way()
+            times[name].append(time.process_time() - started)
+    least = {name: min(seconds) for name, seconds in times.items()}
+    rows: list[Row] = [
+        {
+            "way": name,
+            "images/s": len(ids) / seconds,
+            "share of the bare step's speed": least["bare step"] / seconds,
+        }
+        for name, seconds in least.items()
+    ]
+    show(f"training: {architecture} on {dataset.image_shape} images, one core", rows, options.json)
+
+
+if __name__ == "__main__":
+    main()

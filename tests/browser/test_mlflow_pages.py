@@ -1,0 +1,86 @@
+"""What a person sees in MLflow: thirty tickets of three architectures, each page readable.
+
+PRAC_SHOTS=DIR keeps the screenshots.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prac.tracking.store import TICKETS, Store
+
+NAMES = ("resnet8 48.8% sparse", "vgg8s 48.8% sparse", "conv4 48.8% sparse")
+
+
+@pytest.fixture(scope="session")
+def store(many_tickets: Path) -> Store:
+    return Store(f"sqlite:///{many_tickets / 'mlflow.db'}")
+
+
+@pytest.fixture(scope="session")
+def experiment(store: Store, server: str) -> str:
+    return f"{server}/#/experiments/{store.experiment(TICKETS)}"
+
+
+def test_the_list_names_architecture_and_sparsity(browser: Any, experiment: str) -> None:
+    page = browser.look(
+        f"{experiment}/runs?workflowType=machine_learning", *NAMES, shot="tickets-list"
+    )
+    assert page.count("% sparse") >= 30
+
+
+def test_a_tickets_page_says_what_it_is_and_how_to_take_it(
+    browser: Any, experiment: str, store: Store
+) -> None:
+    version = store.client.get_model_version("prac-digits-resnet8", "3")
+    browser.look(
+        f"{experiment}/runs/{version.run_id}",
+        "resnet8 48.8% sparse, prac, digits",
+        "test accuracy, trained alone from here",
+        "models:/prac-digits-resnet8/3",
+        "steps_saved",
+        shot="ticket-page",
+        height=1500,
+    )
+
+
+def test_a_registered_model_has_aliases_and_a_text(browser: Any, server: str) -> None:
+    browser.look(
+        f"{server}/#/models/prac-digits-resnet8",
+        "Lottery tickets of resnet8 on digits",
+        "@ best",
+        shot="registered-model",
+    )
+    browser.look(
+        f"{server}/#/models/prac-digits-resnet8/versions/3",
+        "SGD steps to find it",
+        "mlflow models serve",
+        shot="model-version",
+        height=1500,
+    )
+
+
+def test_tickets_can_be_compared(browser: Any, experiment: str, store: Store) -> None:
+    runs = [
+        store.client.get_model_version(f"prac-digits-{name}", "3").run_id
+        for name in ("resnet8", "vgg8s", "conv4")
+    ]
+    number = experiment.rpartition("/")[2]
+    listed = ",".join(f'"{run}"' for run in runs)
+    address = f"{experiment.partition('#')[0]}#/compare-runs?runs=[{listed}]"
+    address += f'&experiments=["{number}"]&workflowType=machine_learning'
+    browser.look(address, *NAMES, "test_accuracy", shot="tickets-compare", height=1600)
+
+
+def test_the_chart_page_draws_the_metrics(browser: Any, experiment: str) -> None:
+    browser.look(
+        f"{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART",
+        "test_accuracy",
+        "steps_saved",
+        NAMES[0],
+        shot="tickets-chart",
+        height=1300,
+    )

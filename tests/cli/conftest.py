@@ -1,0 +1,54 @@
+"""Command lines run in this process; a cluster that would start fails the test."""
+
+from __future__ import annotations
+
+import runpy
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from prac.cli import main
+
+_launch = runpy.run_path(str(Path(__file__).parents[1] / "pipelines" / "launch.py"))
+
+
+@pytest.fixture
+def home(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A home with an empty store in it."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(_launch["empty_database"](tmp_path_factory.getbasetemp()), home / "mlflow.db")
+    return home
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(home: Path, capfd: pytest.CaptureFixture[str], monkeypatch) -> Command:
+    """Runs `prac WORDS`: exit status, stdout, stderr."""
+    import prac.distributed.cluster
+
+    def started(**_: object) -> None:
+        pytest.fail("a cluster was started")
+
+    monkeypatch.setattr(prac.distributed.cluster, "connected", started)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        if words[0] in ("run", "plan"):
+            words = (*words, "--home", str(home))
+        capfd.readouterr()
+        try:
+            status = main(words)
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        said = capfd.readouterr()
+        return status, said.out, said.err
+
+    return run

@@ -1,0 +1,91 @@
+"""Commands that print: help, recipes, plans; and what none of them imports."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from prac.cli.guard import guarded
+from prac.errors import ConfigError, PracError
+from prac.recipes import RECIPES
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys\n"
+        "from prac.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "try: main(['run', '--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "main(['recipes'])\n"
+        "heavy = {'torch', 'ray', 'mlflow', 'numpy', 'pyarrow', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--transfer-from" in done.stdout
+    assert all(name in done.stdout for name in RECIPES)
+
+
+def test_a_pipeline_from_a_shell() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "prac.cli", "run", "--recipe", "nope"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: recipe 'nope' is not known")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_recipes_are_shown_as_set_takes_them(command) -> None:
+    for name in RECIPES:
+        status, out, _ = command("recipes", name)
+        assert status == 0
+        settings = [line for line in out.splitlines() if "=" in line and line[0].islower()]
+        words = [w for line in settings for w in ("--set", line)]
+        if name == "digits":
+            assert command("plan", "--recipe", name, *words)[0] == 0
+            # None of them changed anything: the same stages, keys and all.
+            assert command("plan", "--recipe", name)[1] == command("plan", *words)[1]
+
+
+def test_a_plan_starts_nothing(command, home) -> None:
+    status, out, err = command("plan", "--architectures", "conv4", "--rounds", "2")
+    assert (status, err) == (0, "")
+    assert "dense:conv4:prac" in out
+    assert "to run" in out
+    assert not (home / "prac-runs").exists()
+
+
+def test_how_a_command_ends(capsys) -> None:
+    def fail(error: BaseException):
+        def action():
+            raise error
+
+        return action
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert guarded(lambda: {"a": 1}) == 0
+    assert json.loads(capsys.readouterr().out) == {"a": 1}
+    assert guarded(dict) == 0
+    assert capsys.readouterr() == ("", "")
+    assert guarded(fail(PracError("two\n lines"))) == 1
+    assert capsys.readouterr() == ("", "error: two lines\n")
+    assert guarded(fail(ConfigError("no"))) == 2
+    assert guarded(fail(KeyboardInterrupt())) == 130
+    assert len(capsys.readouterr().err.splitlines()) == 2
+    assert guarded(lambda: signal.raise_signal(signal.SIGTERM)) == 130
+    assert signal.getsignal(signal.SIGTERM) is before
+    with pytest.raises(ZeroDivisionError):  # a bug is shown whole
+        guarded(fail(ZeroDivisionError()))

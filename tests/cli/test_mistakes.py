@@ -1,0 +1,184 @@
+"""What a user can get wrong: exit status 2 and one line on stderr, before a cluster starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+
+def _refused(command, *words: str) -> str:
+    status, out, err = command(*words)
+    assert status == 2, err
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
+    assert not [line for line in out.splitlines() if line.startswith("{")]
+    return err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        # Names.
+        ("--recipe nope", "recipe 'nope' is not known; known: "),
+        ("--architectures nope", "architecture 'nope' is not known; known: "),
+        ("--architectures no.such:net", "can't be imported"),
+        ("--architectures torchvision:nope", "torchvision architecture 'nope' is not known"),
+        ("--architectures conv4 conv4", "each name once"),
+        ("--architectures vgg16", "at least 32x32 pixels"),
+        ("--data nope", "data set 'nope' is not known; known: "),
+        ("--data folder:/no/such/folder", "/no/such/folder"),
+        ("--data parquet:/no/such/folder", "/no/such/folder"),
+        ("--compare nope", "invalid choice: 'nope'"),
+        ("--transfer-from nope", "allowed: resnet8, vgg8s, conv4"),
+        ("--no-such-option", "--no-such-option"),
+        ("--unknown", "see prac"),
+        # Numbers.
+        ("--rounds 0", "search.rounds 0 is not allowed"),
+        ("--rounds many", "invalid int value: 'many'"),
+        ("--seed -1", "search.seed -1 is not allowed"),
+        ("--epochs 0", "--epochs 0 is not allowed"),
+        ("--workers 0", "workers 0 is not allowed"),
+        ("--workers 200", "can't be shared by 200 workers"),
+        ("--cpus-per-round 0", "--cpus-per-round"),
+        ("--gpus-per-round -1", "--gpus-per-round"),
+        # Rounds to judge.
+        ("--judge nonsense", "--judge 'nonsense' is not allowed"),
+        ("--judge 0,,2", "--judge"),
+        ("--judge 99", "rounds 0 to "),
+        # Settings.
+        ("--set nonsense", "is not SECTION.FIELD=VALUE"),
+        ("--set nope.x=1", "section 'nope' is not known"),
+        ("--set train.nope=1", "known fields of train"),
+        ("--set train.learning_rate=fast", "not a value of type float"),
+        ("--set train.learning_rate=nan", "train.learning_rate nan is not allowed"),
+        ("--set train.milestones=1,x", "whole numbers with commas"),
+        ("--set train.milestones=4,2", "rising epochs"),
+        ("--set prune.fraction=1.2", "prune.fraction 1.2 is not allowed"),
+        ("--set augment.flip=maybe", "not a value of type bool"),
+        ("--set budget.scaling=words", "budget.scaling 'words' is not allowed"),
+        ("--set select.threshold=-1", "select.threshold -1 is not allowed"),
+        ("--set select.cet=false --set select.cep=false", "at least one true"),
+        ("--set search.rewind=sometime", "allowed: epoch:N, step:N, init"),
+        ("--set search.rewind=epoch:999", "is past the budget"),
+        ("--set search.rewind=step:999999", "is past the budget"),
+        # Where things are kept.
+        ("--storage nonsense://x", "storage 'nonsense://x' can't be opened"),
+    ],
+)
+def test_options(command, words: str, said: str) -> None:
+    assert said in _refused(command, "run", *words.split())
+
+
+def test_a_home_that_cannot_be_made(command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
+    # The last --home counts, and the fixture adds one: a pipeline's own command line has none.
+    from prac.cli import pipeline
+
+    status = pipeline("x", ["--home", str(tmp_path / "file" / "home")])
+    assert status == 2
+
+
+def test_settings_that_belong_together_are_checked_together(command) -> None:
+    words = "plan --recipe digits --set train.epochs=1 --set train.milestones= "
+    assert "is past the budget" in _refused(
+        command, *words.split(), "--set", "search.rewind=epoch:2"
+    )
+    status, _, err = command(*words.split(), "--set", "search.rewind=init")
+    assert (status, err) == (0, "")
+    # Either alone would be refused on its way: a budget of 2 epochs, a rewind after the third.
+    both = "plan --recipe digits --set search.rewind=epoch:30 --set train.epochs=40"
+    assert command(*both.split())[0] == 0
+
+
+def _folder(root: Path, *, classes: int = 2, images: int = 12) -> Path:
+    for label in range(classes):
+        (root / f"class{label}").mkdir(parents=True)
+        for index in range(images):
+            pixels = np.full((8, 8, 3), 20 * index + label, np.uint8)
+            Image.fromarray(pixels).save(root / f"class{label}" / f"{index}.png")
+    return root
+
+
+def _train_on(command, source: str, *words: str) -> str:
+    return _refused(command, "run", "--data", source, "--architectures", "conv4", *words)
+
+
+def test_an_empty_folder(command, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert str(tmp_path / "empty") in _train_on(command, f"folder:{tmp_path / 'empty'}")
+
+
+def test_a_folder_of_empty_classes(command, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / "classes" / name).mkdir(parents=True)
+    _train_on(command, f"folder:{tmp_path / 'classes'}")
+
+
+def test_corrupt_images(command, tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "images")
+    (folder / "class1" / "3.png").write_bytes(b"no image")
+    assert "3.png" in _train_on(command, f"folder:{folder}")
+
+
+def test_images_cut_short(command, tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "images")
+    file = folder / "class0" / "2.png"
+    file.write_bytes(file.read_bytes()[:-40])
+    assert "2.png" in _train_on(command, f"folder:{folder}")
+
+
+def _parquet(file: Path, **columns: object) -> str:
+    pq.write_table(pa.table(columns), file)
+    return f"parquet:{file}"
+
+
+def _png(value: int) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((8, 8), value, np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_parquet_without_images(command, tmp_path: Path) -> None:
+    source = _parquet(tmp_path / "table.parquet", label=[0, 1] * 20, text=["words"] * 40)
+    assert "image" in _train_on(command, source)
+
+
+def test_parquet_that_is_none(command, tmp_path: Path) -> None:
+    (tmp_path / "table.parquet").write_bytes(b"no table")
+    _train_on(command, f"parquet:{tmp_path / 'table.parquet'}")
+
+
+def test_a_label_outside_the_classes(command, tmp_path: Path) -> None:
+    images = [{"bytes": _png(v), "path": None} for v in range(40)]
+    labels = pa.array([0, 1] * 19 + [0, 7])
+    schema = pa.schema({"image": pa.struct({"bytes": pa.binary(), "path": pa.string()})})
+    import json
+
+    feature = {"label": {"names": ["a", "b"], "_type": "ClassLabel"}, "image": {"_type": "Image"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": feature}})}
+    table = pa.table({"image": pa.array(images, schema.field("image").type), "label": labels})
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "table.parquet")
+    assert "7" in _train_on(command, f"parquet:{tmp_path / 'table.parquet'}")
+
+
+def test_a_store_that_cannot_be_reached(command, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    status, _, err = command("run")
+    assert status == 1
+    assert len(err.splitlines()) == 1, err
+    assert "set MLFLOW_TRACKING_URI" in err
+
+
+def test_tickets_that_are_not_there(command, tmp_path: Path) -> None:
+    status, _, err = command("tickets", "show", str(tmp_path))
+    assert status == 1
+    assert len(err.splitlines()) == 1
+    assert "holds no ticket" in err

@@ -1,0 +1,124 @@
+"""Command lines of `prac sweep` and `prac thresholds`: what they refuse, plan and print."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+
+import pytest
+
+from prac.cli.options import OneLineParser, recipe_from
+from prac.cli.sweep import add_sweep_options, parse_axis, pipeline_command, sweep_pipeline
+from prac.cli.thresholds import add as add_thresholds
+from prac.cli.thresholds import thresholds_command
+from prac.config import Recipe
+from prac.errors import ConfigError
+from prac.recipes import digits
+
+SMALL = ["--architectures", "resnet8", "--rounds", "2", "--epochs", "3", "--workers", "1"]
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    parser = OneLineParser()
+    add_sweep_options(parser)
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "nothing varies"),
+        (["--vary", "select.threshold"], "SECTION.FIELD=VALUES"),
+        (["--vary", "train.epochs=1,2"], "section 'train' doesn't vary"),
+        (["--vary", "select.height=1"], "known fields of select"),
+        (["--vary", "select.threshold=a"], "--vary select.threshold=a"),
+        (["--vary", "select.threshold=-1,2"], "select.threshold -1 is not allowed"),
+        (["--vary", "select.threshold=1", "--vary", "select.threshold=2"], "twice"),
+        (["--vary", "select.threshold=0..4"], "a range has no grid"),
+        (["--vary", "select.threshold=4..0", "--sampler", "random", "--trials", "2"], "lower one"),
+        (["--vary", "select.threshold=1", "--sampler", "random"], "needs --trials"),
+        (["--vary", "select.threshold=1", "--sampler", "best"], "grid, random, optuna"),
+        (["--vary", "select.threshold=1", "--trials", "2"], "a grid is tried whole"),
+        (["--vary", "select.threshold=1", "--concurrency", "0"], "--concurrency 0"),
+        (["--vary", "select.threshold=1", "--judge", "none"], "untested"),
+        (["--vary", "select.threshold=1", "--resume"], "no sweep like this was begun"),
+        (
+            ["--vary", "select.threshold=1", "--sampler", "optuna", "--trials", "2", "--asha"],
+            "--asha is not allowed",
+        ),
+    ],
+)
+def test_errors_are_one_line_and_status_2(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert sweep_pipeline([*SMALL, "--home", str(tmp_path), *words]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert said in error
+    assert "\n" not in error
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        sweep_pipeline(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert "python pipelines/sweep.py --vary select.threshold=0,1,2,4,6,8" in text
+    assert "Pareto" in text or "no other beats" in text
+
+
+def test_axes_have_the_types_of_their_fields() -> None:
+    recipe = digits()
+    assert parse_axis(recipe, "select.threshold=0,2").values == (0, 2)
+    assert parse_axis(recipe, "select.cep=true,false").values == (True, False)
+    assert parse_axis(recipe, "prune.tolerance=none,0.05").values == (None, 0.05)
+    assert parse_axis(recipe, "budget.scaling=epochs,steps").values == ("epochs", "steps")
+    whole = parse_axis(recipe, "select.threshold=0..8")
+    assert (whole.low, whole.high, whole.whole) == (0, 8, True)
+    assert not parse_axis(recipe, "prune.tolerance=0.02..0.2").whole
+    with pytest.raises(ConfigError, match="two numbers"):
+        parse_axis(recipe, "select.cep=false..true")
+
+
+def test_the_best_is_a_command_that_the_whole_pipeline_accepts() -> None:
+    arguments = parsed(
+        *SMALL,
+        *("--recipe", "digits", "--set", "train.learning_rate=0.1", "--set", "select.threshold=7"),
+        *("--vary", "select.threshold=0,1", "--home", "a folder", "--storage-is-shared"),
+    )
+    command = pipeline_command(
+        arguments, "full", {"select.threshold": "2", "prune.tolerance": "none"}
+    )
+    words = shlex.split(command)
+    assert words[:2] == ["python", "pipelines/full.py"]
+    assert "--vary" not in words
+    again: Recipe = recipe_from(parsed(*words[2:]))
+    assert again.select.threshold == 2
+    assert again.prune.tolerance is None
+    assert again.train == recipe_from(arguments).train
+    assert again.search.rounds == 2
+    assert {"--storage-is-shared", "a folder"} <= set(words)
+
+
+def test_a_plan_shares_the_dense_run_and_starts_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = [*SMALL, "--home", str(tmp_path), "--vary", "select.threshold=0,1,2", "--plan"]
+    assert sweep_pipeline(words) == 0
+    text = capsys.readouterr().out
+    assert sum(line.startswith("│ dense:") for line in text.splitlines()) == 1
+    assert text.count("select:resnet8:prac:1:threshold=") >= 3
+    assert "3 trials, 3 stages shared by all of them" in text
+
+
+def test_thresholds_without_a_dense_run_say_how_to_make_it(tmp_path: Path) -> None:
+    parser = OneLineParser()
+    add_thresholds(parser.add_subparsers())
+    words = ["thresholds", *SMALL, "--home", str(tmp_path), "--thresholds"]
+    with pytest.raises(ConfigError, match=r"python pipelines/dense\.py --architectures resnet8"):
+        thresholds_command(parser.parse_args([*words, "0,1"]))
+    with pytest.raises(ConfigError, match="thresholds 'x' are not allowed"):
+        thresholds_command(parser.parse_args([*words, "x"]))
+    with pytest.raises(ConfigError, match="--after 2 is not allowed; allowed: 0 to 1"):
+        thresholds_command(parser.parse_args([*words, "0", "--after", "2"]))

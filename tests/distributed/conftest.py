@@ -1,0 +1,42 @@
+"""Requests and graphs as a pipeline would make them, without data, Ray or a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from prac.config import Recipe
+from prac.distributed.graph import Request
+from prac.recipes import digits
+
+
+def small_recipe(**changes: Any) -> Recipe:
+    """The digits with two networks and three rounds; changes go by section or field."""
+    recipe = digits().replace(architectures=("resnet8", "conv4"))
+    search = recipe.search
+    fields = {"rounds": 3, "seed": search.seed, "rewind": search.rewind}
+    fields |= {name: changes.pop(name) for name in list(fields) if name in changes}
+    return recipe.replace(search=type(search)(**fields), **changes)
+
+
+def make_request(**changes: Any) -> Request:
+    """A request for it: fields of the request, all else goes to `small_recipe`."""
+    fields: dict[str, Any] = {
+        "data": "d" * 32,
+        "data_name": "digits",
+        "num_training": 1294,
+        "precision": "fp32",
+        "workers": 2,
+        "transfer_from": None,
+        "judge": "last",
+    }
+    fields |= {name: changes.pop(name) for name in list(fields) if name in changes}
+    return Request(recipe=changes.pop("recipe", None) or small_recipe(**changes), **fields)
+
+
+@pytest.fixture
+def request_for() -> Callable[..., Request]:
+    """Makes requests."""
+    return make_request

@@ -1,0 +1,188 @@
+"""From finished stages to rows, by hand: two rounds of one architecture under two methods."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from prac.distributed.graph import build_graph
+from prac.distributed.outcome import collect_results, summary_json
+from prac.results import Results, results_from_json, results_to_json
+from prac.tracking.store import Finished
+
+
+def _trained(steps: int, alive: int, epochs: int, accuracy: float) -> dict:
+    return {
+        "set_size": 0,
+        "steps": steps,
+        "epochs": epochs,
+        "budget_epochs": 10,
+        "budget_steps": 200,
+        "stopped_early": epochs < 10,
+        "best_epoch": epochs - 1,
+        "best_accuracy": accuracy,
+        "distances": [0.5, 0.25],
+        "next_weights_alive": alive,
+        "next_sparsity": 1 - alive / 1000,
+        "weights": 1000,
+        "samples": 100 * epochs,
+        "forward_samples": 7,
+        "seconds": 1.5,
+    }
+
+
+def _set(size: int, cet: int, cep: int, overlap: int) -> dict:
+    return {"set_size": size, "cet_size": cet, "cep_size": cep, "overlap": overlap}
+
+
+# PrAC: 150 + 30 steps against vanilla's 200 + 200.
+VALUES = {
+    "dense:conv4:prac": _trained(150, 800, 8, 0.9),
+    "select:conv4:prac:1": _set(60, 60, 0, 0),
+    "round:conv4:prac:1": _trained(30, 640, 3, 0.85),
+    "select:conv4:prac:2": _set(50, 40, 20, 10),
+    "judge:conv4:prac:0": {"test_accuracy": 0.95, "best_accuracy": 0.96, "steps": 200},
+    "judge:conv4:prac:2": {"test_accuracy": 0.94, "best_accuracy": 0.93, "steps": 200},
+    "dense:conv4:vanilla": _trained(200, 800, 10, 0.91),
+    "round:conv4:vanilla:1": _trained(200, 640, 10, 0.89),
+    "judge:conv4:vanilla:2": {"test_accuracy": 0.955, "best_accuracy": 0.95, "steps": 200},
+    "ticket:conv4:prac:1": {},
+    "ticket:conv4:prac:2": {},
+    "ticket:conv4:vanilla:2": {},
+}
+
+
+@pytest.fixture
+def results(request_for, monkeypatch) -> Results:
+    import pyarrow as pa
+
+    request = request_for(architectures=("conv4",), rounds=2, compare=("vanilla",))
+    graph = build_graph(request)
+    hardest = pa.table(
+        {
+            "sample_id": [7, 3],
+            "presentations": [8, 8],
+            "forgotten": [0, 5],
+            "first_learned": pa.array([None, 2], pa.int16()),
+            "mean_margin": [-2.0, -1.0],
+            "label": ["seven", "three"],
+            "png": [b"\x89PNG7", b"\x89PNG3"],
+        }
+    )
+
+    class Store:
+        def read(self, finished, file, reader):
+            assert (finished.name, file) == ("reduce:conv4:prac", "hardest.parquet")
+            return hardest
+
+    finished = {
+        name: Finished(
+            key=stage.key,
+            name=name,
+            run_id=name,
+            artifact_uri="",
+            manifest_sha256="",
+            values={**VALUES, "reduce:conv4:prac": {"events": 800}}[name],
+        )
+        for name, stage in graph.stages.items()
+        if name != "report"
+    }
+    return collect_results(
+        request,
+        graph,
+        finished,
+        {"round:conv4:prac:1"},
+        Store(),
+        num_test=359,
+        num_classes=10,
+        link="http://x/#/experiments/3",
+        locations={graph.stages["ticket:conv4:prac:2"].key: "models:/m/4"},
+    )
+
+
+def _row(results: Results, method: str, index: int):
+    (row,) = (r for r in results.rows if (r.method, r.round) == (method, index))
+    return row
+
+
+def test_rows_of_prac(results: Results) -> None:
+    assert [(r.method, r.round) for r in results.rows] == [
+        *(("prac", k) for k in range(3)),
+        *(("vanilla", k) for k in range(3)),
+    ]
+    dense, first, last = (_row(results, "prac", k) for k in range(3))
+    assert [r.trained for r in (dense, first, last)] == [True, True, False]
+    assert [r.weights_left for r in (dense, first, last)] == [1000, 800, 640]
+    assert [r.sparsity for r in (dense, first, last)] == pytest.approx([0, 0.2, 0.36])
+    assert [r.set_size for r in (dense, first, last)] == [1294, 60, 50]
+    assert (last.cet_size, last.cep_size, last.overlap) == (40, 20, 10)
+    assert (dense.cet_size, dense.cep_size, dense.overlap) == (None, None, None)
+    assert [r.steps for r in (dense, first, last)] == [150, 30, 0]
+    assert [r.search_steps for r in (dense, first, last)] == [0, 150, 180]
+    # 1 - 150/200, 1 - 180/400.
+    assert [r.steps_saved for r in (dense, first, last)] == [
+        None,
+        pytest.approx(0.25),
+        pytest.approx(0.55),
+    ]
+    assert [r.validation_accuracy for r in (dense, first, last)] == [0.9, 0.85, None]
+    assert [r.test_accuracy for r in (dense, first, last)] == [0.95, None, 0.94]
+    assert [r.ticket for r in (dense, first, last)] == [None, None, "models:/m/4"]
+
+
+def test_rows_of_vanilla(results: Results) -> None:
+    last = _row(results, "vanilla", 2)
+    assert (last.set_size, last.cet_size, last.search_steps) == (1294, None, 400)
+    assert last.steps_saved == 0
+    assert last.test_accuracy == 0.955
+    assert _row(results, "vanilla", 0).test_accuracy is None
+
+
+def test_bills_distances_stages_and_gallery(results: Results) -> None:
+    prac, vanilla = results.bills
+    assert (prac.method, prac.steps, prac.samples, prac.forward_samples) == ("prac", 180, 1100, 14)
+    assert (vanilla.method, vanilla.steps, vanilla.seconds) == ("vanilla", 400, 3.0)
+    # The first distance is between the masks of the first and the second epoch.
+    distances = [d for d in results.distances if (d.method, d.round) == ("prac", 1)]
+    assert [(d.epoch, d.distance) for d in distances] == [(2, 0.5), (3, 0.25)]
+    assert {s.name for s in results.stages if not s.cached} == {"round:conv4:prac:1"}
+    assert {s.name for s in results.stages} == {*VALUES, "reduce:conv4:prac"}
+    assert [(h.sample_id, h.never_learned, h.label) for h in results.hardest] == [
+        (7, True, "seven"),
+        (3, False, "three"),
+    ]
+    assert results.dense_test_accuracy == {"conv4": 0.95}
+
+
+def test_results_survive_json(results: Results) -> None:
+    assert results_from_json(results_to_json(results)) == results
+
+
+def test_the_last_line(results: Results) -> None:
+    summary = summary_json(results, {"mlflow": "http://x", "run_id": "r", "report": "/r.html"})
+    assert summary == json.loads(json.dumps(summary))
+    assert summary["mlflow"] == "http://x"
+    assert summary["dense_test_accuracy"] == {"conv4": 0.95}
+    prac, vanilla = summary["searches"]
+    assert (prac["architecture"], prac["method"]) == ("conv4", "prac")
+    assert prac["iterations_saved"] == pytest.approx(0.55)
+    assert vanilla["iterations_saved"] == 0
+    wanted = {"sparsity", "set_size", "steps", "validation_accuracy", "test_accuracy"}
+    assert all(wanted <= row.keys() for s in summary["searches"] for row in s["rounds"])
+    assert prac["rounds"][2] == {
+        "round": 2,
+        "trained": False,
+        "sparsity": 0.36,
+        "set_size": 50,
+        "steps": 0,
+        "validation_accuracy": None,
+        "test_accuracy": 0.94,
+    }
+
+
+def test_settings_name_what_matters_and_no_path(results: Results) -> None:
+    assert results.settings["workers of dense training"] == "2"
+    assert results.settings["precision"] == "fp32"
+    assert results.settings["search.rounds"] == "2"
+    assert "data.source" not in results.settings

@@ -1,0 +1,117 @@
+"""Points of a sweep, and its graphs laid over each other: nothing twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from prac.distributed.graph import Graph, Request
+from prac.distributed.sweep_space import Axis, Space, label, short_label, tidy, varied
+from prac.distributed.sweep_union import Trial, Union, swept_stages, trial_graph
+from prac.errors import ConfigError
+from prac.recipes import digits
+
+THRESHOLDS = Axis(field="select.threshold", values=(0, 1, 2))
+CEP = Axis(field="select.cep", values=(True, False))
+
+
+def request_for(**more: object) -> Request:
+    recipe = digits().replace(architectures=("resnet8",), compare=())
+    values = {
+        "recipe": recipe,
+        "data": "d" * 32,
+        "data_name": "digits",
+        "num_training": 1000,
+        "precision": "fp32",
+    }
+    return Request(**{**values, **more})  # type: ignore[arg-type]
+
+
+def test_a_grid_is_every_combination_once() -> None:
+    points = Space(axes=(THRESHOLDS, CEP)).points()
+    assert len({label(p) for p in points}) == len(points) == 6
+    doubled = Axis(field="select.threshold", values=(0, 1, 0))
+    assert len(Space(axes=(doubled,)).points()) == 2
+
+
+def test_random_points_differ_and_repeat_with_the_seed() -> None:
+    tolerance = Axis(field="prune.tolerance", low=0.02, high=0.2)
+    space = Space(axes=(THRESHOLDS, tolerance), sampler="random", trials=7, seed=3)
+    assert space.points() == space.points()
+    assert len({label(p) for p in space.points()}) == 7
+    assert all(0.02 <= p["prune.tolerance"] <= 0.2 for p in space.points())
+    other = Space(axes=(THRESHOLDS, tolerance), sampler="random", trials=7, seed=4)
+    assert other.points() != space.points()
+
+
+def test_random_points_of_a_small_grid_are_each_tried_once() -> None:
+    space = Space(axes=(THRESHOLDS,), sampler="random", trials=50)
+    assert sorted(p["select.threshold"] for p in space.points()) == [0, 1, 2]
+    ranged = Axis(field="select.threshold", low=0, high=3, whole=True)
+    points = Space(axes=(ranged,), sampler="random", trials=50).points()
+    assert sorted(p["select.threshold"] for p in points) == [0, 1, 2, 3]
+
+
+def test_words_of_a_point() -> None:
+    point = {"select.cep": False, "prune.tolerance": None, "prune.fraction": 0.123456}
+    assert label(tidy(point)) == "select.cep=false prune.tolerance=none prune.fraction=0.1235"
+    assert short_label({"select.threshold": 2, "select.cep": True}) == "threshold=2,cep=true"
+
+
+def test_a_value_that_a_field_refuses_is_an_error() -> None:
+    assert varied(digits(), {"prune.patience": 2, "prune.fraction": 0.5}).prune.patience == 2
+    with pytest.raises(ConfigError, match=r"select\.threshold"):
+        varied(digits(), {"select.threshold": -1})
+
+
+def laid_over(space: Space, request: Request) -> tuple[Union, list[Trial]]:
+    probes = [swept_stages(trial_graph(request, values)) for values in space.probes()]
+    common = set.intersection(*({s.key for s in stages} for stages in probes))
+    union = Union(common)
+    union.add(Graph({s.name: s for s in probes[0] if s.key in common}, ()), {})
+    trials = []
+    for number, values in enumerate(space.points(), 1):
+        graph = trial_graph(request, values)
+        names = union.add(graph, values)
+        trials.append(Trial(number=number, values=values, graph=graph, names=names))
+    return union, trials
+
+
+def test_every_key_is_one_stage() -> None:
+    union, trials = laid_over(Space(axes=(THRESHOLDS, CEP)), request_for())
+    keys = [stage.key for stage in union.stages.values()]
+    assert len(set(keys)) == len(keys)
+    assert {s.key for t in trials for s in swept_stages(t.graph)} == set(keys)
+    assert sum(s.kind == "dense" for s in union.stages.values()) == 1
+    assert all(name == stage.name for name, stage in union.stages.items())
+    order = list(union.stages)
+    for name, stage in union.stages.items():
+        assert all(order.index(other) < order.index(name) for other in stage.inputs.values())
+
+
+def test_what_all_trials_share_keeps_its_plain_name() -> None:
+    union, _ = laid_over(Space(axes=(THRESHOLDS,)), request_for())
+    shared = [name for name in union.stages if "threshold=" not in name]
+    assert shared == ["dense:resnet8:prac", "reduce:resnet8:prac", "judge:resnet8:prac:0"]
+
+
+def test_a_tolerance_changes_the_dense_run_too() -> None:
+    axis = Axis(field="prune.tolerance", values=(None, 0.05))
+    union, _ = laid_over(Space(axes=(axis,)), request_for())
+    assert sum(s.kind == "dense" for s in union.stages.values()) == 2
+
+
+def test_a_vanilla_comparison_is_shared_by_all() -> None:
+    request = request_for()
+    request = request_for(recipe=request.recipe.replace(compare=("vanilla",)))
+    union, _ = laid_over(Space(axes=(THRESHOLDS,)), request)
+    vanilla = [name for name, s in union.stages.items() if s.method == "vanilla"]
+    assert vanilla
+    assert not any("threshold=" in name for name in vanilla)
+
+
+def test_goals_are_rounds_then_everything() -> None:
+    _, trials = laid_over(Space(axes=(THRESHOLDS,)), request_for())
+    last = trials[-1]
+    assert last.stages_for(0) == ["dense:resnet8:prac"]
+    assert last.stages_for(1) == ["round:resnet8:prac:1:threshold=2"]
+    assert set(last.stages_for(last.rounds)) == set(last.names.values())

@@ -1,0 +1,219 @@
+"""The whole pipeline on real local Ray and an embedded MLflow, run once and then again."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prac.cli.options import OneLineParser, add_pipeline_options, recipe_from
+from prac.config import Recipe
+from prac.data import open_source
+from prac.data.batches import DeviceImages
+from prac.distributed import artifacts
+from prac.search import SearchResult, run_round, search
+from prac.selection import PracSet
+from prac.storage import Folder
+from prac.ticket import Ticket
+from prac.tracking.store import Store
+
+# These take a minute each on two idle cores; the limit is for machines that are busy.
+pytestmark = pytest.mark.timeout(1800)
+
+ARCHITECTURES = ("resnet8", "conv4")
+# One worker: the single process that it is compared with below has one as well.
+WORDS = (
+    *("--architectures", "resnet8", "conv4", "--rounds", "2", "--epochs", "4"),
+    *("--compare", "vanilla", "random-subset", "--workers", "1"),
+    *("--set", "budget.min_round_epochs=2"),
+)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run that has ended."""
+
+    home: Path
+    status: int
+    summary: dict[str, Any]
+    run: Any
+    seconds: float
+
+
+def _ended(launched: Any, home: Path) -> Done:
+    started = time.monotonic()
+    with launched(home, *WORDS) as run:
+        status = run.wait(1200)
+        assert status == 0, run.said()
+        assert run.alive() == []
+        return Done(home, status, run.summary, run, time.monotonic() - started)
+
+
+@pytest.fixture(scope="module")
+def first(launched: Any, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """The first run, in a home with nothing in it."""
+    return _ended(launched, tmp_path_factory.mktemp("first"))
+
+
+def test_the_last_line(first: Done) -> None:
+    summary = first.summary
+    assert "/#/experiments/" in summary["mlflow"]
+    found = [(s["architecture"], s["method"]) for s in summary["searches"]]
+    assert found == [(a, m) for a in ARCHITECTURES for m in ("prac", "vanilla", "random-subset")]
+    for entry in summary["searches"]:
+        assert [r["sparsity"] for r in entry["rounds"]] == pytest.approx([0, 0.2, 0.36], abs=1e-3)
+        assert all(r["set_size"] > 0 for r in entry["rounds"])
+        assert [r["steps"] > 0 for r in entry["rounds"]] == [True, True, False]
+        assert [r["validation_accuracy"] is not None for r in entry["rounds"]] == [
+            True,
+            True,
+            False,
+        ]
+        assert 0 < entry["rounds"][2]["test_accuracy"] <= 1
+        expected = 0 if entry["method"] == "vanilla" else pytest.approx(0.3, abs=0.29)
+        assert entry["iterations_saved"] == expected
+    assert set(summary["dense_test_accuracy"]) == set(ARCHITECTURES)
+    by_method = {(s["architecture"], s["method"]): s["rounds"] for s in summary["searches"]}
+    for architecture in ARCHITECTURES:
+        sizes = {
+            method: [r["set_size"] for r in by_method[architecture, method]]
+            for method in ("prac", "random-subset")
+        }
+        assert sizes["prac"] == sizes["random-subset"]
+
+
+def test_nothing_else_is_said(first: Done) -> None:
+    assert first.run.stderr == ""
+
+
+def test_no_port_was_open_to_the_network(first: Done, loopback: tuple[str, ...]) -> None:
+    assert first.run.listened, "Ray listens somewhere: the test has looked in the wrong place"
+    assert first.run.listened <= set(loopback)
+
+
+def test_all_runs_have_finished(first: Done, tracked: Any) -> None:
+    runs = tracked(first.home).runs()
+    assert {run["status"] for run in runs} == {"FINISHED"}
+    keys = [run["tags"]["prac.key"] for run in runs]
+    assert len(keys) == len(set(keys))
+    kinds = {run["tags"]["prac.stage"].partition(":")[0] for run in runs}
+    assert {"dense", "reduce", "select", "subset", "round", "judge"} <= kinds
+
+
+def test_everything_is_in_the_home(first: Done, tracked: Any) -> None:
+    assert all(run["folder"].is_relative_to(first.home) for run in tracked(first.home).runs())
+    # Checkpoints of finished stages are of no use; the dense run's events are.
+    kept = [p.relative_to(first.home) for p in (first.home / "prac-runs").rglob("*.*")]
+    assert not [path for path in kept if path.suffix == ".safetensors"]
+    assert [path for path in kept if "events" in path.parts]
+
+
+def test_the_report_is_one_page(first: Done) -> None:
+    page = Path(first.summary["report"])
+    text = page.read_text()
+    assert page.is_relative_to(first.home)
+    assert len(text) > 10_000
+    assert "resnet8" in text
+    # Nothing is loaded from elsewhere.
+    loads = re.findall(
+        r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=[\"']([^\"']*)", text
+    )
+    assert all(where.startswith("data:") for where in loads), [w[:80] for w in loads]
+    assert not re.search(r"@import|url\((?![\"']?(?:data:|#))", text)
+
+
+def test_tickets_and_aliases(first: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(f"sqlite:///{first.home}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.tracking_uri)
+    for architecture in ARCHITECTURES:
+        name = f"prac-digits-{architecture}"
+        versions = store.client.search_model_versions(f"name = '{name}'")
+        # PrAC's two, and the judged one of each comparison.
+        assert sorted((v.tags["method"], v.tags["round"]) for v in versions) == [
+            ("prac", "1"),
+            ("prac", "2"),
+            ("random-subset", "2"),
+            ("vanilla", "2"),
+        ]
+        aliases = store.client.get_registered_model(name).aliases
+        assert {"best", "smallest"} <= aliases.keys()
+        best = max(versions, key=lambda v: float(v.tags.get("test_accuracy", 0)))
+        taken = Ticket.load(f"models:/{name}@best")
+        taken.verify()
+        assert taken.lineage["test_accuracy"] == pytest.approx(float(best.tags["test_accuracy"]))
+        assert taken.sparsity == pytest.approx(0.36, abs=1e-3)
+        assert taken.build() is not None
+
+
+def _recipe() -> Recipe:
+    parser = OneLineParser()
+    add_pipeline_options(parser)
+    return recipe_from(parser.parse_args(WORDS))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SearchResult]:
+    """The same searches in this process, by the core alone: neither Ray nor MLflow."""
+    recipe = _recipe()
+    images = DeviceImages(open_source(recipe.data).load(), recipe.augment)
+    results = {}
+    for architecture in ARCHITECTURES:
+        work = Folder(tmp_path_factory.mktemp(architecture))
+        train_one = functools.partial(_train_one, images=images, work=work)
+        results[architecture] = search(recipe, architecture, images, train_one)
+    return results
+
+
+def _train_one(task, images: DeviceImages, work: Folder):
+    return run_round(task, images, work.child(str(task.config.round_index)))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_same_as_one_process(
+    first: Done, tracked: Any, alone: dict[str, SearchResult], architecture: str
+) -> None:
+    result = alone[architecture]
+    runs = tracked(first.home).finished()
+    for index in (1, 2):
+        folder = runs[f"select:{architecture}:prac:{index}"]["folder"]
+        found = PracSet.from_table(artifacts.read_table(folder / artifacts.SAMPLES))
+        np.testing.assert_array_equal(found.sample_ids, result.sets[index].sample_ids)
+        assert found.digest == result.sets[index].digest
+    for index, stage in ((1, f"dense:{architecture}:prac"), (2, f"round:{architecture}:prac:1")):
+        mask = artifacts.read_mask(runs[stage]["folder"] / artifacts.MASK)
+        assert mask.distance(result.masks[index]) == 0
+    weights = artifacts.read_weights(
+        runs[f"dense:{architecture}:prac"]["folder"] / artifacts.REWIND
+    )
+    assert all((weights[name] == w).all() for name, w in result.rewind_weights.items())
+
+
+def test_run_again_nothing_is_trained(first: Done, launched: Any, tracked: Any) -> None:
+    runs = len(tracked(first.home).runs())
+    shutil.rmtree(first.home / "prac-runs")  # not even the events are needed
+    again = _ended(launched, first.home)
+    assert "every stage is cached: nothing was trained" in again.run.stdout
+    assert again.summary == first.summary
+    assert Path(again.summary["report"]).is_file()
+    assert again.run.listened == set(), "no cluster is needed to show what is there"
+    assert len(tracked(first.home).runs()) == runs
+    assert again.seconds < first.seconds / 2
+
+
+def test_transfer_needs_a_source() -> None:
+    script = Path(__file__).resolve().parents[2] / "pipelines" / "transfer.py"
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --transfer-from is needed")
+    assert len(done.stderr.splitlines()) == 1
