@@ -190,7 +190,7 @@ def ticket_home(
     empty_database_file: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """A folder with a store: of resnet8 a judged ticket (version 1) and two others, of vgg8s one."""
+    """A folder with a store: a judged ticket of resnet8 (version 1), two others, one of vgg8s."""
     from prac.tracking.store import Store
     from prac.tracking.tickets import update_aliases
 

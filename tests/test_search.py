@@ -29,7 +29,8 @@ from prac.data.dataset import ImageDataset
 from prac.errors import CheckpointError, ConfigError, EmptySetError
 from prac.models import build_model
 from prac.pruning.mask import prunable_weights
-from prac.search import RoundOutcome, RoundTask, SearchResult, run_round, search
+from prac.rounds import RoundOutcome, RoundTask, run_round
+from prac.search import SearchResult, search
 from prac.selection import PracSet, Reason
 from prac.storage import Folder
 from prac.training.randomness import derived_seed

@@ -12,7 +12,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from prac.distributed.context import Context, use_threads
 from prac.distributed.progress import epoch_reporter
 from prac.errors import PracError
-from prac.search import RoundTask, train_with_workers
+from prac.rounds import RoundTask, train_with_workers
 from prac.training.workers import Workers
 
 _TRAIN_PREFIX = "train-"

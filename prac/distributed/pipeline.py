@@ -18,13 +18,14 @@ from rich.console import Console
 from prac.config import Recipe
 from prac.data import Source, open_source
 from prac.data.splits import held_out_count
-from prac.distributed.graph import Graph, Kind, Request, Stage, build_graph
+from prac.distributed.compose import build_graph
+from prac.distributed.graph import Graph, Kind, Request, Stage
 from prac.distributed.plan import print_plan
 from prac.errors import ConfigError
 from prac.models import check_architecture
 from prac.report import print_table, write_report
 from prac.results import Results, results_from_json, results_to_json
-from prac.search import check_rewind
+from prac.rounds import check_rewind
 from prac.storage import Folder
 from prac.tracking.store import (
     PIPELINES,
@@ -178,6 +179,14 @@ class Pipeline:
         from prac.distributed.executor import Executor
         from prac.distributed.progress import make_display
 
+        steps = sum(stage.max_steps for stage in to_run)
+        self.console.print(
+            f"{len(to_run)} stages to run, at most {steps:,} SGD steps; store "
+            f"{self.store.tracking_uri}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
         with self.working() as (context, cpus):
             display = make_display([s for s in to_run if s.kind != "report"], self.console)
             executor = Executor(self.graph, finished, context, display, cpus=cpus)

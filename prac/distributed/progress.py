@@ -155,8 +155,10 @@ class Lines:
         print(f"[{_clock(self._forecast.elapsed)}] {line}", flush=True)
 
     def started(self, stage: Stage) -> None:
-        """Remember when, so that short stages don't speak of epochs."""
+        """Say what trains now: a large epoch can take minutes until there is more to tell."""
         self._said[stage.name] = time.monotonic()
+        if stage.max_steps:
+            self.say(f"{stage.name} starts, at most {stage.max_steps:,} SGD steps")
 
     def news(self, news: EpochNews) -> None:
         """Say it, at most every ten seconds for one stage."""

@@ -20,7 +20,7 @@ from prac.distributed.progress import epoch_reporter
 from prac.distributed.ticket_stage import make_ticket
 from prac.errors import EventLogError, StoreError
 from prac.judge import judge
-from prac.search import (
+from prac.rounds import (
     RoundConfig,
     RoundOutcome,
     RoundTask,

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from prac.distributed.graph import Graph, Kind, Request, SearchStages, Stage, build_graph
+from prac.distributed.compose import build_graph
+from prac.distributed.graph import Graph, Kind, Request, SearchStages, Stage
 from prac.distributed.sweep_space import Values, label, short_label, varied
 from prac.report.front import State, TrialRow
 from prac.tracking.store import Finished, Metric

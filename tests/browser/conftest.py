@@ -23,9 +23,20 @@ import pytest
 SHOTS = os.environ.get("PRAC_SHOTS")
 """A folder for the screenshots; a temporary one by default."""
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run
---disable-background-networking --disable-component-update --disable-sync --disable-dev-shm-usage
---hide-scrollbars --remote-debugging-port=0 --window-size=1500,1000""".split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--remote-debugging-port=0",
+    "--window-size=1500,1000",
+]
 
 
 def _free_port() -> int:

@@ -10,9 +10,10 @@ from ray.exceptions import RayTaskError, WorkerCrashedError
 
 from prac.config import AugmentConfig
 from prac.distributed import executor as executor_module
+from prac.distributed.compose import build_graph
 from prac.distributed.context import Context, Resources
 from prac.distributed.executor import Executor
-from prac.distributed.graph import Graph, Stage, build_graph
+from prac.distributed.graph import Graph, Stage
 from prac.errors import ConfigError, EmptySetError, PracError
 from prac.tracking.store import DamagedArtifact, Finished
 

@@ -8,14 +8,15 @@ from collections.abc import Mapping
 import pytest
 
 from prac.config import DataConfig, PruneConfig, SelectConfig
-from prac.distributed.graph import Graph, Request, Stage, build_graph
+from prac.distributed.compose import build_graph
+from prac.distributed.graph import Graph, Request, Stage
 from prac.errors import ConfigError
 from prac.recipes import digits
-from prac.search import RoundConfig
+from prac.rounds import RoundConfig
 
 # The keys of the digits recipe's first stages, frozen. Where this test fails, results of earlier
 # versions are no longer found: that has to be meant. When it is, raise the stage's number in
-# `prac.distributed.graph.VERSIONS` (or know why the configuration's own change is enough), and put
+# `prac.distributed.compose.VERSIONS` (or know why the configuration's own change is enough), and put
 # the keys that the failing test prints here.
 GOLDEN = {
     "dense:resnet8:prac": "6bc67e0b136b12f16f6f6e725a081560",

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from prac.distributed.graph import build_graph
+from prac.distributed.compose import build_graph
 from prac.distributed.outcome import collect_results, summary_json
 from prac.results import Results, results_from_json, results_to_json
 from prac.tracking.store import Finished

@@ -6,7 +6,8 @@ import io
 
 from rich.console import Console
 
-from prac.distributed.graph import Graph, build_graph
+from prac.distributed.compose import build_graph
+from prac.distributed.graph import Graph
 from prac.distributed.plan import print_plan
 
 

@@ -212,4 +212,4 @@ def test_memory_is_that_of_the_samples_not_of_the_events() -> None:
     samples = 20_000
     few, many = peak_of(5, samples), peak_of(80, samples)
     assert many < 1.05 * few
-    assert many < 80 * samples  # state, result and an epoch; 80 epochs of events are 960 bytes
+    assert many < 100 * samples  # state, result and an epoch; 80 epochs of events are 960 bytes

@@ -20,7 +20,8 @@ from prac.config import Recipe
 from prac.data import open_source
 from prac.data.batches import DeviceImages
 from prac.distributed import artifacts
-from prac.search import SearchResult, run_round, search
+from prac.rounds import run_round
+from prac.search import SearchResult, search
 from prac.selection import PracSet
 from prac.storage import Folder
 from prac.ticket import Ticket

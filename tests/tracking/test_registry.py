@@ -34,7 +34,7 @@ def test_the_most_accurate_comes_first_and_the_unjudged_last(store: Store) -> No
     tickets = list_tickets(store)
     assert len(tickets) == 4
     assert tickets[0].where == "models:/prac-digits-resnet8/1"
-    assert tickets[0].aliases == ("best", "smallest") or "best" in tickets[0].aliases
+    assert "best" in tickets[0].aliases
     assert [t.test_accuracy is None for t in tickets] == [False, False, True, True]
 
 
@@ -56,7 +56,7 @@ def test_filters(store: Store, wanted: dict[str, object], count: int) -> None:
 def test_orders(store: Store) -> None:
     by_sparsity = [t.sparsity for t in list_tickets(store, sort="sparsity")]
     assert by_sparsity == sorted(by_sparsity, reverse=True)
-    assert [t.version for t in list_tickets(store, sort="newest")][0] == 1
+    assert list_tickets(store, sort="newest")[0].architecture == "vgg8s"
     names = [(t.architecture, t.method) for t in list_tickets(store, sort="name")]
     assert names == sorted(names)
 
@@ -88,10 +88,10 @@ def test_files_are_those_that_were_registered(store: Store, tmp_path: Path) -> N
     assert check_files(store, where, folder) == 11
     code = folder / "predict_images.py"
     code.write_text(code.read_text() + "\nimport os\n")
-    with pytest.raises(TicketError, match="predict_images.py fails its checksum"):
+    with pytest.raises(TicketError, match=r"predict_images\.py fails its checksum"):
         check_files(store, where, folder)
     code.unlink()
-    with pytest.raises(TicketError, match="predict_images.py is missing"):
+    with pytest.raises(TicketError, match=r"predict_images\.py is missing"):
         check_files(store, where, folder)
 
 

@@ -35,7 +35,7 @@ from prac.data.dataset import ImageDataset
 from prac.events.log import EventLog
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.mask import prunable_weights
-from prac.search import (
+from prac.rounds import (
     RoundTask,
     event_folder,
     initial_model,

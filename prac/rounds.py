@@ -1,0 +1,377 @@
+"""One round: what it trains, how it is trained, what it leaves. Knows neither Ray nor MLflow."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from prac.config import (
+    AugmentConfig,
+    BudgetConfig,
+    CepModel,
+    Method,
+    Precision,
+    PruneConfig,
+    Recipe,
+    RewindPoint,
+    TrainConfig,
+)
+from prac.data.batches import DeviceImages, num_batches
+from prac.errors import ConfigError
+from prac.events.log import EventFile, EventLog
+from prac.events.recorder import EventRecorder
+from prac.events.statistics import forgetting_statistics
+from prac.models import build_model
+from prac.pruning.mask import Mask
+from prac.storage import Folder
+from prac.training.checkpoint import Checkpoint
+from prac.training.evaluation import predict
+from prac.training.loop import Trained, Training, train
+from prac.training.observers import (
+    EpochCallback,
+    EpochEnd,
+    EpochRecord,
+    EventObserver,
+    Observer,
+    RewindCapture,
+    TentativeMask,
+)
+from prac.training.randomness import derived_seed
+from prac.training.schedule import Budget, round_budget
+from prac.training.workers import Workers
+
+Weights = Mapping[str, Tensor]
+"""A state dictionary: weights and BatchNorm statistics by name, on the CPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundConfig:
+    """What a round reads of the configuration, and nothing else: this is hashed into its key.
+
+    rewind: where to take the rewind weights; None in every round but the first.
+    records_events: false where another architecture's sets are used, or none are needed.
+    """
+
+    architecture: str
+    round_index: int
+    train: TrainConfig
+    prune: PruneConfig
+    augment: AugmentConfig
+    budget: BudgetConfig
+    seed: int
+    rewind: RewindPoint | None
+    records_events: bool
+    predicts_with: CepModel
+
+    def budget_for(self, num_samples: int, num_full_samples: int) -> Budget:
+        """This round's budget on `num_samples`."""
+        return round_budget(self.train, self.budget, num_samples, num_full_samples)
+
+
+def round_config(
+    recipe: Recipe,
+    architecture: str,
+    round_index: int,
+    *,
+    method: Method = "prac",
+    precision: Precision,
+    records_events: bool,
+) -> RoundConfig:
+    """The configuration of one round of one search. Vanilla rounds have no early-bird stop."""
+    prune = recipe.prune
+    if method == "vanilla":
+        prune = dataclasses.replace(prune, tolerance=None)
+    first = round_index == 0
+    return RoundConfig(
+        architecture=architecture,
+        round_index=round_index,
+        train=dataclasses.replace(recipe.train, precision=precision),
+        prune=prune,
+        augment=recipe.augment,
+        budget=recipe.budget,
+        seed=recipe.search.seed,
+        rewind=recipe.search.rewind if first else None,
+        records_events=records_events,
+        # Round 0's model is the dense one that all others are compared with.
+        predicts_with="round" if first else recipe.select.cep_model,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundTask:
+    """One round to train: its configuration and what it starts from.
+
+    run: the key of this round. mask: m_k; None means all ones. weights: the rewind weights; None in
+    round 0, which starts from the architecture's initial weights. sample_ids: D_k, sorted int32.
+    """
+
+    run: str
+    config: RoundConfig
+    sample_ids: NDArray[np.int32]
+    mask: Mask | None = None
+    weights: Weights | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundOutcome:
+    """What a round leaves.
+
+    next_mask: m_{k+1}. rewind_weights: of round 0, else None. best_weights: at the best validation
+    epoch, under m_k. predictions: (|D_0|,) int32 classes over the training rows, by the best model
+    (or by it after this round's pruning, where the configuration says so). statistics: rows of
+    `forgetting_statistics`; None where no events were recorded. distances: between consecutive
+    tentative masks.
+    """
+
+    budget: Budget
+    epochs: tuple[EpochRecord, ...]
+    best_epoch: int
+    best_accuracy: float
+    stopped_early: bool
+    distances: tuple[float, ...]
+    next_mask: Mask
+    best_weights: Weights
+    rewind_weights: Weights | None
+    predictions: NDArray[np.int32]
+    statistics: pa.Table | None
+
+    @property
+    def steps(self) -> int:
+        """SGD steps done."""
+        return sum(record.steps for record in self.epochs)
+
+
+class TrainRound(Protocol):
+    """Trains one round: here in this process, or on the workers of a cluster."""
+
+    def __call__(self, task: RoundTask) -> RoundOutcome:
+        """Train it."""
+        ...
+
+
+def initial_model(config: RoundConfig, images: DeviceImages) -> nn.Module:
+    """The architecture with its initial weights: a function of the architecture and the seed."""
+    return build_model(
+        config.architecture,
+        num_classes=images.num_classes,
+        image_shape=images.image_shape,
+        seed=derived_seed(config.seed, "weights"),
+    )
+
+
+def event_folder(work: Folder) -> Folder:
+    """Where the events of the training with this work folder are."""
+    return work.child("events")
+
+
+def event_writer(
+    task: RoundTask, work: Folder, workers: Workers, attempt: int
+) -> Callable[[int, pa.Table], None]:
+    """What commits one worker's events of an epoch as one file."""
+    log = EventLog(event_folder(work), task.run)
+
+    def write(epoch: int, events: pa.Table) -> None:
+        file = EventFile(
+            round=task.config.round_index,
+            epoch=epoch,
+            attempt=attempt,
+            ranks=workers.size,
+            rank=workers.rank,
+        )
+        log.write(file, events, epoch_rows=len(task.sample_ids))
+
+    return write
+
+
+def reduce_events(
+    work: Folder, *, run: str, round_index: int, epochs: int, sample_ids: NDArray[np.int32]
+) -> pa.Table:
+    """Statistics of the `epochs` recorded epochs, read in one pass from the committed files.
+
+    Raises EventLogError where an epoch is missing, doubled or of another set of samples.
+    """
+    log = EventLog(event_folder(work), run)
+    return forgetting_statistics(
+        log.read(round_index=round_index, epochs=epochs, sample_ids=sample_ids)
+    )
+
+
+class _Session:
+    """One round on one worker: the model, what watches it, and its state after training."""
+
+    def __init__(
+        self,
+        task: RoundTask,
+        images: DeviceImages,
+        work: Folder,
+        *,
+        workers: Workers,
+        attempt: int,
+        on_epoch: Callable[[EpochEnd], None] | None,
+    ) -> None:
+        config = task.config
+        self.task, self.images = task, images
+        self.budget = config.budget_for(len(task.sample_ids), len(images.training_ids))
+        self.model = initial_model(config, images)
+        if task.weights is not None:
+            self.model.load_state_dict(dict(task.weights))
+        mask = task.mask if task.mask is not None else Mask.dense(self.model)
+        self.rewind = None if config.rewind is None else RewindCapture(config.rewind)
+        earliest = _epochs_to_rewind(config.rewind, self.budget)
+        self.tentative = TentativeMask(mask, config.prune, earliest_epochs=earliest)
+        self.observers: list[Observer] = [self.tentative]
+        if self.rewind is not None:
+            self.observers.append(self.rewind)
+        if config.records_events:
+            writer = event_writer(task, work, workers, attempt)
+            self.observers.append(EventObserver(EventRecorder(config.round_index, writer)))
+        if on_epoch is not None and workers.rank == 0:
+            self.observers.append(EpochCallback(on_epoch))
+
+    def train(self, workers: Workers, checkpoints: Folder | None) -> Trained:
+        config = self.task.config
+        training = Training(
+            run=self.task.run,
+            images=self.images,
+            sample_ids=self.task.sample_ids,
+            config=config.train,
+            budget=self.budget,
+            precision=config.train.precision,
+            seed=config.seed,
+            stream=("round", config.round_index),
+        )
+        return train(
+            self.model,
+            training,
+            mask=self.task.mask,
+            observers=self.observers,
+            workers=workers,
+            checkpoints=checkpoints,
+        )
+
+    def outcome(self, trained: Trained) -> RoundOutcome:
+        config, latest = self.task.config, self.tentative.latest
+        assert latest is not None
+        self.model.load_state_dict(trained.best_weights)
+        best_weights = {name: tensor.cpu() for name, tensor in trained.best_weights.items()}
+        if config.predicts_with == "pruned":
+            latest.apply_(self.model)
+        ids = self.images.training_ids
+        return RoundOutcome(
+            budget=self.budget,
+            epochs=tuple(trained.epochs),
+            best_epoch=trained.best_epoch,
+            best_accuracy=trained.best_accuracy,
+            stopped_early=trained.stopped_early,
+            distances=tuple(self.tentative.distances),
+            next_mask=latest.to("cpu"),
+            best_weights=best_weights,
+            rewind_weights=None if self.rewind is None else self.rewind.weights,
+            predictions=predict(self.model, self.images, ids, config.train.precision),
+            statistics=None,
+        )
+
+
+def train_with_workers(
+    task: RoundTask,
+    images: DeviceImages,
+    work: Folder,
+    workers: Workers,
+    *,
+    on_epoch: Callable[[EpochEnd], None] | None = None,
+) -> None:
+    """One worker's part of a data-parallel round; all workers call it with the same task.
+
+    The result is the finished checkpoint in `work`, and the event files of all workers. Resumes
+    from the last finished epoch.
+    """
+    attempt = 0
+    if task.config.records_events and workers.rank == 0:
+        attempt = EventLog(event_folder(work), task.run).next_attempt()
+    attempt = workers.rank_0_number(attempt, images.device)
+    session = _Session(task, images, work, workers=workers, attempt=attempt, on_epoch=on_epoch)
+    session.train(workers, work)
+
+
+def train_round(
+    task: RoundTask,
+    images: DeviceImages,
+    work: Folder,
+    *,
+    on_epoch: Callable[[EpochEnd], None] | None = None,
+    checkpoint: bool = True,
+) -> RoundOutcome:
+    """Train one round in this process, or take the finished checkpoint that workers left.
+
+    The events stay in `work`: `statistics` is None until `reduce_events`.
+    """
+    attempt = 0
+    if task.config.records_events:
+        attempt = EventLog(event_folder(work), task.run).next_attempt()
+    workers = Workers()
+    session = _Session(task, images, work, workers=workers, attempt=attempt, on_epoch=on_epoch)
+    return session.outcome(session.train(workers, work if checkpoint else None))
+
+
+def outcome_of_workers(
+    task: RoundTask, images: DeviceImages, work: Folder, scratch: Folder
+) -> RoundOutcome | None:
+    """What workers that trained a round left in `work`; None where it isn't finished.
+
+    scratch: a folder of this process alone: another run of the same round may put an earlier
+    checkpoint in `work` at any moment.
+    """
+    checkpoint = Checkpoint.load(work, task.run)
+    if checkpoint is None:
+        return None
+    budget = task.config.budget_for(len(task.sample_ids), len(images.training_ids))
+    done = len(checkpoint.progress["epochs"])
+    if not checkpoint.progress["stopped_early"] and done < budget.epochs:
+        return None
+    checkpoint.save(scratch)
+    return train_round(task, images, scratch)
+
+
+def _epochs_to_rewind(rewind: RewindPoint | None, budget: Budget) -> int:
+    if rewind is None or rewind.unit == "init":
+        return 0
+    if rewind.unit == "epoch":
+        return rewind.at
+    return num_batches(rewind.at, budget.steps_per_epoch)
+
+
+def check_rewind(recipe: Recipe, num_training: int) -> None:
+    """Raise ConfigError where the rewind point is past the end of round 0."""
+    rewind = recipe.search.rewind
+    steps = recipe.train.epochs * num_batches(num_training, recipe.train.batch_size)
+    if rewind.unit == "step" and rewind.at > steps:
+        raise ConfigError(f"search.rewind {rewind} is past the budget; allowed: up to step:{steps}")
+
+
+def run_round(
+    task: RoundTask,
+    images: DeviceImages,
+    work: Folder,
+    *,
+    on_epoch: Callable[[EpochEnd], None] | None = None,
+    checkpoint: bool = True,
+) -> RoundOutcome:
+    """Train one round in this process and reduce its events: a `TrainRound` for one worker."""
+    outcome = train_round(task, images, work, on_epoch=on_epoch, checkpoint=checkpoint)
+    if not task.config.records_events:
+        return outcome
+    statistics = reduce_events(
+        work,
+        run=task.run,
+        round_index=task.config.round_index,
+        epochs=len(outcome.epochs),
+        sample_ids=task.sample_ids,
+    )
+    return dataclasses.replace(outcome, statistics=statistics)
