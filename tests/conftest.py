@@ -75,7 +75,7 @@ def digits_data() -> ImageDataset:
 def commit_ticket(digits_data: ImageDataset) -> Callable[..., str]:
     """Puts a ticket of the digits into a store as a pipeline's stage does; returns where it is.
 
-    Random weights, or two epochs of training with trained=True; accuracies are then the real ones.
+    Random weights, or `epochs` of training with trained=True; accuracies are then the real ones.
     """
     from prac.distributed import ticket_stage
     from prac.distributed.made import Made
@@ -102,6 +102,7 @@ def commit_ticket(digits_data: ImageDataset) -> Callable[..., str]:
         test_accuracy: float | None = None,
         dense_test_accuracy: float | None = 0.98,
         trained: bool = False,
+        epochs: int = 6,
         seed: int = 0,
         figure: bool = False,
     ) -> str:
@@ -122,7 +123,7 @@ def commit_ticket(digits_data: ImageDataset) -> Callable[..., str]:
         ticket = Ticket.of(mask, model.state_dict(), facts_known)
         after = None
         if trained:
-            config = TrainConfig(epochs=6, batch_size=64, milestones=(4,), precision="fp32")
+            config = TrainConfig(epochs=epochs, batch_size=64, milestones=(), precision="fp32")
             augment = AugmentConfig(crop_padding=1, flip=False)
             made = train_ticket(ticket, digits_data, config, augment, seed=seed)
             test_accuracy, after = made.test_accuracy, made.ticket.trained

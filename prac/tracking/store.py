@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prac.errors import StoreError
+from prac.tracking.views import ticket_view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -145,6 +146,8 @@ class Store:
         from mlflow.exceptions import MlflowException
 
         tags = {"mlflow.note.content": DESCRIPTIONS[name]}
+        if name == TICKETS:
+            tags |= ticket_view()
         try:
             return str(self.client.create_experiment(name, self._artifact_location(name), tags))
         except MlflowException:

@@ -84,6 +84,7 @@ def many_tickets(
                 round_index=k,
                 test_accuracy=0.98 - fall * k - 0.003 * offset,
                 trained=real,
+                epochs=1,
                 figure=real,
             )
         update_aliases(store, f"prac-digits-{architecture}")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from prac.tracking.store import TICKETS, Store
+from prac.tracking.views import VIEW, ticket_page
 
 NAMES = ("resnet8 48.8% sparse", "vgg8s 48.8% sparse", "conv4 48.8% sparse")
 
@@ -26,8 +27,9 @@ def experiment(store: Store, server: str) -> str:
 
 
 def test_the_list_names_architecture_and_sparsity(browser: Any, experiment: str) -> None:
+    view = f"viewStateShareKey={VIEW}&workflowType=machine_learning"
     page = browser.look(
-        f"{experiment}/runs?workflowType=machine_learning", *NAMES, shot="tickets-list"
+        f"{experiment}/runs?{view}", *NAMES, "steps_saved", "30", shot="tickets-list", height=1400
     )
     assert page.count("% sparse") >= 30
 
@@ -52,7 +54,9 @@ def test_a_registered_model_has_aliases_and_a_text(browser: Any, server: str) ->
         f"{server}/#/models/prac-digits-resnet8",
         "Lottery tickets of resnet8 on digits",
         "@ best",
+        "@ smallest",
         shot="registered-model",
+        height=2800,
     )
     browser.look(
         f"{server}/#/models/prac-digits-resnet8/versions/3",
@@ -75,9 +79,10 @@ def test_tickets_can_be_compared(browser: Any, experiment: str, store: Store) ->
     browser.look(address, *NAMES, "test_accuracy", shot="tickets-compare", height=1600)
 
 
-def test_the_chart_page_draws_the_metrics(browser: Any, experiment: str) -> None:
+def test_the_chart_page_draws_the_metrics(browser: Any, experiment: str, server: str) -> None:
     browser.look(
-        f"{experiment}/runs?workflowType=machine_learning&compareRunsMode=CHART",
+        ticket_page(server, experiment.rpartition("/")[2]),
+        "Tickets (4)",
         "test_accuracy",
         "steps_saved",
         NAMES[0],

@@ -96,7 +96,7 @@ class Started:
                 self._seen.setdefault(process.pid, process)
         return [p for p in self._seen.values() if _runs(p)]
 
-    def until(self, condition: Callable[[], Any], timeout: float = 240) -> Any:
+    def until(self, condition: Callable[[], Any], timeout: float = 600) -> Any:
         """Wait for a condition while it runs; what that returned."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
@@ -379,6 +379,12 @@ def pipeline(folder: Path, env: Mapping[str, str], *words: str, name: str = "run
     command: list[str | Path] = [sys.executable, REPOSITORY / "pipelines" / "full.py"]
     command += ["--home", folder, *words]
     return Started(command, folder / f"{name}.log", env, cwd=folder)
+
+
+def errors(run: Started) -> list[str]:
+    """The errors that a run told of, which is all that it said beside its progress."""
+    assert "Traceback" not in run.said, run.said
+    return [line for line in run.said.splitlines() if line.startswith("error: ")]
 
 
 def clone(where: Path) -> Path:

@@ -59,9 +59,8 @@ def test_disk_full_while_events_are_written(
         assert run.wait() == 1, run.said
     finally:
         run.end()
-    errors = [line for line in run.said.splitlines() if not line.startswith("[")]
-    assert len(errors) == 1, run.said
-    assert re.match(r"error: stage round:conv4:prac:1: .* can't be written .*No space", errors[0])
+    (error,) = services.errors(run)
+    assert re.match(r"error: stage round:conv4:prac:1: .* can't be written .*No space", error)
     before = found.of(tracker.uri).made
     assert "dense:conv4:prac" in before
 
@@ -96,9 +95,8 @@ def test_disk_full_in_dense_training(
         assert run.wait() == 1, run.said
     finally:
         run.end()
-    errors = [line for line in run.said.splitlines() if not line.startswith("[")]
-    assert len(errors) == 1, run.said
-    assert re.match(r"error: stage dense:conv4:prac: .* can't be written .*No space", errors[0])
+    (error,) = services.errors(run)
+    assert re.match(r"error: stage dense:conv4:prac: .* can't be written .*No space", error)
     assert list(small_disk.rglob("*.tmp")) == []
 
     ballast.unlink()

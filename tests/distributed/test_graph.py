@@ -16,7 +16,8 @@ from prac.rounds import RoundConfig
 
 # The keys of the digits recipe's first stages, frozen. Where this test fails, results of earlier
 # versions are no longer found: that has to be meant. When it is, raise the stage's number in
-# `prac.distributed.compose.VERSIONS` (or know why the configuration's own change is enough), and put
+# `prac.distributed.compose.VERSIONS` (or know why the configuration's own change is enough), and
+# put
 # the keys that the failing test prints here.
 GOLDEN = {
     "dense:resnet8:prac": "6bc67e0b136b12f16f6f6e725a081560",

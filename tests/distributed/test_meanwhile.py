@@ -16,7 +16,16 @@ from prac.distributed.graph import Stage
 from prac.errors import EventLogError
 from prac.tracking.store import Finished, StoreAway
 
-STAGE = Stage("reduce:conv4:prac", "reduce", "conv4", "prac", 0, {}, {}, "k" * 32)
+STAGE = Stage(
+    name="reduce:conv4:prac",
+    kind="reduce",
+    architecture="conv4",
+    method="prac",
+    round_index=0,
+    config={},
+    inputs={},
+    key="k" * 32,
+)
 OTHER = Finished(
     key=STAGE.key, name=STAGE.name, run_id="other", artifact_uri="/nowhere", manifest_sha256=""
 )
