@@ -76,7 +76,7 @@ def verify_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
         "trained weights": ticket.trained is not None,
     }
     if named.startswith("models:/"):
-        from prac.tracking.registry import check_files
+        from prac.tracking.models import check_files
 
         checked = check_files(open_store(arguments.home), named, Path(folder))
         facts["files as registered"] = checked

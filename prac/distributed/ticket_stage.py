@@ -179,7 +179,12 @@ def _metrics(facts: TicketFacts) -> list[Metric]:
         "test_accuracy": facts.test_accuracy,
         "validation_accuracy": facts.validation_accuracy,
     }
-    return [Metric(name=name, value=value) for name, value in known.items() if value is not None]
+    # Four decimals are what a column of MLflow's table has room for; the values are whole.
+    return [
+        Metric(name=name, value=round(value, 4))
+        for name, value in known.items()
+        if value is not None
+    ]
 
 
 def _parameters(facts: TicketFacts) -> dict[str, Any]:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow.parquet as pq
 
-from prac.errors import ConfigError, TicketError, unknown
+from prac.errors import ConfigError, unknown
 from prac.selection import PracSet
 from prac.tracking.store import STAGES, TICKETS, Finished, Store, finished_run
 
 SET_FILE = "prac_set.parquet"
 _PAGE = 1000
-_META = "registered_model_meta"
 
 TicketOrder = Literal["accuracy", "sparsity", "steps-saved", "set-size", "newest", "name"]
 SetOrder = Literal["name", "size", "newest"]
@@ -286,31 +283,3 @@ def _pages(search: Callable[..., Any], wanted: str) -> list[Any]:
         token = page.token
         if not token:
             return found
-
-
-def check_files(store: Store, where: str, folder: Path) -> int:
-    """Compare a registered ticket's files, its MLflow model among them, with the run's manifest.
-
-    where: `models:/NAME/VERSION`. Returns how many files were right. Raises TicketError for the
-    first that is missing, changed or not in the manifest.
-    """
-    name, _, number = where.removeprefix("models:/").partition("/")
-    with store.reached():
-        version = store.client.get_model_version(name, number)
-        run = store.client.get_run(str(version.run_id))
-    listed = store.read_manifest(finished_run(run))["sha256"]
-    expected = {
-        file.removeprefix("ticket/"): digest
-        for file, digest in listed.items()
-        if file.startswith("ticket/")
-    }
-    # MLflow writes this one itself, beside a model that it loads.
-    there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} - {_META}
-    for file in sorted(there | expected.keys()):
-        if file not in there:
-            raise TicketError(f"{where}: {file} is missing")
-        if "__pycache__" in file:
-            continue
-        if expected.get(file) != hashlib.sha256((folder / file).read_bytes()).hexdigest():
-            raise TicketError(f"{where}: {file} fails its checksum: it was changed")
-    return len(expected)

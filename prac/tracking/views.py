@@ -25,7 +25,7 @@ def ticket_view() -> dict[str, str]:
             "params.`method`",
         ],
         # The page shows the first ten only, unless it is told otherwise.
-        "runsVisibilityMode": "SHOWALL",
+        "runsHiddenMode": "SHOW_ALL",
         "compareRunSections": [
             {"uuid": _SECTION, "name": "Tickets", "display": True, "isReordered": False}
         ],

@@ -45,18 +45,18 @@ class Launch:
                 # A group of its own, as a terminal gives: Ctrl-C reaches all of it and no more.
                 start_new_session=True,
             )
-        self.seen: dict[int, psutil.Process] = {}
+        # Held from the start, with its time of creation: a number alone may become another's.
+        self._driver = psutil.Process(self.process.pid)
+        self.seen: set[psutil.Process] = {self._driver}
         self.listened: set[str] = set()
         self._watch = threading.Thread(target=self._look, daemon=True)
         self._watch.start()
 
     def _look(self) -> None:
-        driver = psutil.Process(self.process.pid)
         while self.process.poll() is None:
             with contextlib.suppress(psutil.Error):
-                for process in (driver, *driver.children(recursive=True)):
-                    self.seen.setdefault(process.pid, process)
-            for process in list(self.seen.values()):
+                self.seen.update(self._driver.children(recursive=True))
+            for process in list(self.seen):
                 with contextlib.suppress(psutil.Error):
                     self.listened |= {
                         c.laddr.ip
@@ -69,8 +69,8 @@ class Launch:
         """This run's processes with these words in their command line."""
         found = []
         with contextlib.suppress(psutil.Error):
-            for process in psutil.Process(self.process.pid).children(recursive=True):
-                self.seen.setdefault(process.pid, process)
+            for process in self._driver.children(recursive=True):
+                self.seen.add(process)
                 with contextlib.suppress(psutil.Error):
                     if part_of_title in " ".join(process.cmdline()):
                         found.append(process)
@@ -101,13 +101,14 @@ class Launch:
 
     def interrupt(self) -> None:
         """Ctrl-C: SIGINT to the run's process group."""
+        assert self.process.poll() is None
         os.killpg(self.process.pid, signal.SIGINT)
 
     def alive(self, patience: float = 30) -> list[str]:
         """What is left of its processes after a while; empty is right."""
         end = time.monotonic() + patience
         while True:
-            left = [f"{p.pid} {_title(p)}" for p in self.seen.values() if _runs(p)]
+            left = [f"{p.pid} {_title(p)}" for p in list(self.seen) if _runs(p)]
             if not left or time.monotonic() > end:
                 return left
             time.sleep(0.2)
@@ -115,10 +116,9 @@ class Launch:
     def end(self) -> None:
         """End whatever is left of this run, by process id."""
         self.processes("")
-        for process in self.seen.values():
+        for process in list(self.seen):
             with contextlib.suppress(psutil.Error):
-                if process.is_running():
-                    process.kill()
+                process.kill()  # psutil refuses where the number is another's by now
         self.process.wait()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import runpy
 import shutil
@@ -59,18 +60,23 @@ def server(migrated_database: Path, tmp_path_factory: pytest.TempPathFactory) ->
         stdout=log,
         stderr=log,
     )
+    # Held with its time of creation: a number alone may become another's.
+    head = psutil.Process(process.pid)
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_for(address, process, folder / "log.txt")
         yield address
     finally:
-        family = [psutil.Process(process.pid)]
-        family += family[0].children(recursive=True)
+        family = [head]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family += head.children(recursive=True)
         for member in family:
-            member.terminate()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.terminate()
         _, left = psutil.wait_procs(family, timeout=20)
         for member in left:
-            member.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
         process.wait()
         log.close()
 

@@ -13,8 +13,8 @@ import pytest
 
 from prac.errors import ConfigError, TicketError
 from prac.selection import PracSet, Reason
+from prac.tracking.models import check_files
 from prac.tracking.registry import (
-    check_files,
     find_set,
     find_ticket,
     list_sets,
