@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import tempfile
 import time
@@ -111,6 +112,9 @@ class Store:
         if self._client is None:
             from mlflow import MlflowClient
 
+            if os.environ.get("MLFLOW_LOGGING_LEVEL") == "ERROR":
+                # Where MLflow was imported before, it has read the variable already.
+                logging.getLogger("mlflow").setLevel(logging.ERROR)
             self._client = MlflowClient(self.tracking_uri)
         return self._client
 
