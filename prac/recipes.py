@@ -28,14 +28,14 @@ def digits() -> Recipe:
         # Mirrored digits are no digits; eight pixels stand a shift of one.
         augment=AugmentConfig(crop_padding=1, flip=False),
         train=TrainConfig(
-            epochs=12,
+            epochs=16,
             batch_size=64,
             learning_rate=0.05,
-            milestones=(6, 9),
+            milestones=(8, 12),
             precision="fp32",
         ),
         prune=PruneConfig(tolerance=0.08),
-        budget=BudgetConfig(scaling="epochs", min_round_epochs=5),
+        budget=BudgetConfig(scaling="epochs", min_round_epochs=6),
         search=SearchConfig(rounds=8, rewind=RewindPoint("epoch", 1)),
         compare=("vanilla", "random-subset"),
     )

@@ -20,19 +20,19 @@ from prac.rounds import RoundConfig
 # put
 # the keys that the failing test prints here.
 GOLDEN = {
-    "dense:resnet8:prac": "f9f0e2f0937727f4d07d31fde88a7911",
-    "reduce:resnet8:prac": "1bd224216ad6e128ffe7c032d39626b4",
-    "select:resnet8:prac:1": "d764d1e78db262ae0044c2a3e447ab2e",
-    "round:resnet8:prac:1": "2466dd7beefadeca14e7089c5e2f9943",
-    "select:resnet8:prac:2": "a954ec6a89c91ee2e629009647d5ac8f",
-    "dense:resnet8:vanilla": "74fed1abea7a5700da91b9cf56f94b09",
-    "round:resnet8:vanilla:1": "d97b05b5652bdafd390e00972ca99020",
-    "subset:resnet8:random-subset:1": "ead7ba79ca21b5acd0ba2f43048bfdca",
-    "round:resnet8:random-subset:1": "601ccd1c543d87cc54ce9c24f333e661",
-    "judge:resnet8:prac:0": "14d98f29900bc7e31c85f0a2fc22fcb5",
-    "judge:resnet8:prac:8": "5a941944e1d6ab79a79ba00ba1c59c8b",
-    "ticket:resnet8:prac:8": "0102c46a077f7a295eb25737e95f9701",
-    "report": "6a4444c2981f68f1a7e0254a2d9fb6c3",
+    "dense:resnet8:prac": "6bc67e0b136b12f16f6f6e725a081560",
+    "reduce:resnet8:prac": "f96e8c0a1ae96a1873767edd404a849b",
+    "select:resnet8:prac:1": "7d685bd7df3bc78940eac5022dbf3ddb",
+    "round:resnet8:prac:1": "d59e5de8573d30a32cee1ef424d3a850",
+    "select:resnet8:prac:2": "f78e0e28124736fb7a123b6e203d6153",
+    "dense:resnet8:vanilla": "1219b9947a5cd6dcc7195111cc5c6c5a",
+    "round:resnet8:vanilla:1": "e81a752cfe469d5fef8f2cd96831e036",
+    "subset:resnet8:random-subset:1": "e2d33ba0b36cf3caeb8124db76d76ac6",
+    "round:resnet8:random-subset:1": "b34184ce3ef7485d3ee9fe82d1d1771c",
+    "judge:resnet8:prac:0": "7434be02c3a75b7baac1c6f688f74381",
+    "judge:resnet8:prac:8": "5761da4c96483a36d9f6f5f4fbaea57c",
+    "ticket:resnet8:prac:8": "c10f938b713d289a5124b02840bf9e15",
+    "report": "9be48591ff87d5cff3f0c8a816e84920",
 }
 
 
