@@ -18,6 +18,9 @@ SMALL = (
     *("--architectures", "resnet8", "--rounds", "2", "--epochs", "3", "--workers", "1"),
     *("--set", "budget.min_round_epochs=1"),
 )
+
+# Two whole sweeps, one of them killed, in a real Ray: minutes.
+pytestmark = pytest.mark.slow
 THRESHOLDS = (0, 1, 2)
 SWEEP = (*SMALL, "--vary", f"select.threshold={','.join(map(str, THRESHOLDS))}")
 
