@@ -50,13 +50,14 @@ def test_worker_of_a_round_killed(tmp_path: Path, launch, reference, found, trac
     assert run.alive() == []
 
 
+@pytest.mark.slow
 def test_driver_killed_and_started_again(tmp_path: Path, launch, reference, found, tracked) -> None:
     first = launch(tmp_path)
     first.until(lambda: "select:conv4:prac:1" in first.stdout)
     first.kill()
     # Two agents of Ray's own (2.60) outlive a driver that is killed; nothing of a stage may.
     left = first.alive(patience=30)
-    assert all(name.endswith(("DashboardAgent", "RuntimeEnvAgent")) for name in left), left
+    assert all(name.strip().endswith(("DashboardAgent", "RuntimeEnvAgent")) for name in left), left
     first.end()
     before = {name: run["id"] for name, run in tracked(tmp_path).finished().items()}
     assert "dense:conv4:prac" in before
