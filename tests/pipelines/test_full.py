@@ -38,6 +38,9 @@ WORDS = (
     *("--set", "budget.min_round_epochs=2"),
 )
 
+# Whole pipelines in a real Ray: minutes. tests/faults runs one by default.
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Done:
