@@ -28,7 +28,6 @@ from prac.ticket import Ticket
 from prac.tracking.store import Store
 
 # These take a minute each on two idle cores; the limit is for machines that are busy.
-pytestmark = pytest.mark.timeout(1800)
 
 ARCHITECTURES = ("resnet8", "conv4")
 # One worker: the single process that it is compared with below has one as well.
@@ -39,7 +38,7 @@ WORDS = (
 )
 
 # Whole pipelines in a real Ray: minutes. tests/faults runs one by default.
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @dataclass(frozen=True)
