@@ -94,7 +94,7 @@ class Stand:
     def wait(self, refs: list[str], **_: Any) -> tuple[list[str], list[str]]:
         return refs[:1], refs[1:]
 
-    def get(self, ref: Any) -> Any:
+    def get(self, ref: Any, **_: Any) -> Any:
         if not isinstance(ref, str):
             return ref
         if ref in self.fail:
