@@ -7,9 +7,10 @@ import uuid
 from typing import Any
 
 from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch import TorchTrainer
 
 from prac.distributed.context import Context, use_threads
+from prac.distributed.process_group import BoundTorchConfig
 from prac.distributed.progress import epoch_reporter
 from prac.errors import PracError
 from prac.rounds import RoundTask, train_with_workers
@@ -58,7 +59,7 @@ def train_on_workers(task: RoundTask, context: Context, stage: str) -> None:
             use_gpu=resources.gpus_per_worker > 0,
             resources_per_worker=per_worker,
         ),
-        torch_config=TorchConfig(
+        torch_config=BoundTorchConfig(
             backend="nccl" if resources.gpus_per_worker >= 1 else "gloo", timeout_s=120
         ),
         run_config=RunConfig(

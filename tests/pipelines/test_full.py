@@ -27,8 +27,6 @@ from prac.storage import Folder
 from prac.ticket import Ticket
 from prac.tracking.store import Store
 
-# These take a minute each on two idle cores; the limit is for machines that are busy.
-
 ARCHITECTURES = ("resnet8", "conv4")
 # One worker: the single process that it is compared with below has one as well.
 WORDS = (
@@ -37,8 +35,8 @@ WORDS = (
     *("--set", "budget.min_round_epochs=2"),
 )
 
-# Whole pipelines in a real Ray: minutes. tests/faults runs one by default.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+# A minute and a half on two idle cores; the limit is for machines that are busy.
+pytestmark = pytest.mark.timeout(1800)
 
 
 @dataclass(frozen=True)
