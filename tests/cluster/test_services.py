@@ -19,7 +19,7 @@ def three(tmp_path_factory: pytest.TempPathFactory, services: Any) -> Iterator[A
     """Three nodes of one CPU each, and every service that they need."""
     for module in ("moto", "boto3", "psycopg"):
         if importlib.util.find_spec(module) is None:
-            pytest.skip(f"{module} is not installed: pip install -e '.[cluster-test]'")
+            pytest.skip(f"{module} is not installed: pip install -e '.[test]'")
     programs = services.postgres_programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
