@@ -71,13 +71,13 @@ def test_local_store_is_refused_before_the_start(three: Any, tmp_path: Path, ser
     words = ["--architectures", "conv4", "--rounds", "1", "--compare"]
     local = services.pipeline(tmp_path, three.env, *words, "--storage", "s3://prac/x", name="local")
     assert local.wait() == 2, local.said
-    (line,) = local.said.strip().splitlines()
+    *_, line = local.said.strip().splitlines()
     assert line.startswith("error: the cluster has several nodes and the MLflow store sqlite:///")
     assert "MLFLOW_TRACKING_URI" in line
 
     env = {**three.env, "MLFLOW_TRACKING_URI": three.uri}
     events = services.pipeline(tmp_path, env, *words, name="events")
     assert events.wait() == 2, events.said
-    (line,) = events.said.strip().splitlines()
+    *_, line = events.said.strip().splitlines()
     assert line.startswith(f"error: the cluster has several nodes and the storage {tmp_path}")
     assert "--storage-is-shared" in line
