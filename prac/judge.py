@@ -7,25 +7,15 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from prac.config import AugmentConfig, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.models import build_model
 from prac.pruning.mask import Mask
+from prac.stage_config import JudgeConfig
 from prac.storage import Folder
 from prac.training.evaluation import test_accuracy
 from prac.training.loop import Trained, Training, train
 from prac.training.observers import EpochCallback, EpochEnd
 from prac.training.schedule import full_budget
-
-
-@dataclass(frozen=True, kw_only=True)
-class JudgeConfig:
-    """What a judgement reads of the configuration: this is hashed into its key."""
-
-    architecture: str
-    train: TrainConfig
-    augment: AugmentConfig
-    seed: int
 
 
 @dataclass(frozen=True, kw_only=True)

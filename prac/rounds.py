@@ -12,24 +12,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prac.config import (
-    AugmentConfig,
-    BudgetConfig,
-    CepModel,
-    Method,
-    Precision,
-    PruneConfig,
-    Recipe,
-    RewindPoint,
-    TrainConfig,
-)
-from prac.data.batches import DeviceImages, num_batches
-from prac.errors import ConfigError
+from prac.config import RewindPoint
+from prac.data.batches import DeviceImages
+from prac.data.steps import num_batches
 from prac.events.log import EventFile, EventLog
 from prac.events.recorder import EventRecorder
 from prac.events.statistics import forgetting_statistics
 from prac.models import build_model
 from prac.pruning.mask import Mask
+from prac.stage_config import RoundConfig
 from prac.storage import Folder
 from prac.training.checkpoint import Checkpoint
 from prac.training.evaluation import predict
@@ -44,64 +35,11 @@ from prac.training.observers import (
     TentativeMask,
 )
 from prac.training.randomness import derived_seed
-from prac.training.schedule import Budget, round_budget
+from prac.training.schedule import Budget
 from prac.training.workers import Workers
 
 Weights = Mapping[str, Tensor]
 """A state dictionary: weights and BatchNorm statistics by name, on the CPU."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RoundConfig:
-    """What a round reads of the configuration, and nothing else: this is hashed into its key.
-
-    rewind: where to take the rewind weights; None in every round but the first.
-    records_events: false where another architecture's sets are used, or none are needed.
-    """
-
-    architecture: str
-    round_index: int
-    train: TrainConfig
-    prune: PruneConfig
-    augment: AugmentConfig
-    budget: BudgetConfig
-    seed: int
-    rewind: RewindPoint | None
-    records_events: bool
-    predicts_with: CepModel
-
-    def budget_for(self, num_samples: int, num_full_samples: int) -> Budget:
-        """This round's budget on `num_samples`."""
-        return round_budget(self.train, self.budget, num_samples, num_full_samples)
-
-
-def round_config(
-    recipe: Recipe,
-    architecture: str,
-    round_index: int,
-    *,
-    method: Method = "prac",
-    precision: Precision,
-    records_events: bool,
-) -> RoundConfig:
-    """The configuration of one round of one search. Vanilla rounds have no early-bird stop."""
-    prune = recipe.prune
-    if method == "vanilla":
-        prune = dataclasses.replace(prune, tolerance=None)
-    first = round_index == 0
-    return RoundConfig(
-        architecture=architecture,
-        round_index=round_index,
-        train=dataclasses.replace(recipe.train, precision=precision),
-        prune=prune,
-        augment=recipe.augment,
-        budget=recipe.budget,
-        seed=recipe.search.seed,
-        rewind=recipe.search.rewind if first else None,
-        records_events=records_events,
-        # Round 0's model is the dense one that all others are compared with.
-        predicts_with="round" if first else recipe.select.cep_model,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -345,14 +283,6 @@ def _epochs_to_rewind(rewind: RewindPoint | None, budget: Budget) -> int:
     if rewind.unit == "epoch":
         return rewind.at
     return num_batches(rewind.at, budget.steps_per_epoch)
-
-
-def check_rewind(recipe: Recipe, num_training: int) -> None:
-    """Raise ConfigError where the rewind point is past the end of round 0."""
-    rewind = recipe.search.rewind
-    steps = recipe.train.epochs * num_batches(num_training, recipe.train.batch_size)
-    if rewind.unit == "step" and rewind.at > steps:
-        raise ConfigError(f"search.rewind {rewind} is past the budget; allowed: up to step:{steps}")
 
 
 def run_round(

@@ -18,16 +18,14 @@ from prac.errors import ConfigError
 from prac.fingerprint import fingerprint
 from prac.pruning.mask import Mask
 from prac.rounds import (
-    RoundConfig,
     RoundOutcome,
     RoundTask,
     TrainRound,
     Weights,
-    check_rewind,
     initial_model,
-    round_config,
 )
 from prac.selection import PracSet, random_subset, select_critical
+from prac.stage_config import RoundConfig, check_rewind, round_config
 
 
 def next_set(

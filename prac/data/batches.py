@@ -18,12 +18,8 @@ from torch import Tensor
 
 from prac.config import AugmentConfig
 from prac.data.dataset import ImageDataset
+from prac.data.steps import num_batches
 from prac.errors import ConfigError
-
-
-def num_batches(num_samples: int, batch_size: int) -> int:
-    """Steps of an epoch: every sample once, the last batch is not dropped."""
-    return -(-num_samples // batch_size)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import safetensors.torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from prac.pruning.mask import Mask
-from prac.pruning.mask_file import mask_from_bytes, mask_to_bytes
+# Readers and writers of tensors import torch themselves: a replay reads none.
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from prac.pruning.mask import Mask
 
 MASK = "next_mask.safetensors"
 REWIND = "rewind_weights.safetensors"
@@ -27,22 +29,30 @@ HARDEST = "hardest.parquet"
 
 def write_mask(folder: Path, mask: Mask) -> None:
     """m_{k+1}."""
+    from prac.pruning.mask_file import mask_to_bytes
+
     (folder / MASK).write_bytes(mask_to_bytes(mask))
 
 
 def read_mask(path: Path) -> Mask:
     """The mask of a file."""
+    from prac.pruning.mask_file import mask_from_bytes
+
     return mask_from_bytes(path.read_bytes())
 
 
 def write_weights(folder: Path, name: str, weights: Mapping[str, Tensor]) -> None:
     """A state dictionary as safetensors."""
+    import safetensors.torch
+
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in weights.items()}
     (folder / name).write_bytes(safetensors.torch.save(tensors))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """A state dictionary."""
+    import safetensors.torch
+
     weights: dict[str, Tensor] = safetensors.torch.load(path.read_bytes())
     return weights
 

@@ -10,8 +10,7 @@ from typing import Any
 from prac.config import Method, Recipe, TrainConfig
 from prac.distributed.graph import Graph, Kind, Request, SearchStages, Stage
 from prac.fingerprint import stage_key
-from prac.judge import JudgeConfig
-from prac.rounds import round_config
+from prac.stage_config import JudgeConfig, round_config
 from prac.training.schedule import full_budget
 
 VERSIONS: Mapping[Kind, int] = {

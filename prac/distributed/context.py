@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
-import torch
 
 from prac.config import AugmentConfig
-from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.storage import Folder
 from prac.tracking.store import Store
-from prac.training.precision import pick_device
+
+# The driver hands contexts out and computes nothing: it does without torch.
+if TYPE_CHECKING:
+    from prac.data.batches import DeviceImages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +57,15 @@ class Context:
 
     def images(self, *, gpus: float) -> DeviceImages:
         """The data set on the device that this stage was given."""
+        from prac.data.batches import DeviceImages
+        from prac.training.precision import pick_device
+
         device = pick_device("cuda" if gpus > 0 else "cpu")
         return DeviceImages(self.load_dataset(), self.augment, device)
 
 
 def use_threads(count: int) -> None:
     """Set this process's threads; Ray reuses processes, and they keep what was set before."""
+    import torch
+
     torch.set_num_threads(max(1, count))

@@ -18,6 +18,7 @@ from prac.distributed.graph import Graph, Kind, Stage
 from prac.distributed.made import Running
 from prac.distributed.progress import Display
 from prac.errors import PracError
+from prac.quick_import import quick_import
 from prac.tracking.store import STAGES, TICKETS, DamagedArtifact, Finished, StoreAway
 from prac.tracking.tickets import register
 
@@ -64,7 +65,8 @@ def _experiment(stage: Stage) -> str:
 
 
 def _make(stage: Stage, inputs: Mapping[str, Finished], context: Context) -> Finished:
-    from prac.distributed.stages import RUN
+    with quick_import():
+        from prac.distributed.stages import RUN
 
     started = time.time()
     with tempfile.TemporaryDirectory(prefix="prac-") as scratch:

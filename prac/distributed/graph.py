@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from prac.config import METHODS, Method, Precision, Recipe
-from prac.data.batches import num_batches
+from prac.data.steps import num_batches
 from prac.errors import ConfigError
 
 Kind = Literal["dense", "reduce", "select", "subset", "round", "judge", "ticket", "report"]

@@ -23,9 +23,8 @@ from prac.distributed.graph import Graph, Kind, Request, Stage
 from prac.distributed.plan import print_plan
 from prac.errors import ConfigError
 from prac.models import check_architecture
-from prac.report import print_table, write_report
 from prac.results import Results, results_from_json, results_to_json
-from prac.rounds import check_rewind
+from prac.stage_config import check_rewind
 from prac.storage import Folder
 from prac.tracking.store import (
     PIPELINES,
@@ -37,7 +36,7 @@ from prac.tracking.store import (
     default_tracking_uri,
 )
 from prac.tracking.tickets import model_name, ticket_locations, update_aliases
-from prac.training.precision import pick_device, resolve_precision
+from prac.training.processor import cpu_precision
 
 if TYPE_CHECKING:
     from prac.distributed.context import Context
@@ -252,6 +251,7 @@ class Pipeline:
     def _report(self, finished: dict[str, Finished], ran: set[str]) -> dict[str, Any]:
         started = time.time()
         from prac.distributed.outcome import collect_results
+        from prac.report import write_report
 
         results = collect_results(
             self.request,
@@ -292,6 +292,8 @@ class Pipeline:
         results = self.store.read(report, RESULTS, lambda path: results_from_json(path.read_text()))
         folder = self._report_folder()
         if not (folder / "report.html").is_file():
+            from prac.report import write_report
+
             with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
                 write_report(results, scratch)
                 self._copy_report(Path(scratch))
@@ -325,6 +327,7 @@ class Pipeline:
 
     def _tell(self, results: Results, report: Finished) -> dict[str, Any]:
         from prac.distributed.outcome import summary_json
+        from prac.report import print_table
 
         print_table(results, self.console)
         page = self._report_folder() / "report.html"
@@ -355,8 +358,8 @@ def _request(recipe: Recipe, options: Options, source: Source, num_train: int) -
     if options.gpus_per_round > 0:
         # The driver may have no accelerator; the ones that rounds are given compute in bf16.
         precision = "bf16" if precision == "auto" else precision
-    else:
-        precision = resolve_precision(precision, pick_device("cpu"))
+    elif precision == "auto":
+        precision = cpu_precision()
     num_validation = held_out_count(num_train, recipe.data.validation_fraction)
     return Request(
         recipe=recipe,

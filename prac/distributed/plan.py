@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prac.distributed.graph import Graph, Stage
-from prac.rounds import RoundConfig
+from prac.stage_config import RoundConfig
 
 
 def print_plan(graph: Graph, finished: Iterable[str], console: Console) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from prac.distributed.graph import Stage
-from prac.training.observers import EpochEnd
+
+if TYPE_CHECKING:
+    from prac.training.observers import EpochEnd
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,16 +12,13 @@ import numpy as np
 from prac.config import SelectConfig
 from prac.distributed import artifacts
 from prac.distributed.context import use_threads
-from prac.distributed.dense import train_on_workers
 from prac.distributed.gallery import hardest_table
 from prac.distributed.graph import Kind
 from prac.distributed.made import Made, Running
 from prac.distributed.progress import epoch_reporter
-from prac.distributed.ticket_stage import make_ticket
 from prac.errors import EventLogError, StoreError
 from prac.judge import judge
 from prac.rounds import (
-    RoundConfig,
     RoundOutcome,
     RoundTask,
     outcome_of_workers,
@@ -29,6 +26,7 @@ from prac.rounds import (
     run_round,
 )
 from prac.selection import PracSet, random_subset, select_critical
+from prac.stage_config import RoundConfig
 from prac.storage import Folder
 from prac.tracking.store import DamagedArtifact, Metric
 from prac.training.observers import EpochRecord
@@ -116,6 +114,9 @@ def _dense(running: Running) -> Made:
 
 
 def _train_on_workers(running: Running, task: RoundTask) -> RoundOutcome:
+    # Ray Train takes 2 s to import: nothing that a process of rounds should pay.
+    from prac.distributed.dense import train_on_workers
+
     context, work = running.context, running.context.work(task.run)
     for _ in range(_MAX_SHARED):
         train_on_workers(task, context, running.stage.name)
@@ -275,6 +276,13 @@ def _judge(running: Running) -> Made:
     return Made(values=values, metrics=metrics, parameters=parameters)
 
 
+def _ticket(running: Running) -> Made:
+    """Mask, rewind weights and lineage, bound together and described."""
+    from prac.distributed.ticket_stage import make_ticket
+
+    return make_ticket(running)
+
+
 RUN: Mapping[Kind, Callable[[Running], Made]] = {
     "dense": _dense,
     "reduce": _reduce,
@@ -282,5 +290,5 @@ RUN: Mapping[Kind, Callable[[Running], Made]] = {
     "subset": _subset,
     "round": _round,
     "judge": _judge,
-    "ticket": make_ticket,
+    "ticket": _ticket,
 }

@@ -17,7 +17,7 @@ from prac.tracking.store import Metric
 from prac.tracking.tickets import model_name
 
 if TYPE_CHECKING:
-    from prac.rounds import RoundConfig
+    from prac.stage_config import RoundConfig
 
 
 @dataclass(frozen=True, kw_only=True)

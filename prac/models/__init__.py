@@ -1,12 +1,18 @@
 """Architectures by name, and what can be counted on a model."""
 
-from prac.models.registry import (
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prac.models.catalogue import (
     ARCHITECTURES,
     Architecture,
-    build_model,
     check_architecture,
     known_architectures,
 )
+
+if TYPE_CHECKING:
+    from prac.models.registry import build_model
 
 __all__ = [
     "ARCHITECTURES",
@@ -15,3 +21,12 @@ __all__ = [
     "check_architecture",
     "known_architectures",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Building a model needs torch; checking one of our names does not.
+    if name == "build_model":
+        from prac.models.registry import build_model
+
+        return build_model
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

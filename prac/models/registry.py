@@ -5,57 +5,18 @@ from __future__ import annotations
 import importlib
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from operator import attrgetter
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from prac.errors import ConfigError, unknown
-from prac.models.conv import conv4
+from prac.models.catalogue import ARCHITECTURES, ImageShape, require_pixels
 from prac.models.describe import evaluating, zero_images
-from prac.models.resnet import cifar_resnet, resnet18
-from prac.models.vgg import vgg, vgg8s
-
-ImageShape = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """One of our architectures.
-
-    build: makes the model from `(in_channels, num_classes)`.
-    min_pixels: the smallest height and width that leave a pixel after all strides and pools.
-    """
-
-    build: Callable[[int, int], nn.Module]
-    min_pixels: int
-
-
-ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
-    {
-        "vgg8s": Architecture(vgg8s, 4),
-        "conv4": Architecture(conv4, 4),
-        "resnet8": Architecture(partial(cifar_resnet, 8), 4),
-        "resnet14": Architecture(partial(cifar_resnet, 14), 4),
-        "resnet20s": Architecture(partial(cifar_resnet, 20), 4),
-        "resnet32s": Architecture(partial(cifar_resnet, 32), 4),
-        "resnet44s": Architecture(partial(cifar_resnet, 44), 4),
-        "resnet56s": Architecture(partial(cifar_resnet, 56), 4),
-        "resnet110s": Architecture(partial(cifar_resnet, 110), 4),
-        "resnet18": Architecture(partial(resnet18, stem="3x3"), 8),
-        "resnet18-7x7": Architecture(partial(resnet18, stem="7x7"), 32),
-        "vgg11": Architecture(partial(vgg, 11), 32),
-        "vgg13": Architecture(partial(vgg, 13), 32),
-        "vgg16": Architecture(partial(vgg, 16), 32),
-        "vgg19": Architecture(partial(vgg, 19), 32),
-    }
-)
 
 # GoogLeNet and Inception return a tuple in training mode and warn about their slow initial
 # weights unless told otherwise.
@@ -63,11 +24,6 @@ _TORCHVISION_ARGUMENTS: dict[str, dict[str, bool]] = {
     name: {"aux_logits": False, "transform_input": False, "init_weights": True}
     for name in ("googlenet", "inception_v3")
 }
-
-
-def known_architectures() -> tuple[str, ...]:
-    """The names of our own architectures."""
-    return tuple(ARCHITECTURES)
 
 
 def build_model(
@@ -94,7 +50,7 @@ def build_model(
     with _seeded(seed):
         ours = ARCHITECTURES.get(architecture)
         if ours is not None:
-            _require_pixels(architecture, ours.min_pixels, image_shape)
+            require_pixels(architecture, ours.min_pixels, image_shape)
             return ours.build(image_shape[2], num_classes)
         module_name, colon, attribute = architecture.partition(":")
         if colon and module_name != "torchvision":
@@ -106,22 +62,6 @@ def build_model(
         return model
 
 
-def check_architecture(architecture: str, num_classes: int, image_shape: ImageShape) -> None:
-    """Build the model and run it once on two images of zeros, before anything long starts.
-
-    Args:
-        architecture: a name as in `build_model`.
-        num_classes: width of the output.
-        image_shape: `(H, W, C)`.
-
-    Raises:
-        ConfigError: as `build_model`, or the output isn't `(2, num_classes)`.
-    """
-    model = build_model(architecture, num_classes=num_classes, image_shape=image_shape, seed=0)
-    with _seeded(0):
-        _try_forward(architecture, model, num_classes, image_shape)
-
-
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     # torch.manual_seed would also seed the accelerators, which fork_rng(devices=[]) doesn't
@@ -129,18 +69,6 @@ def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
         yield
-
-
-def _require_pixels(architecture: str, min_pixels: int, image_shape: ImageShape) -> None:
-    height, width, _ = image_shape
-    if min(height, width) >= min_pixels:
-        return
-    smaller = [n for n, a in ARCHITECTURES.items() if a.min_pixels <= min(height, width)]
-    way_out = f"smaller: {', '.join(smaller)}" if smaller else "set data.image_size to enlarge them"
-    raise ConfigError(
-        f"{architecture} needs images of at least {min_pixels}x{min_pixels} pixels; "
-        f"these are {height}x{width}; {way_out}"
-    )
 
 
 def _build_torchvision(architecture: str, num_classes: int, image_shape: ImageShape) -> nn.Module:

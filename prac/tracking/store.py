@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prac.errors import StoreError
+from prac.quick_import import quick_import
 from prac.tracking.views import ticket_view
 
 if TYPE_CHECKING:
@@ -110,12 +111,14 @@ class Store:
     def client(self) -> MlflowClient:
         """The client, connected when first used."""
         if self._client is None:
-            from mlflow import MlflowClient
+            with quick_import():
+                from mlflow import MlflowClient
 
+                client = MlflowClient(self.tracking_uri)
             if os.environ.get("MLFLOW_LOGGING_LEVEL") == "ERROR":
                 # Where MLflow was imported before, it has read the variable already.
                 logging.getLogger("mlflow").setLevel(logging.ERROR)
-            self._client = MlflowClient(self.tracking_uri)
+            self._client = client
         return self._client
 
     @property

@@ -8,6 +8,7 @@ import torch
 
 from prac.config import Precision
 from prac.errors import ConfigError
+from prac.training.processor import cpu_precision
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -28,14 +29,7 @@ def resolve_precision(requested: Precision, device: torch.device) -> Precision:
         return requested
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if _cpu_computes_bf16() else "fp32"
-
-
-def _cpu_computes_bf16() -> bool:
-    capabilities = getattr(torch.cpu, "get_capabilities", None)  # torch 2.11 and newer
-    if capabilities is not None:
-        return bool(capabilities().get("avx512_bf16", False))
-    return bool(torch.cpu._is_avx512_bf16_supported())
+    return cpu_precision()
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

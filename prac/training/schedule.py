@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prac.config import BudgetConfig, TrainConfig
-from prac.data.batches import num_batches
+from prac.data.steps import num_batches
 
 
 @dataclass(frozen=True, kw_only=True)

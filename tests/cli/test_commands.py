@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,25 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
     assert "--transfer-from" in done.stdout
     assert all(name in done.stdout for name in RECIPES)
+
+
+def test_a_plan_needs_no_torch_and_no_ray(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from prac.cli import pipeline\n"
+        "assert pipeline('', ['--plan', '--home', sys.argv[1]]) == 0\n"
+        "heavy = {'torch', 'ray', 'matplotlib', 'sklearn', 'torchvision'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "stages to run" in done.stdout
 
 
 def test_a_pipeline_from_a_shell() -> None:

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prac.config import AugmentConfig
-from prac.data.batches import Batch, DeviceImages, augmented, num_batches
+from prac.data.batches import Batch, DeviceImages, augmented
 from prac.data.dataset import ImageDataset
+from prac.data.steps import num_batches
 from prac.errors import ConfigError
 from prac.training.randomness import generator
 

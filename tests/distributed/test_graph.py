@@ -12,7 +12,7 @@ from prac.distributed.compose import build_graph
 from prac.distributed.graph import Graph, Request, Stage
 from prac.errors import ConfigError
 from prac.recipes import digits
-from prac.rounds import RoundConfig
+from prac.stage_config import RoundConfig
 
 # The keys of the digits recipe's first stages, frozen. Where this test fails, results of earlier
 # versions are no longer found: that has to be meant. When it is, raise the stage's number in

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from prac.errors import ConfigError
-from prac.models import ARCHITECTURES, build_model, check_architecture, known_architectures
+from prac.models import build_model, check_architecture, known_architectures
 
 SMALL = ["resnet8", "resnet14", "resnet20s", "vgg8s", "conv4"]
 
@@ -59,14 +59,6 @@ def test_small_ones_take_small_and_larger_images(
     model = build_model(architecture, num_classes=7, image_shape=(pixels, pixels, channels), seed=0)
     assert model.training
     assert model(torch.zeros(2, channels, pixels, pixels)).shape == (2, 7)
-
-
-@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
-def test_every_one_of_ours_runs_at_its_smallest_size_and_no_smaller(architecture: str) -> None:
-    pixels = ARCHITECTURES[architecture].min_pixels
-    check_architecture(architecture, 5, (pixels, pixels, 3))
-    with pytest.raises(ConfigError, match=f"{architecture} needs images of at least {pixels}x"):
-        check_architecture(architecture, 5, (pixels, pixels - 1, 3))
 
 
 @pytest.mark.parametrize("architecture", ["resnet8", "vgg8s", "torchvision:squeezenet1_1"])

@@ -40,10 +40,10 @@ from prac.rounds import (
     event_folder,
     initial_model,
     reduce_events,
-    round_config,
     train_round,
     train_with_workers,
 )
+from prac.stage_config import round_config
 from prac.storage import Folder
 from prac.training.loop import Training, train
 from prac.training.observers import EpochEnd, Observer

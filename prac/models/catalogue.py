@@ -1,0 +1,109 @@
+"""Our architectures by name, and the check of a name before anything long starts.
+
+Without torch, so that a plan or a replay of our own architectures needs none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from prac.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ImageShape = tuple[int, int, int]
+"""(H, W, C)."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One of our architectures.
+
+    maker: `module:callable` in `prac.models`; it takes `arguments`, then in_channels and
+    num_classes. min_pixels: the smallest height and width that leave a pixel after all strides and
+    pools.
+    """
+
+    maker: str
+    min_pixels: int
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self, in_channels: int, num_classes: int) -> nn.Module:
+        """The model with new weights."""
+        module, _, name = self.maker.partition(":")
+        make = partial(getattr(import_module(f"prac.models.{module}"), name), **self.arguments)
+        model: nn.Module = make(in_channels=in_channels, num_classes=num_classes)
+        return model
+
+
+ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
+    {
+        "vgg8s": Architecture("vgg:vgg8s", 4),
+        "conv4": Architecture("conv:conv4", 4),
+        **{
+            name: Architecture("resnet:cifar_resnet", 4, {"depth": depth})
+            for name, depth in {
+                "resnet8": 8,
+                "resnet14": 14,
+                "resnet20s": 20,
+                "resnet32s": 32,
+                "resnet44s": 44,
+                "resnet56s": 56,
+                "resnet110s": 110,
+            }.items()
+        },
+        "resnet18": Architecture("resnet:resnet18", 8, {"stem": "3x3"}),
+        "resnet18-7x7": Architecture("resnet:resnet18", 32, {"stem": "7x7"}),
+        **{
+            f"vgg{depth}": Architecture("vgg:vgg", 32, {"depth": depth})
+            for depth in (11, 13, 16, 19)
+        },
+    }
+)
+
+
+def known_architectures() -> tuple[str, ...]:
+    """The names of our own architectures."""
+    return tuple(ARCHITECTURES)
+
+
+def check_architecture(architecture: str, num_classes: int, image_shape: ImageShape) -> None:
+    """Refuse what can't be trained on these images, before anything long starts.
+
+    Ours fit all images of their smallest size and above (tests hold that); any other model is
+    built and run once on two images of zeros.
+
+    Args:
+        architecture: a name as in `build_model`.
+        num_classes: width of the output.
+        image_shape: `(H, W, C)`.
+
+    Raises:
+        ConfigError: as `build_model`, or the output isn't `(2, num_classes)`.
+    """
+    ours = ARCHITECTURES.get(architecture)
+    if ours is not None:
+        require_pixels(architecture, ours.min_pixels, image_shape)
+        return
+    from prac.models.registry import build_model
+
+    build_model(architecture, num_classes=num_classes, image_shape=image_shape, seed=0)
+
+
+def require_pixels(architecture: str, min_pixels: int, image_shape: ImageShape) -> None:
+    """Raise ConfigError for images that are smaller."""
+    height, width, _ = image_shape
+    if min(height, width) >= min_pixels:
+        return
+    smaller = [n for n, a in ARCHITECTURES.items() if a.min_pixels <= min(height, width)]
+    way_out = f"smaller: {', '.join(smaller)}" if smaller else "set data.image_size to enlarge them"
+    raise ConfigError(
+        f"{architecture} needs images of at least {min_pixels}x{min_pixels} pixels; "
+        f"these are {height}x{width}; {way_out}"
+    )
