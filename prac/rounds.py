@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from prac.config import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.steps import num_batches
-from prac.events.log import EventFile, EventLog
+from prac.events.file import EventFile
+from prac.events.log import EventLog
 from prac.events.recorder import EventRecorder
 from prac.events.statistics import forgetting_statistics
 from prac.models import build_model

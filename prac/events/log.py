@@ -1,4 +1,4 @@
-"""Event files: one a (round, epoch, rank, attempt), committed whole or not at all.
+"""Event files of a run: one a (round, epoch, rank, attempt), committed whole or not at all.
 
 Delivery is at least once: a worker that dies and comes back writes its epoch again under the next
 attempt. Readers keep one complete attempt of every epoch and refuse gaps and duplicates.
@@ -6,52 +6,17 @@ attempt. Readers keep one complete attempt of every epoch and refuse gaps and du
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from prac.errors import EventLogError
-from prac.events.schema import EVENT_SCHEMA
+from prac.events.file import EventFile, Events, KnownSamples, decode, encode
 from prac.storage import Folder
-
-_NAME = re.compile(
-    r"round-(?P<round>\d+)-epoch-(?P<epoch>\d+)-rank-(?P<rank>\d+)-of-(?P<ranks>\d+)"
-    r"-attempt-(?P<attempt>\d+)\.parquet"
-)
-
-_ROW_GROUP = 1 << 24
-"""Rows: an epoch is one row group, which is read without putting parts together."""
-
-
-@dataclass(frozen=True, order=True)
-class EventFile:
-    """Which part of a run one event file holds, as its name says."""
-
-    round: int
-    epoch: int
-    attempt: int
-    ranks: int
-    rank: int
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return (
-            f"round-{self.round:02d}-epoch-{self.epoch:04d}-rank-{self.rank}-of-{self.ranks}"
-            f"-attempt-{self.attempt}.parquet"
-        )
-
-    @classmethod
-    def parse(cls, name: str) -> EventFile | None:
-        """The parts of a name; None for a file that is no event file."""
-        match = _NAME.fullmatch(name)
-        return None if match is None else cls(**{k: int(v) for k, v in match.groupdict().items()})
 
 
 class EventLog:
@@ -86,31 +51,7 @@ class EventLog:
 
         epoch_rows: how many events all ranks together have in this epoch; readers check it.
         """
-        metadata = {
-            "prac.run": self.run,
-            "prac.name": file.name,
-            "prac.epoch_rows": str(epoch_rows),
-        }
-        sink = pa.BufferOutputStream()
-        # Sorted ids compress to a few bits as deltas, float16 margins as split byte streams,
-        # constants as runs of a dictionary entry. Bounds of margins would take a third of the time.
-        pq.write_table(
-            events.cast(EVENT_SCHEMA).replace_schema_metadata(metadata),
-            sink,
-            compression="zstd",
-            use_dictionary=["round", "epoch"],
-            write_statistics=["round", "epoch", "sample_id"],
-            row_group_size=_ROW_GROUP,
-            column_encoding={
-                "sample_id": "DELTA_BINARY_PACKED",
-                "correct": "PLAIN",
-                "margin": "BYTE_STREAM_SPLIT",
-                "el2n": "BYTE_STREAM_SPLIT",
-            },
-            write_page_checksum=True,
-            data_page_version="2.0",
-        )
-        self.folder.write(file.name, sink.getvalue())
+        self.folder.write(file.name, encode(events, file, self.run, epoch_rows=epoch_rows))
 
     def read(
         self, *, round_index: int, epochs: int, sample_ids: NDArray[np.integer] | None = None
@@ -127,14 +68,15 @@ class EventLog:
         for file in self.files():
             if file.round == round_index:
                 by_attempt[file.epoch][(file.attempt, file.ranks)].append(file)
+        expected = None if sample_ids is None else _Expected(sample_ids)
         for epoch in range(epochs):
-            yield self._complete_epoch(epoch, by_attempt[epoch], sample_ids)
+            yield self._complete_epoch(epoch, by_attempt[epoch], expected)
 
     def _complete_epoch(
         self,
         epoch: int,
         attempts: dict[tuple[int, int], list[EventFile]],
-        sample_ids: NDArray[np.integer] | None,
+        expected: _Expected | None,
     ) -> pa.RecordBatch:
         problems = []
         for (attempt, ranks), files in sorted(attempts.items()):
@@ -144,7 +86,8 @@ class EventLog:
                 problems.append(f"attempt {attempt} lacks rank {missing[0]} of {ranks}")
                 continue
             try:
-                return self._merge([self._read_file(file) for file in files], sample_ids)
+                parts = [self._read(file, expected) for file in files]
+                return _merged(parts, expected).to_batch(files[0])
             except EventLogError as error:
                 problems.append(str(error))
         said = "; ".join(problems) or "no file"
@@ -153,39 +96,72 @@ class EventLog:
             "every epoch needs one whole attempt"
         )
 
-    def _read_file(self, file: EventFile) -> tuple[pa.Table, int]:
+    def _read(self, file: EventFile, expected: _Expected | None) -> Events:
         try:
-            source = pa.BufferReader(self.folder.read(file.name))
-            table = pq.ParquetFile(source, page_checksum_verification=True).read()
-            metadata = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
-        except (pa.ArrowException, OSError, ValueError) as error:
+            data = self.folder.read(file.name)
+        except OSError as error:
             raise EventLogError(
                 f"{file.name} can't be read ({str(error).splitlines()[0]})"
             ) from error
-        if metadata.get("prac.run") != self.run:
-            raise EventLogError(f"{file.name} belongs to another run")
-        if metadata.get("prac.name") != file.name:
-            raise EventLogError(f"{file.name} was written as {metadata.get('prac.name')}")
-        # Page checksums don't cover the footer, where names and types of the columns are.
-        rows = metadata.get("prac.epoch_rows", "")
-        if not table.schema.equals(EVENT_SCHEMA) or not rows.isdecimal():
-            raise EventLogError(f"{file.name} doesn't hold events, or its footer is damaged")
-        return table, int(rows)
+        known = None if expected is None else expected.known
+        return decode(data, file, self.run, known=known)
 
-    def _merge(
-        self, parts: list[tuple[pa.Table, int]], sample_ids: NDArray[np.integer] | None
-    ) -> pa.RecordBatch:
-        tables, expected = [table for table, _ in parts], parts[0][1]
-        merged = pa.concat_tables(tables).replace_schema_metadata(None).combine_chunks()
-        if merged.num_rows != expected or any(rows != expected for _, rows in parts):
-            raise EventLogError(f"{merged.num_rows} events where {expected} were written")
-        ids = merged["sample_id"].to_numpy()
-        if np.any(ids[1:] < ids[:-1]):
-            order = np.argsort(ids, kind="stable")
-            merged, ids = merged.take(pa.array(order)), ids[order]
-        if np.any(ids[1:] <= ids[:-1]):
-            doubled = int(ids[1:][ids[1:] <= ids[:-1]][0])
-            raise EventLogError(f"sample {doubled} is there twice")
-        if sample_ids is not None and not np.array_equal(ids, sample_ids):
-            raise EventLogError("its samples are not those of the set it was trained on")
-        return merged.combine_chunks().to_batches()[0]
+
+class _Expected:
+    """The samples that every epoch has to cover, sorted."""
+
+    def __init__(self, sample_ids: NDArray[np.integer]) -> None:
+        self.ids = np.ascontiguousarray(sample_ids, np.int32)
+        self.known = KnownSamples(self.ids)
+
+    @cached_property
+    def _place(self) -> NDArray[np.int32]:
+        """By sample id: its row; len(ids) for a sample that is none of them."""
+        place = np.full(int(self.ids.max(initial=-1)) + 1, len(self.ids), np.int32)
+        place[self.ids] = np.arange(len(self.ids), dtype=np.int32)
+        return place
+
+    def gathered(self, parts: Sequence[Events]) -> Events | None:
+        """All rows of the ranks in the samples' order; None where a sample is absent, doubled or
+        not expected."""
+        count, first = len(self.ids), parts[0]
+        if sum(len(part.sample_ids) for part in parts) != count:
+            return None
+        columns = [np.empty(count, column.dtype) for column in first.columns[1:]]
+        filled = np.zeros(count + 1, np.bool_)
+        for part in parts:
+            ids = part.sample_ids
+            if len(ids) == 0:
+                continue
+            if ids.min() < 0 or ids.max() >= len(self._place):
+                return None
+            rows = self._place[ids]
+            filled[rows] = True
+            if filled[count]:
+                return None
+            for column, values in zip(columns, part.columns[1:], strict=True):
+                column[rows] = values
+        if not filled[:count].all():
+            return None
+        return Events(self.ids, columns[0], columns[1], columns[2], first.epoch_rows)
+
+
+def _merged(parts: list[Events], expected: _Expected | None) -> Events:
+    """One epoch of all its ranks, sorted by sample. Raises EventLogError where it isn't whole."""
+    rows, written = sum(len(part.sample_ids) for part in parts), parts[0].epoch_rows
+    if rows != written or any(part.epoch_rows != written for part in parts):
+        raise EventLogError(f"{rows} events where {written} were written")
+    if expected is not None:
+        if len(parts) == 1 and parts[0].sample_ids is expected.ids:
+            return parts[0]
+        gathered = expected.gathered(parts)
+        if gathered is not None:
+            return gathered
+    columns = [np.concatenate(column) for column in zip(*(p.columns for p in parts), strict=True)]
+    order = np.argsort(columns[0], kind="stable")
+    ids, correct, margin, el2n = (column[order] for column in columns)
+    if np.any(doubled := ids[1:] == ids[:-1]):
+        raise EventLogError(f"sample {int(ids[1:][doubled][0])} is there twice")
+    if expected is not None:
+        raise EventLogError("its samples are not those of the set it was trained on")
+    return Events(ids, correct, margin, el2n, written)

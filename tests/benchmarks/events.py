@@ -12,7 +12,7 @@ from made_events import epochs_of, sample_ids
 from measuring import Row, least_seconds, parser, show
 
 from prac.events import EventLog
-from prac.events.log import EventFile
+from prac.events.file import EventFile
 from prac.storage import Folder
 
 EPOCHS = 12

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prac.errors import EventLogError
 from prac.events import EVENT_SCHEMA, EventLog
-from prac.events.log import EventFile
+from prac.events.file import EventFile
 from prac.storage import Folder
 
 IDS = [2, 3, 5, 8, 13, 21, 34]
@@ -208,28 +209,54 @@ def test_a_flipped_byte_is_refused_or_changes_nothing(log, tmp_path) -> None:
     assert len(refused) > len(whole) / 5
 
 
-def test_an_event_takes_under_five_bytes(log, tmp_path) -> None:
-    rng = np.random.default_rng(0)
-    count = 50_000
-    ids = np.sort(rng.choice(60_000, count, replace=False)).astype(np.int32)
-    events = pa.table(
-        {
-            "round": np.full(count, 3, np.int16),
-            "epoch": np.full(count, 17, np.int16),
-            "sample_id": ids,
-            "correct": rng.random(count) < 0.8,
-            "margin": rng.normal(3, 2, count).astype(np.float16),
-            "el2n": rng.beta(0.5, 2, count).astype(np.float16),
-        },
-        schema=EVENT_SCHEMA,
-    )
-    file = EventFile(3, 17, 0, 1, 0)
-    log.write(file, events, epoch_rows=count)
-    assert Path(tmp_path / file.name).stat().st_size / count < 5
-
-
 @given(*[st.integers(0, 99_999)] * 5)
 @settings(max_examples=50)
 def test_a_name_says_what_is_in_the_file(round_, epoch, attempt, ranks, rank) -> None:
     file = EventFile(round_, epoch, attempt, ranks, rank)
     assert EventFile.parse(file.name) == file
+
+
+def test_events_of_another_epoch_or_round_are_not_written(log) -> None:
+    for file, what in ((EventFile(0, 1, 0, 1, 0), "epoch"), (EventFile(1, 0, 0, 1, 0), "round")):
+        with pytest.raises(EventLogError, match=f"can hold no events of another {what}"):
+            log.write(file, table_of(0, IDS), epoch_rows=len(IDS))
+    assert log.files() == []
+
+
+@pytest.mark.parametrize(("scores", "limit"), [("random", 5), ("margin", 2.1), ("none", 0.3)])
+def test_bytes_an_event(log, tmp_path, scores: str, limit: float) -> None:
+    rng = np.random.default_rng(0)
+    count = 45_000
+    margin = rng.normal(3, 2, count) if scores != "none" else np.zeros(count)
+    el2n = rng.beta(0.5, 2, count) if scores == "random" else np.zeros(count)
+    events = pa.table(
+        {
+            "round": np.full(count, 3, np.int16),
+            "epoch": np.full(count, 17, np.int16),
+            "sample_id": np.sort(rng.choice(50_000, count, replace=False)).astype(np.int32),
+            "correct": rng.random(count) < 0.8,
+            "margin": margin.astype(np.float16),
+            "el2n": el2n.astype(np.float16),
+        },
+        schema=EVENT_SCHEMA,
+    )
+    file = EventFile(3, 17, 0, 1, 0)
+    log.write(file, events, epoch_rows=count)
+    assert Path(tmp_path / file.name).stat().st_size / count < limit
+
+
+def test_columns_that_tell_nothing_new_are_not_decoded(log, monkeypatch) -> None:
+    write(log, 0, IDS)
+    write(log, 1, IDS[:3], rank=0, ranks=2)
+    write(log, 1, IDS[3:], rank=1, ranks=2)
+    asked = []
+    whole = pq.ParquetFile.read
+
+    def seen(self, columns, **options):
+        asked.append(columns)
+        return whole(self, columns=columns, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read", seen)
+    assert read(log, epochs=2) == [[row(e, sample) for sample in IDS] for e in range(2)]
+    rest = ["correct", "margin", "el2n"]
+    assert asked == [rest, ["sample_id", *rest], ["sample_id", *rest]]

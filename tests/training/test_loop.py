@@ -17,7 +17,8 @@ from prac.config import AugmentConfig, Precision, PruneConfig, RewindPoint, Trai
 from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import CheckpointError, PracError
-from prac.events.log import EventFile, EventLog
+from prac.events.file import EventFile
+from prac.events.log import EventLog
 from prac.events.recorder import EventRecorder
 from prac.events.statistics import forgetting_statistics
 from prac.models import build_model
