@@ -16,6 +16,7 @@ from prac.errors import ConfigError
 Scaling = Literal["epochs", "steps"]
 CepModel = Literal["round", "pruned"]
 Precision = Literal["auto", "fp32", "bf16"]
+Schedule = Literal["multistep", "cosine", "onecycle"]
 Method = Literal["prac", "vanilla", "random-subset"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
@@ -92,6 +93,12 @@ class TrainConfig:
 
     epochs, milestones and warmup_epochs are those of the full budget; a round on fewer samples
     scales them (`prac.training.schedule`).
+    schedule: `multistep`, times `decay` at every milestone (the published runs); `cosine`, a half
+    cosine from learning_rate to 0 after the warm-up; `onecycle`, up to learning_rate over the first
+    30 % of the steps and down again (Smith and Topin 2017, arXiv:1708.07120), which has its own
+    warm-up. Only `multistep` reads milestones and decay.
+    label_smoothing: the share of a label that is spread over all classes.
+    nesterov: Nesterov's momentum.
     """
 
     epochs: int = 182
@@ -103,6 +110,9 @@ class TrainConfig:
     decay: float = 0.1
     warmup_epochs: int = 0
     precision: Precision = "auto"
+    schedule: Schedule = "multistep"
+    label_smoothing: float = 0.0
+    nesterov: bool = False
 
     def __post_init__(self) -> None:
         # Events keep the epoch as int16.
@@ -136,6 +146,29 @@ class TrainConfig:
             f"0 or more, below train.epochs ({self.epochs})",
         )
         _require_choice("train.precision", self.precision, get_args(Precision))
+        self._check_modern()
+
+    def _check_modern(self) -> None:
+        _require_choice("train.schedule", self.schedule, get_args(Schedule))
+        if self.schedule == "onecycle":
+            _require(
+                self.warmup_epochs == 0,
+                "train.warmup_epochs",
+                self.warmup_epochs,
+                "0 with train.schedule=onecycle, which has its own",
+            )
+        _require(
+            0 <= self.label_smoothing < 1,
+            "train.label_smoothing",
+            self.label_smoothing,
+            "0 or more, below 1",
+        )
+        _require(
+            not self.nesterov or self.momentum > 0,
+            "train.nesterov",
+            self.nesterov,
+            "false where train.momentum is 0",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,6 +90,7 @@ def train(
         lr=training.budget.peak_learning_rate,
         momentum=training.config.momentum,
         weight_decay=training.config.weight_decay,
+        nesterov=training.config.nesterov,
         foreach=True,
     )
     trained = Trained()
@@ -166,7 +167,12 @@ def _train_epoch(
             logits = parallel(batch.images)
         # The sum over the step's samples on all workers, though workers' shares differ by one:
         # DDP averages over workers, so each share is weighted by their number.
-        losses = torch.nn.functional.cross_entropy(logits.float(), batch.labels, reduction="sum")
+        losses = torch.nn.functional.cross_entropy(
+            logits.float(),
+            batch.labels,
+            reduction="sum",
+            label_smoothing=training.config.label_smoothing,
+        )
         for observer in observers:
             observer.on_predictions(batch, logits)
         share: Tensor = losses * (workers.size / batch.step_size)

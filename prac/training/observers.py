@@ -128,8 +128,9 @@ class TentativeMask(Observer):
 
     mask: the round's own. `latest` is the tentative mask of the last epoch, `distances` those
     between consecutive ones, over the weights alive at the round's start: distance i is between
-    epochs i and i + 1. The stop comes one epoch past the warm-up at the earliest, and not before
-    `earliest_epochs` epochs are done (the rewind point has to be reached).
+    epochs i and i + 1. The stop comes one epoch past the warm-up (or the rise of a one-cycle
+    schedule) at the earliest, and not before `earliest_epochs` epochs are done (the rewind point
+    has to be reached).
     """
 
     name = "tentative"
@@ -156,7 +157,7 @@ class TentativeMask(Observer):
         self.distances.append(distance)
         settled = self._early_bird is not None and self._early_bird.update(distance)
         epochs_done = end.record.epoch + 1
-        return settled and epochs_done >= max(end.budget.warmup_epochs + 1, self._earliest)
+        return settled and epochs_done >= max(end.budget.rising_epochs + 1, self._earliest)
 
     def state(self) -> State:
         """The latest mask, the distances and the stop's memory."""

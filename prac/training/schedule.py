@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from prac.config import BudgetConfig, TrainConfig
+from prac.config import BudgetConfig, Schedule, TrainConfig
 from prac.data.steps import num_batches
+
+RISE = 0.3
+"""The share of a one-cycle budget in which the learning rate rises."""
+START_DIVISOR, END_DIVISOR = 25, 25e4
+"""What the peak is divided by at the start and at the end of a one-cycle budget.
+
+These three are the defaults of `torch.optim.lr_scheduler.OneCycleLR`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,23 +26,44 @@ class Budget:
     warmup_epochs: int
     peak_learning_rate: float
     decay: float
+    schedule: Schedule
 
     @property
     def steps(self) -> int:
         """SGD steps of the whole budget."""
         return self.epochs * self.steps_per_epoch
 
+    @property
+    def rising_epochs(self) -> int:
+        """Epochs in which the learning rate still rises: the masks of these have not settled."""
+        return math.ceil(RISE * self.epochs) if self.schedule == "onecycle" else self.warmup_epochs
+
     def learning_rate(self, step: int) -> float:
         """The learning rate of the step with this number, counted from 0.
 
-        Linear from 0 over the warm-up, then times `decay` at every milestone.
+        `multistep` and `cosine`: linear from 0 over the warm-up. Then times `decay` at every
+        milestone, or a half cosine over the steps that are left; `onecycle`: a half cosine up, then
+        one down.
         """
+        peak, steps = self.peak_learning_rate, self.steps
+        if self.schedule == "onecycle":
+            top = RISE * steps - 1
+            if step <= top:
+                return _half_cosine(peak / START_DIVISOR, peak, step / top)
+            return _half_cosine(peak, peak / END_DIVISOR, (step - top) / (steps - 1 - top))
         warmup_steps = self.warmup_epochs * self.steps_per_epoch
         if step < warmup_steps:
-            return self.peak_learning_rate * step / warmup_steps
+            return peak * step / warmup_steps
+        if self.schedule == "cosine":
+            return _half_cosine(peak, 0.0, (step - warmup_steps) / (steps - warmup_steps))
         epoch = step // self.steps_per_epoch
         passed = sum(milestone <= epoch for milestone in self.milestones)
-        return self.peak_learning_rate * self.decay**passed
+        return peak * self.decay**passed
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    """From `start` (share 0) to `end` (share 1)."""
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 
 
 def full_budget(train: TrainConfig, num_samples: int) -> Budget:
@@ -46,6 +75,7 @@ def full_budget(train: TrainConfig, num_samples: int) -> Budget:
         warmup_epochs=train.warmup_epochs,
         peak_learning_rate=train.learning_rate,
         decay=train.decay,
+        schedule=train.schedule,
     )
 
 
@@ -78,4 +108,5 @@ def round_budget(
         warmup_epochs=min(full.warmup_epochs * numerator // denominator, epochs - 1),
         peak_learning_rate=full.peak_learning_rate,
         decay=full.decay,
+        schedule=full.schedule,
     )

@@ -20,19 +20,19 @@ from prac.stage_config import RoundConfig
 # put
 # the keys that the failing test prints here.
 GOLDEN = {
-    "dense:resnet8:prac": "6bc67e0b136b12f16f6f6e725a081560",
-    "reduce:resnet8:prac": "f96e8c0a1ae96a1873767edd404a849b",
-    "select:resnet8:prac:1": "7d685bd7df3bc78940eac5022dbf3ddb",
-    "round:resnet8:prac:1": "d59e5de8573d30a32cee1ef424d3a850",
-    "select:resnet8:prac:2": "f78e0e28124736fb7a123b6e203d6153",
-    "dense:resnet8:vanilla": "1219b9947a5cd6dcc7195111cc5c6c5a",
-    "round:resnet8:vanilla:1": "e81a752cfe469d5fef8f2cd96831e036",
-    "subset:resnet8:random-subset:1": "e2d33ba0b36cf3caeb8124db76d76ac6",
-    "round:resnet8:random-subset:1": "b34184ce3ef7485d3ee9fe82d1d1771c",
-    "judge:resnet8:prac:0": "7434be02c3a75b7baac1c6f688f74381",
-    "judge:resnet8:prac:8": "5761da4c96483a36d9f6f5f4fbaea57c",
-    "ticket:resnet8:prac:8": "c10f938b713d289a5124b02840bf9e15",
-    "report": "9be48591ff87d5cff3f0c8a816e84920",
+    "dense:resnet8:prac": "fa4d662c0dabb9793f4d4ae38ea41ef5",
+    "reduce:resnet8:prac": "352a3239264c96f0ea24f4b05ddf1038",
+    "select:resnet8:prac:1": "7a2d3865f4da3d24d1dad651274b1dfe",
+    "round:resnet8:prac:1": "8c21b5413f69a22e1f70b8f50842e8d2",
+    "select:resnet8:prac:2": "01b453fb4c5d561bd3e3bbd0785c9c22",
+    "dense:resnet8:vanilla": "ebb3ef4b2f6ae023795a7a91ca6cb14a",
+    "round:resnet8:vanilla:1": "f6611f74c5b3f5b1e8587871869c24c6",
+    "subset:resnet8:random-subset:1": "c9adf0f2c8ac0e58ed3116768003c33d",
+    "round:resnet8:random-subset:1": "b92aaedb7dbe9e113c66d3bfa1fa7884",
+    "judge:resnet8:prac:0": "ebc015831f9b9ff9bf939e8891a62517",
+    "judge:resnet8:prac:8": "836a8d213061c37f0b5ef7d340d7310b",
+    "ticket:resnet8:prac:8": "4867bab4f68d05a14087db28b1897f1d",
+    "report": "56a57de47c57b5c8ef849b1e5bf824a5",
 }
 
 

@@ -13,7 +13,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from prac.config import AugmentConfig, Precision, PruneConfig, RewindPoint, TrainConfig
+from prac.config import (
+    AugmentConfig,
+    Precision,
+    PruneConfig,
+    RewindPoint,
+    Schedule,
+    TrainConfig,
+)
 from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import CheckpointError, PracError
@@ -131,6 +138,33 @@ def test_the_same_weights_as_a_plain_loop(images: DeviceImages, masked: bool) ->
     assert [r.steps for r in trained.epochs] == [3] * 4
     assert trained.steps == 12
     assert [r.learning_rate for r in trained.epochs] == pytest.approx([0.05, 0.05, 0.005, 0.0005])
+
+
+def test_label_smoothing_and_nesterov_are_torchs(images: DeviceImages) -> None:
+    config = dataclasses.replace(
+        CONFIG, epochs=2, milestones=(), label_smoothing=0.2, nesterov=True, schedule="cosine"
+    )
+    ours, plain = _model(), _model()
+    trained = train(ours, _training(images, config))
+    plain.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(
+        plain.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-3, nesterov=True
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=6)
+    loss_of = nn.CrossEntropyLoss(label_smoothing=0.2)
+    losses: list[float] = []
+    for epoch in range(2):
+        plain.train()
+        for batch in images.epoch(images.training_ids, 16, generator(3, "round", 0, epoch)):
+            optimizer.zero_grad()
+            loss = loss_of(plain(batch.images), batch.labels)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+    for name, tensor in plain.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], tensor, rtol=1e-4, atol=1e-5)
+    assert trained.epochs[1].loss == pytest.approx(sum(losses[3:]) / 3, rel=1e-4)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -279,6 +313,9 @@ def test_the_early_bird_waits_for_the_warm_up_and_the_rewind_point(images: Devic
 # --- resuming ------------------------------------------------------------------------------------
 
 
+RESUMED = dataclasses.replace(CONFIG, epochs=6)
+
+
 class _Killed(Exception):
     pass
 
@@ -311,7 +348,13 @@ class _Result:
 
 
 def _attempt(
-    images: DeviceImages, folder: Path, *, kill: str = "", precision: Precision = "fp32"
+    images: DeviceImages,
+    folder: Path,
+    *,
+    kill: str = "",
+    precision: Precision = "fp32",
+    config: TrainConfig = RESUMED,
+    tolerance: float | None = 0.3,
 ) -> _Result:
     model = _model()
     mask = _half(model)
@@ -321,10 +364,10 @@ def _attempt(
     def write(epoch: int, table: object) -> None:
         log.write(EventFile(0, epoch, attempt, 1, 0), table, epoch_rows=48)
 
-    tentative = TentativeMask(mask, PruneConfig(tolerance=0.3, patience=3, record_at_once=True))
+    prune = PruneConfig(tolerance=tolerance, patience=3, record_at_once=True)
+    tentative = TentativeMask(mask, prune)
     rewind = RewindCapture(RewindPoint("step", 4))
     events = EventObserver(EventRecorder(0, write))
-    config = dataclasses.replace(CONFIG, epochs=6)
     trained = train(
         model,
         _training(images, config, precision=precision),
@@ -366,6 +409,36 @@ def test_a_resumed_training_is_the_one_never_interrupted(
         _assert_same(_attempt(images, folder, precision=precision), whole)
         # Once more: the finished checkpoint, without a step.
         _assert_same(_attempt(images, folder, kill="step 1", precision=precision), whole)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "onecycle"])
+def test_a_modern_training_resumes_in_the_midst_of_its_schedule(
+    images: DeviceImages, tmp_path: Path, schedule: Schedule
+) -> None:
+    config = dataclasses.replace(
+        RESUMED, schedule=schedule, milestones=(), label_smoothing=0.1, nesterov=True
+    )
+
+    def attempt(name: str, kill: str = "") -> _Result:
+        return _attempt(images, tmp_path / name, kill=kill, config=config, tolerance=None)
+
+    whole = attempt("whole")
+    assert len(whole.trained.epochs) == 6
+    rates = [record.learning_rate for record in whole.trained.epochs]
+    assert len(set(rates)) == 6
+    for kill in ("step 5", "epoch 3", "step 14"):
+        with pytest.raises(_Killed):
+            attempt("killed", kill)
+    _assert_same(attempt("killed"), whole)
+
+
+def test_the_early_bird_waits_for_the_rise_of_a_cycle(images: DeviceImages) -> None:
+    config = dataclasses.replace(CONFIG, epochs=8, milestones=(), schedule="onecycle")
+    prune = PruneConfig(tolerance=1.0, patience=1, record_at_once=True)
+    model = _model()
+    observer = TentativeMask(Mask.dense(model), prune)
+    # 0.3 * 8 = 2.4 epochs rise: the fourth is the first that may be the last.
+    assert len(train(model, _training(images, config), observers=[observer]).epochs) == 4
 
 
 def test_a_model_with_tied_weights_is_checkpointed_and_resumed(

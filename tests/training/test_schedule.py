@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch.optim import SGD, lr_scheduler
+from torch.optim.lr_scheduler import LRScheduler
 
-from prac.config import BudgetConfig, TrainConfig
+from prac.config import BudgetConfig, Schedule, TrainConfig
 from prac.training.schedule import Budget, full_budget, round_budget
 
 PUBLISHED = TrainConfig()
@@ -40,6 +45,77 @@ def test_the_published_budget_is_that_of_torchs_multi_step_schedule() -> None:
         assert ours == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12)
         optimizer.step()
         schedule.step()
+
+
+def _torch_rates(steps: int, peak: float, schedule: Callable[[SGD], LRScheduler]) -> list[float]:
+    """What torch's own schedule gives each step."""
+    optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=peak, momentum=0.9)
+    scheduler = schedule(optimizer)
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if len(rates) < steps:
+            scheduler.step()
+    return rates
+
+
+@pytest.mark.parametrize(("epochs", "size"), [(1, 3), (2, 40), (7, 33), (30, 100)])
+def test_one_cycle_is_torchs(epochs: int, size: int) -> None:
+    train = TrainConfig(
+        epochs=epochs, batch_size=10, learning_rate=0.4, milestones=(), schedule="onecycle"
+    )
+    budget = full_budget(train, size)
+    expected = _torch_rates(
+        budget.steps,
+        0.4,
+        lambda optimizer: lr_scheduler.OneCycleLR(
+            optimizer, 0.4, total_steps=budget.steps, cycle_momentum=False
+        ),
+    )
+    rates = [budget.learning_rate(step) for step in range(budget.steps)]
+    assert rates == pytest.approx(expected, rel=1e-9)
+    assert len(rates) == epochs * -(-size // 10)
+
+
+@pytest.mark.parametrize("warmup", [0, 2])
+def test_cosine_is_torchs_after_the_warm_up(warmup: int) -> None:
+    train = TrainConfig(
+        epochs=9,
+        batch_size=10,
+        learning_rate=0.2,
+        milestones=(1,),
+        warmup_epochs=warmup,
+        schedule="cosine",
+    )
+    budget = full_budget(train, 45)
+    left = budget.steps - 5 * warmup
+    expected = _torch_rates(left, 0.2, lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=left))
+    rates = [budget.learning_rate(step) for step in range(budget.steps)]
+    assert rates[: 5 * warmup] == pytest.approx([0.2 * step / 10 for step in range(5 * warmup)])
+    assert rates[5 * warmup :] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "onecycle"])
+def test_a_scaled_round_goes_through_its_whole_schedule(schedule: Schedule) -> None:
+    # A round of 9 epochs ends as low as the full budget does, and is at its peak at the same share.
+    train = dataclasses.replace(CALIBRATION, epochs=90, schedule=schedule)
+    full = full_budget(train, 45_000)
+    half = round_budget(train, EPOCHS, 22_500, 45_000)
+    assert (half.epochs, half.steps_per_epoch) == (45, 176)
+    for share in (0.0, 0.1, 0.3, 0.5, 0.9, 1.0):
+        of_full = full.learning_rate(round(share * (full.steps - 1)))
+        of_half = half.learning_rate(round(share * (half.steps - 1)))
+        assert of_half == pytest.approx(of_full, abs=2e-4)
+    assert half.learning_rate(half.steps - 1) < 1e-5
+
+
+def test_how_long_the_rate_rises() -> None:
+    # One cycle over ten epochs is at its peak after three of them: the stop waits for that.
+    assert full_budget(TrainConfig(epochs=10, schedule="onecycle"), 100).rising_epochs == 3
+    assert full_budget(TrainConfig(epochs=16, schedule="onecycle"), 100).rising_epochs == 5
+    assert full_budget(TrainConfig(warmup_epochs=15), 100).rising_epochs == 15
+    assert full_budget(TrainConfig(warmup_epochs=15, schedule="cosine"), 100).rising_epochs == 15
 
 
 def test_the_warm_up_rises_linearly_from_zero() -> None:
