@@ -2,11 +2,12 @@
 
 import pytest
 
-from prac.config import Recipe
+from prac.config import DataConfig, Recipe, SearchConfig
 from prac.errors import ConfigError
 from prac.fingerprint import fingerprint
 from prac.models import build_model
-from prac.recipes import RECIPES, describe_recipes, get_recipe
+from prac.recipe_cost import KNOWN_DATA, recipe_costs
+from prac.recipes import RECIPES, digits, get_recipe, low, standard, warmup
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
@@ -17,35 +18,74 @@ def test_a_recipe_is_whole_and_named(name: str) -> None:
     assert recipe == get_recipe(name)
     assert "\n" not in recipe.description
     assert all(m <= recipe.train.epochs for m in recipe.train.milestones)
-    assert describe_recipes()[name]
-    assert "\n" not in describe_recipes()[name]
+    assert 0 < len(recipe.description) <= 120
 
 
 def test_recipes_are_different_experiments() -> None:
     assert len({fingerprint(get_recipe(name)) for name in RECIPES}) == len(RECIPES)
 
 
-@pytest.mark.parametrize("name", sorted(RECIPES))
-def test_its_architectures_can_be_built(name: str) -> None:
-    image_shape = (8, 8, 1) if name == "digits" else (32, 32, 3)
-    for architecture in get_recipe(name).architectures:
-        build_model(architecture, num_classes=10, image_shape=image_shape, seed=0)
+def test_its_architectures_can_be_built() -> None:
+    # Once each: many recipes share a network.
+    for architecture, data in {
+        (cost.architecture, cost.data)
+        for name in RECIPES
+        for cost in recipe_costs(get_recipe(name))
+    }:
+        known = KNOWN_DATA[data]
+        build_model(
+            architecture, num_classes=known.num_classes, image_shape=known.image_shape, seed=0
+        )
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar10_resnet20s", "cifar100"])
-def test_the_published_settings(name: str) -> None:
-    recipe = get_recipe(name)
-    train = recipe.train
-    assert (train.epochs, train.milestones, train.decay) == (182, (91, 136), 0.1)
-    assert (train.batch_size, train.learning_rate, train.momentum) == (128, 0.1, 0.9)
-    assert (train.weight_decay, train.warmup_epochs) == (1e-4, 0)
-    assert (recipe.prune.fraction, recipe.prune.tolerance, recipe.prune.patience) == (0.2, 0.08, 5)
-    assert (recipe.budget.scaling, recipe.budget.min_round_epochs) == ("epochs", 1)
-    assert (recipe.search.rounds, str(recipe.search.rewind)) == (16, "epoch:3")
-    assert (recipe.select.threshold, recipe.select.cep_model) == (0, "round")
-    assert (recipe.augment.crop_padding, recipe.augment.flip) == (4, True)
-    assert recipe.data.source == name.partition("_")[0]
-    assert recipe.data.validation_fraction == 0.1
+PUBLISHED = {
+    "cifar10": ("cifar10", ("resnet20s", "resnet56s", "vgg16"), 128),
+    "cifar100": ("cifar100", ("resnet20s", "resnet56s", "vgg16"), 128),
+    "tiny_imagenet": ("folder:tiny-imagenet-200", ("resnet18", "vgg16"), 512),
+}
+# METHOD, "Settings of the published results": learning rate, warm-up epochs, rewind point.
+SETTINGS = {
+    "": (0.1, 0, "epoch:3"),
+    "_low": (0.01, 0, "init"),
+    "_warmup": (0.03, 15, "init"),
+}
+
+
+@pytest.mark.parametrize("family", PUBLISHED)
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_the_published_settings(family: str, setting: str) -> None:
+    source, architectures, batch_size = PUBLISHED[family]
+    names = [family, *(f"{family}_{a}" for a in architectures)]
+    for name, networks in zip(names, [architectures, *((a,) for a in architectures)], strict=True):
+        recipe = get_recipe(name + setting)
+        train = recipe.train
+        assert recipe.architectures == networks
+        assert (train.epochs, train.milestones, train.decay) == (182, (91, 136), 0.1)
+        assert (train.batch_size, train.momentum, train.weight_decay) == (batch_size, 0.9, 1e-4)
+        assert (train.schedule, train.label_smoothing, train.nesterov) == ("multistep", 0, False)
+        at = (train.learning_rate, train.warmup_epochs, str(recipe.search.rewind))
+        assert at == SETTINGS[setting]
+        prune = recipe.prune
+        assert (prune.fraction, prune.tolerance, prune.patience) == (0.2, 0.08, 5)
+        assert (recipe.budget.scaling, recipe.budget.min_round_epochs) == ("epochs", 1)
+        assert recipe.search.rounds == 16
+        assert (recipe.select.threshold, recipe.select.cep_model) == (0, "round")
+        assert (recipe.augment.crop_padding, recipe.augment.flip) == (4, True)
+        assert recipe.data == DataConfig(source=source)
+        assert recipe.data.validation_fraction == 0.1
+
+
+def test_a_setting_changes_only_what_it_names() -> None:
+    mine = digits().replace(name="mine", search=SearchConfig(rounds=3, seed=7))
+    for setting in (low, warmup):
+        changed = setting(mine)
+        assert changed.name == f"mine_{setting.__name__}"
+        assert changed.description != mine.description
+        assert (changed.search.rounds, changed.search.seed) == (3, 7)
+        assert changed.replace(name="mine", description=mine.description).data == mine.data
+        # Back to the standard one, the settings of both are the same.
+        back = standard(changed).replace(name="mine", description=mine.description)
+        assert back == standard(mine)
 
 
 def test_an_unknown_recipe_is_refused_with_the_known() -> None:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from prac.config import METHODS, Recipe, RewindPoint
 from prac.errors import ConfigError
-from prac.recipes import RECIPES, get_recipe
+from prac.recipes import get_recipe
 
 SECTIONS = ("data", "augment", "train", "prune", "select", "budget", "search")
 
@@ -31,7 +31,8 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--recipe",
         metavar="NAME",
-        help=f"one of: {', '.join(RECIPES)} (digits; with other --data: images)",
+        help="a whole configuration: digits, cifar10_resnet20s, ...; `prac recipes` lists them "
+        "(digits; with other --data: images)",
     )
     what.add_argument(
         "--architectures",

@@ -1,35 +1,109 @@
-"""`prac recipes`: list them, or show one whole."""
+"""`prac recipes`: list them with what they cost, or show one whole."""
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from prac.cli.options import SECTIONS
-from prac.recipes import describe_recipes, get_recipe
+from prac.recipe_cost import NetworkCost, recipe_costs
+from prac.recipes import RECIPES, get_recipe
 
 if TYPE_CHECKING:
-    import argparse
+    from prac.config import Recipe
+
+_DESCRIPTION = """\
+The recipes by name with an upper bound of what one search costs: that of vanilla, every round on
+all training samples. Steps are SGD steps, FLOPs those of training in them (three forward passes a
+step); networks of one recipe are added up. Evaluation, judgements and other methods come on top."""
 
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = commands.add_parser("recipes", help="list the recipes, or show one whole")
+    parser = commands.add_parser(
+        "recipes",
+        help="list the recipes with their cost, or show one whole",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("name", nargs="?", help="a recipe to show with all its fields")
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="time a few steps of each network here, for hours on this machine (a minute or two "
+        "for all recipes; nothing is kept)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one line of JSON, no table")
     parser.set_defaults(action=show_recipes)
 
 
-def show_recipes(arguments: argparse.Namespace) -> None:
+def show_recipes(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Print them; the fields of one are printed as `--set` takes them."""
-    if arguments.name is None:
-        for name, description in describe_recipes().items():
-            print(f"{name:20} {description}")
-        return
-    recipe = get_recipe(arguments.name)
+    recipes = [get_recipe(name) for name in ([arguments.name] if arguments.name else RECIPES)]
+    speeds = _calibrate(recipes) if arguments.calibrate else {}
+    if arguments.json:
+        return {"recipes": [_as_json(recipe, speeds) for recipe in recipes]}
+    if arguments.name:
+        _show_one(recipes[0])
+    _print_costs(recipes, speeds)
+    return None
+
+
+def _show_one(recipe: Recipe) -> None:
     print(f"{recipe.name}: {recipe.description}")
     print(f"architectures: {' '.join(recipe.architectures)}; compare: {' '.join(recipe.compare)}")
     for section in SECTIONS:
         for field, value in vars(getattr(recipe, section)).items():
             print(f"{section}.{field}={_text(value)}")
+
+
+def _print_costs(recipes: Iterable[Recipe], speeds: dict[_Timed, float]) -> None:
+    hours = f" {'hours':>9}" if speeds else ""
+    print(f"{'recipe':30} {'steps':>11} {'FLOPs':>8}{hours}  what it is")
+    for recipe in recipes:
+        costs = recipe_costs(recipe)
+        steps, flops = sum(cost.steps for cost in costs), sum(cost.flops for cost in costs)
+        hours = f" {_hours(recipe, costs, speeds):9,.2f}" if speeds else ""
+        print(f"{recipe.name:30} {steps:11,} {flops:8.1e}{hours}  {recipe.description}")
+
+
+def _as_json(recipe: Recipe, speeds: dict[_Timed, float]) -> dict[str, Any]:
+    costs = recipe_costs(recipe)
+    return {
+        "name": recipe.name,
+        "description": recipe.description,
+        "steps": sum(cost.steps for cost in costs),
+        "flops": sum(cost.flops for cost in costs),
+        "hours": _hours(recipe, costs, speeds) if speeds else None,
+        "networks": [vars(cost) for cost in costs],
+    }
+
+
+_Timed = tuple[str, str, int, str]
+"""What a speed depends on: network, data, batch size, precision."""
+
+
+def _timed(recipe: Recipe, cost: NetworkCost) -> _Timed:
+    return (cost.architecture, cost.data, recipe.train.batch_size, recipe.train.precision)
+
+
+def _hours(recipe: Recipe, costs: Iterable[NetworkCost], speeds: dict[_Timed, float]) -> float:
+    return sum(cost.samples * speeds[_timed(recipe, cost)] for cost in costs) / 3600
+
+
+def _calibrate(recipes: Iterable[Recipe]) -> dict[_Timed, float]:
+    from prac.calibration import seconds_per_image
+
+    speeds: dict[_Timed, float] = {}
+    for recipe in recipes:
+        for cost in recipe_costs(recipe):
+            key = _timed(recipe, cost)
+            if key not in speeds:
+                speeds[key] = seconds_per_image(
+                    cost.architecture, cost.image_shape, cost.num_classes, recipe.train
+                )
+    return speeds
 
 
 def _text(value: object) -> str:

@@ -13,14 +13,12 @@ from prac.config import DataConfig
 from prac.data.dataset import DataSummary, ImageDataset
 from prac.data.decode import decode_images, first_shape
 from prac.data.splits import Labels, assemble, held_out_count, slug, split_options
+from prac.data.tiny_imagenet import annotated_images, annotations_of, check_classes, class_names
 from prac.errors import ConfigError
 from prac.fingerprint import fingerprint
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 TEST_FOLDERS = ("test", "val", "validation")
-ANNOTATIONS = "val_annotations.txt"
-"""Tiny ImageNet's validation labels: a file's name, a tab, its class, more that isn't needed."""
-
 _LAYOUTS = "train/CLASS/*.png with test/CLASS/*.png, or CLASS/*.png"
 
 
@@ -48,9 +46,13 @@ class ImageFolderSource:
         self.name = slug(self._root.resolve().name)
         has_splits = _has_splits(self._root)
         self._train = self._list(self._root / "train" if has_splits else self._root)
-        self._class_names = tuple(sorted(set(self._train.classes)))
+        self._classes = tuple(sorted(set(self._train.classes)))
         self._test = self._find_test() if has_splits else None
         self._check_classes()
+        self._class_names = self._classes
+        if annotations_of(self._root) is not None:
+            check_classes(self._root, self._classes, self._where)
+            self._class_names = class_names(self._root, self._classes)
 
     def summary(self) -> DataSummary:
         """Counts, classes and the shape of the first image.
@@ -124,14 +126,14 @@ class ImageFolderSource:
         )
 
     def _labels(self, split: _Split) -> Labels:
-        positions = {name: label for label, name in enumerate(self._class_names)}
+        positions = {name: label for label, name in enumerate(self._classes)}
         return np.array([positions[name] for name in split.classes], dtype=np.int64)
 
     def _find_test(self) -> _Split | None:
-        annotations = self._root / "val" / ANNOTATIONS
-        if annotations.is_file():
-            # Tiny ImageNet's own test images have no labels.
-            return self._list_annotated(annotations)
+        annotations = annotations_of(self._root)
+        if annotations is not None:
+            files, classes = zip(*annotated_images(annotations, self._where), strict=True)
+            return _Split(files=files, classes=classes)
         folders = (self._root / name for name in TEST_FOLDERS)
         folder = next((folder for folder in folders if folder.is_dir()), None)
         return self._list(folder) if folder else None
@@ -154,27 +156,13 @@ class ImageFolderSource:
             classes=tuple(name for name in classes for _ in files[name]),
         )
 
-    def _list_annotated(self, annotations: Path) -> _Split:
-        lines = annotations.read_text(encoding="utf-8").splitlines()
-        rows = sorted(line.split("\t")[:2] for line in lines if line)
-        folder = annotations.parent / "images"
-        absent = [row[0] for row in rows if len(row) < 2 or not (folder / row[0]).is_file()]
-        if absent or not rows:
-            raise ConfigError(
-                f"{self._where}: {len(absent)} of {len(rows)} lines of val/{ANNOTATIONS} name no "
-                f"image in val/images ({', '.join(absent[:5])}); allowed: FILE, a tab, CLASS"
-            )
-        return _Split(
-            files=tuple(folder / row[0] for row in rows), classes=tuple(row[1] for row in rows)
-        )
-
     def _check_classes(self) -> None:
-        if len(self._class_names) < 2:
+        if len(self._classes) < 2:
             raise ConfigError(
-                f"{self._where} has one class, '{self._class_names[0]}'; allowed: 2 or more "
+                f"{self._where} has one class, '{self._classes[0]}'; allowed: 2 or more "
                 f"({_LAYOUTS})"
             )
-        strange = sorted(set(self._test.classes if self._test else ()) - set(self._class_names))
+        strange = sorted(set(self._test.classes if self._test else ()) - set(self._classes))
         if strange:
             raise ConfigError(
                 f"{self._where}: {len(strange)} classes of the test split are not in the training "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -72,12 +73,31 @@ def test_recipes_are_shown_as_set_takes_them(command) -> None:
     for name in RECIPES:
         status, out, _ = command("recipes", name)
         assert status == 0
-        settings = [line for line in out.splitlines() if "=" in line and line[0].islower()]
+        settings = [line for line in out.splitlines() if re.match(r"[a-z]+\.[a-z_]+=", line)]
+        assert len(settings) > 30
         words = [w for line in settings for w in ("--set", line)]
         if name == "digits":
             assert command("plan", "--recipe", name, *words)[0] == 0
             # None of them changed anything: the same stages, keys and all.
             assert command("plan", "--recipe", name)[1] == command("plan", *words)[1]
+
+
+def test_recipes_cost_what_their_vanilla_searches_cost(command, monkeypatch) -> None:
+    status, out, _ = command("recipes")
+    assert status == 0
+    (row,) = (line for line in out.splitlines() if line.startswith("cifar10_vgg16 "))
+    # 16 rounds of 64,064 steps; VGG-16: 0.31 billion multiply-adds an image.
+    assert row.split()[1:3] == ["1,025,024", "2.5e+17"]
+    assert "hours" not in out
+    monkeypatch.setattr("prac.calibration.seconds_per_image", lambda *_: 0.001)
+    _, out, _ = command("recipes", "digits", "--calibrate", "--json")
+    (digits,) = json.loads(out)["recipes"]
+    # Three networks, 8 rounds of 16 epochs on 1,294 images, a millisecond each.
+    assert digits["hours"] == pytest.approx(3 * 8 * 16 * 1294 / 1000 / 3600)
+    assert digits["steps"] == 3 * 2688
+    _, out, _ = command("recipes", "--calibrate")
+    assert len(out.splitlines()) == 1 + len(RECIPES)
+    assert out.splitlines()[0].split()[:4] == ["recipe", "steps", "FLOPs", "hours"]
 
 
 def test_a_plan_starts_nothing(command, home) -> None:

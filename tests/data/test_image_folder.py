@@ -72,25 +72,6 @@ def test_split_folders_without_classes_raise(tmp_path) -> None:
         open_(tmp_path)
 
 
-def test_tiny_imagenet(tmp_path) -> None:
-    for c, name in enumerate(("n01", "n02")):
-        for i in range(10):
-            save(tmp_path / "train" / name / "images" / f"{name}_{i}.png", c * 10 + i)
-        (tmp_path / "train" / name / f"{name}_boxes.txt").write_text("boxes")
-    for i in range(3):
-        save(tmp_path / "val" / "images" / f"val_{i}.png", 100 + i)
-        save(tmp_path / "test" / "images" / f"test_{i}.png", 200)
-    annotations = tmp_path / "val" / "val_annotations.txt"
-    annotations.write_text("".join(f"val_{i}.png\tn0{1 + i % 2}\t0\t0\t9\t9\n" for i in (2, 0, 1)))
-    dataset = open_(tmp_path).load()
-    assert dataset.train_images[:, 0, 0, 0].tolist() == list(range(20))
-    assert dataset.test_images[:, 0, 0, 0].tolist() == [100, 101, 102]
-    assert dataset.test_labels.tolist() == [0, 1, 0]
-    annotations.write_text("val_0.png\tn01\nval_9.png\tn01\n")
-    with pytest.raises(ConfigError, match=r"1 of 2 lines of val/val_annotations.txt.*val_9.png"):
-        open_(tmp_path)
-
-
 def test_folders_that_make_no_data_set(tmp_path) -> None:
     with pytest.raises(ConfigError, match="has no class folders"):
         open_(tmp_path)
