@@ -5,7 +5,22 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
+from typing import Any
+
+
+def mean(values: tuple[float, ...]) -> float | None:
+    """The arithmetic mean; None of nothing."""
+    return math.fsum(values) / len(values) if values else None
+
+
+def sample_std(values: tuple[float, ...]) -> float | None:
+    """The standard deviation of a sample (n - 1); None of fewer than two values."""
+    if len(values) < 2:
+        return None
+    middle = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((v - middle) ** 2 for v in values) / (len(values) - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +38,9 @@ class RoundRow:
     search_steps: SGD steps of all rounds before this one: what this row's ticket cost.
     steps_saved: 1 - search_steps / (the same rounds of vanilla); None at round 0.
     validation_accuracy: of the round's best validation epoch, in [0, 1].
-    test_accuracy, judge_validation_accuracy: of the ticket, trained alone from the rewind weights
-    on all the training data; None where it was not judged.
+    test_accuracies: of the ticket, trained alone from the rewind weights on all the training data,
+    one for each judging seed in the order of `Results.judging_seeds`; empty where it was not
+    judged. judge_validation_accuracy: the mean over the same trainings.
     """
 
     architecture: str
@@ -44,10 +60,20 @@ class RoundRow:
     steps_saved: float | None
     validation_accuracy: float | None
     best_epoch: int | None
-    test_accuracy: float | None
     judge_validation_accuracy: float | None
     seconds: float
+    test_accuracies: tuple[float, ...] = ()
     ticket: str | None = None
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """The mean over the judging seeds; None where it was not judged."""
+        return mean(self.test_accuracies)
+
+    @property
+    def test_std(self) -> float | None:
+        """The sample standard deviation over the judging seeds; None of fewer than two."""
+        return sample_std(self.test_accuracies)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +89,12 @@ class DistanceRow:
 
 @dataclass(frozen=True, kw_only=True)
 class HardSample:
-    """One of the hardest samples of round 0, for the gallery. `png` is the image's bytes."""
+    """A training sample with what round 0 saw of it, for galleries and lists.
+
+    predicted: the class that the dense model predicts; None where that is not known.
+    reason: why it is in the set, in words; empty where it is in none.
+    png: the image's bytes; empty where it is listed and not shown.
+    """
 
     architecture: str
     sample_id: int
@@ -73,6 +104,63 @@ class HardSample:
     never_learned: bool
     mean_margin: float
     png: bytes
+    predicted: str | None = None
+    inside: bool | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThresholdSet:
+    """The set that a threshold E_F would make of what round `round` left, without any training.
+
+    sparsity: of the mask that the set would be trained under. Sizes are samples; 0 where nothing
+    would be left.
+    """
+
+    architecture: str
+    method: str
+    round: int
+    sparsity: float
+    threshold: int
+    set_size: int
+    cet_size: int
+    never_learned: int
+    cep_size: int
+    overlap: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskOverlap:
+    """How alike the masks of two methods are in the same round.
+
+    overlap: twice the weights alive in both, over those alive in one plus those in the other
+    (Dice); 1 is the same mask. chance: what two masks drawn at random would have.
+    """
+
+    architecture: str
+    round: int
+    sparsity: float
+    method: str
+    other: str
+    overlap: float
+    chance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassShare:
+    """How much of a round's set one class is.
+
+    share: of the set, in [0, 1]. of_training: the class's share of all training samples.
+    """
+
+    architecture: str
+    method: str
+    round: int
+    sparsity: float
+    label: str
+    samples: int
+    share: float
+    of_training: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,23 +179,48 @@ class StageRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Bill:
-    """What a search cost beside its SGD steps, summed over its rounds.
+    """What a search cost, and apart from it what judging its tickets did.
 
-    samples: training samples presented. forward_samples: images predicted for CEP and validation.
-    seconds: wall time of its stages.
+    steps: SGD steps of its own trainings (rounds, and whatever else it trained to choose samples).
+    borrowed_steps: of other searches' trainings that it rests on (transferred sets, the sizes that
+    a random subset takes).
+    samples: training samples presented. cep_samples, score_samples, evaluation_samples: images
+    that were only predicted: for CEP, for scores, for the validation after each epoch.
+    flops: of the search's forward and backward passes, by the network's dense cost
+    (`prac.models.describe.forward_flops`; a backward pass is two forward passes); None where the
+    network's cost is not known.
+    seconds: wall time of its stages, added up although some ran side by side.
+    joules: energy; None where the machine does not tell it. energy_source: what told it, or why
+    nothing did.
     """
 
     architecture: str
     method: str
     steps: int
+    borrowed_steps: int
     samples: int
-    forward_samples: int
+    cep_samples: int
+    score_samples: int
+    evaluation_samples: int
+    flops: int | None
     seconds: float
+    joules: float | None
+    energy_source: str
+    judging_steps: int
+    judging_samples: int
+    judging_evaluation_samples: int
+    judging_flops: int | None
+    judging_seconds: float
+    judging_joules: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """All that one pipeline found. Accuracies are fractions in [0, 1], times are seconds."""
+    """All that one pipeline found. Accuracies are fractions in [0, 1], times are seconds.
+
+    dense_test_accuracies: of the dense network, one for each judging seed. forward_flops: of one
+    image through the dense network, by architecture.
+    """
 
     title: str
     data: str
@@ -117,15 +230,48 @@ class Results:
     num_classes: int
     tolerance: float | None
     seed: int
+    judging_seeds: tuple[int, ...] = ()
     settings: dict[str, str]
     rows: tuple[RoundRow, ...]
-    dense_test_accuracy: dict[str, float]
+    dense_test_accuracies: dict[str, tuple[float, ...]]
     distances: tuple[DistanceRow, ...] = ()
     hardest: tuple[HardSample, ...] = ()
+    never_learned: tuple[HardSample, ...] = ()
+    samples: tuple[HardSample, ...] = ()
+    thresholds: tuple[ThresholdSet, ...] = ()
+    masks: tuple[MaskOverlap, ...] = ()
+    classes: tuple[ClassShare, ...] = ()
     stages: tuple[StageRow, ...] = ()
     bills: tuple[Bill, ...] = ()
+    forward_flops: dict[str, int] = field(default_factory=dict)
     mlflow_link: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def dense_test_accuracy(self) -> dict[str, float]:
+        """The mean over the judging seeds."""
+        known = {name: mean(values) for name, values in self.dense_test_accuracies.items()}
+        return {name: value for name, value in known.items() if value is not None}
+
+    @property
+    def num_seeds(self) -> int:
+        """How many seeds each judged ticket was trained with, at least."""
+        judged = [len(row.test_accuracies) for row in self.rows if row.test_accuracies]
+        return min(judged, default=0)
+
+
+_PARTS: dict[str, type[Any]] = {
+    "rows": RoundRow,
+    "distances": DistanceRow,
+    "hardest": HardSample,
+    "never_learned": HardSample,
+    "samples": HardSample,
+    "thresholds": ThresholdSet,
+    "masks": MaskOverlap,
+    "classes": ClassShare,
+    "stages": StageRow,
+    "bills": Bill,
+}
 
 
 def results_to_json(results: Results) -> str:
@@ -142,17 +288,16 @@ def results_to_json(results: Results) -> str:
 def results_from_json(text: str) -> Results:
     """The results that `results_to_json` wrote."""
     values = json.loads(text)
-    parts: dict[str, type] = {
-        "rows": RoundRow,
-        "distances": DistanceRow,
-        "hardest": HardSample,
-        "stages": StageRow,
-        "bills": Bill,
-    }
-    for sample in values["hardest"]:
-        sample["png"] = base64.b64decode(sample["png"])
-    for stage in values["stages"]:
-        stage["inputs"] = tuple(stage["inputs"])
-    for name, kind in parts.items():
-        values[name] = tuple(kind(**row) for row in values[name])
+    for name, kind in _PARTS.items():
+        values[name] = tuple(_part(kind, part) for part in values[name])
+    values["judging_seeds"] = tuple(values["judging_seeds"])
+    dense = values["dense_test_accuracies"]
+    values["dense_test_accuracies"] = {name: tuple(found) for name, found in dense.items()}
     return Results(**values)
+
+
+def _part(kind: type[Any], part: dict[str, Any]) -> Any:
+    if "png" in part:
+        part["png"] = base64.b64decode(part["png"])
+    # JSON has lists where the rows have tuples.
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in part.items()})

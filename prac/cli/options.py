@@ -70,6 +70,14 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         help="tickets to train alone and test: last, all, none, or rounds: 0,4,8 (%(default)s)",
     )
     what.add_argument(
+        "--seeds",
+        type=int,
+        default=1,
+        metavar="N",
+        help="train each judged ticket N times, with training seeds S, S+1, ...; 3 or more give "
+        "means that can be compared (%(default)s)",
+    )
+    what.add_argument(
         "--set",
         action="append",
         default=[],

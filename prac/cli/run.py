@@ -80,6 +80,7 @@ def run_options(arguments: argparse.Namespace, only: tuple[Kind, ...] = ()) -> O
         gpus_per_round=arguments.gpus_per_round,
         transfer_from=arguments.transfer_from,
         judge=judge,
+        seeds=arguments.seeds,
         plan=arguments.plan,
         only=only,
     )

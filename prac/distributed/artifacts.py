@@ -24,7 +24,6 @@ TRAINED = "trained_weights.safetensors"
 PREDICTIONS = "predictions.parquet"
 STATISTICS = "statistics.parquet"
 SAMPLES = "prac_set.parquet"
-HARDEST = "hardest.parquet"
 
 
 def write_mask(folder: Path, mask: Mask) -> None:

@@ -234,35 +234,21 @@ def _add_tickets(
     method: Method,
     rounds: list[str],
     samples: list[str],
-) -> tuple[dict[int, str], dict[int, str]]:
-    """Judgements and tickets of one search: every PrAC ticket, and all that are judged."""
+) -> tuple[dict[int, tuple[str, ...]], dict[int, str]]:
+    """Judgements and tickets of one search: every PrAC ticket, and all that are judged.
+
+    A ticket carries the network that its first judgement trained, whatever the number of seeds.
+    """
     request = builder.request
     recipe = request.recipe
     judged = set(request.judged_rounds)
-    train: TrainConfig = dataclasses.replace(recipe.train, precision=request.precision)
-    config = JudgeConfig(
-        architecture=architecture, train=train, augment=recipe.augment, seed=recipe.search.seed
-    )
-    steps = full_budget(recipe.train, request.num_training).steps
-    judgements: dict[int, str] = {}
+    judgements: dict[int, tuple[str, ...]] = {}
     tickets: dict[int, str] = {}
     for index in range(recipe.search.rounds + 1):
         judgement = None
         if index in judged and (index > 0 or method == "prac"):
-            inputs = {"rewind": rounds[0]}
-            if index > 0:
-                inputs["before"] = rounds[index - 1]
-            judgement = builder.add(
-                "judge",
-                f"judge:{label}:{index}",
-                architecture=architecture,
-                method=method,
-                round_index=index,
-                config={"judge": config},
-                inputs=inputs,
-                max_steps=steps,
-            )
-            judgements[index] = judgement
+            judgements[index] = _add_judgements(builder, label, architecture, method, rounds, index)
+            judgement = judgements[index][0]
             if index == 0:
                 builder.dense_judgements[architecture] = judgement
         if index == 0 or (method != "prac" and judgement is None):
@@ -290,3 +276,37 @@ def _add_tickets(
             inputs=inputs,
         )
     return judgements, tickets
+
+
+def _add_judgements(
+    builder: _Builder,
+    label: str,
+    architecture: str,
+    method: Method,
+    rounds: list[str],
+    index: int,
+) -> tuple[str, ...]:
+    """The judgements of one ticket, one for each seed; they differ in nothing else."""
+    request = builder.request
+    recipe = request.recipe
+    train: TrainConfig = dataclasses.replace(recipe.train, precision=request.precision)
+    inputs = {"rewind": rounds[0]}
+    if index > 0:
+        inputs["before"] = rounds[index - 1]
+    return tuple(
+        builder.add(
+            "judge",
+            f"judge:{label}:{index}" + (f":seed-{seed}" if place else ""),
+            architecture=architecture,
+            method=method,
+            round_index=index,
+            config={
+                "judge": JudgeConfig(
+                    architecture=architecture, train=train, augment=recipe.augment, seed=seed
+                )
+            },
+            inputs=inputs,
+            max_steps=full_budget(recipe.train, request.num_training).steps,
+        )
+        for place, seed in enumerate(request.judging_seeds)
+    )

@@ -14,6 +14,10 @@ from prac.errors import ConfigError
 Kind = Literal["dense", "reduce", "select", "subset", "round", "judge", "ticket", "report"]
 
 
+MAX_SEEDS = 100
+"""More judgements of one ticket than anybody asks for."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """One node: what it reads, and therefore its key.
@@ -38,7 +42,8 @@ class Request:
     """What a pipeline is asked for.
 
     workers: data-parallel workers of dense training. transfer_from: an architecture of the recipe
-    whose sets all others use. judge: `last`, `all`, `none` or a list of rounds.
+    whose sets all others use. judge: `last`, `all`, `none` or a list of rounds. seeds: how often
+    each judged ticket is trained, each time with a training seed of its own.
     """
 
     recipe: Recipe
@@ -49,6 +54,7 @@ class Request:
     workers: int = 1
     transfer_from: str | None = None
     judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
+    seeds: int = 1
 
     def __post_init__(self) -> None:
         known = self.recipe.architectures
@@ -69,11 +75,22 @@ class Request:
         rounds = self.recipe.search.rounds
         if isinstance(self.judge, tuple) and not all(0 <= k <= rounds for k in self.judge):
             raise ConfigError(f"--judge {self.judge} is not allowed; allowed: rounds 0 to {rounds}")
+        if not 1 <= self.seeds <= MAX_SEEDS:
+            raise ConfigError(f"--seeds {self.seeds} is not allowed; allowed: 1 to {MAX_SEEDS}")
 
     @property
     def methods(self) -> tuple[Method, ...]:
         """PrAC first, then what it is compared with."""
         return ("prac", *(m for m in METHODS if m != "prac" and m in self.recipe.compare))
+
+    @property
+    def judging_seeds(self) -> tuple[int, ...]:
+        """The training seeds of judgements: the search's own, and those that follow it.
+
+        The same for every ticket, so that judgements of two tickets are compared in pairs.
+        """
+        first = self.recipe.search.seed
+        return tuple((first + place) % 2**31 for place in range(self.seeds))
 
     @property
     def judged_rounds(self) -> tuple[int, ...]:
@@ -93,14 +110,15 @@ class SearchStages:
     """The names of one search's stages. A stage may be shared with another search.
 
     rounds: what trains m_0 to m_{N-1}. samples: what makes D_1 to D_N; empty where every round
-    trains on everything. judgements, tickets: by round; 0 is the dense network.
+    trains on everything. judgements: by round, one for each seed, the same seed at the same place
+    in all searches. tickets: by round. Round 0 is the dense network.
     """
 
     architecture: str
     method: Method
     rounds: tuple[str, ...]
     samples: tuple[str, ...]
-    judgements: Mapping[int, str]
+    judgements: Mapping[int, tuple[str, ...]]
     tickets: Mapping[int, str]
 
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prac.config import Recipe
-from prac.distributed import artifacts
+from prac.data.dataset import ImageDataset
+from prac.distributed.bill import make_bill
+from prac.distributed.evidence import Evidence
 from prac.distributed.graph import Graph, Request, SearchStages
-from prac.results import Bill, DistanceRow, HardSample, Results, RoundRow, StageRow
+from prac.models import build_model
+from prac.models.describe import forward_flops
+from prac.report.wording import method_label
+from prac.results import DistanceRow, Results, RoundRow, StageRow, mean
 from prac.tracking.store import Finished, Store
 
+_DRAWN = ("vanilla", "random-subset", "rs2")
+"""Methods whose samples are drawn or all taken: their classes are those of the training split."""
+
+_TITLE_METHODS = 4
 _VERSIONED = ("prac", "torch", "torchvision", "ray", "mlflow", "pyarrow", "numpy")
-_GALLERY_TILES = 20
 
 
 def collect_results(
@@ -23,8 +31,7 @@ def collect_results(
     ran: set[str],
     store: Store,
     *,
-    num_test: int,
-    num_classes: int,
+    dataset: ImageDataset,
     link: str,
     locations: Mapping[str, str],
 ) -> Results:
@@ -37,30 +44,47 @@ def collect_results(
     values = {name: finished[name].values for name in graph.stages if name in finished}
     rows = [row for search in graph.searches for row in _rows(request, search, values, tickets)]
     recipe = request.recipe
-    methods = ", ".join(request.methods)
+    by_round = {(row.architecture, row.method, row.round): row for row in rows}
+    evidence = Evidence(graph, finished, store, dataset, by_round)
+    flops = {name: _dense_flops(name, dataset) for name in recipe.architectures}
     return Results(
-        title=f"{', '.join(recipe.architectures)} on {request.data_name}: {methods}",
+        title=f"{', '.join(recipe.architectures)} on {request.data_name}: {_told(request)}",
         data=request.data_name,
         recipe=recipe.name,
         num_training_samples=request.num_training,
-        num_test_samples=num_test,
-        num_classes=num_classes,
+        num_test_samples=len(dataset.test_labels),
+        num_classes=dataset.num_classes,
         tolerance=recipe.prune.tolerance,
         seed=recipe.search.seed,
         settings=_settings(request),
         rows=tuple(rows),
-        dense_test_accuracy={
-            search.architecture: float(values[search.judgements[0]]["test_accuracy"])
+        judging_seeds=request.judging_seeds,
+        dense_test_accuracies={
+            search.architecture: _accuracies(
+                [values[name] for name in search.judgements[0]], "test_accuracy"
+            )
             for search in graph.searches
             if 0 in search.judgements
         },
         distances=tuple(d for search in graph.searches for d in _distances(search, values)),
-        hardest=tuple(_hardest(graph, finished, store)),
+        **_evidence(evidence, recipe),
         stages=tuple(_stage_rows(graph, values, ran)),
-        bills=tuple(_bill(search, values) for search in graph.searches),
+        bills=tuple(
+            make_bill(search, graph, values, flops[search.architecture])
+            for search in graph.searches
+        ),
+        forward_flops=flops,
         mlflow_link=link,
         versions={name: importlib.metadata.version(name) for name in _VERSIONED},
     )
+
+
+def _told(request: Request) -> str:
+    """The methods in a title."""
+    labels = [method_label(method) for method in request.methods]
+    if len(labels) > _TITLE_METHODS:
+        return f"{labels[0]} beside {len(labels) - 1} other methods"
+    return ", ".join(labels)
 
 
 def _rows(
@@ -78,7 +102,7 @@ def _rows(
         this = values[search.rounds[index]] if trained else {}
         before = values[search.rounds[index - 1]] if index else {}
         samples = values[search.samples[index - 1]] if index and search.samples else {}
-        judged = values[search.judgements[index]] if index in search.judgements else {}
+        judged = [values[name] for name in search.judgements.get(index, ())]
         weights = int(dense["weights"])
         alive = int(before["next_weights_alive"]) if index else weights
         critical = samples if search.method == "prac" else {}
@@ -102,14 +126,18 @@ def _rows(
                 steps_saved=1 - spent / (int(dense["budget_steps"]) * index) if index else None,
                 validation_accuracy=this.get("best_accuracy"),
                 best_epoch=this.get("best_epoch"),
-                test_accuracy=judged.get("test_accuracy"),
-                judge_validation_accuracy=judged.get("best_accuracy"),
+                test_accuracies=_accuracies(judged, "test_accuracy"),
+                judge_validation_accuracy=mean(_accuracies(judged, "best_accuracy")),
                 seconds=float(this.get("seconds", 0.0)),
                 ticket=tickets.get(search.tickets.get(index, "")),
             )
         )
         spent += int(this.get("steps", 0))
     return rows
+
+
+def _accuracies(judged: Sequence[Mapping[str, Any]], name: str) -> tuple[float, ...]:
+    return tuple(float(values[name]) for values in judged)
 
 
 def _distances(search: SearchStages, values: Mapping[str, Mapping[str, Any]]) -> list[DistanceRow]:
@@ -127,26 +155,26 @@ def _distances(search: SearchStages, values: Mapping[str, Mapping[str, Any]]) ->
     ]
 
 
-def _hardest(graph: Graph, finished: Mapping[str, Finished], store: Store) -> list[HardSample]:
-    found = []
-    for name, stage in graph.stages.items():
-        if stage.kind != "reduce":
+def _evidence(evidence: Evidence, recipe: Recipe) -> dict[str, Any]:
+    """The fields of the results that are read from artifacts."""
+    found: dict[str, list[Any]] = {
+        name: []
+        for name in ("hardest", "never_learned", "samples", "thresholds", "masks", "classes")
+    }
+    for search in evidence.graph.searches:
+        if search.method not in _DRAWN:
+            found["classes"] += evidence.classes(search)
+        if search.method != "prac":
             continue
-        table = store.read(finished[name], artifacts.HARDEST, artifacts.read_table)
-        for row in table.slice(0, _GALLERY_TILES).to_pylist():
-            found.append(
-                HardSample(
-                    architecture=stage.architecture,
-                    sample_id=row["sample_id"],
-                    label=row["label"],
-                    presentations=row["presentations"],
-                    forgotten=row["forgotten"],
-                    never_learned=row["first_learned"] is None,
-                    mean_margin=row["mean_margin"],
-                    png=row["png"],
-                )
-            )
-    return found
+        found["thresholds"] += evidence.thresholds(search, recipe.select)
+        gallery = evidence.gallery(search)
+        if gallery is not None:
+            found["hardest"] += gallery.most_forgotten()
+            found["never_learned"] += gallery.never_learned()
+            found["samples"] += evidence.last_samples(search, gallery)
+    for architecture in recipe.architectures:
+        found["masks"] += evidence.mask_overlaps(architecture)
+    return {name: tuple(rows) for name, rows in found.items()}
 
 
 def _stage_rows(
@@ -168,16 +196,15 @@ def _stage_rows(
     ]
 
 
-def _bill(search: SearchStages, values: Mapping[str, Mapping[str, Any]]) -> Bill:
-    rounds = [values[name] for name in search.rounds]
-    return Bill(
-        architecture=search.architecture,
-        method=search.method,
-        steps=sum(int(r["steps"]) for r in rounds),
-        samples=sum(int(r["samples"]) for r in rounds),
-        forward_samples=sum(int(r["forward_samples"]) for r in rounds),
-        seconds=sum(float(r["seconds"]) for r in rounds),
+def _dense_flops(architecture: str, dataset: ImageDataset) -> int:
+    """FLOPs of one image through the dense network, counted as it runs."""
+    model = build_model(
+        architecture,
+        num_classes=dataset.num_classes,
+        image_shape=dataset.image_shape,
+        seed=0,
     )
+    return sum(forward_flops(model, dataset.image_shape).values())
 
 
 def _settings(request: Request) -> dict[str, str]:
@@ -185,6 +212,7 @@ def _settings(request: Request) -> dict[str, str]:
     settings = {
         "workers of dense training": str(request.workers),
         "precision": request.precision,
+        "judging seeds": ", ".join(map(str, request.judging_seeds)),
         "sets transferred from": request.transfer_from or "nowhere",
     }
     for section in ("data", "augment", "train", "prune", "select", "budget", "search"):
@@ -213,10 +241,19 @@ def summary_json(results: Results, mlflow: Mapping[str, str]) -> dict[str, Any]:
                         "steps": row.steps,
                         "validation_accuracy": row.validation_accuracy,
                         "test_accuracy": row.test_accuracy,
+                        "test_accuracies": list(row.test_accuracies),
+                        "test_std": row.test_std,
                     }
                     for row in rows
                 ],
                 "iterations_saved": rows[-1].steps_saved,
             }
         )
-    return {**mlflow, "dense_test_accuracy": results.dense_test_accuracy, "searches": searches}
+    dense = {name: list(values) for name, values in results.dense_test_accuracies.items()}
+    return {
+        **mlflow,
+        "judging_seeds": list(results.judging_seeds),
+        "dense_test_accuracy": results.dense_test_accuracy,
+        "dense_test_accuracies": dense,
+        "searches": searches,
+    }

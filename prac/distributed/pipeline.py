@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,6 +40,7 @@ from prac.tracking.tickets import model_name, ticket_locations, update_aliases
 from prac.training.processor import cpu_precision
 
 if TYPE_CHECKING:
+    from prac.data.dataset import ImageDataset
     from prac.distributed.context import Context
 
 RESULTS = "results.json"
@@ -66,6 +68,7 @@ class Options:
     max_failures: int = 3
     transfer_from: str | None = None
     judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
+    seeds: int = 1
     plan: bool = False
     only: tuple[Kind, ...] = ()
 
@@ -118,6 +121,11 @@ class Pipeline:
     def _find(self) -> dict[str, Finished]:
         keys = (stage.key for stage in self.graph.stages.values())
         return self.store.find(self.request.data, keys)
+
+    @cached_property
+    def dataset(self) -> ImageDataset:
+        """The images, decoded when they are first needed."""
+        return self.source.load()
 
     def _check_architectures(self, image_shape: tuple[int, int, int] | None) -> None:
         if image_shape is not None:
@@ -199,7 +207,7 @@ class Pipeline:
     def working(self) -> Iterator[tuple[Context, int | None]]:
         """Connected to a cluster until the end: what every stage is handed, and the CPUs of a
         cluster of our own (None for one that others brought)."""
-        dataset = self.source.load()
+        dataset = self.dataset
         self._check_architectures(dataset.image_shape)
         import ray
 
@@ -259,8 +267,7 @@ class Pipeline:
             finished,
             ran,
             self.store,
-            num_test=self.summary.num_test,
-            num_classes=len(self.summary.class_names),
+            dataset=self.dataset,
             link=self._ticket_link(),
             locations=self._ticket_locations(),
         )
@@ -370,6 +377,7 @@ def _request(recipe: Recipe, options: Options, source: Source, num_train: int) -
         workers=workers,
         transfer_from=options.transfer_from,
         judge=options.judge,
+        seeds=options.seeds,
     )
 
 

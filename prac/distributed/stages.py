@@ -12,7 +12,7 @@ import numpy as np
 from prac.config import SelectConfig
 from prac.distributed import artifacts
 from prac.distributed.context import use_threads
-from prac.distributed.gallery import hardest_table
+from prac.distributed.energy import stage_meter
 from prac.distributed.graph import Kind
 from prac.distributed.made import Made, Running
 from prac.distributed.progress import epoch_reporter
@@ -72,7 +72,8 @@ def _leave_round(running: Running, task: RoundTask, outcome: RoundOutcome, secon
         "next_weights_alive": outcome.next_mask.num_alive,
         "weights": outcome.next_mask.size,
         "samples": len(task.sample_ids) * epochs,
-        "forward_samples": len(ids) + epochs * len(context.load_dataset().validation_ids),
+        "cep_samples": len(ids),
+        "evaluation_samples": epochs * len(context.load_dataset().validation_ids),
         "seconds": seconds,
     }
     metrics = _epoch_metrics(outcome.epochs)
@@ -147,12 +148,9 @@ def _reduce(running: Running) -> Made:
     except EventLogError as error:
         raise DamagedArtifact(dense, str(error)) from error
     artifacts.write_table(running.folder, artifacts.STATISTICS, statistics)
-    artifacts.write_table(
-        running.folder, artifacts.HARDEST, hardest_table(statistics, context.load_dataset())
-    )
     events = int(np.sum(statistics["presentations"].to_numpy()))
     return Made(
-        values={"events": events, "samples": statistics.num_rows},
+        values={"events": events},
         metrics=[Metric(name="events", value=events)],
     )
 
@@ -251,15 +249,18 @@ def _judge(running: Running) -> Made:
         checkpoints=context.work(stage.key),
         on_epoch=epoch_reporter(context.desk, stage.name),
     )
-    trained = judgement.trained
+    trained, dataset = judgement.trained, context.load_dataset()
+    epochs = len(trained.epochs)
     artifacts.write_weights(running.folder, artifacts.TRAINED, trained.best_weights)
     values: dict[str, Any] = {
         "test_accuracy": judgement.test_accuracy,
         "best_accuracy": trained.best_accuracy,
         "best_epoch": trained.best_epoch,
         "steps": trained.steps,
-        "epochs": len(trained.epochs),
-        "budget_epochs": len(trained.epochs),
+        "epochs": epochs,
+        "budget_epochs": epochs,
+        "samples": epochs * len(dataset.training_ids),
+        "evaluation_samples": epochs * len(dataset.validation_ids) + len(dataset.test_labels),
         "seconds": time.monotonic() - started,
     }
     metrics = _epoch_metrics(trained.epochs)
@@ -283,12 +284,27 @@ def _ticket(running: Running) -> Made:
     return make_ticket(running)
 
 
+def _metered(make: Callable[[Running], Made]) -> Callable[[Running], Made]:
+    """The same stage, with its wall time and its energy among its values, for the bill."""
+
+    def run(running: Running) -> Made:
+        started = time.monotonic()
+        meter = stage_meter(running.stage.kind, running.context.resources)
+        made = make(running)
+        energy = meter.stop()
+        made.values.setdefault("seconds", time.monotonic() - started)
+        made.values |= {"joules": energy.joules, "energy_source": energy.source}
+        return made
+
+    return run
+
+
 RUN: Mapping[Kind, Callable[[Running], Made]] = {
-    "dense": _dense,
-    "reduce": _reduce,
-    "select": _select,
-    "subset": _subset,
-    "round": _round,
-    "judge": _judge,
+    "dense": _metered(_dense),
+    "reduce": _metered(_reduce),
+    "select": _metered(_select),
+    "subset": _metered(_subset),
+    "round": _metered(_round),
+    "judge": _metered(_judge),
     "ticket": _ticket,
 }

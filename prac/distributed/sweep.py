@@ -189,11 +189,12 @@ class _Sweep:
     def _finish(self, foreman: Foreman, started: float) -> dict[str, Any]:
         rows = foreman.rows
         request = self.base.request
-        dense = {
-            stage.architecture: float(foreman.finished[name].values["test_accuracy"])
-            for name, stage in foreman.stages.items()
-            if stage.kind == "judge" and stage.round_index == 0 and name in foreman.finished
-        }
+        judged: dict[str, list[float]] = {}
+        for name, stage in foreman.stages.items():
+            if stage.kind == "judge" and stage.round_index == 0 and name in foreman.finished:
+                found = float(foreman.finished[name].values["test_accuracy"])
+                judged.setdefault(stage.architecture, []).append(found)
+        dense = {architecture: sum(v) / len(v) for architecture, v in judged.items()}
         fields = ", ".join(axis.field for axis in self.sweep.space.axes)
         results = SweepResults(
             sweep=self.key,

@@ -135,17 +135,17 @@ class Trial:
             trained.append(values)
         rounds, steps = len(trained), sum(int(values["steps"]) for values in trained)
         made = self._values(search.samples[rounds - 1], finished) if rounds else {}
-        judged: Mapping[str, Any] = {}
+        judged: list[Mapping[str, Any]] = []
         if rounds == self.rounds:
-            judged = self._values(search.judgements[rounds], finished)
+            judged = [self._values(name, finished) for name in search.judgements[rounds]]
         return TrialRow(
             trial=self.number,
             label=label(self.values),
             architecture=search.architecture,
             state=self.state or "stopped",
             rounds=rounds,
-            test_accuracy=judged.get("test_accuracy"),
-            validation_accuracy=judged.get("best_accuracy"),
+            test_accuracy=_mean(judged, "test_accuracy"),
+            validation_accuracy=_mean(judged, "best_accuracy"),
             search_steps=steps,
             # Vanilla spends the full budget, which round 0 was given, on each of these rounds.
             steps_saved=1 - steps / (int(trained[0]["budget_steps"]) * rounds) if rounds else None,
@@ -153,6 +153,12 @@ class Trial:
             sparsity=trained[-1]["next_sparsity"] if rounds else None,
             note=self.note,
         )
+
+
+def _mean(judged: list[Mapping[str, Any]], name: str) -> float | None:
+    """Over the seeds; None until all of them are judged."""
+    known = [float(values[name]) for values in judged if name in values]
+    return sum(known) / len(known) if known and len(known) == len(judged) else None
 
 
 _BY_ROUND = {

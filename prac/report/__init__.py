@@ -6,7 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from prac.report.compare import Comparison, MethodSummary, comparisons, noise_points, summaries
-from prac.report.tables import bill_table, key_rows, result_table, write_csv
+from prac.report.csv_files import write_csv
+from prac.report.equal_steps import EqualSteps, equal_steps
+from prac.report.tables import bill_table, judging_table, key_rows, result_table
 from prac.report.verdict import Verdict, verdicts
 
 if TYPE_CHECKING:
@@ -17,11 +19,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Comparison",
     "Drawing",
+    "EqualSteps",
     "MethodSummary",
     "Verdict",
     "bill_table",
     "comparisons",
     "drawings",
+    "equal_steps",
+    "judging_table",
     "key_rows",
     "noise_points",
     "print_table",

@@ -1,4 +1,4 @@
-"""Judged tickets beside each other: accuracy kept, steps saved, what one seed can tell apart."""
+"""Judged tickets beside each other: accuracy kept, steps saved, what the seeds can tell apart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prac.report.wording import architectures, methods_of
-from prac.results import Results, RoundRow
+from prac.results import Results, RoundRow, mean, sample_std
 
 CLOSE_POINTS = 1.0
 """How near to dense or vanilla a ticket must come: the published criterion, in points."""
@@ -15,39 +15,81 @@ CLOSE_POINTS = 1.0
 SEED_NOISE_POINTS = 1.0
 """What two seeds of one configuration may differ by; a rule of thumb, never less is claimed."""
 
-BASELINES = ("vanilla", "random-subset")
-"""The methods that another method is compared with."""
+BASELINES = ("vanilla", "random-subset", "rs2", "random-pruning", "random-tickets")
+"""The methods that stand for no choice of samples or weights: others are compared with them."""
+
+MATCHING_SEEDS = 3
+"""With fewer seeds nothing "matches" (METHOD, "Judging a ticket")."""
+
+_SAME_SPARSITY = 0.005
 
 _EXACT = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """One judged ticket beside dense and beside the other methods' tickets of the same round.
+class Difference:
+    """One ticket's test accuracy minus another's, in points, seed by seed.
 
-    to_dense, to_vanilla, to_random: this ticket's test accuracy minus theirs, in points; None
-    where theirs is missing. steps_saved: share of vanilla's SGD steps, in [0, 1].
+    error: standard error of the mean difference; None of fewer than two pairs. pairs: seeds that
+    both were judged with.
+    """
+
+    points: float
+    error: float | None
+    pairs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One judged ticket beside dense and beside the other methods' tickets of the same sparsity.
+
+    test_accuracy, test_std: mean and sample standard deviation over the seeds.
+    dense, vanilla, random: this ticket against theirs; None where theirs is missing.
+    matches: whether its mean is within one standard deviation of vanilla's or above; None where
+    either was judged with fewer than `MATCHING_SEEDS` seeds, and for vanilla itself.
+    steps_saved: share of vanilla's SGD steps, in [0, 1].
     """
 
     row: RoundRow
     test_accuracy: float
-    to_dense: float | None
-    to_vanilla: float | None
-    to_random: float | None
+    test_std: float | None
+    dense: Difference | None
+    vanilla: Difference | None
+    random: Difference | None
+    matches: bool | None
     steps_saved: float | None
+
+    @property
+    def to_dense(self) -> float | None:
+        """Points above the dense network."""
+        return self.dense.points if self.dense else None
+
+    @property
+    def to_vanilla(self) -> float | None:
+        """Points above vanilla's ticket."""
+        return self.vanilla.points if self.vanilla else None
+
+    @property
+    def to_random(self) -> float | None:
+        """Points above the random subset's ticket."""
+        return self.random.points if self.random else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodSummary:
-    """One method on one architecture: its sparsest judged ticket within 1 point of dense.
+    """One method on one architecture: how sparse its judged tickets go.
 
-    `best` is None where no ticket comes that close, nothing was judged or dense is missing.
+    best: the sparsest within 1 point of dense; None where no ticket comes that close, nothing was
+    judged or dense is missing. matching: the sparsest that matches vanilla. num_comparable: judged
+    tickets of which it can be said whether they match.
     """
 
     architecture: str
     method: str
     num_judged: int
     best: Comparison | None
+    matching: Comparison | None
+    num_comparable: int
 
 
 def noise_points(results: Results) -> float:
@@ -67,7 +109,7 @@ def steps_saved(results: Results, row: RoundRow) -> float | None:
     """The share of vanilla's SGD steps that this ticket's search saved; None if not known."""
     if row.steps_saved is not None:
         return row.steps_saved
-    vanilla = _same_round(results, row, "vanilla")
+    vanilla = same_sparsity(results, row, "vanilla")
     if vanilla is None or vanilla.search_steps == 0:
         return None
     return 1 - row.search_steps / vanilla.search_steps
@@ -87,48 +129,98 @@ def comparisons(results: Results, architecture: str) -> list[Comparison]:
 
 def summaries(results: Results) -> list[MethodSummary]:
     """For each architecture and method, its sparsest judged ticket within 1 point of dense."""
-    found = []
+    found: list[MethodSummary] = []
     for architecture in architectures(results):
         judged = comparisons(results, architecture)
         for method in methods_of(results, architecture):
             own = [c for c in judged if c.row.method == method]
-            best = sparsest([c for c in own if close_enough(c.to_dense)])
             found.append(
                 MethodSummary(
-                    architecture=architecture, method=method, num_judged=len(own), best=best
+                    architecture=architecture,
+                    method=method,
+                    num_judged=len(own),
+                    best=sparsest([c for c in own if close_enough(c.to_dense)]),
+                    matching=sparsest([c for c in own if c.matches]),
+                    num_comparable=sum(c.matches is not None for c in own),
                 )
             )
     return found
 
 
-def _compare(results: Results, row: RoundRow, accuracy: float) -> Comparison:
-    def points(other: float | None) -> float | None:
-        return None if other is None else 100 * (accuracy - other)
+def difference(these: tuple[float, ...], those: tuple[float, ...]) -> Difference | None:
+    """These accuracies minus those, in pairs of the same seed; None where either is missing."""
+    pairs = tuple(100 * (a - b) for a, b in zip(these, those, strict=False))
+    points, std = mean(pairs), sample_std(pairs)
+    if points is None:
+        return None
+    error = None if std is None else std / math.sqrt(len(pairs))
+    return Difference(points=points, error=error, pairs=len(pairs))
 
-    vanilla = _same_round(results, row, "vanilla")
-    random = _same_round(results, row, "random-subset")
+
+def _matches(row: RoundRow, vanilla: RoundRow | None) -> bool | None:
+    if vanilla is None or row.method == "vanilla":
+        return None
+    if min(len(row.test_accuracies), len(vanilla.test_accuracies)) < MATCHING_SEEDS:
+        return None
+    own, theirs, std = row.test_accuracy, vanilla.test_accuracy, vanilla.test_std
+    assert own is not None
+    assert theirs is not None
+    assert std is not None
+    return own >= theirs - std - _EXACT
+
+
+def _compare(results: Results, row: RoundRow, accuracy: float) -> Comparison:
+    def against(other: RoundRow | None) -> Difference | None:
+        return None if other is None else difference(row.test_accuracies, other.test_accuracies)
+
+    vanilla = same_sparsity(results, row, "vanilla")
+    dense = results.dense_test_accuracies.get(row.architecture, ())
     return Comparison(
         row=row,
         test_accuracy=accuracy,
-        to_dense=points(results.dense_test_accuracy.get(row.architecture)),
-        to_vanilla=points(vanilla.test_accuracy if vanilla else None),
-        to_random=points(random.test_accuracy if random else None),
+        test_std=row.test_std,
+        dense=difference(row.test_accuracies, dense),
+        vanilla=against(vanilla),
+        random=against(same_sparsity(results, row, "random-subset")),
+        matches=_matches(row, vanilla),
         steps_saved=steps_saved(results, row),
     )
 
 
-def _same_round(results: Results, row: RoundRow, method: str) -> RoundRow | None:
+def same_sparsity(results: Results, row: RoundRow, method: str) -> RoundRow | None:
+    """Another method's row of the same architecture, round and sparsity."""
     wanted = (row.architecture, method, row.round)
-    return next((r for r in results.rows if (r.architecture, r.method, r.round) == wanted), None)
+    return next(
+        (
+            r
+            for r in results.rows
+            if (r.architecture, r.method, r.round) == wanted
+            and abs(r.sparsity - row.sparsity) < _SAME_SPARSITY
+        ),
+        None,
+    )
+
+
+def below_noise(found: Difference, noise: float) -> bool:
+    """Whether the seeds can't tell that the first is above the second.
+
+    With `MATCHING_SEEDS` pairs or more: not above two standard errors; with fewer: not above
+    `noise` points.
+    """
+    if found.error is not None and found.pairs >= MATCHING_SEEDS:
+        return found.points <= 2 * found.error + _EXACT
+    return found.points <= noise
 
 
 def sparsest(found: Sequence[Comparison]) -> Comparison | None:
     """The ticket with the fewest weights; None of none."""
 
-    # At the same sparsity the tested method goes before the baselines: the others' tickets cost
-    # more steps (vanilla) or are the control (random subset).
-    def rank(c: Comparison) -> tuple[float, bool, float]:
-        return (round(c.row.sparsity, 6), c.row.method not in BASELINES, c.test_accuracy)
+    # At the same sparsity PrAC goes first, and other methods before the baselines: the latter's
+    # tickets cost more steps (vanilla) or are controls.
+    def rank(c: Comparison) -> tuple[float, bool, bool, float]:
+        method = c.row.method
+        place = (method == "prac", method not in BASELINES)
+        return (round(c.row.sparsity, 6), *place, c.test_accuracy)
 
     return max(found, key=rank, default=None)
 

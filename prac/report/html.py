@@ -10,13 +10,14 @@ from pathlib import Path
 from jinja2 import Environment
 from markupsafe import Markup
 
-from prac.report.compare import noise_points, summaries
+from prac.report.compare import summaries
+from prac.report.csv_files import write_csv
 from prac.report.figures import Drawing, drawings, to_png, to_svg
 from prac.report.figures.gallery import NUM_SHOWN, hardest_by_architecture, hardness
 from prac.report.glossary import GLOSSARY
-from prac.report.tables import bill_table, key_rows, result_row, result_table, write_csv
-from prac.report.verdict import verdicts
-from prac.report.wording import gap, method_label, percent
+from prac.report.tables import bill_table, key_rows, result_row, result_table
+from prac.report.verdict import noise_sentence, verdicts
+from prac.report.wording import gap, method_label, percent, spread
 from prac.results import Results
 
 _TEXT_COLUMNS = ("architecture", "method")
@@ -65,7 +66,7 @@ def render(
     return environment.from_string(source).render(
         results=results,
         verdicts=verdicts(results),
-        noise=noise_points(results),
+        noise=noise_sentence(results),
         summaries=_summary_table(results),
         key_table=[(row.test_accuracy is not None, result_row(results, row)) for row in important],
         key_columns=(
@@ -114,8 +115,8 @@ def _summary_table(results: Results) -> list[dict[str, str]]:
             continue
         best = summary.best
         row["sparsest"] = percent(best.row.sparsity)
-        row["test"] = percent(best.test_accuracy)
-        row["gap"] = gap((best.to_dense or 0) / 100, 0, "dense")
+        row["test"] = spread(best.test_accuracy, best.test_std)
+        row["gap"] = gap(best.to_dense or 0.0, "dense")
         row["saved"] = "" if summary.method == "vanilla" else percent(best.steps_saved, 0)
         table.append(row)
     return table

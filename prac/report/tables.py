@@ -1,24 +1,19 @@
-"""Results as tables: rows of text for people, CSV files with every digit for programs."""
+"""Results as tables of text for people; CSV files with every digit are in `csv_files`."""
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
-
 from prac.report.compare import steps_saved
-from prac.report.wording import ABSENT, count, duration, method_label, percent
-from prac.results import Bill, DistanceRow, HardSample, Results, RoundRow, StageRow
-
-_TABLES: dict[str, tuple[type[Any], tuple[str, ...]]] = {
-    "rounds": (RoundRow, ()),
-    "distances": (DistanceRow, ()),
-    "hardest": (HardSample, ("png",)),
-    "bills": (Bill, ()),
-    "stages": (StageRow, ()),
-}
+from prac.report.wording import (
+    ABSENT,
+    count,
+    duration,
+    energy,
+    flops,
+    method_label,
+    percent,
+    spread,
+)
+from prac.results import Results, RoundRow
 
 
 def result_table(results: Results) -> list[dict[str, str]]:
@@ -36,12 +31,13 @@ def result_row(results: Results, row: RoundRow) -> dict[str, str]:
         "set size": count(row.set_size),
         "CET": count(row.cet_size),
         "CEP": count(row.cep_size),
+        "overlap": count(row.overlap),
         "epochs (of budget)": f"{row.epochs} (of {row.budget_epochs})" if row.trained else ABSENT,
         "steps": count(row.steps) if row.trained else ABSENT,
         "steps to find": count(row.search_steps),
         "saved": percent(steps_saved(results, row)),
         "validation": percent(row.validation_accuracy, 2),
-        "test": percent(row.test_accuracy, 2),
+        "test": spread(row.test_accuracy, row.test_std),
     }
 
 
@@ -52,12 +48,43 @@ def bill_table(results: Results) -> list[dict[str, str]]:
             "architecture": bill.architecture,
             "method": method_label(bill.method),
             "SGD steps": count(bill.steps),
+            "rests on steps of others": count(bill.borrowed_steps or None),
             "samples trained on": count(bill.samples),
-            "forward passes only": count(bill.forward_samples),
+            "forward only: CEP": count(bill.cep_samples),
+            "scores": count(bill.score_samples),
+            "evaluation": count(bill.evaluation_samples),
+            "FLOPs": flops(bill.flops),
             "wall time": duration(bill.seconds),
+            "energy": energy(bill.joules),
         }
         for bill in results.bills
     ]
+
+
+def judging_table(results: Results) -> list[dict[str, str]]:
+    """What judging each search's tickets cost, as text; searches without judgements are left out.
+
+    It is evaluation, and in no sum of `bill_table`.
+    """
+    return [
+        {
+            "architecture": bill.architecture,
+            "method": method_label(bill.method),
+            "SGD steps": count(bill.judging_steps),
+            "samples trained on": count(bill.judging_samples),
+            "evaluation": count(bill.judging_evaluation_samples),
+            "FLOPs": flops(bill.judging_flops),
+            "wall time": duration(bill.judging_seconds),
+            "energy": energy(bill.judging_joules),
+        }
+        for bill in results.bills
+        if bill.judging_steps
+    ]
+
+
+def energy_sources(results: Results) -> str:
+    """What told the energy, or why nothing did."""
+    return "; ".join(dict.fromkeys(bill.energy_source for bill in results.bills))
 
 
 def key_rows(results: Results) -> list[RoundRow]:
@@ -70,41 +97,5 @@ def key_rows(results: Results) -> list[RoundRow]:
     return [
         row
         for row in results.rows
-        if row.test_accuracy is not None or row is last[row.architecture, row.method]
+        if row.test_accuracies or row is last[row.architecture, row.method]
     ]
-
-
-def write_csv(results: Results, folder: Path) -> list[Path]:
-    """Write rounds, distances, hardest (without images), bills and stages; returns their paths.
-
-    Numbers have every digit, absent values are empty, a stage's inputs are separated by spaces.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    values: dict[str, Sequence[Any]] = {
-        "rounds": results.rows,
-        "distances": results.distances,
-        "hardest": results.hardest,
-        "bills": results.bills,
-        "stages": results.stages,
-    }
-    return [_write(folder / f"{name}.csv", name, values[name]) for name in _TABLES]
-
-
-def _write(path: Path, name: str, values: Iterable[Any]) -> Path:
-    kind, left_out = _TABLES[name]
-    names = [f.name for f in dataclasses.fields(kind) if f.name not in left_out]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([_cell(getattr(value, n)) for n in names] for value in values)
-    return path
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return repr(float(value))
-    return " ".join(value) if isinstance(value, tuple) else str(value)

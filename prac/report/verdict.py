@@ -1,8 +1,7 @@
 """What was found, in plain words: which ticket to take and how far it falls short.
 
-One pipeline is one seed, so nothing here says that a ticket "matches": METHOD asks three seeds
-for that word. A verdict says how many points lie between two accuracies and what one seed can't
-tell apart.
+The word "matches" needs three seeds (METHOD, "Judging a ticket"). With fewer a verdict says how
+many points lie between two accuracies and what one seed can't tell apart.
 """
 
 from __future__ import annotations
@@ -13,18 +12,24 @@ from typing import Literal
 
 from prac.report.compare import (
     BASELINES,
+    MATCHING_SEEDS,
     Comparison,
+    Difference,
+    below_noise,
     close_enough,
     comparisons,
+    difference,
     most_accurate,
     noise_points,
     sparsest,
     steps_saved,
 )
-from prac.report.wording import architectures, gap, method_label, methods_of, percent
+from prac.report.wording import architectures, gap, method_label, methods_of, percent, spread
 from prac.results import Results, RoundRow
 
 Level = Literal["good", "mixed", "poor", "open"]
+
+_TOLD_RIVALS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +38,7 @@ class Verdict:
 
     take: the ticket to take; None where nothing was judged or none comes close enough.
     level: `good`, `mixed` (a ticket, with a caveat), `poor` (none close enough), `open` (can't be
-    said). noise: what one seed can't tell apart.
+    said). noise: what the seeds can't tell apart.
     """
 
     architecture: str
@@ -55,9 +60,21 @@ def verdicts(results: Results) -> list[Verdict]:
     return [_verdict(results, architecture, points) for architecture in architectures(results)]
 
 
+def noise_sentence(results: Results) -> str:
+    """What the seeds of these results can't tell apart, in a sentence."""
+    seeds = results.num_seeds
+    if seeds < 2:
+        points = noise_points(results)
+        return f"One seed: a difference below about {points:.1f} points can't be told from noise."
+    means = f"{seeds} seeds: ± after an accuracy is the standard deviation over them"
+    if seeds < MATCHING_SEEDS:
+        return f"{means}; {MATCHING_SEEDS} or more are needed to compare with vanilla."
+    return f"{means}, ± after a difference its standard error (paired by seed)."
+
+
 def _verdict(results: Results, architecture: str, noise: float) -> Verdict:
     judged = comparisons(results, architecture)
-    own = _own_method(results, architecture)
+    own = own_method(results, architecture)
     take, level, headline = _choice(judged)
     sentences: list[str] = []
     shown = take or most_accurate(judged)
@@ -68,9 +85,10 @@ def _verdict(results: Results, architecture: str, noise: float) -> Verdict:
         sentences.append(nearest + _facts(shown))
     focus = _focus(judged, own, shown)
     if focus is not None:
-        caveats = _caveats(focus, shown, noise)
+        sentences.extend(_matching(judged, focus))
+        caveats = _caveats(judged, focus, shown, noise)
         sentences.extend(caveats)
-        level = "mixed" if level == "good" and caveats else level
+        level = "mixed" if level == "good" and (caveats or focus.matches is False) else level
     if take is not None and own is not None and focus is None:
         sentences.append(f"No {method_label(own)} ticket was judged.")
         level = "mixed" if level == "good" else level
@@ -80,7 +98,7 @@ def _verdict(results: Results, architecture: str, noise: float) -> Verdict:
         level=level,
         headline=headline,
         sentences=tuple(_sentence(text) for text in sentences),
-        noise=f"One seed: a difference below about {noise:.1f} points can't be told from noise.",
+        noise=noise_sentence(results),
     )
 
 
@@ -103,10 +121,10 @@ def _choice(judged: Sequence[Comparison]) -> tuple[Comparison | None, Level, str
 
 def _facts(shown: Comparison) -> str:
     gaps = []
-    for points, name in ((shown.to_dense, "dense"), (shown.to_vanilla, "vanilla")):
-        if points is not None and name != shown.row.method:
-            gaps.append(gap(points / 100, 0, name))
-    parts = [f"{_ticket(shown.row)}: {percent(shown.test_accuracy)} test accuracy"]
+    for found, name in ((shown.dense, "dense"), (shown.vanilla, "vanilla")):
+        if found is not None and name != shown.row.method:
+            gaps.append(_gap(found, name))
+    parts = [f"{_ticket(shown.row)}: {_accuracy(shown)} test accuracy"]
     parts += [" and ".join(gaps)] if gaps else []
     if shown.row.method != "vanilla" and shown.steps_saved is not None:
         parts.append(_saving(shown.steps_saved))
@@ -119,7 +137,23 @@ def _facts(shown: Comparison) -> str:
     return text + (f" There is no {' and no '.join(missing)} to compare with." if missing else "")
 
 
-def _caveats(focus: Comparison, shown: Comparison | None, noise: float) -> list[str]:
+def _matching(judged: Sequence[Comparison], focus: Comparison) -> list[str]:
+    """How sparse the method's tickets match vanilla; nothing where too few seeds were judged."""
+    name = method_label(focus.row.method)
+    own = [c for c in judged if c.row.method == focus.row.method and c.matches is not None]
+    if not own:
+        return []
+    found = sparsest([c for c in own if c.matches])
+    if found is None:
+        return [f"No judged {name} ticket matches vanilla at its sparsity."]
+    saving = "" if found.steps_saved is None else f", {_saving(found.steps_saved)}"
+    rest = f"{percent(found.row.sparsity)} sparsity{saving}"
+    return [f"The sparsest {name} ticket that matches vanilla: {rest}."]
+
+
+def _caveats(
+    judged: Sequence[Comparison], focus: Comparison, shown: Comparison | None, noise: float
+) -> list[str]:
     """What speaks against the method under test; `focus` is its ticket that is looked at."""
     name, found = method_label(focus.row.method), []
     if focus is shown:
@@ -128,21 +162,41 @@ def _caveats(focus: Comparison, shown: Comparison | None, noise: float) -> list[
         it = "That ticket"
         if close_enough(focus.to_dense):
             found.append(f"{name} comes within 1 point of dense up to {_facts_short(focus)}.")
-        elif focus.to_dense is not None:
+        elif focus.dense is not None:
             found.append(
                 f"No judged {name} ticket comes within 1 point of dense: the nearest, at "
-                f"{_facts_short(focus)}, is {gap(focus.to_dense / 100, 0, 'dense')}."
+                f"{_facts_short(focus)}, is {_gap(focus.dense, 'dense')}."
             )
         else:
             found.append(f"{name} reaches {_facts_short(focus)}.")
-    if focus.to_vanilla is not None and not close_enough(focus.to_vanilla):
+    if focus.vanilla is not None and focus.matches is False:
+        found.append(
+            f"{it} does not match vanilla at the same sparsity: {_gap(focus.vanilla, 'vanilla')}."
+        )
+    elif focus.vanilla is not None and not close_enough(focus.to_vanilla):
         found.append(
             f"{it} does not come within 1 point of vanilla at the same sparsity: "
-            f"{gap(focus.to_vanilla / 100, 0, 'vanilla')}."
+            f"{_gap(focus.vanilla, 'vanilla')}."
         )
-    if focus.to_random is not None and focus.to_random <= noise:
-        found.append(_random_sentence(focus.to_random))
-    return found
+    if focus.random is not None and below_noise(focus.random, noise):
+        found.append(_random_sentence(focus.random.points))
+    return found + _rivals(judged, focus, noise)
+
+
+def _rivals(judged: Sequence[Comparison], focus: Comparison, noise: float) -> list[str]:
+    """Other methods at the same sparsity that are better by more than noise, the best first."""
+    better = []
+    for other in judged:
+        same = other.row.round == focus.row.round
+        if not same or other.row.method in (focus.row.method, "vanilla", "random-subset"):
+            continue
+        found = difference(other.row.test_accuracies, focus.row.test_accuracies)
+        if found is not None and found.points > 0 and not below_noise(found, noise):
+            better.append((found.points, method_label(other.row.method), found))
+    better.sort(key=lambda entry: (-entry[0], entry[1]))
+    told = [f"{name} is {_gap(found, 'it')}" for _, name, found in better[:_TOLD_RIVALS]]
+    more = f", and {len(better) - len(told)} more are better" if len(better) > len(told) else ""
+    return [f"At the same sparsity {', '.join(told)}{more}."] if told else []
 
 
 def _random_sentence(to_random: float) -> str:
@@ -178,7 +232,8 @@ def _focus(
     return sparsest([c for c in mine if close_enough(c.to_dense)]) or most_accurate(mine)
 
 
-def _own_method(results: Results, architecture: str) -> str | None:
+def own_method(results: Results, architecture: str) -> str | None:
+    """The method under test: PrAC where it is there, else the first that is no baseline."""
     tested = [m for m in methods_of(results, architecture) if m not in BASELINES]
     return tested[0] if tested else None
 
@@ -187,9 +242,17 @@ def _ticket(row: RoundRow) -> str:
     return f"{method_label(row.method)} at {percent(row.sparsity)} sparsity"
 
 
+def _accuracy(c: Comparison) -> str:
+    return spread(c.test_accuracy, c.test_std, 1 if c.test_std is None else 2)
+
+
+def _gap(found: Difference, name: str) -> str:
+    return gap(found.points, name, found.error if found.pairs >= MATCHING_SEEDS else None)
+
+
 def _facts_short(c: Comparison) -> str:
     saving = "" if c.steps_saved is None else f", {_saving(c.steps_saved)}"
-    return f"{percent(c.row.sparsity)} sparsity ({percent(c.test_accuracy)} test accuracy{saving})"
+    return f"{percent(c.row.sparsity)} sparsity ({_accuracy(c)} test accuracy{saving})"
 
 
 def _saving(saved: float) -> str:

@@ -13,14 +13,38 @@ METHOD_LABELS = {
     "prac": "PrAC",
     "vanilla": "vanilla",
     "random-subset": "random subset",
+    "rs2": "RS2",
+    "cet-only": "CET only",
+    "cep-only": "CEP only",
+    "no-early-stop": "PrAC, no early stop",
+    "entropy": "entropy",
+    "svp": "SVP",
+    "el2n": "EL2N",
+    "margin": "margin",
+    "dual": "DUAL",
+    "random-pruning": "random pruning",
+    "random-tickets": "random tickets",
+    "snip": "SNIP",
+    "grasp": "GraSP",
+    "synflow": "SynFlow",
     "dense": "dense",
 }
+PRUNERS = frozenset({"random-pruning", "random-tickets", "snip", "grasp", "synflow"})
+"""Methods that choose weights otherwise; all others choose samples otherwise."""
+
 _METHOD_ORDER = tuple(METHOD_LABELS)
 
 
 def percent(share: float | None, digits: int = 1) -> str:
     """A fraction in [0, 1] as a percentage: `0.79` is `79.0 %`."""
     return ABSENT if share is None else f"{100 * share:.{digits}f} %"
+
+
+def spread(share: float | None, std: float | None, digits: int = 2) -> str:
+    """A mean with its standard deviation, both as percentages: `91.43 ± 0.12 %`."""
+    if share is None or std is None:
+        return percent(share, digits)
+    return f"{100 * share:.{digits}f} ± {100 * std:.{digits}f} %"
 
 
 def count(number: int | None) -> str:
@@ -38,12 +62,34 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def gap(value: float, reference: float, name: str) -> str:
-    """How far an accuracy lies from another, in points: `0.4 points below vanilla`."""
-    points = 100 * (value - reference)
+def flops(number: int | None) -> str:
+    """Floating-point operations with a prefix: `1.23 P` is 1.23e15."""
+    if number is None:
+        return ABSENT
+    value, prefixes = float(number), iter(("", "k", "M", "G", "T", "P", "E", "Z"))
+    prefix = next(prefixes)
+    while value >= 999.5:
+        value, prefix = value / 1000, next(prefixes)
+    return f"{value:.3g} {prefix}".strip()
+
+
+def energy(joules: float | None) -> str:
+    """Energy in watt-hours or kilowatt-hours: `3.41 Wh`."""
+    if joules is None:
+        return "not measured"
+    hours = joules / 3600
+    return f"{hours:.3g} Wh" if hours < 999.5 else f"{hours / 1000:.3g} kWh"
+
+
+def gap(points: float, name: str, error: float | None = None) -> str:
+    """How far an accuracy lies from another, in points: `0.4 ± 0.1 points below vanilla`.
+
+    error: standard error of the difference, where it is known.
+    """
+    known = "" if error is None else f" ± {error:.1f}"
     if abs(points) < 0.05:
         return f"within 0.1 points of {name}"
-    return f"{abs(points):.1f} points {'above' if points > 0 else 'below'} {name}"
+    return f"{abs(points):.1f}{known} points {'above' if points > 0 else 'below'} {name}"
 
 
 def method_label(method: str) -> str:

@@ -31,6 +31,7 @@ def make_request(**changes: Any) -> Request:
         "workers": 2,
         "transfer_from": None,
         "judge": "last",
+        "seeds": 1,
     }
     fields |= {name: changes.pop(name) for name in list(fields) if name in changes}
     return Request(recipe=changes.pop("recipe", None) or small_recipe(**changes), **fields)

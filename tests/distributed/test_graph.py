@@ -298,11 +298,37 @@ def test_steps_are_bounded_by_the_full_budget(request_for) -> None:
         ({"workers": 62}, "a step of 61 samples can't be shared by 62 workers"),
         ({"judge": (0, 4)}, "rounds 0 to 3"),
         ({"judge": (-1,)}, "rounds 0 to 3"),
+        ({"seeds": 0}, "--seeds 0 is not allowed; allowed: 1 to 100"),
     ],
 )
 def test_requests_that_are_refused(request_for, change, said) -> None:
     with pytest.raises(ConfigError, match=said):
         request_for(**change)
+
+
+def test_more_seeds_add_judgements_and_change_nothing_else(request_for) -> None:
+    before, after = request_for(seed=5), request_for(seed=5, seeds=3)
+    assert _changed(before, after) == {"report"}
+    added = _keys(after).keys() - _keys(before).keys()
+    assert added == {
+        f"{stage.name}:seed-{seed}"
+        for stage in build_graph(before).stages.values()
+        if stage.kind == "judge"
+        for seed in (6, 7)
+    }
+
+
+def test_judgements_of_all_searches_are_paired_by_seed(request_for) -> None:
+    graph = build_graph(request_for(seed=5, seeds=3))
+    for search in graph.searches:
+        assert set(search.judgements) == ({0, 3} if search.method == "prac" else {3})
+        for names in search.judgements.values():
+            configs = [graph.stages[name].config["judge"] for name in names]
+            assert [config.seed for config in configs] == [5, 6, 7]
+            assert len({dataclasses.replace(config, seed=0) for config in configs}) == 1
+            assert len({tuple(graph.stages[name].inputs.items()) for name in names}) == 1
+    ticket = graph.stages["ticket:conv4:prac:3"]
+    assert ticket.inputs["judge"] == "judge:conv4:prac:3"
 
 
 def test_judged_rounds(request_for) -> None:

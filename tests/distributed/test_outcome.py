@@ -27,7 +27,8 @@ def _trained(steps: int, alive: int, epochs: int, accuracy: float) -> dict:
         "next_sparsity": 1 - alive / 1000,
         "weights": 1000,
         "samples": 100 * epochs,
-        "forward_samples": 7,
+        "cep_samples": 7,
+        "evaluation_samples": 3,
         "seconds": 1.5,
     }
 
@@ -53,28 +54,25 @@ VALUES = {
 }
 
 
-@pytest.fixture
-def results(request_for, monkeypatch) -> Results:
-    import pyarrow as pa
+def _judged(name: str) -> dict:
+    """A judgement's values; each further seed is a hundredth worse."""
+    first, _, seed = name.partition(":seed-")
+    values = VALUES[first]
+    return {**values, "test_accuracy": values["test_accuracy"] - int(seed or 0) / 100}
 
-    request = request_for(architectures=("conv4",), rounds=2, compare=("vanilla",))
+
+@pytest.fixture
+def results(request_for, digits_data) -> Results:
+    return _collect(request_for, digits_data)
+
+
+def _collect(request_for, digits_data, seeds: int = 1) -> Results:
+    request = request_for(architectures=("conv4",), rounds=2, compare=("vanilla",), seeds=seeds)
     graph = build_graph(request)
-    hardest = pa.table(
-        {
-            "sample_id": [7, 3],
-            "presentations": [8, 8],
-            "forgotten": [0, 5],
-            "first_learned": pa.array([None, 2], pa.int16()),
-            "mean_margin": [-2.0, -1.0],
-            "label": ["seven", "three"],
-            "png": [b"\x89PNG7", b"\x89PNG3"],
-        }
-    )
 
     class Store:
-        def read(self, finished, file, reader):
-            assert (finished.name, file) == ("reduce:conv4:prac", "hardest.parquet")
-            return hardest
+        def read_manifest(self, finished):
+            return {"sha256": {}}
 
     finished = {
         name: Finished(
@@ -83,7 +81,9 @@ def results(request_for, monkeypatch) -> Results:
             run_id=name,
             artifact_uri="",
             manifest_sha256="",
-            values={**VALUES, "reduce:conv4:prac": {"events": 800}}[name],
+            values=_judged(name)
+            if name.startswith("judge")
+            else {**VALUES, "reduce:conv4:prac": {"events": 800}}[name],
         )
         for name, stage in graph.stages.items()
         if name != "report"
@@ -94,8 +94,7 @@ def results(request_for, monkeypatch) -> Results:
         finished,
         {"round:conv4:prac:1"},
         Store(),
-        num_test=359,
-        num_classes=10,
+        dataset=digits_data,
         link="http://x/#/experiments/3",
         locations={graph.stages["ticket:conv4:prac:2"].key: "models:/m/4"},
     )
@@ -139,24 +138,47 @@ def test_rows_of_vanilla(results: Results) -> None:
     assert _row(results, "vanilla", 0).test_accuracy is None
 
 
-def test_bills_distances_stages_and_gallery(results: Results) -> None:
+def test_bills_distances_and_stages(results: Results) -> None:
     prac, vanilla = results.bills
-    assert (prac.method, prac.steps, prac.samples, prac.forward_samples) == ("prac", 180, 1100, 14)
+    assert (prac.method, prac.steps, prac.samples, prac.cep_samples) == ("prac", 180, 1100, 14)
     assert (vanilla.method, vanilla.steps, vanilla.seconds) == ("vanilla", 400, 3.0)
     # The first distance is between the masks of the first and the second epoch.
     distances = [d for d in results.distances if (d.method, d.round) == ("prac", 1)]
     assert [(d.epoch, d.distance) for d in distances] == [(2, 0.5), (3, 0.25)]
     assert {s.name for s in results.stages if not s.cached} == {"round:conv4:prac:1"}
     assert {s.name for s in results.stages} == {*VALUES, "reduce:conv4:prac"}
-    assert [(h.sample_id, h.never_learned, h.label) for h in results.hardest] == [
-        (7, True, "seven"),
-        (3, False, "three"),
-    ]
     assert results.dense_test_accuracy == {"conv4": 0.95}
 
 
 def test_results_survive_json(results: Results) -> None:
     assert results_from_json(results_to_json(results)) == results
+
+
+def test_flops_by_hand(results: Results) -> None:
+    # Conv-4 on 8 x 8 x 1: 3 x 3 convolutions 1-64-64 on 64 pixels, 64-128-128 on 16, 128-10.
+    products = 64 * 64 * 9 * (1 + 64) + 16 * 128 * 9 * (64 + 128) + 128 * 10
+    assert results.forward_flops == {"conv4": 2 * products}
+    # 800 + 300 samples forward and backward; 7 + 7 predicted for CEP, 3 + 3 for validation.
+    assert results.bills[0].flops == 2 * products * (3 * 1100 + 14 + 6)
+
+
+def test_seeds_by_hand(request_for, digits_data) -> None:
+    results = _collect(request_for, digits_data, seeds=3)
+    last = _row(results, "prac", 2)
+    assert last.test_accuracies == pytest.approx((0.94, 0.93, 0.92))
+    assert last.test_accuracy == pytest.approx(0.93)
+    assert last.test_std == pytest.approx(0.01)
+    assert results.dense_test_accuracies["conv4"] == pytest.approx((0.95, 0.94, 0.93))
+    assert results.dense_test_accuracy["conv4"] == pytest.approx(0.94)
+    assert results.judging_seeds == (0, 1, 2)
+    assert results.num_seeds == 3
+    assert results_from_json(results_to_json(results)) == results
+    told = summary_json(results, {})["searches"][0]["rounds"][2]
+    assert told["test_accuracies"] == pytest.approx([0.94, 0.93, 0.92])
+    assert told["test_std"] == pytest.approx(0.01)
+    # Judging is apart: three judgements of round 0 and of round 2, 200 steps each.
+    assert results.bills[0].judging_steps == 1200
+    assert results.bills[0].steps == 180
 
 
 def test_the_last_line(results: Results) -> None:
@@ -178,6 +200,8 @@ def test_the_last_line(results: Results) -> None:
         "steps": 0,
         "validation_accuracy": None,
         "test_accuracy": 0.94,
+        "test_accuracies": [0.94],
+        "test_std": None,
     }
 
 

@@ -7,9 +7,18 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
-from prac.report import key_rows, print_table, result_table, write_csv
+from prac.report import (
+    bill_table,
+    equal_steps,
+    judging_table,
+    key_rows,
+    print_table,
+    result_table,
+    write_csv,
+)
 from prac.results import Results, RoundRow
 
 
@@ -24,6 +33,7 @@ def test_one_row_a_round_in_words(results: Results) -> None:
         "set size": "16,712",
         "CET": "15,712",
         "CEP": "4,000",
+        "overlap": "3,000",
         "epochs (of budget)": "30 (of 50)",
         "steps": "400",
         "steps to find": "2,600",
@@ -46,15 +56,7 @@ def test_key_rows_are_judged_or_last(row: Callable[..., RoundRow], build: Callab
 
 
 def test_csv_gives_back_every_digit(results: Results, tmp_path: Path) -> None:
-    paths = write_csv(results, tmp_path)
-    assert [path.name for path in paths] == [
-        "rounds.csv",
-        "distances.csv",
-        "hardest.csv",
-        "bills.csv",
-        "stages.csv",
-    ]
-    tables = {path.stem: _read(path) for path in paths}
+    tables = {path.stem: _read(path) for path in write_csv(results, tmp_path)}
     for cells, row in zip(tables["rounds"], results.rows, strict=True):
         assert float(cells["sparsity"]) == row.sparsity
         assert int(cells["search_steps"]) == row.search_steps
@@ -68,6 +70,85 @@ def test_csv_gives_back_every_digit(results: Results, tmp_path: Path) -> None:
     assert next(tuple(cells["inputs"].split()) for cells in tables["stages"]) == ()
     assert float(tables["stages"][0]["seconds"]) == 0.1 + 0.2
     assert len(tables["bills"]) == 9
+
+
+def test_csv_of_seeds_and_their_statistics(
+    row: Callable[..., RoundRow], build: Callable[..., Results], tmp_path: Path
+) -> None:
+    rows = (
+        row("a", "prac", 2, test=(0.912, 0.918, 0.915)),
+        row("a", "vanilla", 2, test=(0.918, 0.920, 0.922)),
+        row("a", "prac", 3),
+    )
+    results = build(
+        rows=rows, judging_seeds=(7, 8, 9), dense_test_accuracies={"a": (0.92, 0.93, 0.925)}
+    )
+    tables = {path.stem: _read(path) for path in write_csv(results, tmp_path)}
+    assert [(c["method"], c["seed"], float(c["test_accuracy"])) for c in tables["seeds"]] == [
+        ("prac", "7", 0.912),
+        ("prac", "8", 0.918),
+        ("prac", "9", 0.915),
+        ("vanilla", "7", 0.918),
+        ("vanilla", "8", 0.920),
+        ("vanilla", "9", 0.922),
+    ]
+    prac, vanilla = tables["accuracy"]
+    assert prac["seeds"] == "3"
+    assert float(prac["test_mean"]) == pytest.approx(0.915)
+    assert float(prac["test_std"]) == pytest.approx(0.003)  # of -3, 3, 0 thousandths
+    # Pairs in points: -0.6, -0.2, -0.7; their deviations -0.1, 0.3, -0.2 have squares of 0.14.
+    assert float(prac["points_to_vanilla"]) == pytest.approx(-0.5)
+    assert float(prac["points_to_vanilla_standard_error"]) == pytest.approx(
+        (0.14 / 2) ** 0.5 / 3**0.5
+    )
+    assert float(prac["points_to_dense"]) == pytest.approx(-1.0)  # -0.8, -1.2, -1.0
+    assert prac["points_to_random"] == ""
+    assert prac["matches_vanilla"] == "false"  # 91.5 is below 92.0 - 0.2
+    assert vanilla["matches_vanilla"] == ""
+    assert [c["test_accuracies"] for c in tables["rounds"]][::2] == ["0.912 0.918 0.915", ""]
+
+
+def test_csv_at_equal_steps(
+    row: Callable[..., RoundRow], build: Callable[..., Results], tmp_path: Path
+) -> None:
+    # PrAC paid 1,000 and 1,400 steps; vanilla 1,000 a round; SNIP nothing for either.
+    rows = (
+        *(row("a", "prac", k, test=0.9 + k / 1000) for k in (1, 2)),
+        *(row("a", "vanilla", k, test=0.8 + k / 1000) for k in (1, 2)),
+        *(row("a", "snip", k, test=0.7, search_steps=0) for k in (1, 2)),
+    )
+    tables = {path.stem: _read(path) for path in write_csv(build(rows=rows), tmp_path)}
+    found = {(c["budget_steps"], c["method"]): c["round"] for c in tables["equal_steps"]}
+    assert found == {
+        ("1000", "prac"): "1",
+        ("1000", "vanilla"): "1",
+        ("1000", "snip"): "2",
+        ("1400", "prac"): "2",
+        ("1400", "vanilla"): "1",
+        ("1400", "snip"): "2",
+    }
+    dear = build(rows=(row("a", "prac", 1, test=0.9), row("a", "vanilla", 2, test=0.9)))
+    assert [e.row for e in equal_steps(dear)][1] is None
+
+
+def test_bills_in_words(results: Results) -> None:
+    bill = bill_table(results)[2]
+    assert bill == {
+        "architecture": "resnet8",
+        "method": "random subset",
+        "SGD steps": "3,800",
+        "rests on steps of others": "3,800",
+        "samples trained on": "480,000",
+        "forward only: CEP": "360,000",
+        "scores": "0",
+        "evaluation": "200,000",
+        "FLOPs": "123 P",
+        "wall time": "1 h 06 min",
+        "energy": "not measured",
+    }
+    judging = judging_table(results)
+    assert judging[0]["FLOPs"] == "98.8 T"
+    assert len(judging) == 9
 
 
 def test_csv_of_nothing_has_headings(build: Callable[..., Results], tmp_path: Path) -> None:

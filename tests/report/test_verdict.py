@@ -84,6 +84,103 @@ def test_the_calibration_of_the_method_page(row: Rows, build: Build) -> None:
     assert "random subset of the same size does as well: nothing" in verdict.text
 
 
+# Means and deviations by hand: vanilla 92.0 and 0.2; PrAC 91.9 at 59 % and 91.5 at 67.2 %.
+VANILLA = (0.918, 0.920, 0.922)
+NEAR, FAR = (0.917, 0.919, 0.921), (0.912, 0.918, 0.915)
+
+
+def _three_seeds(row: Rows, build: Build, *more: RoundRow) -> Results:
+    rows = (
+        row("a", "prac", 4, test=NEAR),
+        row("a", "prac", 5, test=FAR),
+        row("a", "vanilla", 4, test=VANILLA),
+        row("a", "vanilla", 5, test=VANILLA),
+        *more,
+    )
+    return build(rows=rows, judging_seeds=(0, 1, 2), dense_test_accuracies={"a": (0.92,) * 3})
+
+
+def test_three_seeds_by_hand(row: Rows, build: Build) -> None:
+    near, far = comparisons(_three_seeds(row, build), "a")[:2]
+    assert (near.matches, far.matches) == (True, False)
+    assert near.test_accuracy == pytest.approx(0.919)
+    assert near.test_std == pytest.approx(0.002)
+    assert near.vanilla is not None
+    assert (near.vanilla.points, near.vanilla.error) == pytest.approx((-0.1, 0.0))
+    assert far.vanilla is not None
+    # Pairs -0.6, -0.2, -0.7: the variance is 0.07, the standard error sqrt(0.07 / 3).
+    assert far.vanilla.points == pytest.approx(-0.5)
+    assert far.vanilla.error == pytest.approx((0.07 / 3) ** 0.5)
+    assert far.dense is not None
+    assert (far.dense.points, far.dense.pairs) == (pytest.approx(-0.5), 3)
+
+
+def test_three_seeds_say_what_matches(row: Rows, build: Build) -> None:
+    results = _three_seeds(row, build)
+    verdict = verdicts(results)[0]
+    assert verdict.headline == "Take PrAC at 67.2 % sparsity"
+    assert verdict.level == "mixed"
+    assert verdict.sentences == (
+        "PrAC at 67.2 % sparsity: 91.50 ± 0.30 % test accuracy, 0.5 ± 0.2 points below dense and "
+        "0.5 ± 0.2 points below vanilla, 48 % of the SGD steps saved.",
+        "The sparsest PrAC ticket that matches vanilla: 59.0 % sparsity, "
+        "45 % of the SGD steps saved.",
+        "It does not match vanilla at the same sparsity: 0.5 ± 0.2 points below vanilla.",
+    )
+    assert "standard error (paired by seed)" in verdict.noise
+    summary = summaries(results)[0]
+    assert (summary.method, summary.num_comparable) == ("prac", 2)
+    assert summary.matching is not None
+    assert summary.matching.row.round == 4
+
+
+def test_exactly_one_deviation_below_matches_and_above_does_too(row: Rows, build: Build) -> None:
+    for shift, wanted in ((-0.002, True), (-0.0021, False), (0.05, True)):
+        rows = (
+            row("a", "prac", 4, test=tuple(v + shift for v in VANILLA)),
+            row("a", "vanilla", 4, test=VANILLA),
+        )
+        assert comparisons(build(rows=rows), "a")[0].matches is wanted
+
+
+def test_two_seeds_never_match(row: Rows, build: Build) -> None:
+    rows = (row("a", "prac", 4, test=NEAR[:2]), row("a", "vanilla", 4, test=VANILLA))
+    results = build(rows=rows, dense_test_accuracies={"a": (0.92, 0.92)})
+    assert comparisons(results, "a")[0].matches is None
+    verdict = verdicts(results)[0]
+    assert "match" not in verdict.headline + verdict.text
+    assert "2 seeds" in verdict.noise
+    assert summaries(results)[0].num_comparable == 0
+
+
+def test_a_ticket_of_another_sparsity_is_not_compared(row: Rows, build: Build) -> None:
+    other = dataclasses.replace(row("a", "vanilla", 4, test=VANILLA), sparsity=0.5)
+    found = comparisons(build(rows=(row("a", "prac", 4, test=NEAR), other)), "a")
+    assert found[0].vanilla is None
+    assert found[0].matches is None
+
+
+def test_better_rivals_are_named(row: Rows, build: Build) -> None:
+    rivals = (
+        row("a", "synflow", 5, test=(0.925, 0.931, 0.928)),  # 1.3 above in every pair
+        row("a", "snip", 5, test=(0.90, 0.93, 0.92)),  # above on average, told by no seed
+    )
+    verdict = verdicts(_three_seeds(row, build, *rivals))[0]
+    assert verdict.headline == "Take PrAC at 67.2 % sparsity"
+    assert "At the same sparsity SynFlow is 1.3 ± 0.0 points above it." in verdict.text
+    assert "SNIP" not in verdict.text
+
+
+def test_a_random_subset_is_told_apart_by_two_standard_errors(row: Rows, build: Build) -> None:
+    # Pairs 0.1, 0.3, 0.2: 0.2 with a standard error of 0.058, which one seed couldn't tell.
+    random = row("a", "random-subset", 5, test=(0.911, 0.915, 0.913))
+    assert "random subset" not in verdicts(_three_seeds(row, build, random))[0].text
+    # Pairs 0.9, -0.3, 0.0: 0.2 with a standard error of 0.36.
+    random = row("a", "random-subset", 5, test=(0.903, 0.921, 0.915))
+    text = verdicts(_three_seeds(row, build, random))[0].text
+    assert "A random subset of the same size comes within 0.2 points of it" in text
+
+
 def test_random_subset_within_noise_is_a_caveat(row: Rows, build: Build) -> None:
     rows = (row("a", "prac", 3, test=0.90), row("a", "random-subset", 3, test=0.895))
     verdict = verdicts(build(rows=rows, dense_test_accuracy={"a": 0.90}))[0]
@@ -137,7 +234,7 @@ def test_an_unknown_method_is_compared_as_prac_is(row: Rows, build: Build) -> No
     rows = (row("a", "cet-only", 3, test=0.9), row("a", "vanilla", 3, test=0.92))
     verdict = verdicts(build(rows=rows, dense_test_accuracy={"a": 0.92}))[0]
     assert verdict.headline == "Take vanilla at 48.8 % sparsity"
-    assert "No judged cet-only ticket comes within 1 point of dense" in verdict.text
+    assert "No judged CET only ticket comes within 1 point of dense" in verdict.text
 
 
 def test_baselines_alone(row: Rows, build: Build) -> None:

@@ -1,0 +1,142 @@
+"""The report's numbers as CSV files, with every digit: one file for each figure and table."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from prac.report.compare import comparisons
+from prac.report.equal_steps import equal_steps
+from prac.report.wording import architectures
+from prac.results import (
+    Bill,
+    ClassShare,
+    DistanceRow,
+    HardSample,
+    MaskOverlap,
+    Results,
+    RoundRow,
+    StageRow,
+    ThresholdSet,
+)
+
+Table = tuple[Sequence[str], Iterable[Sequence[Any]]]
+
+
+def write_csv(results: Results, folder: Path) -> list[Path]:
+    """Write all tables, empty ones with their headings alone; returns their paths.
+
+    Numbers have every digit, absent values are empty, several values are separated by spaces.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return [_write(folder / f"{name}.csv", table) for name, table in _tables(results).items()]
+
+
+def _tables(results: Results) -> dict[str, Table]:
+    return {
+        "rounds": _fields(RoundRow, results.rows, also=("test_accuracy", "test_std")),
+        "accuracy": _accuracy(results),
+        "seeds": _seeds(results),
+        "equal_steps": _equal_steps(results),
+        "sets": _sets(results),
+        "thresholds": _fields(ThresholdSet, results.thresholds),
+        "masks": _fields(MaskOverlap, results.masks),
+        "classes": _fields(ClassShare, results.classes),
+        "samples": _fields(HardSample, results.samples, without=("png",)),
+        "hardest": _fields(HardSample, results.hardest, without=("png",)),
+        "never_learned": _fields(HardSample, results.never_learned, without=("png", "reason")),
+        "distances": _fields(DistanceRow, results.distances),
+        "bills": _fields(Bill, results.bills),
+        "stages": _fields(StageRow, results.stages),
+    }
+
+
+def _fields(
+    kind: type[Any],
+    values: Iterable[Any],
+    *,
+    also: tuple[str, ...] = (),
+    without: tuple[str, ...] = (),
+) -> Table:
+    names = [f.name for f in dataclasses.fields(kind) if f.name not in without] + list(also)
+    return names, [[getattr(value, name) for name in names] for value in values]
+
+
+def _accuracy(results: Results) -> Table:
+    """One row a judged ticket: mean, deviation, and differences paired by seed, in points."""
+    others = ("dense", "vanilla", "random")
+    header = ["architecture", "method", "round", "sparsity", "search_steps", "steps_saved"]
+    header += ["seeds", "test_mean", "test_std"]
+    for other in others:
+        header += [f"points_to_{other}", f"points_to_{other}_standard_error"]
+    lines = []
+    for architecture in architectures(results):
+        for c in comparisons(results, architecture):
+            row = c.row
+            line: list[Any] = [architecture, row.method, row.round, row.sparsity, row.search_steps]
+            line += [c.steps_saved, len(row.test_accuracies), c.test_accuracy, c.test_std]
+            for found in (c.dense, c.vanilla, c.random):
+                line += [found.points if found else None, found.error if found else None]
+            lines.append([*line, c.matches])
+    return [*header, "matches_vanilla"], lines
+
+
+def _seeds(results: Results) -> Table:
+    """One row a judgement."""
+    lines = [
+        [row.architecture, row.method, row.round, row.sparsity, seed, accuracy]
+        for row in results.rows
+        for seed, accuracy in zip(results.judging_seeds, row.test_accuracies, strict=False)
+    ]
+    return ["architecture", "method", "round", "sparsity", "seed", "test_accuracy"], lines
+
+
+def _equal_steps(results: Results) -> Table:
+    header = ["architecture", "budget_steps", "budget_sparsity", "method", "round", "sparsity"]
+    header += ["search_steps", "seeds", "test_mean", "test_std"]
+    lines = []
+    for found in equal_steps(results):
+        row = found.row
+        line: list[Any] = [found.architecture, found.steps, found.sparsity, found.method]
+        if row is None:
+            line += [None] * 6
+        else:
+            line += [row.round, row.sparsity, row.search_steps, len(row.test_accuracies)]
+            line += [row.test_accuracy, row.test_std]
+        lines.append(line)
+    return header, lines
+
+
+def _sets(results: Results) -> Table:
+    names = ["architecture", "method", "round", "sparsity", "set_size", "cet_size", "cep_size"]
+    lines = [
+        [*(getattr(row, name) for name in [*names, "overlap"]), _share(results, row)]
+        for row in results.rows
+    ]
+    return [*names, "overlap", "share_of_training"], lines
+
+
+def _share(results: Results, row: RoundRow) -> float:
+    return row.set_size / results.num_training_samples
+
+
+def _write(path: Path, table: Table) -> Path:
+    header, lines = table
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows([_cell(value) for value in line] for line in lines)
+    return path
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(float(value))
+    return " ".join(map(_cell, value)) if isinstance(value, tuple) else str(value)

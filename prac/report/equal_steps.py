@@ -1,0 +1,55 @@
+"""What each method reaches with the same number of SGD steps: the comparison at equal cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prac.report.verdict import own_method
+from prac.report.wording import architectures, methods_of, search_rows
+from prac.results import Results, RoundRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class EqualSteps:
+    """The sparsest judged ticket that a method finds within a budget.
+
+    steps: the budget, SGD steps: what the method under test paid for its own judged ticket of
+    `sparsity`. row: None where the method has no judged ticket within it.
+    """
+
+    architecture: str
+    steps: int
+    sparsity: float
+    method: str
+    row: RoundRow | None
+
+
+def equal_steps(results: Results) -> list[EqualSteps]:
+    """For every judged ticket of the method under test, all methods within what it cost."""
+    found = []
+    for architecture in architectures(results):
+        own = own_method(results, architecture)
+        if own is None:
+            continue
+        for ticket in _judged(results, architecture, own):
+            for method in methods_of(results, architecture):
+                affordable = [
+                    row
+                    for row in _judged(results, architecture, method)
+                    if row.search_steps <= ticket.search_steps
+                ]
+                found.append(
+                    EqualSteps(
+                        architecture=architecture,
+                        steps=ticket.search_steps,
+                        sparsity=ticket.sparsity,
+                        method=method,
+                        row=max(affordable, key=lambda row: row.sparsity, default=None),
+                    )
+                )
+    return found
+
+
+def _judged(results: Results, architecture: str, method: str) -> list[RoundRow]:
+    rows = search_rows(results, architecture, method)
+    return [row for row in rows if row.test_accuracies and row.sparsity > 0]

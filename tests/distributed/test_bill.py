@@ -1,0 +1,142 @@
+"""The bill of a search, added up by hand; what of the graph is in it and what is in another's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from prac.distributed.bill import borrowed_stages, make_bill, own_stages
+from prac.distributed.compose import build_graph
+from prac.distributed.graph import Graph, SearchStages, Stage
+
+
+def _search(graph: Graph, architecture: str, method: str) -> SearchStages:
+    return next(s for s in graph.searches if (s.architecture, s.method) == (architecture, method))
+
+
+def test_a_search_pays_for_its_rounds_and_its_selections(request_for) -> None:
+    graph = build_graph(request_for())
+    search = _search(graph, "conv4", "prac")
+    assert own_stages(search, graph) == [
+        "dense:conv4:prac",
+        "reduce:conv4:prac",
+        "select:conv4:prac:1",
+        "round:conv4:prac:1",
+        "select:conv4:prac:2",
+        "round:conv4:prac:2",
+        "select:conv4:prac:3",
+    ]
+    assert borrowed_stages(search, graph) == []
+
+
+def test_sizes_from_another_search_are_borrowed(request_for) -> None:
+    graph = build_graph(request_for())
+    search = _search(graph, "conv4", "random-subset")
+    # The dense run is shared, so it is in both bills; the rounds whose sizes it takes are not.
+    assert {n for n in own_stages(search, graph) if n.partition(":")[0] in ("dense", "round")} == {
+        "dense:conv4:prac",
+        "round:conv4:random-subset:1",
+        "round:conv4:random-subset:2",
+    }
+    assert borrowed_stages(search, graph) == ["round:conv4:prac:1", "round:conv4:prac:2"]
+
+
+def test_transferred_sets_are_borrowed(request_for) -> None:
+    graph = build_graph(request_for(transfer_from="resnet8"))
+    search = _search(graph, "conv4", "prac")
+    assert borrowed_stages(search, graph) == [
+        "dense:resnet8:prac",
+        "round:resnet8:prac:1",
+        "round:resnet8:prac:2",
+    ]
+
+
+def _stage(name: str, *inputs: str, kind: Any = "round") -> Stage:
+    return Stage(
+        name=name,
+        kind=kind,
+        architecture="net",
+        method="svp",
+        round_index=0,
+        config={},
+        inputs={str(place): other for place, other in enumerate(inputs)},
+        key=name,
+    )
+
+
+VALUES = {
+    "dense": {
+        "steps": 100,
+        "samples": 1000,
+        "cep_samples": 50,
+        "evaluation_samples": 20,
+        "seconds": 10.0,
+        "joules": 5.0,
+        "energy_source": "RAPL",
+    },
+    # Another network, trained to score samples, counts its own FLOPs.
+    "proxy": {
+        "steps": 7,
+        "other_flops": 999,
+        "seconds": 2.0,
+        "joules": 1.5,
+        "energy_source": "RAPL",
+    },
+    "scores": {
+        "score_samples": 30,
+        "score_gradient_samples": 4,
+        "seconds": 1.0,
+        "joules": 0.5,
+        "energy_source": "RAPL",
+    },
+    "judge": {
+        "steps": 60,
+        "samples": 600,
+        "evaluation_samples": 33,
+        "seconds": 3.0,
+        "joules": 2.0,
+        "energy_source": "RAPL",
+    },
+}
+
+
+def _proxy_graph() -> tuple[SearchStages, Graph]:
+    stages = [
+        _stage("dense", kind="dense"),
+        _stage("proxy"),
+        _stage("scores", "proxy", "dense", kind="select"),
+        _stage("judge", "dense", kind="judge"),
+    ]
+    search = SearchStages(
+        architecture="net",
+        method="prac",
+        rounds=("dense",),
+        samples=("scores",),
+        judgements={1: ("judge",)},
+        tickets={},
+    )
+    return search, Graph(stages={s.name: s for s in stages}, targets=(), searches=(search,))
+
+
+def test_every_line_by_hand() -> None:
+    bill = make_bill(*_proxy_graph(), VALUES, forward_flops=10)
+    assert (bill.steps, bill.samples, bill.borrowed_steps) == (107, 1000, 0)
+    assert (bill.cep_samples, bill.score_samples, bill.evaluation_samples) == (50, 34, 20)
+    # Trained on: 1000 samples at 3 passes of 10. Gradients for scores: 4 at 3. Forward alone:
+    # 50 + 30 + 20 at 1. The proxy: 999.
+    assert bill.flops == 30_000 + 120 + 1000 + 999
+    assert (bill.seconds, bill.joules, bill.energy_source) == (13.0, 7.0, "RAPL")
+    assert (bill.judging_steps, bill.judging_samples) == (60, 600)
+    assert bill.judging_flops == 600 * 30 + 33 * 10
+    assert (bill.judging_seconds, bill.judging_joules) == (3.0, 2.0)
+
+
+def test_energy_that_one_stage_could_not_measure_is_not_known() -> None:
+    dark = {"joules": None, "energy_source": "processors not measured: no counters"}
+    values = {**VALUES, "scores": {**VALUES["scores"], **dark}}
+    bill = make_bill(*_proxy_graph(), values, forward_flops=None)
+    assert bill.joules is None
+    assert bill.energy_source == "processors not measured: no counters"
+    assert bill.flops is None
+    assert bill.judging_joules == pytest.approx(2.0)

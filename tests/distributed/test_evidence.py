@@ -1,0 +1,173 @@
+"""What the report reads of artifacts, against tables and masks drawn by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from prac.config import SelectConfig
+from prac.data.dataset import ImageDataset
+from prac.distributed import artifacts
+from prac.distributed.compose import build_graph
+from prac.distributed.evidence import Evidence, dice, pack
+from prac.distributed.graph import SearchStages
+from prac.pruning import Mask
+from prac.selection import PracSet, Reason
+
+
+def _mask(*alive: int) -> Mask:
+    return Mask({"a.weight": torch.tensor(alive).bool(), "b.weight": torch.tensor([1, 0]).bool()})
+
+
+class Folders:
+    """A store whose artifacts are files in a folder for each stage."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def of(self, stage: str) -> Path:
+        folder = self.root / stage.replace(":", "-")
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def read_manifest(self, finished: Any) -> dict[str, Any]:
+        return {"sha256": {path.name: "" for path in self.of(finished.name).iterdir()}}
+
+    def read(self, finished: Any, file: str, reader: Callable[[Path], Any]) -> Any:
+        return reader(self.of(finished.name) / file)
+
+
+def _statistics(forgotten: dict[int, int], never: tuple[int, ...], ids: list[int]) -> pa.Table:
+    return pa.table(
+        {
+            "sample_id": pa.array(ids, pa.int32()),
+            "presentations": pa.array([12] * len(ids), pa.int32()),
+            "forgotten": pa.array([forgotten.get(i, 0) for i in ids], pa.int32()),
+            "first_learned": pa.array([None if i in never else 0 for i in ids], pa.int16()),
+            "mean_margin": pa.array([0.0] * len(ids), pa.float32()),
+        }
+    )
+
+
+@pytest.fixture
+def dataset(toy_data: Callable[..., ImageDataset]) -> ImageDataset:
+    return toy_data(20)
+
+
+@pytest.fixture
+def evidence(request_for, dataset: ImageDataset, tmp_path: Path) -> Evidence:
+    """Two rounds of conv4: round 0 forgets rows 0, 1, 2 (1, 3 and 11 times), never learns row 6."""
+    graph = build_graph(request_for(architectures=("conv4",), rounds=2))
+    store, ids = Folders(tmp_path), dataset.training_ids
+    tables = {
+        "reduce:conv4:prac": _statistics({0: 1, 1: 3, 2: 11}, (6,), ids.tolist()),
+        "round:conv4:prac:1": _statistics({0: 5}, (6,), [0, 1, 2, 6]),
+    }
+    for stage, table in tables.items():
+        artifacts.write_table(store.of(stage), artifacts.STATISTICS, table)
+    right = np.zeros(len(ids), np.int32)
+    other = right.copy()
+    other[[0, 3]] = 1  # rows 0 and 3
+    for stage, predicted in (("dense:conv4:prac", right), ("round:conv4:prac:1", other)):
+        table = artifacts.predictions_table(ids, predicted)
+        artifacts.write_table(store.of(stage), artifacts.PREDICTIONS, table)
+    for stage, mask in (
+        ("dense:conv4:prac", _mask(1, 1, 1, 0)),
+        ("dense:conv4:vanilla", _mask(0, 1, 1, 1)),
+        ("round:conv4:prac:1", _mask(1, 1, 0, 0)),
+        ("round:conv4:vanilla:1", _mask(0, 0, 1, 1)),
+    ):
+        artifacts.write_mask(store.of(stage), mask)
+    chosen = PracSet.from_reasons({Reason.FORGOTTEN: np.array([0, 1, 2, 6])})
+    artifacts.write_table(store.of("select:conv4:prac:1"), artifacts.SAMPLES, chosen.to_table())
+    rows = {
+        ("conv4", method, index): SimpleNamespace(
+            round=index, sparsity=index / 10, cet_size=4 if method == "prac" and index else None
+        )
+        for method in ("prac", "vanilla", "random-subset")
+        for index in range(3)
+    }
+    finished: Any = {name: SimpleNamespace(name=name) for name in graph.stages}
+    return Evidence(graph, finished, store, dataset, rows)  # type: ignore[arg-type]
+
+
+def _search(evidence: Evidence, method: str) -> SearchStages:
+    return next(s for s in evidence.graph.searches if s.method == method)
+
+
+def test_thresholds_by_hand(evidence: Evidence) -> None:
+    found = evidence.thresholds(_search(evidence, "prac"), SelectConfig())
+    sizes = {(t.round, t.threshold): (t.set_size, t.cet_size, t.cep_size, t.overlap) for t in found}
+    assert sizes == {
+        # Round 0 has no pruned model. Rows 0, 1, 2 are forgotten 1, 3, 11 times; row 6 always.
+        (1, 0): (4, 4, 0, 0),
+        (1, 2): (3, 3, 0, 0),
+        (1, 4): (2, 2, 0, 0),
+        (1, 6): (2, 2, 0, 0),
+        (1, 8): (2, 2, 0, 0),
+        (1, 10): (2, 2, 0, 0),
+        # Row 0 is forgotten 5 times; the models disagree on rows 0 and 3.
+        (2, 0): (3, 2, 2, 1),
+        (2, 2): (3, 2, 2, 1),
+        (2, 4): (3, 2, 2, 1),
+        (2, 6): (3, 1, 2, 0),
+        (2, 8): (3, 1, 2, 0),
+        (2, 10): (3, 1, 2, 0),
+    }
+    assert {t.never_learned for t in found} == {1}
+
+
+def test_a_search_without_events_has_no_thresholds(evidence: Evidence) -> None:
+    assert evidence.thresholds(_search(evidence, "vanilla"), SelectConfig()) == []
+    assert evidence.gallery(_search(evidence, "vanilla")) is None
+
+
+def test_mask_overlaps_by_hand(evidence: Evidence) -> None:
+    found = {
+        (m.round, m.method, m.other): (m.overlap, m.chance) for m in evidence.mask_overlaps("conv4")
+    }
+    # Round 1: 4 of 6 weights are alive in each, three of them in both. Round 2: 3 each, one in
+    # both. The random subset's first mask is PrAC's own: they share the dense run.
+    assert found[1, "prac", "vanilla"] == pytest.approx((6 / 8, 4 / 6))
+    assert found[2, "prac", "vanilla"] == pytest.approx((2 / 6, 3 / 6))
+    assert found[1, "prac", "random-subset"][0] == 1.0
+    assert (2, "prac", "random-subset") not in found  # it left no mask
+
+
+def test_dice_of_masks_of_other_sizes() -> None:
+    # 5 and 3 alive of 6, 3 in both.
+    overlap, chance = dice(pack(_mask(1, 1, 1, 1)), pack(_mask(1, 1, 0, 0)))
+    assert overlap == pytest.approx(2 * 3 / 8)
+    assert chance == pytest.approx(2 * (5 * 3 / 6) / 8)
+
+
+def test_classes_by_hand(evidence: Evidence, dataset: ImageDataset) -> None:
+    found = evidence.classes(_search(evidence, "prac"))
+    labels = dataset.train_labels.tolist()
+    inside = [labels[i] for i in (0, 1, 2, 6)]
+    training = [labels[i] for i in range(20) if i % 5 != 4]
+    assert [(c.round, c.label) for c in found] == [(1, "a"), (1, "b"), (1, "c")]
+    assert [c.samples for c in found] == [inside.count(k) for k in range(3)]
+    assert [c.share for c in found] == pytest.approx([inside.count(k) / 4 for k in range(3)])
+    assert [c.of_training for c in found] == pytest.approx(
+        [training.count(k) / 16 for k in range(3)]
+    )
+
+
+def test_the_gallery_knows_the_dense_prediction(evidence: Evidence) -> None:
+    search = _search(evidence, "prac")
+    gallery = evidence.gallery(search)
+    assert gallery is not None
+    assert [s.sample_id for s in gallery.never_learned()] == [6]
+    assert gallery.never_learned()[0].predicted == "a"
+    one_set = dataclasses.replace(search, samples=search.samples[:1])
+    inside = [s.sample_id for s in evidence.last_samples(one_set, gallery) if s.inside]
+    assert inside == [0, 1, 2, 6]

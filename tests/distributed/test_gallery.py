@@ -1,0 +1,106 @@
+"""Which samples are shown, from a table drawn by hand."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from prac.data.dataset import ImageDataset
+from prac.distributed import gallery as module
+from prac.distributed.gallery import Gallery
+from prac.results import HardSample
+from prac.selection import PracSet, Reason
+
+ToyData = Callable[..., ImageDataset]
+
+# Training rows of 20 samples: all but every fifth. Rows 1 and 6 are never learned.
+FORGOTTEN = {0: 2, 2: 5, 3: 5}
+NEVER = {1: -3.0, 6: -7.0}
+
+
+@pytest.fixture
+def dataset(toy_data: ToyData) -> ImageDataset:
+    return toy_data(20)
+
+
+def _gallery(dataset: ImageDataset) -> Gallery:
+    ids = dataset.training_ids
+    statistics = pa.table(
+        {
+            "sample_id": ids,
+            "presentations": pa.array([9] * len(ids), pa.int32()),
+            "forgotten": pa.array([FORGOTTEN.get(i, 0) for i in ids.tolist()], pa.int32()),
+            "first_learned": pa.array(
+                [None if i in NEVER else 1 for i in ids.tolist()], pa.int16()
+            ),
+            # Row 3 is nearer to wrong than row 2, which is forgotten as often.
+            "mean_margin": pa.array(
+                [NEVER.get(i, {2: 1.0, 3: 0.5}.get(i, 2.0)) for i in ids.tolist()], pa.float32()
+            ),
+        }
+    )
+    return Gallery("net", statistics, dataset, np.full(len(ids), 2, np.int32))
+
+
+def _ids(samples: list[HardSample]) -> list[int]:
+    return [sample.sample_id for sample in samples]
+
+
+def test_never_learned_come_most_surely_wrong_first(dataset: ImageDataset) -> None:
+    found = _gallery(dataset).never_learned()
+    assert _ids(found) == [6, 1]
+    assert all(sample.never_learned for sample in found)
+    assert (found[0].mean_margin, found[0].predicted) == (-7.0, "c")
+    assert found[0].label == dataset.class_names[dataset.train_labels[6]]
+
+
+def test_every_never_learned_is_listed_and_some_are_shown(
+    dataset: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "NUM_SHOWN", 1)
+    found = _gallery(dataset).never_learned()
+    assert [bool(sample.png) for sample in found] == [True, False]
+
+
+def test_most_forgotten_are_learned_ones(dataset: ImageDataset) -> None:
+    found = _gallery(dataset).most_forgotten()
+    assert _ids(found) == [3, 2, 0]
+    assert [sample.forgotten for sample in found] == [5, 5, 2]
+
+
+def test_pictures_are_the_images(dataset: ImageDataset) -> None:
+    (first, *_) = _gallery(dataset).most_forgotten()
+    picture = np.asarray(Image.open(io.BytesIO(first.png)))
+    np.testing.assert_array_equal(picture, dataset.train_images[3][:, :, 0])
+
+
+def test_large_pictures_are_made_smaller(toy_data: ToyData) -> None:
+    large = toy_data(20, shape=(300, 200, 3))
+    (first, *_) = _gallery(large).most_forgotten()
+    assert Image.open(io.BytesIO(first.png)).size == (85, 128)
+
+
+def test_inside_and_outside(dataset: ImageDataset) -> None:
+    chosen = PracSet.from_reasons(
+        {
+            Reason.NEVER_LEARNED: np.array([1, 6]),
+            Reason.FORGOTTEN: np.array([2]),
+            Reason.DISAGREED: np.array([2, 7]),
+        }
+    )
+    found = _gallery(dataset).inside_and_outside(chosen)
+    inside = {sample.sample_id: sample.reason for sample in found if sample.inside}
+    assert inside == {
+        1: "never learned",
+        2: "forgotten, disagreed on",
+        6: "never learned",
+        7: "disagreed on",
+    }
+    outside = {sample.sample_id for sample in found if sample.inside is False}
+    assert outside == set(dataset.training_ids.tolist()) - {1, 2, 6, 7}
+    assert found == _gallery(dataset).inside_and_outside(chosen)
