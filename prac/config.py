@@ -254,7 +254,8 @@ class BudgetConfig:
 
     scaling: `epochs` scales the number of epochs by |D_k|/|D_0| (steps fall with its square: the
     published runs), `steps` scales the number of steps (the published text).
-    min_round_epochs, min_round_steps: floors under a round's scaled budget.
+    min_round_epochs, min_round_steps: floors under a round's scaled budget, up to the full one:
+    a small set may be seen more often than the full budget's epochs.
     """
 
     scaling: Scaling = "epochs"

@@ -86,8 +86,8 @@ def round_budget(
 
     `epochs`: floor(epochs * share), so steps fall with the square of the share (arXiv:2106.03225's
     runs). `steps`: the whole epochs nearest to floor(N_0 * share) steps. At least one epoch and the
-    configuration's floors; milestones and warm-up scale with the epochs. A milestone that would
-    fall before the first epoch's end falls at it.
+    configuration's floors, up to the full budget; milestones and warm-up scale with the epochs. A
+    milestone that would fall before the first epoch's end falls at it.
     """
     full = full_budget(train, num_full_samples)
     steps_per_epoch = num_batches(num_samples, train.batch_size)
@@ -95,8 +95,16 @@ def round_budget(
         wanted = full.epochs * num_samples // num_full_samples
     else:
         wanted = round(full.steps * num_samples // num_full_samples / steps_per_epoch)
-    floor = max(scaling.min_round_epochs, num_batches(scaling.min_round_steps, steps_per_epoch))
-    epochs = max(1, wanted, min(floor, full.epochs))
+    floor = max(
+        min(scaling.min_round_epochs, full.epochs),
+        min(
+            num_batches(scaling.min_round_steps, steps_per_epoch),
+            full.steps // steps_per_epoch,
+            # Events keep the epoch as int16.
+            2**15 - 1,
+        ),
+    )
+    epochs = max(1, wanted, floor)
     if epochs == wanted and scaling.scaling == "epochs":
         numerator, denominator = num_samples, num_full_samples
     else:

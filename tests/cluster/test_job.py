@@ -41,7 +41,8 @@ def test_job_stopped_then_head_lost_then_finished(
         before = found.of(tracker.uri).made
 
         second = head.submit(clone, *script, name="second")
-        second.until(lambda: "select:conv4:prac:1: " in second.said)
+        # A job's log comes late, and what follows takes seconds: not the last moment to look for.
+        second.until(lambda: "dense:conv4:prac: 8 of 8 epochs" in second.said)
         between = found.of(tracker.uri).made
         assert "dense:conv4:prac" in between
         lost = time.monotonic()

@@ -32,7 +32,7 @@ GOLDEN = {
     "judge:resnet8:prac:0": "ebc015831f9b9ff9bf939e8891a62517",
     "judge:resnet8:prac:8": "836a8d213061c37f0b5ef7d340d7310b",
     "ticket:resnet8:prac:8": "4867bab4f68d05a14087db28b1897f1d",
-    "report": "56a57de47c57b5c8ef849b1e5bf824a5",
+    "report": "9ce7691715d6a00cc04ffe354132d1f4",
 }
 
 

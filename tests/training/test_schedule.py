@@ -176,6 +176,8 @@ def test_floors() -> None:
     assert round_budget(CALIBRATION, by_epochs, 26_112, 45_000).epochs == 9
     by_steps = BudgetConfig(scaling="epochs", min_round_steps=1000)
     assert round_budget(CALIBRATION, by_steps, 14_788, 45_000).epochs == 9  # 1000/116 = 8.6
-    # Never more epochs than the full budget has.
-    huge = BudgetConfig(min_round_epochs=500, min_round_steps=10**7)
-    assert round_budget(CALIBRATION, huge, 14_788, 45_000).epochs == 16
+    # Never more than the full budget: its 16 epochs, its 5,632 steps (48 epochs of 116).
+    many = BudgetConfig(min_round_epochs=500)
+    assert round_budget(CALIBRATION, many, 14_788, 45_000).epochs == 16
+    long = BudgetConfig(min_round_steps=10**7)
+    assert round_budget(CALIBRATION, long, 14_788, 45_000).epochs == 48
