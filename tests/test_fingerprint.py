@@ -127,7 +127,7 @@ def other_values(value: object) -> list[object]:
     if isinstance(value, tuple):
         return [(*value, "vanilla"), (*value, 170)]
     assert isinstance(value, str)
-    return ["steps", "pruned", "bf16", "step", value + "x"]
+    return ["steps", "pruned", "bf16", "step", "cosine", value + "x"]
 
 
 def changed_in_one_place(made) -> dict[str, list[object]]:
