@@ -163,7 +163,7 @@ class _Session:
             self.model.load_state_dict(dict(task.weights))
         mask = task.mask if task.mask is not None else Mask.dense(self.model)
         self.rewind = None if config.rewind is None else RewindCapture(config.rewind)
-        earliest = _epochs_to_rewind(config.rewind, self.budget)
+        earliest = epochs_to_rewind(config.rewind, self.budget)
         self.tentative = TentativeMask(mask, config.prune, earliest_epochs=earliest)
         self.observers: list[Observer] = [self.tentative]
         if self.rewind is not None:
@@ -278,7 +278,8 @@ def outcome_of_workers(
     return train_round(task, images, scratch)
 
 
-def _epochs_to_rewind(rewind: RewindPoint | None, budget: Budget) -> int:
+def epochs_to_rewind(rewind: RewindPoint | None, budget: Budget) -> int:
+    """The epochs of round 0 that have to be done before the rewind weights are there."""
     if rewind is None or rewind.unit == "init":
         return 0
     if rewind.unit == "epoch":
