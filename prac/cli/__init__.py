@@ -9,14 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prac.cli import complete, gc, recipes, run, sets, stops, sweep, thresholds, tickets
+from prac.cli import (
+    complete,
+    connectivity,
+    gc,
+    recipes,
+    run,
+    sets,
+    stops,
+    sweep,
+    thresholds,
+    tickets,
+)
 from prac.cli.guard import guarded
 from prac.cli.options import OneLineParser, argument_words
 from prac.cli.run import pipeline
 
 __all__ = ["main", "pipeline"]
 
-MODULES = (run, sweep, thresholds, stops, recipes, tickets, sets, gc, complete)
+MODULES = (run, sweep, thresholds, stops, connectivity, recipes, tickets, sets, gc, complete)
 
 
 def build_parser() -> OneLineParser:
