@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from prac.config import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.steps import num_batches
+from prac.events.counter import ForgettingCounter
 from prac.events.file import EventFile
 from prac.events.log import EventLog
 from prac.events.recorder import EventRecorder
-from prac.events.statistics import forgetting_statistics
+from prac.events.statistics import count_events
 from prac.models import build_model
 from prac.pruning.mask import Mask
 from prac.stage_config import RoundConfig
@@ -136,10 +137,17 @@ def reduce_events(
 
     Raises EventLogError where an epoch is missing, doubled or of another set of samples.
     """
+    return count_epochs(
+        work, run=run, round_index=round_index, epochs=range(epochs), sample_ids=sample_ids
+    ).statistics()
+
+
+def count_epochs(
+    work: Folder, *, run: str, round_index: int, epochs: range, sample_ids: NDArray[np.int32]
+) -> ForgettingCounter:
+    """The counts of some epochs; those of later epochs can be merged in. Raises as above."""
     log = EventLog(event_folder(work), run)
-    return forgetting_statistics(
-        log.read(round_index=round_index, epochs=epochs, sample_ids=sample_ids)
-    )
+    return count_events(log.read(round_index=round_index, epochs=epochs, sample_ids=sample_ids))
 
 
 class _Session:

@@ -16,13 +16,13 @@ from prac.distributed.energy import stage_meter
 from prac.distributed.graph import Kind
 from prac.distributed.made import Made, Running
 from prac.distributed.progress import epoch_reporter
+from prac.distributed.reducer import reduce_in_parts
 from prac.errors import EventLogError, StoreError
 from prac.judge import judge
 from prac.rounds import (
     RoundOutcome,
     RoundTask,
     outcome_of_workers,
-    reduce_events,
     run_round,
 )
 from prac.selection import PracSet, random_subset, select_critical
@@ -134,17 +134,12 @@ def _train_on_workers(running: Running, task: RoundTask) -> RoundOutcome:
 
 
 def _reduce(running: Running) -> Made:
-    """Event files of the dense run to statistics, in one streaming pass."""
+    """Event files of the dense run to statistics: one pass, by several tasks where it is long."""
     context = running.context
     dense = running.inputs["dense"]
     try:
-        statistics = reduce_events(
-            context.work(dense.key),
-            run=dense.key,
-            round_index=0,
-            epochs=int(running.values("dense")["epochs"]),
-            sample_ids=context.load_dataset().training_ids,
-        )
+        epochs = int(running.values("dense")["epochs"])
+        statistics = reduce_in_parts(context, run=dense.key, epochs=epochs)
     except EventLogError as error:
         raise DamagedArtifact(dense, str(error)) from error
     artifacts.write_table(running.folder, artifacts.STATISTICS, statistics)

@@ -35,7 +35,7 @@ _T = TypeVar("_T", bound=np.generic)
 class ForgettingCounter:
     """Counts forgetting events (Toneva et al. 2019, arXiv:1812.05159) in one pass over the epochs.
 
-    Memory is 29 bytes for each sample seen, whatever the number of events. Epochs must come in
+    Memory is 31 bytes for each sample seen, whatever the number of events. Epochs must come in
     rising order, each sample at most once in an epoch; the samples of one epoch may come in several
     calls and in any order. Fast where a call brings a run of the samples known so far, in rising
     order (a round's set is fixed and its log is sorted): then nothing is looked up.
@@ -48,6 +48,7 @@ class ForgettingCounter:
         self._presentations = np.empty(0, np.uint16)
         self._forgotten = np.empty(0, np.uint16)
         self._first_learned = np.empty(0, np.int16)  # -1: not yet
+        self._first_epoch = np.empty(0, np.int16)
         self._was_correct = np.empty(0, np.bool_)
         self._last_epoch = np.empty(0, np.int16)
         # Exact: float16 values are multiples of 2**-24 below 2**16, so their sums need 40 bits and
@@ -131,12 +132,41 @@ class ForgettingCounter:
         self._presentations = _spread(self._presentations, is_old, 0)
         self._forgotten = _spread(self._forgotten, is_old, 0)
         self._first_learned = _spread(self._first_learned, is_old, -1)
+        self._first_epoch = _spread(self._first_epoch, is_old, self._epoch)
         self._was_correct = _spread(self._was_correct, is_old, False)
         self._last_epoch = _spread(self._last_epoch, is_old, -1)
         self._margin = _spread(self._margin, is_old, 0)
         self._el2n = _spread(self._el2n, is_old, 0)
         inserted = np.cumsum(~known)
         return slots + inserted - ~known
+
+    def merge(self, later: ForgettingCounter) -> None:
+        """Take what another counter counted in later epochs, as if it had been counted here.
+
+        So the epochs of a round can be counted in parts, at the same time. Raises EventLogError
+        where its epochs are not all later.
+        """
+        if len(later._ids) == 0:
+            return
+        begins = int(later._first_epoch.min())
+        if begins <= self._epoch:
+            raise EventLogError(
+                f"counts from epoch {begins} on can't follow those of epoch {self._epoch}"
+            )
+        self._epoch = later._epoch
+        slots = self._slots_of(later._ids)
+        known = self._presentations[slots] > 0
+        self._first_epoch[slots] = np.where(known, self._first_epoch[slots], later._first_epoch)
+        # Right at the last presentation before, wrong at the first one after.
+        wrong_at_once = later._first_learned != later._first_epoch
+        self._forgotten[slots] += later._forgotten + (self._was_correct[slots] & wrong_at_once)
+        self._presentations[slots] += later._presentations
+        learned = self._first_learned[slots]
+        self._first_learned[slots] = np.where(learned < 0, later._first_learned, learned)
+        self._was_correct[slots] = later._was_correct
+        self._last_epoch[slots] = later._last_epoch
+        self._margin[slots] += later._margin
+        self._el2n[slots] += later._el2n
 
     def _refuse_twice(self, slots: slice | NDArray[np.intp]) -> None:
         twice = self._last_epoch[slots] == self._epoch
@@ -233,6 +263,10 @@ class _Widener:
     def __init__(self) -> None:
         self._narrow, self._wide = np.zeros(_BLOCK, np.float16), np.zeros(_BLOCK, np.float32)
         self._source, self._target = torch.from_numpy(self._narrow), torch.from_numpy(self._wide)
+
+    def __reduce__(self) -> tuple[type[_Widener], tuple[()]]:
+        # A copy of the four would share no memory any more.
+        return _Widener, ()
 
     def __call__(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         """The values (at most a block), good until the next call."""

@@ -54,9 +54,14 @@ class EventLog:
         self.folder.write(file.name, encode(events, file, self.run, epoch_rows=epoch_rows))
 
     def read(
-        self, *, round_index: int, epochs: int, sample_ids: NDArray[np.integer] | None = None
+        self,
+        *,
+        round_index: int,
+        epochs: int | range,
+        sample_ids: NDArray[np.integer] | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """Stream epochs 0 to epochs - 1 in order, each once, sorted by sample.
+        """Stream epochs 0 to epochs - 1 (or those of a range) in order, each once, sorted by
+        sample.
 
         sample_ids: the sorted ids that every epoch must cover exactly; None checks only counts.
         Raises EventLogError for an epoch that no attempt holds complete, and for files of another
@@ -69,7 +74,7 @@ class EventLog:
             if file.round == round_index:
                 by_attempt[file.epoch][(file.attempt, file.ranks)].append(file)
         expected = None if sample_ids is None else _Expected(sample_ids)
-        for epoch in range(epochs):
+        for epoch in range(epochs) if isinstance(epochs, int) else epochs:
             yield self._complete_epoch(epoch, by_attempt[epoch], expected)
 
     def _complete_epoch(

@@ -29,6 +29,11 @@ def forgetting_statistics(events: pa.Table | Iterable[pa.RecordBatch]) -> pa.Tab
     Raises EventLogError for a sample presented twice in an epoch, for epochs out of order in a
     stream, and for events of more than one round.
     """
+    return count_events(events).statistics()
+
+
+def count_events(events: pa.Table | Iterable[pa.RecordBatch]) -> ForgettingCounter:
+    """The counts that `forgetting_statistics` ends with; those of later epochs can be merged in."""
     if isinstance(events, pa.Table):
         if not _rises(events["epoch"]):
             order = pc.sort_indices(events, sort_keys=[("epoch", "ascending")])
@@ -47,7 +52,7 @@ def forgetting_statistics(events: pa.Table | Iterable[pa.RecordBatch]) -> pa.Tab
                 )
             round_index = rounds[0]
         _update_by_epoch(counter, batch)
-    return counter.statistics()
+    return counter
 
 
 def _rises(column: pa.ChunkedArray) -> bool:

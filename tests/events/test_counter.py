@@ -1,6 +1,7 @@
 """The counter's ways to take a batch (a run of known samples, or any) give the same numbers."""
 
 import itertools
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -63,6 +64,45 @@ def test_every_way_and_every_switch(kinds: list[str], seed: int, block: int) -> 
                     event = (epoch, bool(correct[row]), float(margin[row]), float(el2n[row]))
                     shown.setdefault(sample, []).append(event)
         assert counting.statistics().to_pylist() == reference(shown)
+
+
+@given(
+    st.lists(KINDS, min_size=1, max_size=8),
+    st.lists(st.integers(0, 8), max_size=3),
+    st.integers(0, 2**31),
+)
+@settings(max_examples=150, deadline=None)
+def test_parts_counted_apart_and_merged(kinds: list[str], cuts: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    ids = np.sort(rng.choice(300, int(rng.integers(2, 60)), replace=False)).astype(np.int32)
+    shown: dict[int, list[tuple[int, bool, float, float]]] = {}
+    whole, part = ForgettingCounter(), ForgettingCounter()
+    for epoch, kind in enumerate(kinds):
+        if epoch in cuts:
+            # As a task returns it to another process.
+            whole.merge(pickle.loads(pickle.dumps(part)))  # noqa: S301
+            part = ForgettingCounter()
+        for samples in parts_of(kind, ids, rng):
+            correct = rng.random(len(samples)) < 0.6
+            margin = rng.normal(0, 50, len(samples)).astype(np.float16)
+            el2n = rng.random(len(samples)).astype(np.float16)
+            part.update(epoch, samples, correct, margin, el2n)
+            for row, sample in enumerate(samples.tolist()):
+                event = (epoch, bool(correct[row]), float(margin[row]), float(el2n[row]))
+                shown.setdefault(sample, []).append(event)
+    whole.merge(part)
+    assert whole.statistics().to_pylist() == reference(shown)
+
+
+def test_parts_have_to_follow_one_another() -> None:
+    first, second = ForgettingCounter(), ForgettingCounter()
+    ids, right = np.array([1, 4], np.int32), np.ones(2, np.bool_)
+    first.update(3, ids, right, None, None)
+    second.update(3, ids, right, None, None)
+    with pytest.raises(EventLogError, match="from epoch 3 on can't follow those of epoch 3"):
+        first.merge(second)
+    first.merge(ForgettingCounter())
+    assert first.statistics()["presentations"].to_pylist() == [1, 1]
 
 
 def test_float16_is_widened_exactly() -> None:
