@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -10,15 +11,29 @@ from pathlib import Path
 from jinja2 import Environment
 from markupsafe import Markup
 
-from prac.report.compare import summaries
 from prac.report.csv_files import write_csv
 from prac.report.figures import Drawing, drawings, to_png, to_svg
-from prac.report.figures.gallery import NUM_SHOWN, hardest_by_architecture, hardness
+from prac.report.figures.gallery import (
+    Groups,
+    doubt,
+    hard_groups,
+    hardness,
+    membership,
+    never_groups,
+    set_groups,
+)
 from prac.report.glossary import GLOSSARY
-from prac.report.tables import bill_table, key_rows, result_row, result_table
+from prac.report.grids import (
+    accuracy_grids,
+    equal_steps_grids,
+    set_grids,
+    summary_grids,
+    threshold_grids,
+)
+from prac.report.tables import bill_table, energy_sources, judging_table, result_table
 from prac.report.verdict import noise_sentence, verdicts
-from prac.report.wording import gap, method_label, percent, spread
-from prac.results import Results
+from prac.report.wording import architectures, flops
+from prac.results import HardSample, Results
 
 _TEXT_COLUMNS = ("architecture", "method")
 
@@ -32,7 +47,7 @@ class _Picture:
 @dataclass(frozen=True, kw_only=True)
 class _Tile:
     label: str
-    hardness: str
+    under: str
     sample_id: int
     source: str
 
@@ -61,31 +76,25 @@ def render(
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["together"] = _together
     source = files("prac.report").joinpath("report.html.j2").read_text(encoding="utf-8")
-    groups = _groups(results)
-    important = key_rows(results)
+    known_flops = [(name, flops(n)) for name, n in results.forward_flops.items()]
     return environment.from_string(source).render(
         results=results,
         verdicts=verdicts(results),
         noise=noise_sentence(results),
-        summaries=_summary_table(results),
-        key_table=[(row.test_accuracy is not None, result_row(results, row)) for row in important],
-        key_columns=(
-            "architecture",
-            "method",
-            "sparsity",
-            "set size",
-            "steps to find",
-            "saved",
-            "validation",
-            "test",
-        ),
+        summaries=summary_grids(results),
+        accuracies=accuracy_grids(results),
+        equal_steps=equal_steps_grids(results),
+        sets=set_grids(results),
+        thresholds=threshold_grids(results),
         full_table=result_table(results),
         bills=bill_table(results),
+        judging=judging_table(results),
+        energy=energy_sources(results),
+        flops=known_flops,
         text_columns=_TEXT_COLUMNS,
         pictures=pictures,
-        gallery=groups,
-        num_hidden=max(0, len(results.hardest) - sum(map(len, groups.values()))),
-        num_shown=NUM_SHOWN,
+        galleries=_galleries(results),
+        unlearned=_unlearned(results),
         glossary=GLOSSARY,
         tables=tables,
         link=_safe_link(results.mlflow_link),
@@ -98,43 +107,39 @@ def _write_figures(results: Results, folder: Path) -> dict[str, _Picture]:
     for drawing in drawings(results):
         (folder / f"{drawing.name}.png").write_bytes(to_png(drawing.draw(results)))
         # A fresh figure: drawing one twice may move its layout by a fraction of a pixel.
-        svg = "" if drawing.name == "gallery" else to_svg(drawing.draw(results), drawing.name)
+        svg = "" if drawing.pictures else to_svg(drawing.draw(results), drawing.name)
         pictures[drawing.name] = _Picture(drawing=drawing, svg=Markup(svg))
     return pictures
 
 
-def _summary_table(results: Results) -> list[dict[str, str]]:
-    table = []
-    for summary in summaries(results):
-        row = {"architecture": summary.architecture, "method": method_label(summary.method)}
-        if summary.best is None:
-            known = summary.architecture in results.dense_test_accuracy
-            none = "none came that close" if known else "no dense model to compare with"
-            row["sparsest"] = none if summary.num_judged else "nothing judged"
-            table.append(row | {"test": "", "gap": "", "saved": ""})
-            continue
-        best = summary.best
-        row["sparsest"] = percent(best.row.sparsity)
-        row["test"] = spread(best.test_accuracy, best.test_std)
-        row["gap"] = gap(best.to_dense or 0.0, "dense")
-        row["saved"] = "" if summary.method == "vanilla" else percent(best.steps_saved, 0)
-        table.append(row)
-    return table
-
-
-def _groups(results: Results) -> dict[str, list[_Tile]]:
-    return {
-        architecture: [
-            _Tile(
-                label=sample.label,
-                hardness=hardness(sample),
-                sample_id=sample.sample_id,
-                source="data:image/png;base64," + base64.b64encode(sample.png).decode("ascii"),
-            )
-            for sample in samples
-        ]
-        for architecture, samples in hardest_by_architecture(results.hardest).items()
+def _galleries(results: Results) -> dict[str, dict[str, list[_Tile]]]:
+    """The tiles of each gallery by its drawing's name, in groups."""
+    kinds: dict[str, tuple[Groups, Callable[[HardSample], str]]] = {
+        "never-learned": (never_groups(results), doubt),
+        "gallery": (hard_groups(results), hardness),
+        "samples": (set_groups(results), membership),
     }
+    return {
+        name: {group: [_tile(s, under(s)) for s in samples] for group, samples in groups.items()}
+        for name, (groups, under) in kinds.items()
+    }
+
+
+def _tile(sample: HardSample, under: str) -> _Tile:
+    return _Tile(
+        label=sample.label,
+        under=under,
+        sample_id=sample.sample_id,
+        source="data:image/png;base64," + base64.b64encode(sample.png).decode("ascii"),
+    )
+
+
+def _unlearned(results: Results) -> list[tuple[str, int]]:
+    """How many samples each architecture never learned."""
+    return [
+        (name, sum(sample.architecture == name for sample in results.never_learned))
+        for name in architectures(results)
+    ]
 
 
 def _safe_link(link: str | None) -> str | None:
@@ -143,5 +148,5 @@ def _safe_link(link: str | None) -> str | None:
 
 
 def _together(text: str) -> str:
-    """Keep a number and its percent sign on one line."""
-    return text.replace(" %", "\u00a0%")
+    """Keep a number with its percent sign or its deviation on one line."""
+    return text.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -250,6 +252,14 @@ def row() -> Callable[..., RoundRow]:
 def build() -> Callable[..., Results]:
     """`make_results`, for tests that need other results."""
     return make_results
+
+
+@pytest.fixture(scope="session")
+def crowd() -> Results:
+    """Results as large as they come."""
+    crowded = runpy.run_path(str(Path(__file__).with_name("crowd.py")))["crowded"]
+    found: Results = crowded(make_png(7))
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -6,24 +6,29 @@ import dataclasses
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from prac.report.figures import (
     accuracy,
+    accuracy_at_steps,
+    class_shares,
     cost,
     drawings,
     gallery,
     mask_distances,
+    mask_overlaps,
     set_sizes,
     stage_graph,
+    threshold_sizes,
     to_png,
     to_svg,
 )
-from prac.report.figures.graph import short_name
+from prac.report.figures.graph import drawn_stages, short_name
 from prac.report.figures.layout import lay_out
-from prac.report.figures.style import literal, method_styles
+from prac.report.figures.style import literal, method_styles, views
 from prac.results import Results, RoundRow, StageRow
 
 
@@ -33,11 +38,37 @@ def test_accuracy_lines(results: Results) -> None:
     assert [ax.get_title(loc="left") for ax in axes] == ["resnet8", "resnet20s", "vgg16"]
     lines = _lines(axes[0])
     assert _points(lines["test:prac"]) == [(2, 91.9), (5, 91.4), (8, 88.0)]
-    assert len(_points(lines["validation:vanilla"])) == 8
+    assert "validation:vanilla" not in lines
     assert lines["dense"].get_ydata()[0] == pytest.approx(92.0)
     assert lines["test:prac"].get_color() == method_styles(results)["prac"].colour
     ticks = [label.get_text() for label in axes[0].get_xticklabels()]
     assert ticks == ["0", "20", "36", "48.8", "59", "67.2", "73.8", "79", "83.2"]
+
+
+def test_bands_are_one_deviation(row: Callable[..., RoundRow], build: Callable[..., Results]):
+    rows = tuple(row("a", "prac", k, test=(0.90, 0.92, 0.91 + k / 100)) for k in (1, 2))
+    ax = accuracy(build(rows=rows)).axes[0]
+    lines = _lines(ax)
+    # 90, 92, 92: mean 91.333, squares 1.78 + 0.44 + 0.44 over two, root 1.155. 90, 92, 93: 91.667.
+    assert _points(lines["test:prac"]) == [(1, 274 / 3), (2, 275 / 3)]
+    (band,) = [c for c in ax.collections if c.get_gid() == "std:prac"]
+    heights = sorted({round(float(y), 3) for x, y in band.get_paths()[0].vertices if x == 1})
+    assert heights == pytest.approx([91.333 - 1.155, 91.333 + 1.155], abs=0.002)
+
+
+def test_validation_stands_in_where_few_are_judged(
+    row: Callable[..., RoundRow], build: Callable[..., Results]
+) -> None:
+    rows = (*(row("a", "prac", k) for k in range(4)), row("a", "prac", 4, test=0.9))
+    lines = _lines(accuracy(build(rows=rows)).axes[0])
+    assert len(_points(lines["validation:prac"])) == 5
+    assert _points(lines["test:prac"]) == [(4, 90.0)]
+
+
+def test_accuracy_over_steps(results: Results) -> None:
+    lines = _lines(accuracy_at_steps(results).axes[0])
+    assert _points(lines["test:prac"]) == [(1400, 91.9), (2600, 91.4), (3800, 88.0)]
+    assert _points(lines["test:vanilla"]) == [(2000, 92.1), (5000, 91.8), (8000, 91.5)]
 
 
 def test_many_rounds_name_some_ticks(
@@ -49,11 +80,12 @@ def test_many_rounds_name_some_ticks(
     assert len(accuracy(build(rows=rows)).axes[0].get_xticklabels()) == 9
 
 
-def test_cost_bars_and_words(results: Results) -> None:
+def test_cost_lines_and_words(results: Results) -> None:
     ax = cost(results).axes[0]
-    bars = {c.get_label(): [patch.get_height() for patch in c] for c in ax.containers}
-    assert bars["prac"] == [1000] + [400] * 7
-    assert bars["vanilla"] == [1000] * 8
+    lines = _lines(ax)
+    steps = [0, *range(1000, 4000, 400)]
+    assert _points(lines["steps:prac"]) == [(k, paid) for k, paid in enumerate(steps)]
+    assert _points(lines["steps:vanilla"]) == [(k, 1000 * k) for k in range(9)]
     assert any("52 % saved" in text.get_text() for text in ax.texts)
 
 
@@ -92,6 +124,80 @@ def test_gallery_shows_pictures_and_survives_damaged_ones(results: Results) -> N
     assert [len(ax.images) for ax in figure.axes] == [0, 1, 1, 1, 1]
     texts = [text.get_text() for ax in figure.axes for text in ax.texts]
     assert {"unreadable\nimage", "never learned", "forgotten 8 of 18", "cat"} <= set(texts)
+
+
+def test_threshold_lines(crowd: Results) -> None:
+    lines = _lines(threshold_sizes(crowd).axes[0])
+    assert set(lines) == {f"threshold:{limit}" for limit in (0, 2, 4, 6, 8, 10)}
+    size = next(t.set_size for t in crowd.thresholds if (t.round, t.threshold) == (3, 4))
+    assert dict(_points(lines["threshold:4"]))[3] == pytest.approx(100 * size / 45_000)
+
+
+def test_mask_lines_and_matrix(crowd: Results) -> None:
+    left, right = mask_overlaps(crowd).axes[:2]
+    row = next(
+        m
+        for m in crowd.masks
+        if (m.architecture, m.method, m.other, m.round) == ("resnet20s", "vanilla", "snip", 8)
+    )
+    lines = _lines(left)
+    assert dict(_points(lines["overlap:snip"]))[8] == pytest.approx(100 * row.overlap)
+    assert dict(_points(lines["chance"]))[8] == pytest.approx(100 * 0.8**8)
+    assert "overlap:vanilla" not in lines
+    cells = np.asarray(right.images[0].get_array())
+    assert cells.shape == (17, 17)
+    np.testing.assert_allclose(cells, cells.T)
+    np.testing.assert_allclose(np.diag(cells), 100)
+
+
+def test_class_lines(crowd: Results) -> None:
+    ax = class_shares(crowd).axes[0]
+    cat = next(c for c in crowd.classes if (c.label, c.round) == ("cat", 5))
+    assert dict(_points(_lines(ax)["class:cat"]))[5] == pytest.approx(10 * cat.share)
+    assert {text.get_text() for text in ax.texts} >= {"cat", "truck"}
+
+
+def test_of_many_classes_the_outermost_are_named(crowd: Results) -> None:
+    many = tuple(
+        dataclasses.replace(c, label=f"{c.label}{copy}", share=c.share + copy / 1000)
+        for c in crowd.classes
+        for copy in range(10)
+        if c.architecture == "vgg16"
+    )
+    ax = class_shares(dataclasses.replace(crowd, classes=many)).axes[0]
+    named = {text.get_text() for text in ax.texts} & {c.label for c in many}
+    assert len(named) == 10
+    assert len([line for line in ax.lines if str(line.get_gid()).startswith("class:")]) == 100
+
+
+def test_a_dozen_methods_go_to_several_panels(crowd: Results) -> None:
+    shown = views(crowd)
+    assert [v.note for v in shown if v.architecture == "vgg16"] == [
+        "other samples (1 of 2)",
+        "other samples (2 of 2)",
+        "other weights",
+    ]
+    assert all(v.methods[:2] == ("prac", "vanilla") and len(v.methods) <= 8 for v in shown)
+    for architecture in ("resnet20s", "vgg16"):
+        met = [m for v in shown if v.architecture == architecture for m in v.methods[2:]]
+        assert sorted([*met, "prac", "vanilla"]) == sorted({row.method for row in crowd.rows})
+
+
+def test_no_two_methods_look_the_same(crowd: Results) -> None:
+    styles = method_styles(crowd)
+    looks = [(style.colour, style.marker) for style in styles.values()]
+    assert len(set(looks)) == len(looks) == 18
+
+
+def test_a_large_graph_is_drawn_in_part(crowd: Results) -> None:
+    drawn, title = drawn_stages(crowd.stages)
+    assert len(drawn) <= 150
+    assert f"{len(drawn)} of {len(crowd.stages)} stages" in title
+    assert {stage.architecture for stage in drawn} == {"resnet20s"}
+    names = {stage.name for stage in drawn}
+    assert "judge:resnet20s:prac:1 x3" in names
+    ticket = next(stage for stage in drawn if stage.name == "ticket:resnet20s:prac:1")
+    assert ticket.inputs == ("judge:resnet20s:prac:1 x3",)
 
 
 def test_layout_puts_every_stage_right_of_its_inputs(results: Results) -> None:

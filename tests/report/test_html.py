@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from prac.report import write_report
+from prac.report import drawings, write_csv, write_report
+from prac.report.html import render
 from prac.results import HardSample, Results, RoundRow
 
 HOSTILE = "<script>alert('x')</script>\"&"
@@ -96,7 +97,9 @@ def test_sections_and_numbers_are_there(page: Page) -> None:
     for part in (
         "Take PrAC at 83.2 % sparsity",
         "All 81 rounds",
-        "The hardest samples",
+        "Forgotten most often",
+        "Judging, which is evaluation",
+        "this machine has no RAPL counters",
         "The bill",
         "never learned",
         "PrAC set",
@@ -104,11 +107,81 @@ def test_sections_and_numbers_are_there(page: Page) -> None:
         "2.9.0",
     ):
         assert part in text
-    assert page.tags.count("svg") == 5
+    assert page.tags.count("svg") == 6
+    # One seed: nothing may be said to match.
+    assert "match" not in text.lower()
+
+
+def test_every_figure_has_its_numbers_beside_it(folder: Path, results: Results) -> None:
+    for drawing in drawings(results):
+        table = (folder / "tables" / drawing.table).read_text().splitlines()
+        assert len(table) > 1, drawing.name
+
+
+def test_a_crowd_keeps_the_answer_first(crowd: Results, tmp_path: Path) -> None:
+    tables = [path.name for path in write_csv(crowd, tmp_path)]
+    text = render(crowd, {}, tables)
+    page = Page(text)
+    words = " ".join(" ".join(page.words).split()).replace("\u00a0", " ")
+    answer = words[words.index("What was found") : words.index("Accuracy Test accuracy")]
+    assert answer.count("Take ") == 3
+    assert answer.count("matches vanilla up to") == 3
+    for label in ("PrAC", "vanilla", "RS2", "SynFlow", "random tickets", "PrAC, no early stop"):
+        assert answer.count(f" {label} ") >= 3, label
+    assert "an image" in words
+    # One row a method, not one a judged ticket: 17 methods in each of 3 networks.
+    accuracy = text[text.index('id="table"') : text.index("<details>")]
+    assert accuracy.count("<tr>") == 3 * (1 + 17)
+
+
+def test_never_learned_samples_are_shown_and_listed(
+    row: Callable[..., RoundRow], build: Callable[..., Results], png: bytes, tmp_path: Path
+) -> None:
+    def sample(number: int, **changes: object) -> HardSample:
+        values = {
+            "architecture": "a",
+            "sample_id": number,
+            "label": "cat",
+            "presentations": 9,
+            "forgotten": 0,
+            "never_learned": True,
+            "mean_margin": -2.0,
+            "png": png,
+            "predicted": "dog",
+        }
+        return HardSample(**(values | changes))  # type: ignore[arg-type]
+
+    results = build(
+        rows=(row("a", "prac", 0),),
+        never_learned=(sample(3), sample(4, predicted="cat"), sample(5, png=b"")),
+        samples=(
+            sample(6, inside=True, reason="forgotten, disagreed on"),
+            sample(7, inside=False, never_learned=False),
+        ),
+    )
+    page = Page(write_report(results, tmp_path).read_text(encoding="utf-8"))
+    words = " ".join(" ".join(page.words).split())
+    assert "Never learned in the first round: 3 of 45,000 (a)." in words
+    assert "seen as dog" in words
+    assert "learned late" in words
+    assert "a, inside the set" in words
+    assert "forgotten, disagreed on" in words
+    assert "never forgotten" in words
+    assert page.tags.count("img") == 4  # one is listed only
+    listed = (tmp_path / "tables" / "never_learned.csv").read_text().splitlines()
+    assert [line.split(",")[1] for line in listed] == ["sample_id", "3", "4", "5"]
+    assert [line.split(",")[7] for line in listed] == ["predicted", "dog", "cat", "dog"]
+
+
+def test_it_is_made_to_be_printed(folder: Path) -> None:
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    rules = text[text.index("@media print") : text.index("</style>")]
+    assert "@page { size: A4" in rules
+    assert "break-inside: avoid" in rules
 
 
 def test_pictures_and_tables_lie_beside(folder: Path) -> None:
-    names = {"accuracy", "cost", "sets", "distances", "gallery", "graph"}
+    names = {"accuracy", "cost", "equal-steps", "sets", "distances", "gallery", "graph"}
     assert {path.stem for path in (folder / "figures").iterdir()} == names
     for path in (folder / "figures").iterdir():
         assert path.read_bytes().startswith(b"\x89PNG")
@@ -118,7 +191,7 @@ def test_pictures_and_tables_lie_beside(folder: Path) -> None:
 def test_same_results_same_bytes(folder: Path, results: Results, tmp_path: Path) -> None:
     write_report(results, tmp_path)
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    assert len(files) == 1 + 6 + 14
+    assert len(files) == 1 + 7 + 14
     for name in files:
         assert (folder / name).read_bytes() == (tmp_path / name).read_bytes(), name
 

@@ -7,24 +7,33 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from prac.report.figures.accuracy import accuracy
+from prac.report.figures.accuracy import accuracy, accuracy_at_steps
+from prac.report.figures.classes import class_shares
 from prac.report.figures.cost import cost
 from prac.report.figures.distance import mask_distances
 from prac.report.figures.encode import to_png, to_svg
-from prac.report.figures.gallery import gallery
+from prac.report.figures.gallery import gallery, never_learned_gallery, set_gallery
 from prac.report.figures.graph import stage_graph
+from prac.report.figures.masks import mask_overlaps
 from prac.report.figures.sets import searches_with_parts, set_sizes
+from prac.report.figures.thresholds import threshold_sizes
 from prac.results import Results
 
 __all__ = [
     "Drawing",
     "accuracy",
+    "accuracy_at_steps",
+    "class_shares",
     "cost",
     "drawings",
     "gallery",
     "mask_distances",
+    "mask_overlaps",
+    "never_learned_gallery",
+    "set_gallery",
     "set_sizes",
     "stage_graph",
+    "threshold_sizes",
     "to_png",
     "to_svg",
 ]
@@ -34,30 +43,45 @@ __all__ = [
 class Drawing:
     """One figure of a report: its file name, what it shows, how to read it.
 
-    wide: may be wider than a page and is then scrolled.
+    table: the CSV file with its numbers. wide: may be wider than a page and is then scrolled.
+    pictures: a grid of images, which the page shows as such and not as a drawing.
     """
 
     name: str
     alt: str
     caption: str
+    table: str
     draw: Callable[[Results], Figure]
     wide: bool = False
+    pictures: bool = False
 
 
 ACCURACY = Drawing(
     name="accuracy",
     alt="Line chart: accuracy of tickets over the share of weights removed",
-    caption="Marked points are tickets that were trained alone and tested; the nearer to the "
-    "dashed line (the dense model), the less was lost. Thin lines are validation accuracies "
-    "within the search: they guide, the marked points decide.",
+    caption="Marked points are tickets that were trained alone and tested, the mean over the "
+    "seeds; bands and bars are one standard deviation. The nearer to the dashed line (the dense "
+    "model), the less was lost. Thin lines are validation accuracies within the search: they "
+    "guide, the marked points decide.",
+    table="accuracy.csv",
     draw=accuracy,
 )
 COST = Drawing(
     name="cost",
-    alt="Bar chart: SGD steps of each round by method",
-    caption="Each group of bars is one round of the search; the shorter the bar, the cheaper the "
-    "round.",
+    alt="Line chart: SGD steps to find a ticket over the share of weights removed",
+    caption="How many SGD steps a search had paid when it had a ticket of that sparsity; the lower "
+    "the line, the cheaper. Methods that cost the same lie on one line. A search is run once, so "
+    "there are no bands.",
+    table="rounds.csv",
     draw=cost,
+)
+AT_STEPS = Drawing(
+    name="equal-steps",
+    alt="Line chart: accuracy of tickets over the SGD steps that it took to find them",
+    caption="The same tickets over what they cost: of two lines the upper one gives more accuracy "
+    "for the same SGD steps. Each marked point to the right is a sparser ticket.",
+    table="equal_steps.csv",
+    draw=accuracy_at_steps,
 )
 SETS = Drawing(
     name="sets",
@@ -65,27 +89,77 @@ SETS = Drawing(
     caption="Each bar is the set that a round trains on, as a share of all training samples: CET "
     "are samples that were forgotten or never learned, CEP those on which the pruned and the dense "
     "model disagree.",
+    table="sets.csv",
     draw=set_sizes,
+)
+THRESHOLDS = Drawing(
+    name="thresholds",
+    alt="Line chart: size of the set over the rounds for other thresholds",
+    caption="What each round's events would have given with another threshold: samples forgotten "
+    "more often than it, or never learned, with the same CEP. Nothing was trained for this; a "
+    "search with that threshold would meet other events from its second round on.",
+    table="thresholds.csv",
+    draw=threshold_sizes,
+)
+MASKS = Drawing(
+    name="masks",
+    alt="Line chart and matrix: how many live weights the masks of two methods have in common",
+    caption="Of the weights that one method keeps, the share that the other keeps as well. The "
+    "dotted line is what two masks drawn at random would share: the nearer to it, the less the "
+    "methods agree on which weights matter.",
+    table="masks.csv",
+    draw=mask_overlaps,
+)
+CLASSES = Drawing(
+    name="classes",
+    alt="Line chart: share of each class in the set, against its share of the training data",
+    caption="A class above 1 is harder than most: the set holds more of it than the training data "
+    "does. Of many classes the outermost are named.",
+    table="classes.csv",
+    draw=class_shares,
 )
 DISTANCES = Drawing(
     name="distances",
     alt="Line chart: distance between consecutive tentative masks by epoch",
     caption="Each line is one round; where it stays below the dashed line the mask has settled and "
     "training longer would hardly change which weights are pruned.",
+    table="distances.csv",
     draw=mask_distances,
+)
+NEVER_LEARNED = Drawing(
+    name="never-learned",
+    alt="Grid of pictures: the samples that were never learned",
+    caption="Samples of the first round that were not predicted right a single time, the most "
+    "surely wrong first. A wrong label looks like this: where the network's word fits the picture "
+    "better than the label does, look at the label.",
+    table="never_learned.csv",
+    draw=never_learned_gallery,
+    pictures=True,
 )
 GALLERY = Drawing(
     name="gallery",
-    alt="Grid of pictures: the samples that were hardest to learn",
-    caption="The samples of the first round that were never learned or forgotten most often; look "
-    "for wrong labels and for pictures that you could not tell apart either.",
+    alt="Grid of pictures: the samples that were forgotten most often",
+    caption="The samples of the first round that were learned and forgotten most often: pictures "
+    "near the border between two classes.",
+    table="hardest.csv",
     draw=gallery,
+    pictures=True,
+)
+SAMPLES = Drawing(
+    name="samples",
+    alt="Grid of pictures: samples inside and outside the last set",
+    caption="Drawn at random from the last PrAC set, with the reason why each is in it, and from "
+    "the samples that it leaves out.",
+    table="samples.csv",
+    draw=set_gallery,
+    pictures=True,
 )
 GRAPH = Drawing(
     name="graph",
     alt="Graph of the stages: what was computed from what",
     caption="Each box is one stage, each line hands a result to the right; hatched boxes were "
-    "found finished and not computed again.",
+    "found finished and not computed again. A ticket's judgements with several seeds are one box.",
+    table="stages.csv",
     draw=stage_graph,
     wide=True,
 )
@@ -93,12 +167,19 @@ GRAPH = Drawing(
 
 def drawings(results: Results) -> list[Drawing]:
     """The figures for which the results have data, in the order of the report."""
+    judged = any(row.test_accuracies and row.sparsity > 0 for row in results.rows)
     present = (
         (ACCURACY, bool(results.rows)),
         (COST, any(row.trained for row in results.rows)),
+        (AT_STEPS, judged),
         (SETS, bool(searches_with_parts(results))),
+        (THRESHOLDS, bool(results.thresholds)),
+        (MASKS, bool(results.masks)),
+        (CLASSES, bool(results.classes)),
         (DISTANCES, bool(results.distances)),
+        (NEVER_LEARNED, any(sample.png for sample in results.never_learned)),
         (GALLERY, bool(results.hardest)),
+        (SAMPLES, bool(results.samples)),
         (GRAPH, bool(results.stages)),
     )
     return [drawing for drawing, has_data in present if has_data]

@@ -1,38 +1,50 @@
-"""SGD steps round by round: what the search cost."""
+"""What a ticket of each sparsity cost: the SGD steps of its search, added up round by round."""
 
 from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.lines import Line2D
 
 from prac.report.compare import steps_saved
 from prac.report.figures.style import (
+    REFERENCES,
     MethodStyle,
+    View,
     label_axes,
     legend_below,
+    legend_room,
     literal,
     method_styles,
     panel_title,
     panels,
     sparsity_axis,
     thousands,
+    views,
 )
-from prac.report.wording import architectures, method_label, methods_of, percent, search_rows
-from prac.results import Results
+from prac.report.wording import method_label, methods_of, ordered_methods, percent, search_rows
+from prac.results import Results, RoundRow
 
 
 def cost(results: Results) -> Figure:
-    """SGD steps of each trained round, one bar a method; the share saved in words."""
-    names, styles = architectures(results), method_styles(results)
-    figure, axes = panels(len(names), title="SGD steps of each round", height=3.1)
-    for ax, architecture in zip(axes, names, strict=True):
-        _panel(ax, results, architecture, styles)
+    """SGD steps to find a ticket over its sparsity, one line a method; the share saved in words."""
+    shown, styles = views(results), method_styles(results)
+    methods = ordered_methods(row.method for row in results.rows)
     handles = [
-        Patch(color=style.colour, label=literal(method_label(method)))
-        for method, style in styles.items()
-        if method != "dense"
+        Line2D(
+            [],
+            [],
+            color=styles[m].colour,
+            marker=styles[m].marker,
+            label=literal(method_label(m)),
+        )
+        for m in methods
     ]
+    legend = legend_room(len(handles), min(3, len(shown)))
+    title = "SGD steps to find a ticket"
+    figure, axes = panels(len(shown), title=title, height=3.1, legend=legend)
+    for ax, view in zip(axes, shown, strict=True):
+        _panel(ax, results, view, styles)
     legend_below(figure, handles)
     return figure
 
@@ -50,21 +62,24 @@ def saving_in_words(results: Results, architecture: str) -> str:
     return ""
 
 
-def _panel(ax: Axes, results: Results, architecture: str, styles: dict[str, MethodStyle]) -> None:
-    panel_title(ax, architecture, saving_in_words(results, architecture))
-    methods, every = methods_of(results, architecture), []
-    width = 0.84 / len(methods)
-    for place, method in enumerate(methods):
-        rows = [r for r in search_rows(results, architecture, method) if r.trained]
+def _panel(ax: Axes, results: Results, view: View, styles: dict[str, MethodStyle]) -> None:
+    panel_title(ax, view.architecture, view.note or saving_in_words(results, view.architecture))
+    every: list[RoundRow] = []
+    for method in reversed(view.methods):
+        rows = search_rows(results, view.architecture, method)
         every.extend(rows)
-        shift = (place - (len(methods) - 1) / 2) * width
-        bars = ax.bar(
-            [r.round + shift for r in rows],
-            [r.steps for r in rows],
-            width * 0.92,
+        strong = method in REFERENCES
+        line = ax.plot(
+            [r.round for r in rows],
+            [r.search_steps for r in rows],
             color=styles[method].colour,
+            marker=styles[method].marker,
+            linewidth=2 if strong else 1.2,
+            markersize=5,
+            zorder=3 if strong else 2,
         )
-        bars.set_label(literal(method))
+        line[0].set_gid(f"steps:{method}")
+    ax.set_ylim(bottom=0)
     sparsity_axis(ax, every)
     thousands(ax)
-    label_axes(ax, "weights removed while training (%)", "SGD steps")
+    label_axes(ax, "weights removed (%)", "SGD steps of all rounds before")

@@ -14,6 +14,8 @@ from prac.report.figures.style import INK, label_axes, legend_below, panel_title
 from prac.report.wording import method_label, ordered_methods
 from prac.results import DistanceRow, Results
 
+_SHOWN = 3
+
 
 def mask_distances(results: Results) -> Figure:
     """Distance between consecutive tentative masks by epoch, one line a round."""
@@ -59,12 +61,13 @@ def mask_distances(results: Results) -> Figure:
 
 
 def _searches(results: Results) -> list[tuple[str, str]]:
+    """The first methods of each architecture: a dozen searches would be dozens of panels."""
     names = list(dict.fromkeys(row.architecture for row in results.distances))
-    return [
-        (name, method)
-        for name in names
-        for method in ordered_methods(r.method for r in results.distances if r.architecture == name)
-    ]
+    found = []
+    for name in names:
+        methods = {row.method for row in results.distances if row.architecture == name}
+        found += [(name, method) for method in ordered_methods(methods)[:_SHOWN]]
+    return found
 
 
 def _line(ax: Axes, rows: list[DistanceRow], colour: tuple[float, ...]) -> None:

@@ -1,9 +1,9 @@
-"""The hardest samples as pictures: what the network keeps forgetting."""
+"""Training samples as pictures: never learned, most forgotten, inside and outside the set."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from matplotlib.figure import Figure
 from PIL import Image, UnidentifiedImageError
@@ -11,41 +11,50 @@ from PIL import Image, UnidentifiedImageError
 from prac.report.figures.style import GREY, INK, literal
 from prac.results import HardSample, Results
 
-NUM_SHOWN = 24
-"""Samples shown for each architecture; the CSV file has all."""
-
 _COLUMNS = 8
 _CELL = 1.4
 
+Groups = Mapping[str, Sequence[HardSample]]
+
 
 def gallery(results: Results) -> Figure:
-    """A grid of the hardest samples by architecture: label and forgetting under each."""
-    groups = hardest_by_architecture(results.hardest)
-    lines = sum(-(-len(samples) // _COLUMNS) for samples in groups.values())
-    height = lines * (_CELL + 0.3) + 0.35 * len(groups) + 0.5
-    figure = Figure(figsize=(_COLUMNS * _CELL + 0.2, height), facecolor="white")
-    title = "The samples that were hardest to learn"
-    figure.text(0.01, 1 - 0.3 / height, title, fontsize=12, fontweight="bold", color=INK)
-    top = height - 0.5
-    for architecture, samples in groups.items():
-        figure.text(0.01, (top - 0.25) / height, literal(architecture), fontsize=10, color=INK)
-        top -= 0.35
-        for place, sample in enumerate(samples):
-            column = place % _COLUMNS
-            if place and column == 0:
-                top -= _CELL + 0.3
-            _tile(figure, sample, 0.1 + column * _CELL, top - _CELL + 0.25, height)
-        top -= _CELL + 0.3
-    return figure
+    """A grid of the samples forgotten most often by architecture: label and forgets under each."""
+    return _grid("The samples that were forgotten most often", hard_groups(results), hardness)
 
 
-def hardest_by_architecture(hardest: Iterable[HardSample]) -> dict[str, list[HardSample]]:
-    """The first `NUM_SHOWN` samples of each architecture, in their order."""
+def never_learned_gallery(results: Results) -> Figure:
+    """A grid of the samples that were never predicted right, with what the network says."""
+    return _grid("The samples that were never learned", never_groups(results), doubt)
+
+
+def set_gallery(results: Results) -> Figure:
+    """Samples drawn from inside the last set, and from outside."""
+    return _grid("Samples inside and outside the last set", set_groups(results), membership)
+
+
+def hard_groups(results: Results) -> Groups:
+    """The most forgotten samples with images, by architecture."""
+    return _groups(results.hardest, lambda sample: sample.architecture)
+
+
+def never_groups(results: Results) -> Groups:
+    """The never-learned samples with images, by architecture."""
+    return _groups(results.never_learned, lambda sample: sample.architecture)
+
+
+def set_groups(results: Results) -> Groups:
+    """The samples with images, by architecture and side."""
+    return _groups(
+        results.samples,
+        lambda sample: f"{sample.architecture}, {'inside' if sample.inside else 'outside'} the set",
+    )
+
+
+def _groups(samples: Iterable[HardSample], name: Callable[[HardSample], str]) -> Groups:
     groups: dict[str, list[HardSample]] = {}
-    for sample in hardest:
-        group = groups.setdefault(sample.architecture, [])
-        if len(group) < NUM_SHOWN:
-            group.append(sample)
+    for sample in samples:
+        if sample.png:
+            groups.setdefault(name(sample), []).append(sample)
     return groups
 
 
@@ -53,11 +62,47 @@ def hardness(sample: HardSample) -> str:
     """How hard, in words: `forgotten 7 of 18` presentations, or `never learned`."""
     if sample.never_learned:
         return "never learned"
+    if not sample.forgotten:
+        return "never forgotten"
     return f"forgotten {sample.forgotten} of {sample.presentations}"
 
 
-def _tile(figure: Figure, sample: HardSample, left: float, bottom: float, height: float) -> None:
+def doubt(sample: HardSample) -> str:
+    """What the network says of a sample that it never learned."""
+    if sample.predicted is None:
+        return "never learned"
+    return "learned late" if sample.predicted == sample.label else f"seen as {sample.predicted}"
+
+
+def membership(sample: HardSample) -> str:
+    """Why a sample is in the set; outside, how it was learned."""
+    return sample.reason if sample.inside else hardness(sample)
+
+
+def _grid(title: str, groups: Groups, under: Callable[[HardSample], str]) -> Figure:
+    lines = sum(-(-len(samples) // _COLUMNS) for samples in groups.values())
+    height = lines * (_CELL + 0.3) + 0.35 * len(groups) + 0.5
+    figure = Figure(figsize=(_COLUMNS * _CELL + 0.2, height), facecolor="white")
+    figure.text(0.01, 1 - 0.3 / height, title, fontsize=12, fontweight="bold", color=INK)
+    top = height - 0.5
+    for name, samples in groups.items():
+        figure.text(0.01, (top - 0.25) / height, literal(name), fontsize=10, color=INK)
+        top -= 0.35
+        for place, sample in enumerate(samples):
+            column = place % _COLUMNS
+            if place and column == 0:
+                top -= _CELL + 0.3
+            corner = (0.1 + column * _CELL, top - _CELL + 0.25)
+            _tile(figure, sample, under(sample), corner, height)
+        top -= _CELL + 0.3
+    return figure
+
+
+def _tile(
+    figure: Figure, sample: HardSample, under: str, corner: tuple[float, float], height: float
+) -> None:
     width, side = _COLUMNS * _CELL + 0.2, _CELL - 0.3
+    left, bottom = corner
     ax = figure.add_axes((left / width, bottom / height, side / width, side / height))
     ax.set_xticks([])
     ax.set_yticks([])
@@ -72,4 +117,4 @@ def _tile(figure: Figure, sample: HardSample, left: float, bottom: float, height
     ax.text(
         0, -0.05, literal(sample.label, 18), transform=ax.transAxes, va="top", fontsize=8, color=INK
     )
-    ax.text(0, -0.2, hardness(sample), transform=ax.transAxes, va="top", fontsize=6.5, color=GREY)
+    ax.text(0, -0.2, literal(under, 24), transform=ax.transAxes, va="top", fontsize=6.5, color=GREY)

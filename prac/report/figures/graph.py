@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections import Counter
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,7 +14,7 @@ from matplotlib.path import Path
 
 from prac.report.figures.layout import Layout, lay_out
 from prac.report.figures.style import GREY, INK, legend_below, literal
-from prac.report.wording import method_label
+from prac.report.wording import method_label, ordered_methods
 from prac.results import Results, StageRow
 
 _PASTELS = (
@@ -24,6 +27,7 @@ _PASTELS = (
     "#D9C6B0",
     "#BFE3E0",
 )
+_MAX_BOXES = 150
 _PITCH = 1.45
 _LINE = 0.5
 _BOX = (1.12, 0.34)
@@ -32,14 +36,13 @@ _MARGIN = 1.75
 
 def stage_graph(results: Results) -> Figure:
     """Boxes by kind, lanes by architecture and method, cached stages hatched, inputs as lines."""
-    stages = results.stages
+    stages, title = drawn_stages(results.stages)
     layout = lay_out(stages)
     num_columns = max(layout.columns, default=0) + 1
     num_lines = sum(height for _, _, height in layout.lanes)
     width = max(7.6, _MARGIN + num_columns * _PITCH)
     height = num_lines * _LINE + 1.2
     figure = Figure(figsize=(width, height), facecolor="white")
-    title = f"What was computed from what: {len(stages)} stages, left to right"
     figure.text(0.1 / width, 1 - 0.3 / height, title, fontsize=12, fontweight="bold", color=INK)
     ax = figure.add_axes((0, 0.6 / height, 1, num_lines * _LINE / height))
     ax.set_axis_off()
@@ -55,6 +58,44 @@ def stage_graph(results: Results) -> Figure:
     handles.append(Patch(facecolor="white", edgecolor=GREY, hatch="////", label="cached (reused)"))
     legend_below(figure, handles)
     return figure
+
+
+def drawn_stages(stages: Sequence[StageRow]) -> tuple[tuple[StageRow, ...], str]:
+    """The stages that a drawing has room for, and its title.
+
+    Judgements of the same ticket are one box. Of very many stages those of the first architecture
+    are drawn, and of still too many those of its first methods.
+    """
+    title, kept = "What was computed from what", _one_box_a_ticket(stages)
+    names = list(dict.fromkeys(s.architecture for s in kept if s.architecture))
+    if len(kept) > _MAX_BOXES and len(names) > 1:
+        kept = [s for s in kept if s.architecture in ("", names[0])]
+    methods = ordered_methods(s.method for s in kept if s.method not in ("", "dense"))
+    while len(kept) > _MAX_BOXES and len(methods) > 1:
+        left_out = methods.pop()
+        kept = [s for s in kept if s.method != left_out]
+    if len(kept) < len(_one_box_a_ticket(stages)):
+        return tuple(kept), f"{title}: {len(kept)} of {len(stages)} stages, left to right"
+    return tuple(kept), f"{title}: {len(stages)} stages, left to right"
+
+
+def _one_box_a_ticket(stages: Sequence[StageRow]) -> list[StageRow]:
+    more = Counter(_without_seed(s.name) for s in stages)
+    kept = []
+    for stage in stages:
+        if stage.name == _without_seed(stage.name):
+            times = more[stage.name]
+            name = f"{stage.name} x{times}" if times > 1 else stage.name
+            kept.append((stage.name, dataclasses.replace(stage, name=name)))
+    renamed = {old: stage.name for old, stage in kept}
+    return [
+        dataclasses.replace(stage, inputs=tuple(renamed.get(i, i) for i in stage.inputs))
+        for _, stage in kept
+    ]
+
+
+def _without_seed(name: str) -> str:
+    return name.partition(":seed-")[0]
 
 
 def kind_colours(results: Results) -> dict[str, str]:

@@ -11,7 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter
 
-from prac.report.wording import ordered_methods, sparsity_tick
+from prac.report.wording import (
+    PRUNERS,
+    architectures,
+    methods_of,
+    ordered_methods,
+    sparsity_tick,
+)
 from prac.results import Results, RoundRow
 
 INK = "#222222"
@@ -19,20 +25,40 @@ GREY = "#6b6b6b"
 FAINT = "#dddddd"
 MAX_TICKS = 9
 
-# Okabe and Ito's palette: told apart by every common kind of colour blindness.
+# Okabe and Ito's palette first: told apart by every common kind of colour blindness. A dozen
+# colours are not, so no two methods share both colour and marker, and a panel shows few.
 _KNOWN = {
     "prac": ("#0072B2", "o"),
     "vanilla": ("#E69F00", "s"),
     "random-subset": ("#009E73", "^"),
+    "rs2": ("#56B4E9", "v"),
+    "cet-only": ("#CC79A7", "D"),
+    "cep-only": ("#882255", "d"),
+    "no-early-stop": ("#332288", "P"),
+    "entropy": ("#D55E00", "X"),
+    "svp": ("#999933", "<"),
+    "el2n": ("#8C6D31", ">"),
+    "margin": ("#117733", "*"),
+    "dual": ("#AA4499", "h"),
+    "random-pruning": ("#7F7F7F", "^"),
+    "random-tickets": ("#A0522D", "v"),
+    "snip": ("#D55E00", "D"),
+    "grasp": ("#CC79A7", "X"),
+    "synflow": ("#009E73", "P"),
     "dense": ("#222222", "x"),
 }
 _FURTHER = (
-    ("#CC79A7", "D"),
-    ("#D55E00", "v"),
-    ("#56B4E9", "P"),
-    ("#8C6D31", "X"),
-    ("#7F7F7F", "*"),
+    ("#CC79A7", "p"),
+    ("#D55E00", "H"),
+    ("#56B4E9", "8"),
+    ("#8C6D31", "1"),
+    ("#7F7F7F", "2"),
 )
+REFERENCES = ("prac", "vanilla")
+"""Shown in every panel, so that each of the others can be compared with them."""
+
+_TOGETHER = 5
+_PER_PANEL = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +77,56 @@ def method_styles(results: Results) -> dict[str, MethodStyle]:
     return {m: MethodStyle(colour=looks[m][0], marker=looks[m][1]) for m in [*methods, "dense"]}
 
 
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What one panel shows: some methods of one architecture. note: which ones, in words."""
+
+    architecture: str
+    methods: tuple[str, ...]
+    note: str = ""
+
+
+def views(results: Results) -> list[View]:
+    """A panel for each architecture; where the methods are many, one for each kind of method.
+
+    The references are in every panel; a panel has at most six others.
+    """
+    found = []
+    for architecture in architectures(results):
+        methods = methods_of(results, architecture)
+        if len(methods) <= _TOGETHER:
+            found.append(View(architecture=architecture, methods=tuple(methods)))
+            continue
+        references = [m for m in methods if m in REFERENCES]
+        others = [m for m in methods if m not in REFERENCES]
+        for note, kind in (
+            ("other samples", [m for m in others if m not in PRUNERS]),
+            ("other weights", [m for m in others if m in PRUNERS]),
+        ):
+            parts = _parts(kind)
+            for number, part in enumerate(parts, start=1):
+                count = f" ({number} of {len(parts)})" if len(parts) > 1 else ""
+                shown = (*references, *part)
+                found.append(View(architecture=architecture, methods=shown, note=note + count))
+    return found
+
+
+def _parts(methods: Sequence[str]) -> list[Sequence[str]]:
+    """Cut into parts of nearly the same length, none too long for a panel."""
+    num = -(-len(methods) // _PER_PANEL)
+    size = -(-len(methods) // num) if num else 1
+    return [methods[start : start + size] for start in range(0, len(methods), size)]
+
+
 def literal(text: str, limit: int = 60) -> str:
     """Text from outside as matplotlib shows it unchanged: no formulas, one line, not endless."""
     line = "".join(c if c.isprintable() else " " for c in text)
     line = line if len(line) <= limit else line[: limit - 1] + "…"
     return line.replace("$", r"\$")
+
+
+_WIDTHS, _WIDEST = {1: 7.6, 2: 9.6}, 11.4
+"""Inches, by the number of panels in a row."""
 
 
 def panels(
@@ -67,7 +138,7 @@ def panels(
     """
     columns = max(1, min(num, columns))
     rows = max(1, -(-num // columns))
-    width = {1: 7.6, 2: 9.6}.get(columns, 11.4)
+    width = _WIDTHS.get(columns, _WIDEST)
     total = rows * height + 0.55 + legend
     engine = ConstrainedLayoutEngine(
         rect=(0.0, legend / total, 1.0, 1 - legend / total), w_pad=0.08, h_pad=0.06
@@ -131,13 +202,23 @@ def thousands(ax: Axes) -> None:
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
+def legend_room(num: int, panels_wide: int) -> float:
+    """The height, inches, that a legend of `num` entries needs below that many panels in a row."""
+    width = _WIDTHS.get(panels_wide, _WIDEST)
+    return 0.2 + 0.2 * -(-num // _legend_columns(width))
+
+
+def _legend_columns(width: float) -> int:
+    return max(3, int(width / 1.85))
+
+
 def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
     """One legend for all panels, at the figure's foot."""
     found = figure.legend(
         handles=list(handles),
         loc="lower left",
         bbox_to_anchor=(0.005, 0.0),
-        ncols=max(3, int(figure.get_figwidth() / 1.85)),
+        ncols=_legend_columns(figure.get_figwidth()),
         frameon=False,
         fontsize=8.5,
         labelcolor=INK,

@@ -1,0 +1,186 @@
+"""Tables with a column for each sparsity: as many methods as there are fit one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prac.report.compare import steps_saved, summaries
+from prac.report.equal_steps import equal_steps
+from prac.report.verdict import own_method
+from prac.report.wording import (
+    ABSENT,
+    architectures,
+    count,
+    gap,
+    method_label,
+    methods_of,
+    ordered_methods,
+    percent,
+    search_rows,
+    sparsity_tick,
+    spread,
+)
+from prac.results import Results, RoundRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A table of text. columns: its headings; the first is of the rows' names."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def summary_grids(results: Results) -> list[Grid]:
+    """For each architecture: how sparse each method's tickets go, the answer at a glance."""
+    found = []
+    every = summaries(results)
+    comparable = any(s.num_comparable for s in every)
+    for architecture in architectures(results):
+        columns = ["method", "within 1 point of dense up to", "test", "distance", "steps saved"]
+        if comparable:
+            columns += ["matches vanilla up to", "steps saved there"]
+        rows = []
+        for s in (s for s in every if s.architecture == architecture):
+            line = [method_label(s.method)]
+            if s.best is None:
+                known = architecture in results.dense_test_accuracy
+                none = "none came that close" if known else "no dense model to compare with"
+                line += [none if s.num_judged else "nothing judged", "", "", ""]
+            else:
+                line += [
+                    percent(s.best.row.sparsity),
+                    spread(s.best.test_accuracy, s.best.test_std),
+                    gap(s.best.to_dense or 0.0, "dense"),
+                    _saving(results, s.best.row),
+                ]
+            if comparable and s.matching is not None:
+                row = s.matching.row
+                line += [percent(row.sparsity), _saving(results, row)]
+            elif comparable:
+                line += ["none" if s.num_comparable else ABSENT, ""]
+            rows.append(tuple(line))
+        found.append(Grid(title=architecture, columns=tuple(columns), rows=tuple(rows)))
+    return found
+
+
+def accuracy_grids(results: Results) -> list[Grid]:
+    """For each architecture: test accuracy of all judged tickets, methods by sparsities."""
+    found = []
+    for architecture in architectures(results):
+        judged = [
+            row
+            for row in results.rows
+            if row.architecture == architecture and row.test_accuracies and row.sparsity > 0
+        ]
+        rounds = {row.round: row.sparsity for row in judged}
+        if not rounds:
+            continue
+        rows = []
+        for method in methods_of(results, architecture):
+            own = {row.round: row for row in judged if row.method == method}
+            cells = [_accuracy(own.get(k)) for k in sorted(rounds)]
+            rows.append((method_label(method), *cells))
+        dense = results.dense_test_accuracy.get(architecture)
+        note = "" if dense is None else f" (dense: {percent(dense, 2)})"
+        found.append(
+            Grid(
+                title=architecture + note,
+                columns=("weights removed, %", *_ticks(rounds)),
+                rows=tuple(rows),
+            )
+        )
+    return found
+
+
+def equal_steps_grids(results: Results) -> list[Grid]:
+    """For each architecture: what each method reaches for the steps of the tested method."""
+    found, every = [], equal_steps(results)
+    for architecture in dict.fromkeys(e.architecture for e in every):
+        own = [e for e in every if e.architecture == architecture]
+        budgets = list(dict.fromkeys((e.steps, e.sparsity) for e in own))
+        rows = []
+        for method in ordered_methods(e.method for e in own):
+            by_budget = {(e.steps, e.sparsity): e.row for e in own if e.method == method}
+            cells = []
+            for budget in budgets:
+                row = by_budget.get(budget)
+                at = "" if row is None else f" at {sparsity_tick(row.sparsity)} %"
+                cells.append(_accuracy(row) + at)
+            rows.append((method_label(method), *cells))
+        tested = own_method(results, architecture)
+        found.append(
+            Grid(
+                title=f"{architecture}: SGD steps of {method_label(tested or '')}'s judged tickets",
+                columns=("SGD steps", *(count(steps) for steps, _ in budgets)),
+                rows=tuple(rows),
+            )
+        )
+    return found
+
+
+def set_grids(results: Results) -> list[Grid]:
+    """For each search with parts: CEP, CET, their overlap and the PrAC set by round."""
+    found = []
+    for architecture in architectures(results):
+        for method in methods_of(results, architecture):
+            rows = search_rows(results, architecture, method)
+            rows = [row for row in rows if row.cet_size is not None or row.cep_size is not None]
+            if not rows:
+                continue
+            total = results.num_training_samples
+            found.append(
+                Grid(
+                    title=f"{architecture}, {method_label(method)}",
+                    columns=("weights removed, %", *(sparsity_tick(r.sparsity) for r in rows)),
+                    rows=(
+                        ("CEP", *(count(r.cep_size) for r in rows)),
+                        ("CET", *(count(r.cet_size) for r in rows)),
+                        ("in both", *(count(r.overlap) for r in rows)),
+                        ("set", *(count(r.set_size) for r in rows)),
+                        ("of training", *(percent(r.set_size / total) for r in rows)),
+                    ),
+                )
+            )
+    return found
+
+
+def threshold_grids(results: Results) -> list[Grid]:
+    """For each search: the set sizes that other thresholds would have made."""
+    found = []
+    for architecture, method in dict.fromkeys(
+        (t.architecture, t.method) for t in results.thresholds
+    ):
+        own = [
+            t for t in results.thresholds if (t.architecture, t.method) == (architecture, method)
+        ]
+        rounds = {t.round: t.sparsity for t in own}
+        sizes = {(t.threshold, t.round): t.set_size for t in own}
+        found.append(
+            Grid(
+                title=f"{architecture}, {method_label(method)}",
+                columns=("E_F \\ weights removed, %", *_ticks(rounds)),
+                rows=tuple(
+                    (str(limit), *(count(sizes.get((limit, k))) for k in sorted(rounds)))
+                    for limit in sorted({t.threshold for t in own})
+                ),
+            )
+        )
+    return found
+
+
+def _ticks(rounds: dict[int, float]) -> Sequence[str]:
+    return [sparsity_tick(rounds[k]) for k in sorted(rounds)]
+
+
+def _accuracy(row: RoundRow | None) -> str:
+    if row is None or row.test_accuracy is None:
+        return ABSENT
+    # The heading says percent; a sign in every cell of a wide table is only noise.
+    return spread(row.test_accuracy, row.test_std).removesuffix(" %")
+
+
+def _saving(results: Results, row: RoundRow) -> str:
+    return "" if row.method == "vanilla" else percent(steps_saved(results, row), 0)

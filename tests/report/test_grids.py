@@ -1,0 +1,106 @@
+"""Tables with a column a sparsity, against numbers written here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prac.report.grids import (
+    Grid,
+    accuracy_grids,
+    equal_steps_grids,
+    set_grids,
+    summary_grids,
+    threshold_grids,
+)
+from prac.results import Results, RoundRow
+
+Rows = Callable[..., RoundRow]
+Build = Callable[..., Results]
+
+
+def _lines(grid: Grid) -> dict[str, tuple[str, ...]]:
+    assert all(len(row) == len(grid.columns) for row in grid.rows)
+    return {row[0]: row[1:] for row in grid.rows}
+
+
+def test_accuracies_by_sparsity(results: Results) -> None:
+    first = accuracy_grids(results)[0]
+    assert first.title == "resnet8 (dense: 92.00 %)"
+    assert first.columns == ("weights removed, %", "36", "67.2", "83.2")
+    assert _lines(first) == {
+        "PrAC": ("91.90", "91.40", "88.00"),
+        "vanilla": ("92.10", "91.80", "91.50"),
+        "random subset": ("91.00", "89.90", "86.00"),
+    }
+
+
+def test_accuracies_with_deviations_and_gaps(row: Rows, build: Build) -> None:
+    rows = (
+        row("a", "prac", 1, test=(0.91, 0.92, 0.93)),
+        row("a", "vanilla", 2, test=(0.90, 0.90, 0.90)),
+    )
+    (grid,) = accuracy_grids(build(rows=rows))
+    assert _lines(grid) == {"PrAC": ("92.00 ± 1.00", "–"), "vanilla": ("–", "90.00 ± 0.00")}
+
+
+def test_the_answer_of_one_seed(results: Results) -> None:
+    lines = _lines(summary_grids(results)[0])
+    assert lines["PrAC"] == ("67.2 %", "91.40 %", "0.6 points below dense", "48 %")
+    assert lines["vanilla"] == ("83.2 %", "91.50 %", "0.5 points below dense", "")
+    nothing = _lines(summary_grids(results)[1])["PrAC"]
+    assert nothing == ("none came that close", "", "", "")
+
+
+def test_the_answer_of_three_seeds(row: Rows, build: Build) -> None:
+    vanilla = (0.918, 0.920, 0.922)
+    rows = (
+        row("a", "prac", 4, test=(0.917, 0.919, 0.921)),
+        row("a", "prac", 5, test=(0.912, 0.918, 0.915)),
+        row("a", "vanilla", 4, test=vanilla),
+        row("a", "vanilla", 5, test=vanilla),
+        row("a", "snip", 5, test=(0.80, 0.80, 0.80)),
+    )
+    (grid,) = summary_grids(build(rows=rows, dense_test_accuracies={"a": (0.92,) * 3}))
+    assert grid.columns[-2:] == ("matches vanilla up to", "steps saved there")
+    lines = _lines(grid)
+    assert lines["PrAC"][0] == "67.2 %"
+    assert lines["PrAC"][-2:] == ("59.0 %", "45 %")  # 1 - (1000 + 3 * 400) / 4000
+    assert lines["vanilla"][-2:] == ("–", "")
+    assert lines["SNIP"][-2:] == ("none", "")
+
+
+def test_equal_steps_in_words(row: Rows, build: Build) -> None:
+    rows = (
+        row("a", "prac", 2, test=(0.91, 0.93)),
+        row("a", "vanilla", 1, test=(0.92, 0.92)),
+        row("a", "vanilla", 2, test=(0.92, 0.92)),
+    )
+    (grid,) = equal_steps_grids(build(rows=rows))
+    assert grid.title == "a: SGD steps of PrAC's judged tickets"
+    assert grid.columns == ("SGD steps", "1,400")
+    assert _lines(grid) == {
+        "PrAC": ("92.00 ± 1.41 at 36 %",),
+        "vanilla": ("92.00 ± 0.00 at 20 %",),
+    }
+
+
+def test_sets_by_round(results: Results) -> None:
+    first = set_grids(results)[0]
+    lines = _lines(first)
+    assert first.title == "resnet8, PrAC"
+    assert len(set_grids(results)) == 3
+    assert [lines[name][0] for name in ("CEP", "CET", "in both", "set", "of training")] == [
+        "4,000",
+        "23,168",
+        "3,000",
+        "24,168",
+        "53.7 %",
+    ]
+
+
+def test_thresholds_by_round(crowd: Results) -> None:
+    first = threshold_grids(crowd)[0]
+    assert first.columns[1:4] == ("20", "36", "48.8")
+    lines = _lines(first)
+    assert list(lines) == ["0", "2", "4", "6", "8", "10"]
+    assert lines["10"][0] == "7,760"  # 24,000 * 0.97 / 3
