@@ -21,7 +21,8 @@ BASELINES = ("vanilla", "random-subset", "rs2", "random-pruning", "random-ticket
 MATCHING_SEEDS = 3
 """With fewer seeds nothing "matches" (METHOD, "Judging a ticket")."""
 
-_SAME_SPARSITY = 0.005
+SAME_SPARSITY = 0.005
+"""Tickets whose sparsities differ by less are of the same sparsity."""
 
 _EXACT = 1e-9
 
@@ -195,7 +196,7 @@ def same_sparsity(results: Results, row: RoundRow, method: str) -> RoundRow | No
             r
             for r in results.rows
             if (r.architecture, r.method, r.round) == wanted
-            and abs(r.sparsity - row.sparsity) < _SAME_SPARSITY
+            and abs(r.sparsity - row.sparsity) < SAME_SPARSITY
         ),
         None,
     )

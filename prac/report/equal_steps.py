@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from prac.report.compare import SAME_SPARSITY
 from prac.report.verdict import own_method
 from prac.report.wording import architectures, methods_of, search_rows
 from prac.results import Results, RoundRow
@@ -11,10 +12,11 @@ from prac.results import Results, RoundRow
 
 @dataclass(frozen=True, kw_only=True)
 class EqualSteps:
-    """The sparsest judged ticket that a method finds within a budget.
+    """The sparsest judged ticket, up to a sparsity, that a method finds within a budget.
 
     steps: the budget, SGD steps: what the method under test paid for its own judged ticket of
-    `sparsity`. row: None where the method has no judged ticket within it.
+    `sparsity`. row: None where the method has no judged ticket within it. Sparser tickets are left
+    out: they would be compared with a denser one.
     """
 
     architecture: str
@@ -37,6 +39,7 @@ def equal_steps(results: Results) -> list[EqualSteps]:
                     row
                     for row in _judged(results, architecture, method)
                     if row.search_steps <= ticket.search_steps
+                    and row.sparsity < ticket.sparsity + SAME_SPARSITY
                 ]
                 found.append(
                     EqualSteps(

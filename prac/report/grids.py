@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prac.report.compare import steps_saved, summaries
+from prac.report.compare import SAME_SPARSITY, steps_saved, summaries
 from prac.report.equal_steps import equal_steps
 from prac.report.verdict import own_method
 from prac.report.wording import (
     ABSENT,
     architectures,
     count,
-    gap,
     method_label,
     methods_of,
     ordered_methods,
@@ -39,7 +38,13 @@ def summary_grids(results: Results) -> list[Grid]:
     every = summaries(results)
     comparable = any(s.num_comparable for s in every)
     for architecture in architectures(results):
-        columns = ["method", "within 1 point of dense up to", "test", "distance", "steps saved"]
+        columns = [
+            "method",
+            "within 1 point of dense up to",
+            "test",
+            "points to dense",
+            "steps saved",
+        ]
         if comparable:
             columns += ["matches vanilla up to", "steps saved there"]
         rows = []
@@ -53,7 +58,7 @@ def summary_grids(results: Results) -> list[Grid]:
                 line += [
                     percent(s.best.row.sparsity),
                     spread(s.best.test_accuracy, s.best.test_std),
-                    gap(s.best.to_dense or 0.0, "dense"),
+                    f"{s.best.to_dense or 0.0:+.1f}".replace("-", "−"),
                     _saving(results, s.best.row),
                 ]
             if comparable and s.matching is not None:
@@ -107,14 +112,18 @@ def equal_steps_grids(results: Results) -> list[Grid]:
             cells = []
             for budget in budgets:
                 row = by_budget.get(budget)
-                at = "" if row is None else f" at {sparsity_tick(row.sparsity)} %"
+                same = row is None or abs(row.sparsity - budget[1]) < SAME_SPARSITY
+                at = "" if row is None or same else f" at {sparsity_tick(row.sparsity)} %"
                 cells.append(_accuracy(row) + at)
             rows.append((method_label(method), *cells))
         tested = own_method(results, architecture)
         found.append(
             Grid(
-                title=f"{architecture}: SGD steps of {method_label(tested or '')}'s judged tickets",
-                columns=("SGD steps", *(count(steps) for steps, _ in budgets)),
+                title=f"{architecture}: the steps that {method_label(tested or '')} paid",
+                columns=(
+                    "SGD steps; weights removed",
+                    *(f"{count(steps)}; {sparsity_tick(share)} %" for steps, share in budgets),
+                ),
                 rows=tuple(rows),
             )
         )

@@ -45,8 +45,8 @@ def test_accuracies_with_deviations_and_gaps(row: Rows, build: Build) -> None:
 
 def test_the_answer_of_one_seed(results: Results) -> None:
     lines = _lines(summary_grids(results)[0])
-    assert lines["PrAC"] == ("67.2 %", "91.40 %", "0.6 points below dense", "48 %")
-    assert lines["vanilla"] == ("83.2 %", "91.50 %", "0.5 points below dense", "")
+    assert lines["PrAC"] == ("67.2 %", "91.40 %", "−0.6", "48 %")
+    assert lines["vanilla"] == ("83.2 %", "91.50 %", "−0.5", "")
     nothing = _lines(summary_grids(results)[1])["PrAC"]
     assert nothing == ("none came that close", "", "", "")
 
@@ -76,10 +76,10 @@ def test_equal_steps_in_words(row: Rows, build: Build) -> None:
         row("a", "vanilla", 2, test=(0.92, 0.92)),
     )
     (grid,) = equal_steps_grids(build(rows=rows))
-    assert grid.title == "a: SGD steps of PrAC's judged tickets"
-    assert grid.columns == ("SGD steps", "1,400")
+    assert grid.title == "a: the steps that PrAC paid"
+    assert grid.columns == ("SGD steps; weights removed", "1,400; 36 %")
     assert _lines(grid) == {
-        "PrAC": ("92.00 ± 1.41 at 36 %",),
+        "PrAC": ("92.00 ± 1.41",),
         "vanilla": ("92.00 ± 0.00 at 20 %",),
     }
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from prac.report.figures.style import (
     GREY,
@@ -34,6 +34,8 @@ from prac.results import Results, RoundRow
 _FEW = 3
 """Methods in a panel up to which every method has a band; judged tickets of a search below which
 its validation curve stands in for them."""
+
+_WIDE = 8
 
 Styles = dict[str, MethodStyle]
 
@@ -70,11 +72,22 @@ def accuracy_at_steps(results: Results) -> Figure:
             steps = [row.search_steps for row in judged]
             _line(ax, method, judged, steps, styles, len(view.methods))
         _dense(ax, results, view.architecture)
-        ax.set_xlim(left=0)
-        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        _steps_axis(ax, [row for row in results.rows if row.architecture == view.architecture])
         label_axes(ax, "SGD steps to find the ticket", "test accuracy (%)")
     return figure
+
+
+def _steps_axis(ax: Axes, rows: Sequence[RoundRow]) -> None:
+    """Logarithmic where one method costs many times what another does."""
+    steps = [row.search_steps for row in rows if row.test_accuracies and row.sparsity > 0]
+    if steps and min(steps) > 0 and max(steps) > _WIDE * min(steps):
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=7))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        ax.set_xlim(left=0)
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
 def _needs_curves(results: Results) -> bool:

@@ -41,7 +41,7 @@ def mask_overlaps(results: Results) -> Figure:
     figure, axes = panels(
         2 * len(names),
         title="How alike the masks are",
-        height=3.6 if len(shown) <= _NUMBERED else 4.4,
+        height=3.2 if len(shown) <= _NUMBERED else 3.7,
         columns=2,
         legend=legend_room(len(handles), 2),
     )
