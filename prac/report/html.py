@@ -32,7 +32,7 @@ from prac.report.grids import (
 )
 from prac.report.tables import bill_table, energy_sources, judging_table, result_table
 from prac.report.verdict import noise_sentence, verdicts
-from prac.report.wording import architectures, flops
+from prac.report.wording import architectures, short_count
 from prac.results import HardSample, Results
 
 _TEXT_COLUMNS = ("architecture", "method")
@@ -76,7 +76,7 @@ def render(
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["together"] = _together
     source = files("prac.report").joinpath("report.html.j2").read_text(encoding="utf-8")
-    known_flops = [(name, flops(n)) for name, n in results.forward_flops.items()]
+    known_flops = [(name, short_count(n)) for name, n in results.forward_flops.items()]
     return environment.from_string(source).render(
         results=results,
         verdicts=verdicts(results),

@@ -8,9 +8,9 @@ from prac.report.wording import (
     count,
     duration,
     energy,
-    flops,
     method_label,
     percent,
+    short_count,
     spread,
 )
 from prac.results import Results, RoundRow
@@ -53,7 +53,7 @@ def bill_table(results: Results) -> list[dict[str, str]]:
             "forward only: CEP": count(bill.cep_samples),
             "scores": count(bill.score_samples),
             "evaluation": count(bill.evaluation_samples),
-            "FLOPs": flops(bill.flops),
+            "FLOPs": short_count(bill.flops),
             "wall time": duration(bill.seconds),
             "energy": energy(bill.joules),
         }
@@ -73,7 +73,7 @@ def judging_table(results: Results) -> list[dict[str, str]]:
             "SGD steps": count(bill.judging_steps),
             "samples trained on": count(bill.judging_samples),
             "evaluation": count(bill.judging_evaluation_samples),
-            "FLOPs": flops(bill.judging_flops),
+            "FLOPs": short_count(bill.judging_flops),
             "wall time": duration(bill.judging_seconds),
             "energy": energy(bill.judging_joules),
         }

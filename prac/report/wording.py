@@ -62,8 +62,8 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def flops(number: int | None) -> str:
-    """Floating-point operations with a prefix: `1.23 P` is 1.23e15."""
+def short_count(number: int | None) -> str:
+    """A large number with a prefix: `1.23 P` is 1.23e15."""
     if number is None:
         return ABSENT
     value, prefixes = float(number), iter(("", "k", "M", "G", "T", "P", "E", "Z"))

@@ -28,7 +28,7 @@ from prac.report.figures.style import (
     sparsity_axis,
     views,
 )
-from prac.report.wording import method_label, ordered_methods, search_rows
+from prac.report.wording import method_label, ordered_methods, search_rows, short_count
 from prac.results import Results, RoundRow
 
 _FEW = 3
@@ -82,12 +82,13 @@ def _steps_axis(ax: Axes, rows: Sequence[RoundRow]) -> None:
     steps = [row.search_steps for row in rows if row.test_accuracies and row.sparsity > 0]
     if steps and min(steps) > 0 and max(steps) > _WIDE * min(steps):
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=7))
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=7))
         ax.xaxis.set_minor_formatter(NullFormatter())
     else:
         ax.set_xlim(left=0)
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    # Tick labels side by side in a narrow panel: `64k`, `1.2M`.
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: short_count(round(v)).replace(" ", "")))
 
 
 def _needs_curves(results: Results) -> bool:
