@@ -79,6 +79,8 @@ class Evidence:
     def thresholds(self, search: SearchStages, select: SelectConfig) -> list[ThresholdSet]:
         """The sets that other thresholds would have made of each round's events."""
         found: list[ThresholdSet] = []
+        if not select.cet:
+            return found  # the threshold decides nothing
         dense = self.predictions(search.rounds[0])
         for index, name in enumerate(search.rounds):
             statistics = self.statistics(search, index)

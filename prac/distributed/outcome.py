@@ -105,7 +105,9 @@ def _rows(
         judged = [values[name] for name in search.judgements.get(index, ())]
         weights = int(dense["weights"])
         alive = int(before["next_weights_alive"]) if index else weights
-        critical = samples if search.method == "prac" else {}
+        # Sets that were drawn, or taken by a score, have no such parts.
+        has_parts = samples.get("cet_size") or samples.get("cep_size")
+        critical = samples if has_parts else {}
         rows.append(
             RoundRow(
                 architecture=search.architecture,

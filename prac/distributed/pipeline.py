@@ -386,6 +386,7 @@ def _pipeline_metrics(results: Results) -> Iterable[Metric]:
         label = f"{row.architecture}.{row.method}"
         known = {
             "test_accuracy": row.test_accuracy,
+            "test_std": row.test_std,
             "validation_accuracy": row.validation_accuracy,
             "set_size": row.set_size,
             "search_steps": row.search_steps,

@@ -65,9 +65,23 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "below the tolerance.",
     ),
     (
+        "threshold, E_F",
+        "How many forgetting events a sample may have before it counts as critical for training.",
+    ),
+    (
         "judged",
         "The ticket was trained alone, from the rewind weights, on all the training data, and then "
         "tested. This costs no search steps and is reported apart.",
+    ),
+    (
+        "seed",
+        "What decides the order of the samples and their augmentation in a training. Tickets are "
+        "judged with the same seeds, so that two of them are compared in pairs.",
+    ),
+    (
+        "± after a mean",
+        "The standard deviation of the seeds' accuracies (of a sample: divided by one less than "
+        "their number). After a difference: the standard error of the mean difference.",
     ),
     (
         "steps to find",
@@ -79,3 +93,10 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
 )
 """(word, meaning), in the order in which a newcomer needs them."""
+
+MATCHES = (
+    "matches",
+    "A ticket whose mean accuracy over three seeds or more is above vanilla's at the same sparsity "
+    "or at most one standard deviation of vanilla's below it.",
+)
+"""For reports that may use the word."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from jinja2 import Environment
 from markupsafe import Markup
 
+from prac.report.compare import MATCHING_SEEDS
 from prac.report.csv_files import write_csv
 from prac.report.figures import Drawing, drawings, to_png, to_svg
 from prac.report.figures.gallery import (
@@ -22,7 +23,7 @@ from prac.report.figures.gallery import (
     never_groups,
     set_groups,
 )
-from prac.report.glossary import GLOSSARY
+from prac.report.glossary import GLOSSARY, MATCHES
 from prac.report.grids import (
     accuracy_grids,
     equal_steps_grids,
@@ -95,7 +96,7 @@ def render(
         pictures=pictures,
         galleries=_galleries(results),
         unlearned=_unlearned(results),
-        glossary=GLOSSARY,
+        glossary=[*GLOSSARY, MATCHES] if results.num_seeds >= MATCHING_SEEDS else GLOSSARY,
         tables=tables,
         link=_safe_link(results.mlflow_link),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import re
 import shutil
@@ -31,7 +32,7 @@ ARCHITECTURES = ("resnet8", "conv4")
 # One worker: the single process that it is compared with below has one as well.
 WORDS = (
     *("--architectures", "resnet8", "conv4", "--rounds", "2", "--epochs", "4"),
-    *("--compare", "vanilla", "random-subset", "--workers", "1"),
+    *("--compare", "vanilla", "random-subset", "--workers", "1", "--seeds", "2"),
     *("--set", "budget.min_round_epochs=2"),
 )
 
@@ -79,7 +80,10 @@ def test_the_last_line(first: Done) -> None:
             True,
             False,
         ]
-        assert 0 < entry["rounds"][2]["test_accuracy"] <= 1
+        judged = entry["rounds"][2]
+        assert 0 < judged["test_accuracy"] <= 1
+        assert judged["test_accuracy"] == pytest.approx(sum(judged["test_accuracies"]) / 2)
+        assert len(judged["test_accuracies"]) == 2
         expected = 0 if entry["method"] == "vanilla" else pytest.approx(0.3, abs=0.29)
         assert entry["iterations_saved"] == expected
     assert set(summary["dense_test_accuracy"]) == set(ARCHITECTURES)
@@ -196,6 +200,38 @@ def test_the_same_as_one_process(
         runs[f"dense:{architecture}:prac"]["folder"] / artifacts.REWIND
     )
     assert all((weights[name] == w).all() for name, w in result.rewind_weights.items())
+
+
+def test_every_judgement_is_a_run_of_its_own(first: Done, tracked: Any) -> None:
+    runs = tracked(first.home).finished()
+    for architecture in ARCHITECTURES:
+        names = [f"judge:{architecture}:prac:2", f"judge:{architecture}:prac:2:seed-1"]
+        found = [runs[name]["folder"] / artifacts.TRAINED for name in names]
+        one, other = (artifacts.read_weights(path) for path in found)
+        assert not all((one[name] == other[name]).all() for name in one)
+
+
+def test_the_report_shows_what_the_stages_left(first: Done) -> None:
+    tables = Path(first.summary["report"]).parent / "tables"
+    rows = {
+        name: list(csv.DictReader((tables / f"{name}.csv").open()))
+        for name in ("thresholds", "masks", "classes", "samples", "seeds", "bills")
+    }
+    # Two sets of two networks for six thresholds; the first is the search's own.
+    assert len(rows["thresholds"]) == 2 * 2 * 6
+    sizes = {(s["architecture"], s["round"]): s["set_size"] for s in rows["thresholds"][::6]}
+    for entry in first.summary["searches"]:
+        if entry["method"] == "prac":
+            for index in (1, 2):
+                own = entry["rounds"][index]["set_size"]
+                assert int(sizes[entry["architecture"], str(index)]) == own
+    # Three pairs of methods in two rounds. The first masks of PrAC and its random subset are one.
+    assert len(rows["masks"]) == 2 * 3 * 2
+    same = [m for m in rows["masks"] if m["round"] == "1" and m["other"] == "random-subset"]
+    assert any(float(m["overlap"]) == 1.0 for m in same)
+    assert {s["inside"] for s in rows["samples"]} == {"true", "false"}
+    assert all(int(bill["flops"]) > 0 for bill in rows["bills"])
+    assert len({s["seed"] for s in rows["seeds"]}) == 2
 
 
 def test_run_again_nothing_is_trained(first: Done, launched: Any, tracked: Any) -> None:
