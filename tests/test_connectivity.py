@@ -28,7 +28,8 @@ from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.mask import prunable_weights
 from prac.recipes import digits
-from prac.rounds import RoundTask, round_config, run_round
+from prac.rounds import RoundTask, run_round
+from prac.stage_config import round_config
 from prac.storage import Folder
 from prac.training.randomness import derived_seed
 

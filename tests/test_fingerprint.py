@@ -121,13 +121,13 @@ def other_values(value: object) -> list[object]:
     if isinstance(value, int):
         return [value + 1]
     if isinstance(value, float):
-        return [value * 0.9]
+        return [value * 0.9 if value else 0.05]
     if value is None:
         return [5, 3, "label"]
     if isinstance(value, tuple):
         return [(*value, "vanilla"), (*value, 170)]
     assert isinstance(value, str)
-    return ["steps", "pruned", "bf16", "step", "cosine", value + "x"]
+    return [o for o in ("steps", "pruned", "bf16", "step", "cosine", value + "x") if o != value]
 
 
 def changed_in_one_place(made) -> dict[str, list[object]]:

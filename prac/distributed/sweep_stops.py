@@ -12,7 +12,8 @@ from prac.distributed.graph import SearchStages
 from prac.distributed.pipeline import Options, Pipeline
 from prac.errors import ConfigError
 from prac.pruning.replay import RecordedRound, Replayed, replay_stop
-from prac.rounds import RoundConfig, epochs_to_rewind
+from prac.rounds import epochs_to_rewind
+from prac.stage_config import RoundConfig
 
 
 @dataclass(frozen=True, kw_only=True)

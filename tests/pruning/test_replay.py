@@ -16,7 +16,8 @@ from prac.data.dataset import ImageDataset
 from prac.errors import ConfigError
 from prac.pruning.replay import RecordedRound, parse_tolerances, replay_stop
 from prac.recipes import digits
-from prac.rounds import RoundTask, round_config, run_round
+from prac.rounds import RoundTask, run_round
+from prac.stage_config import round_config
 from prac.storage import Folder
 
 
