@@ -6,7 +6,8 @@ sets from elsewhere, has none of some.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +29,8 @@ from prac.tracking.store import Finished, Store
 
 THRESHOLDS = (0, 2, 4, 6, 8, 10)
 """The published table's (METHOD, "Settings of the published results")."""
+
+_READERS = 8
 
 T = TypeVar("T")
 Rows = Mapping[tuple[str, str, int], RoundRow]
@@ -145,8 +148,13 @@ class Evidence:
         searches = [s for s in self.graph.searches if s.architecture == architecture]
         found = []
         for index in range(1, max((len(s.rounds) for s in searches), default=0) + 1):
-            masks = [(s, self._bits(s, index)) for s in searches if index <= len(s.rounds)]
-            known = [(search, bits) for search, bits in masks if bits is not None]
+            makers = {s.method: s.rounds[index - 1] for s in searches if index <= len(s.rounds)}
+            masks = self._masks(set(makers.values()))
+            known = [
+                (search, masks[makers[search.method]])
+                for search in searches
+                if makers.get(search.method) in masks
+            ]
             for place, (search, bits) in enumerate(known):
                 row = self.rows[architecture, search.method, index]
                 for other, others in known[place + 1 :]:
@@ -164,9 +172,15 @@ class Evidence:
                     )
         return found
 
-    def _bits(self, search: SearchStages, index: int) -> Bits | None:
-        mask = self.read(search.rounds[index - 1], artifacts.MASK, artifacts.read_mask)
-        return None if mask is None else pack(mask)
+    def _masks(self, stages: Collection[str]) -> dict[str, Bits]:
+        """The masks that these stages left, by stage; a server is asked for several at a time."""
+
+        def one(stage: str) -> tuple[str, Bits | None]:
+            mask = self.read(stage, artifacts.MASK, artifacts.read_mask)
+            return stage, None if mask is None else pack(mask)
+
+        with ThreadPoolExecutor(_READERS) as pool:
+            return {stage: bits for stage, bits in pool.map(one, stages) if bits is not None}
 
     def gallery(self, search: SearchStages) -> Gallery | None:
         """The samples as the search's round 0 saw them; None where it recorded no events."""

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prac.report.tables import key_rows, result_row
-from prac.report.verdict import verdicts
+from prac.report.verdict import noise_sentence, verdicts
 from prac.results import Results
 
 _COLUMNS = (
@@ -40,4 +40,6 @@ def print_table(results: Results, console: Console) -> None:
     console.print(table)
     for verdict in verdicts(results):
         line = Text.assemble((f"{verdict.architecture}: ", "bold"), verdict.headline, ". ")
-        console.print(line + Text(verdict.text))
+        console.print(line + Text(" ".join(verdict.sentences)))
+    if results.rows:
+        console.print(Text(noise_sentence(results)))

@@ -129,3 +129,15 @@ def test_how_a_command_ends(capsys) -> None:
     assert signal.getsignal(signal.SIGTERM) is before
     with pytest.raises(ZeroDivisionError):  # a bug is shown whole
         guarded(fail(ZeroDivisionError()))
+
+
+def test_a_plan_has_a_judgement_for_each_seed(command) -> None:
+    words = "plan --recipe digits --architectures conv4 --rounds 1 --compare --seed 4 --seeds 3"
+    status, out, err = command(*words.split())
+    assert (status, err) == (0, "")
+    judged = [word for word in out.split() if word.startswith("judge:conv4:prac:1")]
+    assert judged[:3] == [
+        "judge:conv4:prac:1",
+        "judge:conv4:prac:1:seed-5",
+        "judge:conv4:prac:1:seed-6",
+    ]

@@ -51,6 +51,8 @@ def _refused(command, *words: str) -> str:
         ("--judge nonsense", "--judge 'nonsense' is not allowed"),
         ("--judge 0,,2", "--judge"),
         ("--judge 99", "rounds 0 to "),
+        ("--seeds 0", "--seeds 0 is not allowed; allowed: 1 to 100"),
+        ("--seeds three", "--seeds"),
         # Settings.
         ("--set nonsense", "is not SECTION.FIELD=VALUE"),
         ("--set nope.x=1", "section 'nope' is not known"),

@@ -159,7 +159,9 @@ def test_csv_of_nothing_has_headings(build: Callable[..., Results], tmp_path: Pa
 def test_terminal_shows_key_rows_and_verdicts(results: Results) -> None:
     text = _printed(results)
     assert "67.23 %" in text
-    assert "Take PrAC at 83.2 % sparsity" in " ".join(text.split())
+    words = " ".join(text.split())
+    assert "Take PrAC at 83.2 % sparsity" in words
+    assert words.count("One seed: a difference") == 1
 
 
 def test_terminal_prints_brackets_as_they_are(
