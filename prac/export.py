@@ -6,6 +6,7 @@ needs to know nothing of this library.
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import tempfile
@@ -23,6 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from prac.errors import ConfigError, TicketError
+from prac.shrink import resized
+from prac.shrink import shrink as shrink_network
 from prac.ticket import Ticket
 
 ExportFormat = Literal["safetensors", "onnx", "pt2"]
@@ -56,41 +59,53 @@ class ImageClassifier(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """An exported file and how far its logits are from the network's on the same images."""
+    """An exported file and how far its logits are from the network's on the same images.
+
+    parameters: of the network in the file. channels_removed: None where it was not shrunk.
+    """
 
     file: Path
     format: ExportFormat
     part: Part
     size: int
     largest_difference: float
+    parameters: int
+    channels_removed: int | None
 
 
 def export_ticket(
-    ticket: Ticket, file: str | Path, format: ExportFormat, *, part: Part | None = None
+    ticket: Ticket,
+    file: str | Path,
+    format: ExportFormat,
+    *,
+    part: Part | None = None,
+    shrink: bool = False,
 ) -> Exported:
     """Write a ticket's network into `file` and run the file against the network.
 
     part: `trained`, the judged weights, or `rewind`, the weights that training starts from; None
-    is `trained` where the ticket has them. The file appears whole or not at all. Raises
-    ConfigError for a format that isn't known or needs an extra, TicketError where the file doesn't
-    give the network's own logits.
+    is `trained` where the ticket has them. shrink: without the channels that died
+    (`prac.shrink`); the file is still run against the whole network. The file appears whole or not
+    at all. Raises ConfigError for a format that isn't known or needs an extra and for what can't be
+    shrunk, TicketError where the file doesn't give the network's own logits.
     """
     if format not in get_args(ExportFormat):
         known = ", ".join(get_args(ExportFormat))
         raise ConfigError(f"format {format!r} is not known; known: {known}")
     part = part or ("rewind" if ticket.trained is None else "trained")
     classifier = image_classifier(ticket, part)
+    written_classifier, removed = _shrunk(classifier, part) if shrink else (classifier, None)
     shape = tuple(ticket.lineage["image_shape"])
     target = Path(file)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".prac-export-") as scratch:
         written = Path(scratch) / target.name
         if format == "safetensors":
-            _write_safetensors(classifier, written, ticket, part)
+            _write_safetensors(written_classifier, written, ticket, part)
         elif format == "pt2":
-            write_pt2(classifier, shape, written)
+            write_pt2(written_classifier, shape, written)
         else:
-            _write_onnx(classifier, shape, written)
+            _write_onnx(written_classifier, shape, written)
         run = _RUNNERS[format](written, ticket)
         difference = _compare(classifier, run, shape, target.name)
         written.replace(target)
@@ -100,7 +115,22 @@ def export_ticket(
         part=part,
         size=target.stat().st_size,
         largest_difference=difference,
+        parameters=sum(p.numel() for p in written_classifier.parameters()),
+        channels_removed=removed,
     )
+
+
+def _shrunk(classifier: ImageClassifier, part: Part) -> tuple[ImageClassifier, int]:
+    """The classifier without its dead channels, and how many they were. Raises ConfigError."""
+    if part != "trained":
+        raise ConfigError(
+            "only trained weights are shrunk: in training, dead channels would come back to life "
+            "by their BatchNorm"
+        )
+    shrunk = shrink_network(classifier.network)
+    smaller = copy.deepcopy(classifier)
+    smaller.network = shrunk.network.requires_grad_(False)
+    return smaller, shrunk.removed
 
 
 def image_classifier(ticket: Ticket, part: Part = "trained") -> ImageClassifier:
@@ -156,8 +186,11 @@ def _run_safetensors(file: Path, ticket: Ticket) -> Callable[[Tensor], Tensor]:
     with safetensors.safe_open(file, framework="pt") as opened:
         lineage = {**ticket.lineage, **_parsed(opened.metadata() or {})}
         weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    read = Ticket(mask=ticket.mask, weights=weights, lineage=lineage)
-    return image_classifier(read, "rewind")
+    # Made to the file's own shapes: a shrunk network has fewer channels than its architecture.
+    network = resized(
+        Ticket(mask=ticket.mask, weights=ticket.weights, lineage=lineage).build(), weights
+    )
+    return ImageClassifier(network, lineage["mean"], lineage["std"]).eval()
 
 
 def _parsed(metadata: Mapping[str, str]) -> dict[str, Any]:

@@ -87,6 +87,7 @@ def commit_ticket(digits_data: ImageDataset) -> Callable[..., str]:
     from prac.report.layers import save_layers
     from prac.retrain import train_ticket
     from prac.ticket import Ticket
+    from prac.ticket_cost import ticket_cost
     from prac.tracking.datasets import DataInput
     from prac.tracking.models import write_model
     from prac.tracking.store import TICKETS, Store
@@ -147,6 +148,7 @@ def commit_ticket(digits_data: ImageDataset) -> Callable[..., str]:
             recipe="digits",
             seed=seed,
             image_shape=shape,
+            **vars(ticket_cost(model, mask, shape)),
         )
         lineage = {**vars(facts), **facts_known, "precision": "fp32"}
         ticket = Ticket.of(mask, model.state_dict(), lineage, after)

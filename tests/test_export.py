@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from prac.errors import ConfigError, TicketError
-from prac.export import export_ticket, image_classifier
+from prac.export import ExportFormat, ImageClassifier, export_ticket, image_classifier
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.mask import prunable_weights
+from prac.shrink import resized
 from prac.ticket import Ticket
 
 SHAPE = (8, 8, 1)
@@ -75,6 +76,79 @@ def test_an_onnx_file_gives_the_same_logits(ticket: Ticket, tmp_path: Path) -> N
     with torch.inference_mode():
         expected = image_classifier(ticket)(_images(7))
     torch.testing.assert_close(torch.from_numpy(logits), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def dying() -> Ticket:
+    """A judged ResNet-20s of which three filters in four inside the blocks are dead."""
+    model = build_model("resnet20s", num_classes=3, image_shape=SHAPE, seed=0)
+    mask = Mask.dense(model)
+    alive = {name: tensor.clone() for name, tensor in mask.items()}
+    for name, tensor in alive.items():
+        if name.endswith("conv1.weight"):
+            tensor[: 3 * len(tensor) // 4] = False
+    lineage = {
+        "architecture": "resnet20s",
+        "num_classes": 3,
+        "image_shape": list(SHAPE),
+        "mean": [0.4],
+        "std": [0.3],
+    }
+    rewind = Ticket.of(Mask(alive), model.state_dict(), lineage)
+    return dataclasses.replace(rewind, trained=rewind.weights)
+
+
+@pytest.mark.parametrize("format", ["safetensors", "onnx", "pt2"])
+def test_a_shrunk_file_is_smaller_and_gives_the_same_logits(
+    dying: Ticket, tmp_path: Path, format: ExportFormat
+) -> None:
+    if format == "onnx":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnxscript")
+    whole = export_ticket(dying, tmp_path / "whole", format)
+    made = export_ticket(dying, tmp_path / "shrunk", format, shrink=True)
+    # Nine blocks, three each of 16, 32 and 64 channels, lose 12, 24 and 48.
+    assert made.channels_removed == 3 * (12 + 24 + 48)
+    assert whole.channels_removed is None
+    assert made.parameters < 0.3 * whole.parameters
+    assert made.size < 0.6 * whole.size
+    images = _images(5)
+    with torch.inference_mode():
+        expected = image_classifier(dying)(images)
+        if format == "onnx":
+            session = pytest.importorskip("onnxruntime").InferenceSession(made.file)
+            got = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+        elif format == "pt2":
+            got = torch.export.load(made.file).module()(images)
+        else:
+            fresh = build_model("resnet20s", num_classes=3, image_shape=SHAPE, seed=4)
+            network = resized(fresh, safetensors.torch.load_file(made.file)).eval()
+            got = ImageClassifier(network, [0.4], [0.3])(images)
+    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_weights_to_train_from_are_not_shrunk(dying: Ticket, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="only trained weights are shrunk"):
+        export_ticket(dying, tmp_path / "x", "safetensors", part="rewind", shrink=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_shrunk_file_is_held_against_the_whole_network(
+    dying: Ticket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shrink that removed what mattered would be found out."""
+    export = sys.modules["prac.export"]
+    honest = export.shrink_network
+
+    def careless(network: torch.nn.Module) -> object:
+        made = honest(network)
+        with torch.no_grad():
+            made.network.classifier.bias += 1
+        return made
+
+    monkeypatch.setattr(export, "shrink_network", careless)
+    with pytest.raises(TicketError, match="differ by"):
+        export_ticket(dying, tmp_path / "x", "safetensors", shrink=True)
 
 
 def test_onnx_without_its_packages_names_the_extra(

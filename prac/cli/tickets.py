@@ -25,6 +25,7 @@ from prac.errors import ConfigError
 if TYPE_CHECKING:
     import argparse
 
+    from prac.ticket import Ticket
     from prac.tracking.registry import TicketEntry
 
 _ORDERS = ("accuracy", "sparsity", "steps-saved", "set-size", "newest", "name")
@@ -169,6 +170,7 @@ def show_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
         **ticket.lineage,
         "sparsity": ticket.sparsity,
         "weights_alive": ticket.mask.num_alive,
+        **_costs(ticket),
     }
     if arguments.json:
         return facts
@@ -178,6 +180,8 @@ def show_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
         for name, value in facts.items()
         if value is not None
     }
+    counts = ("flops_dense", "flops_sparse", "bytes_dense", "bytes_sparse", "weights_alive")
+    shown |= {name: f"{shown[name]:,}" for name in counts if name in shown}
     print_lines((name.replace("_", " "), value) for name, value in shown.items())
     rows = [
         [name, "x".join(map(str, alive.shape)), f"{int(alive.sum()):,}", percent(_pruned(alive), 1)]
@@ -185,6 +189,18 @@ def show_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
     ]
     print_rows("convolutions", ("weight", "shape", "alive", "pruned"), rows)
     return None
+
+
+def _costs(ticket: Ticket) -> dict[str, Any]:
+    """FLOPs of an image and bytes of the weights; nothing where the lineage can't be built."""
+    from prac.errors import PracError
+    from prac.ticket_cost import ticket_cost
+
+    try:
+        model, shape = ticket.build(), tuple(ticket.lineage["image_shape"])
+    except (PracError, KeyError):
+        return {}
+    return vars(ticket_cost(model, ticket.mask, shape))
 
 
 def _pruned(alive: Any) -> float:

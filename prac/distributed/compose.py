@@ -20,7 +20,7 @@ VERSIONS: Mapping[Kind, int] = {
     "subset": 1,
     "round": 1,
     "judge": 1,
-    "ticket": 1,
+    "ticket": 2,
     "report": 1,
 }
 """Raised when a stage's code changes what it makes: its old results are then not found any more."""

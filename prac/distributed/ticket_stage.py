@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from prac.config import RewindPoint
 from prac.distributed import artifacts
 from prac.distributed.made import Made, Running
+from prac.models import build_model
 from prac.report.layers import save_layers
 from prac.ticket import Ticket
+from prac.ticket_cost import ticket_cost
 from prac.tracking.datasets import DataInput
 from prac.tracking.models import usage, write_model
 from prac.tracking.store import Metric
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketFacts:
-    """What a ticket's page says; accuracies are fractions, None where it was not judged."""
+    """What a ticket's page says; accuracies are fractions, None where it was not judged.
+
+    flops, bytes: of `prac.ticket_cost`, dense and sparse.
+    """
 
     architecture: str
     data: str
@@ -42,6 +47,10 @@ class TicketFacts:
     recipe: str
     seed: int
     image_shape: tuple[int, int, int]
+    flops_dense: int
+    flops_sparse: int
+    bytes_dense: int
+    bytes_sparse: int
 
     @property
     def title(self) -> str:
@@ -67,6 +76,10 @@ class TicketFacts:
             "steps_saved": f"{self.steps_saved:.6f}",
             "recipe": self.recipe,
             "seed": self.seed,
+            "flops_dense": self.flops_dense,
+            "flops_sparse": self.flops_sparse,
+            "bytes_dense": self.bytes_dense,
+            "bytes_sparse": self.bytes_sparse,
             "test_accuracy": _six(self.test_accuracy),
             "dense_test_accuracy": _six(self.dense_test_accuracy),
         }
@@ -88,6 +101,10 @@ class TicketFacts:
             f"| set | {self.set_size:,} of {self.num_training:,} training samples ({share:.1%}) |\n"
             f"| SGD steps to find it | {self.search_steps:,} ({self.steps_saved:.1%} fewer than "
             "vanilla) |\n"
+            f"| FLOPs of an image | {self.flops_sparse:,} of {self.flops_dense:,}, where zeros are "
+            "skipped |\n"
+            f"| bytes of the weights | {self.bytes_sparse:,} of {self.bytes_dense:,}, with a bit a "
+            "pruned weight's place |\n"
             f"| recipe, seed | {self.recipe}, {self.seed} |\n\n"
             "```python\nimport prac\n"
             f'ticket = prac.Ticket.load("{where}")\n'
@@ -112,6 +129,16 @@ def make_ticket(running: Running) -> Made:
     num_training = len(dataset.training_ids)
     samples = running.values("samples") if "samples" in running.inputs else {}
     config: RoundConfig = stage.config["dense"]
+    cost = ticket_cost(
+        build_model(
+            stage.architecture,
+            num_classes=dataset.num_classes,
+            image_shape=dataset.image_shape,
+            seed=0,
+        ),
+        mask,
+        dataset.image_shape,
+    )
     facts = TicketFacts(
         architecture=stage.architecture,
         data=stage.config["data_name"],
@@ -132,6 +159,7 @@ def make_ticket(running: Running) -> Made:
         recipe=stage.config["recipe"],
         seed=config.seed,
         image_shape=dataset.image_shape,
+        **vars(cost),
     )
     lineage = {
         **vars(facts),
@@ -176,6 +204,8 @@ def _metrics(facts: TicketFacts) -> list[Metric]:
         "set_size": facts.set_size,
         "search_steps": facts.search_steps,
         "steps_saved": facts.steps_saved,
+        "flops_sparse": facts.flops_sparse,
+        "bytes_sparse": facts.bytes_sparse,
         "test_accuracy": facts.test_accuracy,
         "validation_accuracy": facts.validation_accuracy,
     }

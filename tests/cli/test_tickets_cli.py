@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,7 +60,13 @@ def test_show_and_verify(cli: Any) -> None:
     facts = cli("tickets", "show", NAME, "--json")
     assert facts["ticket"] == f"models:/{NAME}/1"
     assert facts["architecture"] == "resnet8"
-    assert "stem.0.weight" in cli("tickets", "show", f"{NAME}@best")
+    text = cli("tickets", "show", f"{NAME}@best")
+    assert "stem.0.weight" in text
+    assert re.search(rf"flops sparse +{facts['flops_sparse']:,}\n", text)
+    # ResNet-8 on 8x8 digits: 0.75 million multiply-adds; 0.8^3 of the weights are left.
+    assert facts["flops_dense"] == 1_494_272
+    assert 0.3 < facts["flops_sparse"] / facts["flops_dense"] < 0.9
+    assert 0.5 < facts["bytes_sparse"] / facts["bytes_dense"] < 0.6
     checked = cli("tickets", "verify", NAME, "--data", "digits", "--json")
     assert checked["measured_accuracy"] == pytest.approx(checked["recorded_accuracy"], abs=1e-3)
     assert checked["files_as_registered"] == 11
@@ -106,6 +113,13 @@ def test_export_is_checked(cli: Any, tmp_path: Path) -> None:
     made = cli("tickets", "export", NAME, "--format", "safetensors", "--out", str(file), "--json")
     assert made["weights"] == "trained"
     assert made["largest_difference"] == 0
+    assert made["channels_removed"] is None
+    words = ("tickets", "export", NAME, "--format", "safetensors", "--out", str(file), "--shrink")
+    shrunk = cli(*words, "--json")
+    assert shrunk["channels_removed"] >= 0
+    assert shrunk["parameters"] <= made["parameters"]
+    assert "channels fewer" in cli(*words)
+    assert "only trained" in cli(*words, "--weights", "rewind", status=2)
     words = ("tickets", "export", NAME, "--format", "tflite", "--out", str(file))
     assert "invalid choice" in cli(*words, status=2)
 

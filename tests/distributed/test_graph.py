@@ -31,8 +31,8 @@ GOLDEN = {
     "round:resnet8:random-subset:1": "b92aaedb7dbe9e113c66d3bfa1fa7884",
     "judge:resnet8:prac:0": "ebc015831f9b9ff9bf939e8891a62517",
     "judge:resnet8:prac:8": "836a8d213061c37f0b5ef7d340d7310b",
-    "ticket:resnet8:prac:8": "4867bab4f68d05a14087db28b1897f1d",
-    "report": "9ce7691715d6a00cc04ffe354132d1f4",
+    "ticket:resnet8:prac:8": "b7adad645eec4c2e7954c9c7bad9c631",
+    "report": "41dff22b2e1680276bdfa6821530dba9",
 }
 
 
