@@ -23,6 +23,7 @@ from prac.training.observers import EpochEnd, EpochRecord, Observer
 from prac.training.precision import autocast
 from prac.training.randomness import generator
 from prac.training.schedule import Budget
+from prac.training.sgd import Sgd
 from prac.training.workers import Workers
 
 
@@ -85,13 +86,11 @@ def train(
     model.to(device).to(memory_format=torch.channels_last)
     if mask is not None:
         mask.apply_(model)
-    optimizer = torch.optim.SGD(
+    optimizer = Sgd(
         model.parameters(),
-        lr=training.budget.peak_learning_rate,
         momentum=training.config.momentum,
         weight_decay=training.config.weight_decay,
         nesterov=training.config.nesterov,
-        foreach=True,
     )
     trained = Trained()
     if checkpoints is None or not _resume(
@@ -137,7 +136,7 @@ def _masked_parameters(
 def _train_epoch(
     model: nn.Module,
     parallel: nn.Module,
-    optimizer: torch.optim.SGD,
+    optimizer: Sgd,
     masked: tuple[list[Tensor], list[Tensor]],
     training: Training,
     trained: Trained,
@@ -161,8 +160,7 @@ def _train_epoch(
     )
     for batch in batches:
         learning_rate = training.budget.learning_rate(step)
-        optimizer.param_groups[0]["lr"] = learning_rate
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         with autocast(images.device, training.precision):
             logits = parallel(batch.images)
         # The sum over the step's samples on all workers, though workers' shares differ by one:
@@ -178,7 +176,7 @@ def _train_epoch(
         share: Tensor = losses * (workers.size / batch.step_size)
         share.backward()  # type: ignore[no-untyped-call]
         _mask_gradients(*masked)
-        optimizer.step()
+        optimizer.step(learning_rate)
         step += 1
         for observer in observers:
             observer.on_step(step, model)
@@ -218,13 +216,13 @@ def _checkpoint(
     training: Training,
     trained: Trained,
     model: nn.Module,
-    optimizer: torch.optim.SGD,
+    optimizer: Sgd,
     observers: Sequence[Observer],
 ) -> Checkpoint:
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in trained.best_weights.items()}
     for name, parameter in model.named_parameters():
-        buffer = optimizer.state[parameter].get("momentum_buffer")
+        buffer = optimizer.momentum_of.get(parameter)
         if buffer is not None:
             tensors[f"momentum.{name}"] = buffer
     states = {}
@@ -245,7 +243,7 @@ def _resume(
     training: Training,
     trained: Trained,
     model: nn.Module,
-    optimizer: torch.optim.SGD,
+    optimizer: Sgd,
     observers: Sequence[Observer],
     checkpoints: Folder,
 ) -> bool:
@@ -265,7 +263,7 @@ def _resume(
         if f"momentum.{name}" in checkpoint.tensors:
             buffer = torch.empty_like(parameter)
             buffer.copy_(checkpoint.tensors[f"momentum.{name}"])
-            optimizer.state[parameter]["momentum_buffer"] = buffer
+            optimizer.momentum_of[parameter] = buffer
     progress = checkpoint.progress
     trained.epochs = [EpochRecord(**record) for record in progress["epochs"]]
     trained.best_epoch = progress["best_epoch"]

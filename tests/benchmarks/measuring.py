@@ -71,10 +71,13 @@ def machine() -> dict[str, object]:
 def show(title: str, rows: list[Row], path: Path | None) -> None:
     """Print the rows as a table and write them, with the machine, as JSON."""
     table = Table(title=title, title_justify="left")
-    for name in rows[0]:
-        table.add_column(name, justify="left" if isinstance(rows[0][name], str) else "right")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    for name in names:
+        words = isinstance(next(row[name] for row in rows if name in row), str)
+        table.add_column(name, justify="left" if words else "right")
     for row in rows:
-        table.add_row(*(f"{v:,.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+        values = (row.get(name, "") for name in names)
+        table.add_row(*(f"{v:,.4g}" if isinstance(v, float) else str(v) for v in values))
     console = Console()
     console.print(table)
     where = machine()
