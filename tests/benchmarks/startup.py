@@ -49,7 +49,10 @@ train(model, Training(run="x", images=DeviceImages(dataset, AugmentConfig()), sa
 mark("first step")
 print(json.dumps(marks))
 """
-ROUND = "import prac.distributed.executor, prac.quick_import\nwith prac.quick_import.quick_import():\n    import prac.distributed.stages"
+ROUND = """import prac.distributed.executor, prac.quick_import
+with prac.quick_import.quick_import():
+    import prac.distributed.stages
+"""
 WORKERS = {
     "a round's process": ROUND,
     "a Ray Train worker": "import prac.distributed.dense",
