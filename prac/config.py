@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from prac.errors import ConfigError
+from prac.methods import METHODS
 
 Scaling = Literal["epochs", "steps"]
 CepModel = Literal["round", "pruned"]
 Precision = Literal["auto", "fp32", "bf16"]
 Schedule = Literal["multistep", "cosine", "onecycle"]
-Method = Literal["prac", "vanilla", "random-subset"]
-METHODS: tuple[Method, ...] = get_args(Method)
 
 
 def _require(condition: bool, name: str, value: object, allowed: str) -> None:
@@ -302,7 +301,7 @@ class Recipe:
     select: SelectConfig = field(default_factory=SelectConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
-    compare: tuple[Method, ...] = ()
+    compare: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _require(len(self.architectures) >= 1, "architectures", self.architectures, "one or more")
@@ -313,7 +312,7 @@ class Recipe:
             "each name once",
         )
         for method in self.compare:
-            _require_choice("compare", method, METHODS)
+            _require_choice("compare", method, tuple(METHODS))
         rewind = self.search.rewind
         if rewind.unit == "epoch" and rewind.at > self.train.epochs:
             raise ConfigError(

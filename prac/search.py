@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from prac.config import Method, Precision, Recipe, SelectConfig
+from prac.config import Precision, Recipe, SelectConfig
 from prac.data.batches import DeviceImages
 from prac.errors import ConfigError
 from prac.fingerprint import fingerprint
+from prac.methods import Method, find_method
 from prac.pruning.mask import Mask
 from prac.rounds import (
     RoundOutcome,
@@ -44,9 +45,9 @@ def next_set(
 
     random_size: of the PrAC set whose size a random subset takes.
     """
-    if method == "vanilla":
+    if method.selects == "everything":
         return PracSet.everything(training_ids)
-    if method == "random-subset":
+    if method.selects == "random":
         if random_size is None:
             raise ConfigError("a random subset needs the size of the PrAC set it stands beside")
         return random_subset(training_ids, random_size, seed=seed, round_index=round_index + 1)
@@ -104,7 +105,7 @@ def search(
     images: DeviceImages,
     train_one: TrainRound,
     *,
-    method: Method = "prac",
+    method: str = "prac",
     precision: Precision = "fp32",
     sets: tuple[PracSet, ...] | None = None,
     on_round: Callable[[int, SearchRound], None] | None = None,
@@ -116,8 +117,9 @@ def search(
     the next round's set itself.
     """
     check_rewind(recipe, len(images.training_ids))
-    _check_sets(recipe, method, sets)
-    borrowed = method == "prac" and sets is not None
+    how = find_method(method)
+    _check_sets(recipe, how, sets)
+    borrowed = how.borrows == "nothing" and how.selects != "everything" and sets is not None
     mask = Mask.dense(initial_model(_probe(recipe, architecture, precision), images))
     samples = PracSet.everything(images.training_ids)
     done: list[SearchRound] = []
@@ -127,9 +129,9 @@ def search(
             recipe,
             architecture,
             index,
-            method=method,
+            method=how,
             precision=precision,
-            records_events=method == "prac" and not borrowed,
+            records_events=how.records_events and not borrowed,
         )
         # Names everything this round follows from, so that no other search's checkpoint is taken.
         run = fingerprint((run, config, samples.sample_ids))
@@ -151,7 +153,7 @@ def search(
             samples = sets[index + 1]
         else:
             samples = next_set(
-                method,
+                how,
                 select=recipe.select,
                 training_ids=images.training_ids,
                 statistics=outcome.statistics,
@@ -166,9 +168,9 @@ def search(
 
 def _check_sets(recipe: Recipe, method: Method, sets: tuple[PracSet, ...] | None) -> None:
     """Raise ConfigError, before anything is trained, where a search would miss a set later."""
-    if method == "random-subset" and sets is None:
+    if method.borrows == "sizes" and sets is None:
         raise ConfigError("a random subset needs the sizes of the PrAC sets it stands beside")
-    if method != "vanilla" and sets is not None and len(sets) <= recipe.search.rounds:
+    if method.selects != "everything" and sets is not None and len(sets) <= recipe.search.rounds:
         raise ConfigError(
             f"{len(sets)} sets are too few for {recipe.search.rounds} rounds; "
             f"allowed: {recipe.search.rounds + 1}, D_0 to D_{recipe.search.rounds}"

@@ -13,7 +13,6 @@ from prac.config import (
     AugmentConfig,
     BudgetConfig,
     CepModel,
-    Method,
     Precision,
     PruneConfig,
     Recipe,
@@ -22,6 +21,7 @@ from prac.config import (
 )
 from prac.data.steps import num_batches
 from prac.errors import ConfigError
+from prac.methods import PRAC, Method
 from prac.training.schedule import Budget, round_budget
 
 
@@ -54,13 +54,13 @@ def round_config(
     architecture: str,
     round_index: int,
     *,
-    method: Method = "prac",
+    method: Method = PRAC,
     precision: Precision,
     records_events: bool,
 ) -> RoundConfig:
-    """The configuration of one round of one search. Vanilla rounds have no early-bird stop."""
+    """The configuration of one round of one search."""
     prune = recipe.prune
-    if method == "vanilla":
+    if not method.stops_early:
         prune = dataclasses.replace(prune, tolerance=None)
     first = round_index == 0
     return RoundConfig(

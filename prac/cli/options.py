@@ -10,8 +10,9 @@ import typing
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from prac.config import METHODS, Recipe, RewindPoint
+from prac.config import Recipe, RewindPoint
 from prac.errors import ConfigError
+from prac.methods import METHODS
 from prac.recipes import get_recipe
 
 SECTIONS = ("data", "augment", "train", "prune", "select", "budget", "search")

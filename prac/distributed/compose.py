@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from prac.config import Method, Recipe, TrainConfig
+from prac.config import Recipe, TrainConfig
 from prac.distributed.graph import Graph, Kind, Request, SearchStages, Stage
 from prac.fingerprint import stage_key
+from prac.methods import PRAC, Method
 from prac.stage_config import JudgeConfig, round_config
 from prac.training.schedule import full_budget
 
@@ -106,9 +107,9 @@ def _add_search(
     """One architecture under one method. `sets` gains the PrAC sets made."""
     request = builder.request
     recipe = request.recipe
-    label = f"{architecture}:{method}"
+    label = f"{architecture}:{method.name}"
     full_steps = full_budget(recipe.train, request.num_training).steps
-    own_sets = method == "prac" and borrowed is None
+    own_sets = method.records_events and borrowed is None
 
     def config_of(round_index: int) -> dict[str, Any]:
         return {
@@ -118,9 +119,9 @@ def _add_search(
                 round_index,
                 method=method,
                 precision=request.precision,
-                # The random subset's dense run is PrAC's own, so that it is trained once.
+                # Who borrows from PrAC has its dense run too, so that it is trained once.
                 records_events=borrowed is None
-                and (method == "prac" or (method == "random-subset" and round_index == 0)),
+                and (method.records_events or (method.borrows != "nothing" and round_index == 0)),
             )
         }
 
@@ -128,7 +129,7 @@ def _add_search(
         "dense",
         f"dense:{label}",
         architecture=architecture,
-        method=method,
+        method=method.name,
         config={**config_of(0), "workers": request.workers},
         max_steps=full_steps,
     )
@@ -148,7 +149,7 @@ def _add_search(
                 "round",
                 f"round:{label}:{index}",
                 architecture=architecture,
-                method=method,
+                method=method.name,
                 round_index=index,
                 config=config_of(index),
                 inputs=inputs,
@@ -157,13 +158,13 @@ def _add_search(
         )
     if own_sets:
         sets[architecture] = made
-    elif method == "prac":
+    elif method is PRAC:
         sets[architecture] = list(borrowed or ())
     judgements, tickets = _add_tickets(builder, label, architecture, method, rounds, used)
     builder.searches.append(
         SearchStages(
             architecture=architecture,
-            method=method,
+            method=method.name,
             rounds=tuple(rounds),
             samples=tuple(used),
             judgements=judgements,
@@ -211,15 +212,15 @@ def _samples_for(
     sets: dict[str, list[str]],
 ) -> dict[str, str]:
     """The input that brings D_k; none where it is everything."""
-    if method == "vanilla":
+    if method.selects == "everything":
         return {}
-    if method == "prac":
+    if method.borrows == "nothing":
         return {"samples": made[index - 1]}
     subset = builder.add(
         "subset",
         f"subset:{label}:{index}",
         architecture=architecture,
-        method=method,
+        method=method.name,
         round_index=index,
         config={"seed": builder.request.recipe.search.seed, "round": index},
         inputs={"prac": sets[architecture][index - 1]},
@@ -246,12 +247,12 @@ def _add_tickets(
     tickets: dict[int, str] = {}
     for index in range(recipe.search.rounds + 1):
         judgement = None
-        if index in judged and (index > 0 or method == "prac"):
+        if index in judged and (index > 0 or method is PRAC):
             judgements[index] = _add_judgements(builder, label, architecture, method, rounds, index)
             judgement = judgements[index][0]
             if index == 0:
                 builder.dense_judgements[architecture] = judgement
-        if index == 0 or (method != "prac" and judgement is None):
+        if index == 0 or (method is not PRAC and judgement is None):
             continue
         inputs = {f"round-{k}": name for k, name in enumerate(rounds[:index])}
         if samples:
@@ -264,10 +265,10 @@ def _add_tickets(
             "ticket",
             f"ticket:{label}:{index}",
             architecture=architecture,
-            method=method,
+            method=method.name,
             round_index=index,
             config={
-                "method": method,
+                "method": method.name,
                 "dense": builder.stages[rounds[0]].config["round"],
                 "data_name": request.data_name,
                 "recipe": recipe.name,
@@ -298,7 +299,7 @@ def _add_judgements(
             "judge",
             f"judge:{label}:{index}" + (f":seed-{seed}" if place else ""),
             architecture=architecture,
-            method=method,
+            method=method.name,
             round_index=index,
             config={
                 "judge": JudgeConfig(

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from prac.config import METHODS, Method, Precision, Recipe
+from prac.config import Precision, Recipe
 from prac.data.steps import num_batches
 from prac.errors import ConfigError
+from prac.methods import METHODS, PRAC, Method
 
 Kind = Literal["dense", "reduce", "select", "subset", "round", "judge", "ticket", "report"]
 
@@ -81,7 +82,8 @@ class Request:
     @property
     def methods(self) -> tuple[Method, ...]:
         """PrAC first, then what it is compared with."""
-        return ("prac", *(m for m in METHODS if m != "prac" and m in self.recipe.compare))
+        compared = (m for m in METHODS.values() if m.name in self.recipe.compare)
+        return (PRAC, *(m for m in compared if m is not PRAC))
 
     @property
     def judging_seeds(self) -> tuple[int, ...]:
@@ -115,7 +117,7 @@ class SearchStages:
     """
 
     architecture: str
-    method: Method
+    method: str
     rounds: tuple[str, ...]
     samples: tuple[str, ...]
     judgements: Mapping[int, tuple[str, ...]]

@@ -81,7 +81,7 @@ def collect_results(
 
 def _told(request: Request) -> str:
     """The methods in a title."""
-    labels = [method_label(method) for method in request.methods]
+    labels = [method_label(method.name) for method in request.methods]
     if len(labels) > _TITLE_METHODS:
         return f"{labels[0]} beside {len(labels) - 1} other methods"
     return ", ".join(labels)
