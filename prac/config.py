@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from prac.errors import ConfigError
 from prac.methods import METHODS
+from prac.plugins import is_custom
 
 Scaling = Literal["epochs", "steps"]
 CepModel = Literal["round", "pruned"]
 Precision = Literal["auto", "fp32", "bf16"]
 Schedule = Literal["multistep", "cosine", "onecycle"]
+CRITERIA = ("magnitude", "random", "snip", "grasp", "synflow")
+"""What decides which weights a round prunes; `prac.pruning.criteria` has them."""
+SCORES = ("critical", "random", "el2n", "margin", "dual", "entropy", "proxy")
+"""What decides which samples a round trains on; but for `critical`, `prac.selection.scores`."""
+SAMPLERS = ("top", "balanced", "ccs")
+"""How samples are taken by their scores; `prac.selection.samplers` has them."""
 
 
 def _require(condition: bool, name: str, value: object, allowed: str) -> None:
@@ -27,6 +35,12 @@ def _require(condition: bool, name: str, value: object, allowed: str) -> None:
 
 def _require_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
     _require(value in choices, name, value, ", ".join(map(str, choices)))
+
+
+def _require_strategy(name: str, value: str, known: Iterable[str]) -> None:
+    """One of ours, or the form of a user's name; whether that exists is seen when it is loaded."""
+    allowed = ", ".join((*known, "package.module:name"))
+    _require(value in known or is_custom(value), name, value, allowed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,12 +192,22 @@ class PruneConfig:
     tolerance: eps; None trains every round to its end.
     patience: consecutive mask distances that must be below eps.
     record_at_once: record distances from the first on, not only after one above eps was seen.
+    criterion: what decides which weights go: `magnitude`, `random`, `snip`, `grasp`, `synflow`, or
+    `package.module:name` of your own (`prac.pruning.criteria`). One that reads no trained weights
+    leaves the early-bird stop to watch the magnitudes.
+    iterations: of snip, grasp and synflow, in each round: it is pruned in so many steps of equal
+    ratio, and scored anew before each.
+    scoring_samples: that snip and grasp look at, the same number of each class; None is ten a
+    class, as GraSP has it.
     """
 
     fraction: float = 0.2
     tolerance: float | None = 0.08
     patience: int = 5
     record_at_once: bool = False
+    criterion: str = "magnitude"
+    iterations: int = 1
+    scoring_samples: int | None = None
 
     def __post_init__(self) -> None:
         _require(0 < self.fraction < 1, "prune.fraction", self.fraction, "above 0 and below 1")
@@ -192,28 +216,79 @@ class PruneConfig:
                 0 < self.tolerance <= 1, "prune.tolerance", self.tolerance, "above 0 to 1, or none"
             )
         _require(self.patience >= 1, "prune.patience", self.patience, "1 or more distances")
+        _require_strategy("prune.criterion", self.criterion, CRITERIA)
+        _require(1 <= self.iterations <= 1000, "prune.iterations", self.iterations, "1 to 1000")
+        if self.scoring_samples is not None:
+            _require(
+                self.scoring_samples >= 1,
+                "prune.scoring_samples",
+                self.scoring_samples,
+                "1 or more samples, or none",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelectConfig:
-    """How the PrAC set is made.
+    """How the set of a round is made.
 
     threshold: E_F; samples with more forgetting events than this are critical for training.
     cet, cep: which of the two parts are taken.
     cep_model: the model compared with the dense one: `round`, the round's own at its best
     validation epoch (under m_k), or `pruned`, the same weights after this round's pruning
     (under m_{k+1}), as Algorithm 1 reads.
+    score: `critical` is the PrAC set, CET with CEP. With any other the samples are taken by a score
+    of the whole training split: `random`, `el2n`, `margin`, `dual` (of round 0's events), `entropy`
+    (of the round's predictions), `proxy` (of a small network's, trained first), or
+    `package.module:name` of your own (`prac.selection.scores`).
+    sampler: how they are taken by it: `top`, `balanced` (the same of each class), `ccs` (strata of
+    the score), or `package.module:name` (`prac.selection.samplers`).
+    fraction: of the training split that a score takes in every round. It is needed for any score
+    but `critical`, whose sets have the size that follows from the data; methods that are compared
+    always take as many as this search.
+    score_epochs: the first epochs of round 0 that el2n, margin and dual look at; None: all.
+    window: of dual, epochs. strata, hardest_cut: of ccs: how many strata, and the share of the
+    samples with the highest scores that is left out.
+    proxy, proxy_epochs: the architecture of the proxy, and its full budget; None is train.epochs.
     """
 
     threshold: int = 0
     cet: bool = True
     cep: bool = True
     cep_model: CepModel = "round"
+    score: str = "critical"
+    sampler: str = "top"
+    fraction: float | None = None
+    score_epochs: int | None = None
+    window: int = 10
+    strata: int = 50
+    hardest_cut: float = 0.0
+    proxy: str = "resnet8"
+    proxy_epochs: int | None = None
 
     def __post_init__(self) -> None:
         _require(self.threshold >= 0, "select.threshold", self.threshold, "0 or more forgets")
         _require(self.cet or self.cep, "select.cet and select.cep", False, "at least one true")
         _require_choice("select.cep_model", self.cep_model, get_args(CepModel))
+        _require_strategy("select.score", self.score, SCORES)
+        _require_strategy("select.sampler", self.sampler, SAMPLERS)
+        if self.fraction is not None:
+            _require(
+                0 < self.fraction <= 1, "select.fraction", self.fraction, "above 0 to 1, or none"
+            )
+        for name in ("score_epochs", "proxy_epochs"):
+            epochs = getattr(self, name)
+            _require(
+                epochs is None or 1 <= epochs < 2**15,
+                f"select.{name}",
+                epochs,
+                "1 to 32767, or none",
+            )
+        _require(self.window >= 2, "select.window", self.window, "2 or more epochs")
+        _require(1 <= self.strata <= 10**6, "select.strata", self.strata, "1 to 1000000")
+        _require(
+            0 <= self.hardest_cut < 1, "select.hardest_cut", self.hardest_cut, "0 or more, below 1"
+        )
+        _require(bool(self.proxy), "select.proxy", self.proxy, "an architecture's name")
 
 
 @dataclass(frozen=True)
@@ -312,7 +387,7 @@ class Recipe:
             "each name once",
         )
         for method in self.compare:
-            _require_choice("compare", method, tuple(METHODS))
+            _require_strategy("compare", method, METHODS)
         rewind = self.search.rewind
         if rewind.unit == "epoch" and rewind.at > self.train.epochs:
             raise ConfigError(

@@ -1,50 +1,93 @@
 """The methods that can be compared by name: one frozen value each, and nothing else about them.
 
 The search in one process (`prac.search`) and the graph of stages (`prac.distributed.compose`) read
-these values; neither knows a method by its name.
+these values; neither knows a method by its name. A method of your own is such a value in a file of
+yours, `--compare package.module:name` runs it beside PrAC:
+
+    from prac.methods import Method
+
+    mine = Method(name="", summary="mine", selects="package.module:my_score", borrows="sizes")
+
+A score (`prac.selection.scores`) or a criterion (`prac.pruning.criteria`) of yours can be named
+there too, and is then a method by itself.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
-from prac.errors import unknown
+from prac.errors import ConfigError, unknown
+from prac.plugins import is_custom, load_custom
 
-Borrows = Literal["nothing", "sizes"]
+Data = Literal["selected", "everything", "fresh"]
+Part = Literal["cet", "cep"]
+Start = Literal["rewind", "initial", "redrawn"]
+Borrows = Literal["nothing", "sizes", "steps", "rounds"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """How one method differs from PrAC's search; the defaults are PrAC.
 
-    summary: a line for people. selects: what makes the set of a round: `critical`, `random`, or
-    `everything` for the whole training split. stops_early: the early-bird stop may end a round.
-    borrows: what it takes from PrAC's search of the same architecture: the `sizes` of its sets.
+    summary: a line for people.
+    data: what a round after the first trains on: a `selected` set, `everything`, or a `fresh`
+    random subset in every epoch.
+    selects: the score that makes the sets (a `select.score`); None is the configuration's own.
+    parts: of a critical set; None takes those of the configuration.
+    prunes: the criterion that makes the masks (a `prune.criterion`); None is the configuration's.
+    trains: false where masks are made without any training.
+    stops_early: the early-bird stop may end a round.
+    starts: where its tickets start from: the `rewind` weights of its round 0, the `initial` weights
+    of the search, or weights `redrawn` with another seed.
+    borrows: what it takes from PrAC's search of the same architecture: `nothing`, the `sizes` of
+    its sets, these and the number of its `steps`, or all of its `rounds`.
     """
 
     name: str
     summary: str
-    selects: str = "critical"
+    data: Data = "selected"
+    selects: str | None = None
+    parts: tuple[Part, ...] | None = None
+    prunes: str | None = None
+    trains: bool = True
     stops_early: bool = True
+    starts: Start = "rewind"
     borrows: Borrows = "nothing"
 
-    @property
-    def records_events(self) -> bool:
-        """Whether its sets are made of its own rounds' events."""
-        return self.selects == "critical"
+    def as_method(self, name: str) -> Method:
+        """Itself, under the name that it was asked for by."""
+        return dataclasses.replace(self, name=name)
 
 
 PRAC = Method(name="prac", summary="critical sets, early stop: the method itself")
+
+
+def _by_score(name: str, summary: str) -> Method:
+    return Method(name=name, summary=summary, selects=name, borrows="sizes")
+
+
+def _untrained(name: str, summary: str) -> Method:
+    return Method(
+        name=name,
+        summary=summary,
+        data="everything",
+        prunes=name,
+        trains=False,
+        stops_early=False,
+        starts="initial",
+    )
+
 
 _KNOWN = (
     PRAC,
     Method(
         name="vanilla",
         summary="the same rounds on everything, none stopped early",
-        selects="everything",
+        data="everything",
         stops_early=False,
     ),
     Method(
@@ -53,13 +96,63 @@ _KNOWN = (
         selects="random",
         borrows="sizes",
     ),
+    Method(
+        name="random-pruning",
+        summary="vanilla with weights pruned at random, the same counts",
+        data="everything",
+        prunes="random",
+        stops_early=False,
+    ),
+    Method(
+        name="random-tickets",
+        summary="PrAC's masks on weights drawn anew",
+        starts="redrawn",
+        borrows="rounds",
+    ),
+    Method(
+        name="cet-only",
+        summary="PrAC with the samples critical for training alone",
+        selects="critical",
+        parts=("cet",),
+    ),
+    Method(
+        name="cep-only",
+        summary="PrAC with the samples critical for pruning alone",
+        selects="critical",
+        parts=("cep",),
+    ),
+    Method(name="no-early-stop", summary="PrAC, every round to its end", stops_early=False),
+    Method(
+        name="rs2",
+        summary="a fresh random subset in every epoch, sizes and steps those of PrAC",
+        data="fresh",
+        borrows="steps",
+    ),
+    _by_score("entropy", "samples on which the round's model is least sure"),
+    _by_score("proxy", "samples on which a small network, trained first, is least sure"),
+    _by_score("el2n", "samples with the largest mean error of round 0"),
+    _by_score("margin", "samples with the smallest area under the margin of round 0"),
+    _by_score("dual", "samples both difficult and uncertain in round 0"),
+    _untrained("snip", "weights by their effect on the loss, before training"),
+    _untrained("grasp", "weights by their effect on the gradient's flow, before training"),
+    _untrained("synflow", "weights by their synaptic flow, before training, without data"),
 )
 METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method in _KNOWN})
 """By name, in the order in which they are told."""
 
 
 def find_method(name: str) -> Method:
-    """The method with this name. Raises ConfigError that lists the known ones."""
-    if name not in METHODS:
-        raise unknown("method", name, METHODS)
-    return METHODS[name]
+    """The method with this name, or what `package.module:name` stands for. Raises ConfigError."""
+    if name in METHODS:
+        return METHODS[name]
+    if not is_custom(name):
+        raise unknown("method", name, [*METHODS, "package.module:name"])
+    found: Any = load_custom("method", name)
+    if not hasattr(found, "as_method"):
+        raise ConfigError(
+            f"method {name!r} is of type {type(found).__name__}; allowed: a prac.methods.Method, "
+            "a function decorated with prac.selection.scores.scorer or "
+            "prac.pruning.criteria.criterion"
+        )
+    made: Method = found.as_method(name)
+    return made

@@ -75,6 +75,19 @@ REFUSED = [
     (SelectConfig, {"threshold": -1}, "select.threshold", "0 or more forgets"),
     (SelectConfig, {"cet": False, "cep": False}, "select.cet and select.cep", "at least one true"),
     (SelectConfig, {"cep_model": "dense"}, "select.cep_model", "round, pruned"),
+    (SelectConfig, {"score": "el3n"}, "select.score", "dual, entropy, proxy, package.module:name"),
+    (SelectConfig, {"sampler": "a:b c"}, "select.sampler", "top, balanced, ccs, package.module"),
+    (SelectConfig, {"fraction": 0.0}, "select.fraction", "above 0 to 1, or none"),
+    (SelectConfig, {"fraction": NAN}, "select.fraction", "above 0 to 1, or none"),
+    (SelectConfig, {"score_epochs": 0}, "select.score_epochs", "1 to 32767, or none"),
+    (SelectConfig, {"proxy_epochs": 0}, "select.proxy_epochs", "1 to 32767, or none"),
+    (SelectConfig, {"window": 1}, "select.window", "2 or more epochs"),
+    (SelectConfig, {"strata": 0}, "select.strata", "1 to 1000000"),
+    (SelectConfig, {"hardest_cut": 1.0}, "select.hardest_cut", "0 or more, below 1"),
+    (SelectConfig, {"proxy": ""}, "select.proxy", "an architecture's name"),
+    (PruneConfig, {"criterion": "snap"}, "prune.criterion", "synflow, package.module:name"),
+    (PruneConfig, {"iterations": 0}, "prune.iterations", "1 to 1000"),
+    (PruneConfig, {"scoring_samples": 0}, "prune.scoring_samples", "1 or more samples, or none"),
     (BudgetConfig, {"scaling": "linear"}, "budget.scaling", "epochs, steps"),
     (BudgetConfig, {"min_round_epochs": 0}, "budget.min_round_epochs", "1 or more"),
     (BudgetConfig, {"min_round_steps": -1}, "budget.min_round_steps", "0 or more"),
@@ -122,6 +135,8 @@ def test_edges_that_are_allowed() -> None:
     TrainConfig(epochs=32767, momentum=0.0, weight_decay=0.0, decay=1.0, milestones=())
     DataConfig(image_size=4, channels=1)
     SelectConfig(cet=False)
+    SelectConfig(score="my.scores:hardest", sampler="my.samplers:Some.thing", fraction=1.0)
+    PruneConfig(criterion="my.criteria:smallest")
     RewindPoint("epoch", 182)
 
 

@@ -123,11 +123,12 @@ def other_values(value: object) -> list[object]:
     if isinstance(value, float):
         return [value * 0.9 if value else 0.05]
     if value is None:
-        return [5, 3, "label"]
+        return [5, 3, 0.5, "label"]
     if isinstance(value, tuple):
         return [(*value, "vanilla"), (*value, 170)]
     assert isinstance(value, str)
-    return [o for o in ("steps", "pruned", "bf16", "step", "cosine", value + "x") if o != value]
+    words = ("steps", "pruned", "bf16", "step", "cosine", "snip", "el2n", "ccs", "a.b:c")
+    return [other for other in (*words, value + "x") if other != value]
 
 
 def changed_in_one_place(made) -> dict[str, list[object]]:

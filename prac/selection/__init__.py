@@ -1,13 +1,12 @@
 """Selection: which samples a round trains on, and why."""
 
 from prac.selection.critical import critical_for_pruning, critical_for_training
-from prac.selection.prac_set import PracSet, Reason, random_subset, select_critical
+from prac.selection.prac_set import PracSet, Reason, select_critical
 
 __all__ = [
     "PracSet",
     "Reason",
     "critical_for_pruning",
     "critical_for_training",
-    "random_subset",
     "select_critical",
 ]

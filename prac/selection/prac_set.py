@@ -24,7 +24,9 @@ class Reason(IntFlag):
     NEVER_LEARNED = 2
     DISAGREED = 4
     DRAWN = 8
-    """Drawn at random or taken as it came: not critical, kept for a comparison."""
+    """Taken as it came: everything, or a set that somebody brings."""
+    SCORED = 16
+    """Taken by a score other than the critical ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,16 +173,3 @@ def select_critical(
         # Round 0 has no pruned model yet; CEP alone starts to select after round 1.
         return PracSet.everything(statistics["sample_id"].to_numpy())
     return PracSet.from_reasons(members)
-
-
-def random_subset(
-    sample_ids: NDArray[np.integer], size: int, *, seed: int, round_index: int
-) -> PracSet:
-    """`size` of the given samples, drawn without replacement; a function of (seed, round) alone.
-
-    Raises ConfigError for a size that isn't between 1 and the number of samples.
-    """
-    if not 1 <= size <= len(sample_ids):
-        raise ConfigError(f"a subset of {size} is not allowed; allowed: 1 to {len(sample_ids)}")
-    generator = np.random.Generator(np.random.PCG64([seed, round_index, 0x5B5E7]))
-    return PracSet.everything(generator.choice(sample_ids, size, replace=False))

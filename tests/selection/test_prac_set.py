@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prac.errors import ConfigError, EmptySetError
-from prac.selection import PracSet, Reason, random_subset
+from prac.selection import PracSet, Reason
 
 MEMBERS = st.dictionaries(
     st.sampled_from(list(Reason)), st.lists(st.integers(0, 50), max_size=12), max_size=4
@@ -39,7 +39,7 @@ def test_a_table_and_back(members: dict[Reason, list[int]]) -> None:
     made = make(members)
     table = made.to_table()
     assert table.column_names == [
-        "sample_id", "forgotten", "never_learned", "disagreed", "drawn",
+        "sample_id", "forgotten", "never_learned", "disagreed", "drawn", "scored",
     ]  # fmt: skip
     assert PracSet.from_table(table) == made
     chunked = pa.concat_tables([table.slice(len(made) // 2), table.slice(0, len(made) // 2)])
@@ -53,6 +53,7 @@ def test_the_reasons_are_frozen_numbers() -> None:
         "NEVER_LEARNED": 2,
         "DISAGREED": 4,
         "DRAWN": 8,
+        "SCORED": 16,
     }
 
 
@@ -116,36 +117,3 @@ def test_equality_and_digest_know_the_reasons() -> None:
     assert one.digest != make({Reason.FORGOTTEN: [1, 3]}).digest
     with pytest.raises(dataclasses.FrozenInstanceError):
         one.sample_ids = other.sample_ids
-
-
-@given(st.sets(st.integers(0, 500), min_size=1, max_size=60), st.data())
-@settings(max_examples=60)
-def test_a_random_subset_is_a_subset_of_the_size(ids: set[int], data) -> None:
-    ids_array = np.array(sorted(ids))
-    size = data.draw(st.integers(1, len(ids)))
-    drawn = random_subset(ids_array, size, seed=3, round_index=2)
-    assert len(drawn) == size
-    assert set(drawn.sample_ids.tolist()) <= ids
-    assert set(drawn.reasons.tolist()) == {int(Reason.DRAWN)}
-    assert drawn == random_subset(ids_array, size, seed=3, round_index=2)
-
-
-def test_a_random_subset_depends_on_seed_and_round_and_is_even() -> None:
-    ids = np.arange(100)
-    draws = [random_subset(ids, 30, seed=s, round_index=r) for s in range(20) for r in range(20)]
-    assert len({d.digest for d in draws}) == 400
-    counts = np.bincount(np.concatenate([d.sample_ids for d in draws]), minlength=100)
-    # Each id is expected 120 times with a deviation of 9.2.
-    assert counts.min() > 120 - 5 * 9.2
-    assert counts.max() < 120 + 5 * 9.2
-
-
-def test_golden_random_subset() -> None:
-    drawn = random_subset(np.arange(1000), 5, seed=0, round_index=1)
-    assert drawn.sample_ids.tolist() == [161, 227, 307, 315, 601]
-
-
-@pytest.mark.parametrize("size", [0, -1, 11])
-def test_a_size_that_is_not_there_is_refused(size: int) -> None:
-    with pytest.raises(ConfigError, match=f"subset of {size} is not allowed; allowed: 1 to 10"):
-        random_subset(np.arange(10), size, seed=0, round_index=0)

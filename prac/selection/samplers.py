@@ -1,0 +1,151 @@
+"""Samplers: from scores to the samples that are taken. Each takes exactly as many as asked for.
+
+A sampler of your own is a function in a file of yours, named by
+`select.sampler=package.module:function`:
+
+    from prac.selection.samplers import Draw, sampler
+
+    @sampler(options=("strata",))
+    def every_other(draw: Draw) -> NDArray[np.integer]:
+        ...  # `draw.size` positions of `draw.scores`, each at most once, in any order
+
+Its file's source and the settings named in `options` are part of the keys of what it makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prac.config import SelectConfig
+from prac.errors import ConfigError, unknown
+from prac.plugins import is_custom, load_custom
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """What is sampled from.
+
+    scores: (N,), the higher the sooner taken. labels: (N,). size: 1 to N. select: the settings that
+    the sampler names, all others with their defaults. generator: a function of the seed and the
+    round, for what has to be drawn.
+    """
+
+    scores: NDArray[np.floating]
+    labels: NDArray[np.int64]
+    size: int
+    select: SelectConfig
+    generator: np.random.Generator
+
+    @property
+    def order(self) -> NDArray[np.integer]:
+        """Positions by falling score; of equal ones the first is first."""
+        return np.argsort(-self.scores, kind="stable")
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A way to take samples by their scores. options: the fields of SelectConfig that it reads."""
+
+    function: Callable[[Draw], NDArray[np.integer]]
+    options: tuple[str, ...] = ()
+
+    def __call__(self, draw: Draw) -> NDArray[np.integer]:
+        """(size,) positions, sorted. Raises ConfigError where they aren't `size` different ones."""
+        if not 1 <= draw.size <= len(draw.scores):
+            raise ConfigError(
+                f"a set of {draw.size} is not allowed; allowed: 1 to {len(draw.scores)}"
+            )
+        taken = np.unique(np.asarray(self.function(draw)))
+        if len(taken) != draw.size or taken[0] < 0 or taken[-1] >= len(draw.scores):
+            raise ConfigError(
+                f"select.sampler took {len(taken)} samples where {draw.size} were asked for; "
+                f"allowed: positions 0 to {len(draw.scores) - 1}, each once"
+            )
+        return taken
+
+
+def sampler(
+    *, options: tuple[str, ...] = ()
+) -> Callable[[Callable[[Draw], NDArray[np.integer]]], Sampler]:
+    """Make a function a sampler; see the module's head for an example."""
+    return lambda function: Sampler(function, options)
+
+
+@sampler()
+def top(draw: Draw) -> NDArray[np.integer]:
+    """The highest scores; of equal ones the first."""
+    return draw.order[: draw.size]
+
+
+@sampler()
+def balanced(draw: Draw) -> NDArray[np.integer]:
+    """The highest scores of each class, as many of every class as can be.
+
+    A class with fewer samples than its share gives all it has, and the others share what is left.
+    What can't be divided goes to the classes whose next sample has the highest score.
+    """
+    order, labels = draw.order, draw.labels
+    classes = [order[labels[order] == label] for label in np.unique(labels)]
+    # The largest quota that all classes can give, or give all they have, within the size.
+    low, high = 0, max(map(len, classes))
+    while low < high:
+        quota = (low + high + 1) // 2
+        within = sum(min(len(members), quota) for members in classes) <= draw.size
+        low, high = (quota, high) if within else (low, quota - 1)
+    taken = [members[:low] for members in classes]
+    missing = draw.size - sum(map(len, taken))
+    following = [members[low] for members in classes if len(members) > low]
+    following.sort(key=lambda place: (-draw.scores[place], labels[place]))
+    return np.concatenate([*taken, np.array(following[:missing], order.dtype)])
+
+
+@sampler(options=("strata", "hardest_cut"))
+def stratified(draw: Draw) -> NDArray[np.integer]:
+    """Coverage-centric: the hardest cut off, then as evenly as can be from strata of the score.
+
+    Zheng et al. 2023 (arXiv:2210.15809), algorithm 1: the share `select.hardest_cut` of the samples
+    with the highest scores is left out (no more than leaves the size), the range of the others'
+    scores is cut into `select.strata` strata of equal width, and from the smallest stratum on each
+    gives its equal share of what is still to be taken, at random, or all it has.
+    """
+    count, strata = len(draw.scores), draw.select.strata
+    cut = min(int(draw.select.hardest_cut * count), count - draw.size)
+    kept = draw.order[cut:]
+    scores = draw.scores[kept].astype(np.float64)
+    width = (scores.max() - scores.min()) / strata
+    places = np.zeros(len(kept), np.int64)
+    if width > 0:
+        places = np.minimum(((scores - scores.min()) / width).astype(np.int64), strata - 1)
+    found = sorted((kept[places == place] for place in np.unique(places)), key=len)
+    taken, missing = [], draw.size
+    for index, stratum in enumerate(found):
+        share = min(len(stratum), missing // (len(found) - index))
+        taken.append(draw.generator.choice(stratum, share, replace=False))
+        missing -= share
+    return np.concatenate(taken)
+
+
+SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
+    {"top": top, "balanced": balanced, "ccs": stratified}
+)
+"""By name."""
+
+
+def find_sampler(name: str) -> Sampler:
+    """The sampler with this name, or the user's `package.module:function`. Raises ConfigError."""
+    if name in SAMPLERS:
+        return SAMPLERS[name]
+    if not is_custom(name):
+        raise unknown("select.sampler", name, [*SAMPLERS, "package.module:function"])
+    found = load_custom("select.sampler", name)
+    if not isinstance(found, Sampler):
+        raise ConfigError(
+            f"select.sampler {name!r} is of type {type(found).__name__}; allowed: a function "
+            "decorated with prac.selection.samplers.sampler"
+        )
+    return found

@@ -1,0 +1,210 @@
+"""Scores of samples: how much each is worth to train on. Pure functions of what a run left.
+
+A score of your own is a function in a file of yours, named `package.module:function`:
+
+    from prac.selection.scores import Evidence, scorer
+
+    @scorer(reads="events", options=("score_epochs",))
+    def never_sure(evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
+        ...  # (N,) one number for each of `evidence.sample_ids`; the higher, the sooner it is taken
+
+`--set select.score=package.module:function` selects by it, `--compare package.module:function`
+runs a whole search by it beside PrAC's, on sets of the same sizes. What it makes is kept under a
+key that has the file's source and the settings named in `options`; all others have their defaults
+in the `select` that it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from prac.config import SelectConfig
+from prac.errors import ConfigError, unknown
+from prac.methods import Method
+from prac.plugins import is_custom, load_custom
+
+Reads = Literal["nothing", "events", "model", "proxy"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a score may be made of; which part there is follows from the scorer's `reads`.
+
+    sample_ids: (N,) sorted int32, all of D_0. labels: (N,) int64. seed: of this score alone.
+    events: `events(epochs)` streams one batch of EVENT_SCHEMA for each of the first `epochs` epochs
+    of round 0 (None: all of them), its rows those of `sample_ids` in the same order.
+    probabilities: calls the model on all of D_0, in evaluation mode and without augmentation, and
+    returns (N, K) float32 that sum to 1.
+    """
+
+    sample_ids: NDArray[np.int32]
+    labels: NDArray[np.int64]
+    num_classes: int
+    seed: tuple[int, ...]
+    events: Callable[[int | None], Iterator[pa.RecordBatch]] | None = None
+    probabilities: Callable[[], NDArray[np.float32]] | None = None
+
+
+Score = Callable[[Evidence, SelectConfig], NDArray[np.floating]]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A score and what it reads.
+
+    reads: `nothing`; `events` of round 0, one score for the whole search; `model`, the one that the
+    round before left, a score for each round; `proxy`, a small network trained first
+    (`select.proxy`), one score for the whole search and for all architectures.
+    options: the fields of SelectConfig that it reads.
+    """
+
+    function: Score
+    reads: Reads
+    options: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.reads not in get_args(Reads):
+            raise ConfigError(
+                f"a scorer that reads {self.reads!r} is not allowed; "
+                f"allowed: {', '.join(get_args(Reads))}"
+            )
+
+    def __call__(self, evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
+        """(N,) scores; raises ConfigError for another shape and for values that aren't finite."""
+        scores = np.asarray(self.function(evidence, select))
+        if scores.shape != evidence.sample_ids.shape or scores.dtype.kind not in "fiu":
+            raise ConfigError(
+                f"select.score gave {scores.dtype} of shape {scores.shape} for "
+                f"{len(evidence.sample_ids)} samples; allowed: one number a sample"
+            )
+        if not np.all(np.isfinite(scores)):
+            raise ConfigError("select.score gave values that are not finite")
+        return scores
+
+    def as_method(self, name: str) -> Method:
+        """The method that `--compare` runs: PrAC's search on sets by this score, of its sizes."""
+        return Method(name=name, summary="sets by a score of yours", selects=name, borrows="sizes")
+
+
+def scorer(*, reads: Reads, options: tuple[str, ...] = ()) -> Callable[[Score], Scorer]:
+    """Make a function a score; see the module's head for an example."""
+    return lambda function: Scorer(function, reads, options)
+
+
+@scorer(reads="nothing")
+def random(evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
+    """A number drawn for each sample: the control of every other score."""
+    generator = np.random.Generator(np.random.PCG64([*evidence.seed, 0x5B5E7]))
+    return generator.random(len(evidence.sample_ids))
+
+
+@scorer(reads="events", options=("score_epochs",))
+def el2n(evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
+    """The mean norm of softmax minus one-hot over the first `select.score_epochs` epochs.
+
+    Paul et al. 2021 (arXiv:2107.07075), section 2.2; they average over networks at one early epoch,
+    this averages over the epochs of one network.
+    """
+    return _mean_over_epochs(evidence, select, "el2n")
+
+
+@scorer(reads="events", options=("score_epochs",))
+def margin(evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
+    """Minus the area under the margin: the mean of true logit minus largest other logit.
+
+    Pleiss et al. 2020 (arXiv:2001.10528), section 3. The smaller the area, the harder the sample.
+    """
+    return -_mean_over_epochs(evidence, select, "margin")
+
+
+@scorer(reads="events", options=("score_epochs", "window"))
+def dual(evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
+    """Difficulty times uncertainty, averaged over all windows of `select.window` epochs.
+
+    Cho et al. 2025 (arXiv:2502.06905), section 3: in each window, one minus the mean of the true
+    class's probability, times that probability's standard deviation (over window - 1). Events hold
+    margins, not probabilities: sigmoid(margin) stands for it here, the true class's share of what
+    it and its strongest rival have together, which is its probability where there are two classes.
+    Raises ConfigError where fewer epochs were recorded than a window has.
+    """
+    window = select.window
+    recent = np.zeros((window, len(evidence.sample_ids)))
+    total, windows = np.zeros(len(evidence.sample_ids)), 0
+    for epoch, batch in enumerate(_epochs(evidence, select)):
+        margins = batch.column("margin").to_numpy().astype(np.float64)
+        recent[epoch % window] = 0.5 * (1 + np.tanh(margins / 2))
+        if epoch + 1 >= window:
+            total += (1 - recent.mean(axis=0)) * recent.std(axis=0, ddof=1)
+            windows += 1
+    if windows == 0:
+        raise ConfigError(
+            f"select.window {window} is more than the epochs that were recorded; lower it"
+        )
+    return total / windows
+
+
+def entropy_of(evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
+    """The entropy of the predicted probabilities, in nats: high where the model is unsure.
+
+    Coleman et al. 2020 (arXiv:1906.11829), section 3.2, "max entropy".
+    """
+    if evidence.probabilities is None:
+        raise ConfigError("the score reads no model; allowed: reads='model' or reads='proxy'")
+    probabilities = evidence.probabilities().astype(np.float64)
+    logs = np.log(np.where(probabilities > 0, probabilities, 1.0))
+    entropies: NDArray[np.floating] = -(probabilities * logs).sum(axis=1)
+    return entropies
+
+
+SCORES: Mapping[str, Scorer] = MappingProxyType(
+    {
+        "random": random,
+        "el2n": el2n,
+        "margin": margin,
+        "dual": dual,
+        "entropy": Scorer(entropy_of, "model"),
+        # Selection via proxy: the same entropy, of a small network's predictions.
+        "proxy": Scorer(entropy_of, "proxy"),
+    }
+)
+"""By name."""
+
+
+def find_score(name: str) -> Scorer:
+    """The score with this name, or the user's `package.module:function`. Raises ConfigError."""
+    if name in SCORES:
+        return SCORES[name]
+    if not is_custom(name):
+        raise unknown("select.score", name, [*SCORES, "package.module:function"])
+    found = load_custom("select.score", name)
+    if not isinstance(found, Scorer):
+        raise ConfigError(
+            f"select.score {name!r} is of type {type(found).__name__}; allowed: a function "
+            "decorated with prac.selection.scores.scorer"
+        )
+    return found
+
+
+def _epochs(evidence: Evidence, select: SelectConfig) -> Iterator[pa.RecordBatch]:
+    if evidence.events is None:
+        raise ConfigError("the score reads no events; allowed: reads='events'")
+    return evidence.events(select.score_epochs)
+
+
+def _mean_over_epochs(
+    evidence: Evidence, select: SelectConfig, column: str
+) -> NDArray[np.floating]:
+    total, epochs = np.zeros(len(evidence.sample_ids)), 0
+    for batch in _epochs(evidence, select):
+        total += batch.column(column).to_numpy()
+        epochs += 1
+    if epochs == 0:
+        raise ConfigError("no epoch was recorded, so samples have no score")
+    return total / epochs

@@ -1,0 +1,45 @@
+"""Sets by a score: the scores, and who is taken by them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prac.config import SelectConfig
+from prac.selection.prac_set import PracSet, Reason
+from prac.selection.samplers import Draw, find_sampler
+from prac.selection.scores import Evidence, find_score
+
+
+def _narrowed(settings: Mapping[str, Any]) -> SelectConfig:
+    """A configuration that has what the settings name, and defaults elsewhere."""
+    plain = {n: value[0] if n in ("score", "sampler") else value for n, value in settings.items()}
+    return SelectConfig(**plain)
+
+
+def score_samples(settings: Mapping[str, Any], evidence: Evidence) -> NDArray[np.floating]:
+    """(N,) scores of the evidence's samples; settings: of `prac.method_config.score_settings`."""
+    select = _narrowed(settings)
+    return find_score(select.score)(evidence, select)
+
+
+def take_by_score(
+    settings: Mapping[str, Any],
+    scores: NDArray[np.floating],
+    sample_ids: NDArray[np.int32],
+    labels: NDArray[np.int64],
+    size: int,
+    *,
+    seed: int,
+    round_index: int,
+) -> PracSet:
+    """The set of `size` samples for a round; `settings` as of
+    `prac.method_config.sampler_settings`."""
+    select = _narrowed(settings)
+    generator = np.random.Generator(np.random.PCG64([seed, round_index, 0x5A3B1E]))
+    draw = Draw(scores=scores, labels=labels, size=size, select=select, generator=generator)
+    taken = find_sampler(select.sampler)(draw)
+    return PracSet.from_reasons({Reason.SCORED: sample_ids[taken]})

@@ -1,0 +1,143 @@
+"""Scores against small computations by hand: loops, closed forms."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prac.config import SCORES as NAMES
+from prac.config import SelectConfig
+from prac.errors import ConfigError
+from prac.events.schema import EVENT_SCHEMA, event_columns
+from prac.selection.scores import SCORES, Evidence, Scorer, find_score, scorer
+
+IDS = np.array([2, 3, 7], np.int32)
+LABELS = np.array([0, 1, 1])
+# By epoch, then sample: three epochs of three samples.
+MARGINS = [[2.0, -1.0, 0.5], [3.0, 1.0, -0.5], [4.0, -2.0, 0.25]]
+EL2N = [[0.5, 1.0, 0.75], [0.25, 0.5, 1.0], [0.0, 1.25, 0.5]]
+
+
+def batches(epochs: int | None) -> Iterator[pa.RecordBatch]:
+    for epoch in range(3 if epochs is None else min(epochs, 3)):
+        table = pa.table(
+            {
+                "round": np.zeros(3, np.int16),
+                "epoch": np.full(3, epoch, np.int16),
+                "sample_id": IDS,
+                "correct": np.array(MARGINS[epoch]) > 0,
+                "margin": np.array(MARGINS[epoch], np.float16),
+                "el2n": np.array(EL2N[epoch], np.float16),
+            },
+            schema=EVENT_SCHEMA,
+        )
+        yield from table.to_batches()
+
+
+def evidence(**more: object) -> Evidence:
+    return Evidence(sample_ids=IDS, labels=LABELS, num_classes=2, seed=(0, 1), **more)  # type: ignore[arg-type]
+
+
+def test_the_names_of_the_configuration_are_those_that_there_are() -> None:
+    assert NAMES == ("critical", *SCORES)
+
+
+def test_el2n_is_the_mean_over_epochs() -> None:
+    scores = SCORES["el2n"](evidence(events=batches), SelectConfig())
+    assert scores.tolist() == pytest.approx([0.25, 2.75 / 3, 0.75])
+    early = SCORES["el2n"](evidence(events=batches), SelectConfig(score_epochs=2))
+    assert early.tolist() == pytest.approx([0.375, 0.75, 0.875])
+
+
+def test_margin_ranks_the_smallest_area_first() -> None:
+    scores = SCORES["margin"](evidence(events=batches), SelectConfig())
+    assert scores.tolist() == pytest.approx([-3.0, 2 / 3, -0.25 / 3])
+    assert np.argsort(-scores).tolist() == [1, 2, 0]
+
+
+@pytest.mark.parametrize(("window", "epochs"), [(2, None), (3, None), (2, 2)])
+def test_dual_is_difficulty_times_uncertainty_by_windows(window: int, epochs: int | None) -> None:
+    select = SelectConfig(window=window, score_epochs=epochs)
+    scores = SCORES["dual"](evidence(events=batches), select)
+    for sample in range(3):
+        story = [1 / (1 + math.exp(-row[sample])) for row in MARGINS][: epochs or 3]
+        parts = [
+            (1 - statistics.mean(story[k : k + window])) * statistics.stdev(story[k : k + window])
+            for k in range(len(story) - window + 1)
+        ]
+        assert scores[sample] == pytest.approx(statistics.mean(parts), rel=1e-9)
+
+
+def test_dual_reads_the_true_probability_where_there_are_two_classes() -> None:
+    logits = torch.tensor([[0.7, -0.4], [2.0, 2.5]])
+    _, margin, _ = event_columns(logits, torch.tensor([1, 0]))
+    true = logits.softmax(1)[[0, 1], [1, 0]]
+    assert torch.sigmoid(margin.float()).tolist() == pytest.approx(true.tolist(), abs=1e-3)
+
+
+def test_dual_needs_a_window_of_epochs() -> None:
+    with pytest.raises(ConfigError, match=r"select.window 4 is more than the epochs"):
+        SCORES["dual"](evidence(events=batches), SelectConfig(window=4))
+
+
+@given(st.lists(st.lists(st.floats(0, 1), min_size=4, max_size=4), min_size=3, max_size=3))
+@settings(max_examples=50)
+def test_entropy_in_closed_form(rows: list[list[float]]) -> None:
+    weights = np.array(rows) + 1e-6
+    probabilities = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    scores = SCORES["entropy"](evidence(probabilities=lambda: probabilities), SelectConfig())
+    for score, row in zip(scores, probabilities.tolist(), strict=True):
+        assert score == pytest.approx(-sum(p * math.log(p) for p in row if p > 0), abs=1e-6)
+        assert -1e-6 <= score <= math.log(4) + 1e-6
+
+
+def test_a_sure_prediction_has_no_entropy() -> None:
+    probabilities = np.array([[1, 0], [0.5, 0.5], [0, 1]], np.float32)
+    for name in ("entropy", "proxy"):
+        scores = SCORES[name](evidence(probabilities=lambda: probabilities), SelectConfig())
+        assert scores.tolist() == pytest.approx([0, math.log(2), 0])
+
+
+def test_scores_without_their_evidence_say_so() -> None:
+    for name in ("el2n", "margin", "dual"):
+        with pytest.raises(ConfigError, match="reads no events"):
+            SCORES[name](evidence(), SelectConfig())
+    with pytest.raises(ConfigError, match="reads no model"):
+        SCORES["entropy"](evidence(), SelectConfig())
+
+
+def test_a_score_of_ones_own_is_checked() -> None:
+    @scorer(reads="nothing")
+    def short(evidence: Evidence, select: SelectConfig) -> np.ndarray:
+        return np.zeros(2)
+
+    @scorer(reads="nothing")
+    def endless(evidence: Evidence, select: SelectConfig) -> np.ndarray:
+        return np.array([0, np.nan, 1])
+
+    with pytest.raises(ConfigError, match=r"shape \(2,\) for 3 samples"):
+        short(evidence(), SelectConfig())
+    with pytest.raises(ConfigError, match="not finite"):
+        endless(evidence(), SelectConfig())
+    with pytest.raises(ConfigError, match="allowed: nothing, events, model, proxy"):
+        Scorer(endless.function, "weights")  # type: ignore[arg-type]
+    assert endless.as_method("a.b:endless").selects == "a.b:endless"
+
+
+def test_names_that_are_no_scores() -> None:
+    with pytest.raises(ConfigError, match="known: .*dual, el2n"):
+        find_score("nope")
+    with pytest.raises(ConfigError, match="can't be imported"):
+        find_score("no.such:thing")
+    with pytest.raises(ConfigError, match="has no 'thing'"):
+        find_score("json:thing")
+    with pytest.raises(ConfigError, match="decorated with prac.selection.scores.scorer"):
+        find_score("json:dumps")

@@ -1,0 +1,104 @@
+"""Methods by name: what each differs in, and how a user's own is found."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+
+from prac.config import CRITERIA, SCORES
+from prac.errors import ConfigError
+from prac.methods import METHODS, PRAC, Method, find_method
+from prac.plugins import identity, is_custom, load_custom
+
+USERS_FILE = """
+from prac.methods import Method
+from prac.pruning.criteria import criterion
+from prac.selection.scores import scorer
+
+@scorer(reads="nothing")
+def last(evidence, select):
+    return evidence.sample_ids
+
+@criterion(reads="initial")
+def first(pruning):
+    return {}
+
+halves = Method(name="", summary="mine", selects="users_strategies:last", borrows="sizes")
+number = 3
+"""
+
+
+@pytest.fixture
+def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "users_strategies.py"
+    file.write_text(USERS_FILE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "users_strategies", raising=False)
+    return file
+
+
+def test_no_two_methods_are_the_same() -> None:
+    values = [dataclasses.replace(m, name="", summary="") for m in METHODS.values()]
+    assert len(set(values)) == len(values) == 17
+    assert all(name == method.name and method.summary for name, method in METHODS.items())
+    assert next(iter(METHODS.values())) is PRAC
+    assert Method(name="prac", summary=PRAC.summary) == PRAC
+
+
+def test_methods_name_scores_and_criteria_that_there_are() -> None:
+    assert {m.selects for m in METHODS.values()} - {None} == set(SCORES)
+    assert {m.prunes for m in METHODS.values()} - {None} == set(CRITERIA) - {"magnitude"}
+
+
+def test_a_name_that_is_not_known() -> None:
+    with pytest.raises(ConfigError, match="known: cep-only, cet-only, .*vanilla"):
+        find_method("nope")
+
+
+def test_methods_of_the_user(users: Path) -> None:
+    halves = find_method("users_strategies:halves")
+    assert (halves.name, halves.selects) == ("users_strategies:halves", "users_strategies:last")
+    last = find_method("users_strategies:last")
+    assert (last.selects, last.borrows, last.trains) == ("users_strategies:last", "sizes", True)
+    first = find_method("users_strategies:first")
+    assert (first.prunes, first.trains, first.starts) == (
+        "users_strategies:first",
+        False,
+        "initial",
+    )
+    with pytest.raises(ConfigError, match=r"is of type int; allowed: a prac.methods.Method"):
+        find_method("users_strategies:number")
+    with pytest.raises(ConfigError, match="has no 'nope'"):
+        find_method("users_strategies:nope")
+
+
+def test_the_source_is_part_of_a_strategy_s_identity(users: Path) -> None:
+    assert identity("el2n") == ("el2n",)
+    before = identity("users_strategies:last")
+    assert before[0] == "users_strategies:last"
+    assert len(before) == 2
+    assert identity("users_strategies:first")[1] == before[1]
+    users.write_text(USERS_FILE + "\n# another helper\n")
+    assert identity("users_strategies:last") != before
+    # A module without a source file has a name only.
+    assert identity("sys:exit") == ("sys:exit",)
+
+
+@pytest.mark.parametrize(
+    ("name", "custom"),
+    [("a:b", True), ("a.b.c:D.e", True), ("a", False), ("a:", False), (":b", False),
+     ("a:b c", False), ("a:b:c", False), ("1a:b", False), ("a-b:c", False)],
+)  # fmt: skip
+def test_the_form_of_a_user_s_name(name: str, custom: bool) -> None:
+    assert is_custom(name) == custom
+
+
+def test_an_import_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_strategies.py").write_text("raise RuntimeError('two\\nlines')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="RuntimeError: two lines; is it") as caught:
+        load_custom("select.score", "broken_strategies:x")
+    assert "\n" not in str(caught.value)
