@@ -1,0 +1,195 @@
+"""What decides which weights are pruned: criteria by name, and those of the user.
+
+A criterion of your own is a function in a file of yours:
+
+    from prac.pruning.criteria import Pruning, criterion
+
+    @criterion(reads="trained")
+    def smallest_update(pruning: Pruning) -> Mapping[str, Tensor]:
+        ...  # one tensor for each name of `pruning.mask`, of its shape: the lowest are pruned
+
+`--set prune.criterion=package.module:function` prunes by it in every search that prunes,
+`--compare package.module:function` runs a search by it beside the others. The counts, the subset
+and the ties are the mask's affair: a criterion only ranks. Its file's source is part of the keys
+of what it makes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from prac.errors import ConfigError, unknown
+from prac.methods import Method
+from prac.plugins import is_custom, load_custom
+
+# A plan needs to know what a criterion reads, and does without torch.
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from prac.pruning.mask import Mask
+
+Reads = Literal["trained", "initial", "nothing"]
+Batches: TypeAlias = "Sequence[tuple[Tensor, Tensor]]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruning:
+    """What a criterion may look at.
+
+    model: with the weights to judge, those outside `mask` counting as zero; it must be left as it
+    is. batches: `batches()` gives `((B, C, H, W) float32 images, (B,) int64 labels)`, the same
+    number of samples of each class, not augmented. image_shape: (H, W, C). seed: of this round
+    alone. iterations: in which the round is pruned, scored anew before each.
+    """
+
+    model: nn.Module
+    mask: Mask
+    image_shape: tuple[int, int, int]
+    batches: Callable[[], Batches]
+    seed: int
+    iterations: int = 1
+
+
+Saliency: TypeAlias = "Callable[[Pruning], Mapping[str, Tensor]]"
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A saliency and what it reads.
+
+    reads: `trained`: the weights at the end of every epoch, which makes tentative masks; `initial`:
+    the search's initial weights, so that no round has to be trained for it; `nothing` of the
+    weights. options: the fields of PruneConfig beside the fraction that it reads.
+    """
+
+    saliency: Saliency
+    reads: Reads
+    options: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.reads not in get_args(Reads):
+            raise ConfigError(
+                f"a criterion that reads {self.reads!r} is not allowed; "
+                f"allowed: {', '.join(get_args(Reads))}"
+            )
+
+    def next_mask(self, pruning: Pruning, fraction: float) -> Mask:
+        """The mask without the `fraction` of the weights alive that matter least.
+
+        As many are removed as by `global_magnitude`; over several iterations the count falls by the
+        same ratio in each (Tanaka et al. 2020, arXiv:2006.05467, algorithm 1).
+        """
+        from prac.pruning.keep import keep_highest
+
+        mask = pruning.mask
+        alive = mask.num_alive
+        target = alive - round(fraction * alive)
+        for step in range(1, pruning.iterations + 1):
+            last = step == pruning.iterations
+            share = step / pruning.iterations
+            kept = target if last else round(alive * (target / max(1, alive)) ** share)
+            scores = self.saliency(dataclasses.replace(pruning, mask=mask))
+            mask = keep_highest(scores, mask, kept)
+        return mask
+
+    def as_method(self, name: str) -> Method:
+        """The method that `--compare` runs: vanilla with this criterion; no training without
+        need."""
+        trains = self.reads != "initial"
+        return Method(
+            name=name,
+            summary="masks by a criterion of yours",
+            data="everything",
+            prunes=name,
+            trains=trains,
+            stops_early=False,
+            starts="rewind" if trains else "initial",
+        )
+
+
+class _Magnitude(Criterion):
+    def next_mask(self, pruning: Pruning, fraction: float) -> Mask:
+        # The same, by selection without a sort.
+        from prac.pruning.magnitude import global_magnitude
+        from prac.pruning.mask import prunable_weights
+
+        return global_magnitude(prunable_weights(pruning.model), pruning.mask, fraction)
+
+
+def criterion(*, reads: Reads, options: tuple[str, ...] = ()) -> Callable[[Saliency], Criterion]:
+    """Make a function a criterion; see the module's head for an example."""
+    return lambda saliency: Criterion(saliency, reads, options)
+
+
+def _magnitude(pruning: Pruning) -> Mapping[str, Tensor]:
+    from prac.pruning.mask import prunable_weights
+
+    return {name: weight.abs() for name, weight in prunable_weights(pruning.model).items()}
+
+
+@criterion(reads="nothing")
+def random_pruning(pruning: Pruning) -> Mapping[str, Tensor]:
+    """A number drawn for each weight."""
+    import torch
+
+    generator = torch.Generator().manual_seed(pruning.seed)
+    return {
+        name: torch.rand(alive.shape, generator=generator, dtype=torch.float64)
+        for name, alive in pruning.mask.items()
+    }
+
+
+@criterion(reads="initial", options=("iterations", "scoring_samples"))
+def snip(pruning: Pruning) -> Mapping[str, Tensor]:
+    """SNIP: how much the loss would change; see `prac.pruning.saliency`."""
+    from prac.pruning.saliency import snip_saliency
+
+    return snip_saliency(pruning.model, pruning.mask, pruning.batches())
+
+
+@criterion(reads="initial", options=("iterations", "scoring_samples"))
+def grasp(pruning: Pruning) -> Mapping[str, Tensor]:
+    """GraSP: how much the gradient's flow would change; see `prac.pruning.saliency`."""
+    from prac.pruning.saliency import grasp_saliency
+
+    return grasp_saliency(pruning.model, pruning.mask, pruning.batches())
+
+
+@criterion(reads="initial", options=("iterations",))
+def synflow(pruning: Pruning) -> Mapping[str, Tensor]:
+    """SynFlow: the flow through a weight; see `prac.pruning.saliency`."""
+    from prac.pruning.saliency import synflow_saliency
+
+    return synflow_saliency(pruning.model, pruning.mask, pruning.image_shape)
+
+
+MAGNITUDE = _Magnitude(_magnitude, "trained")
+CRITERIA: Mapping[str, Criterion] = MappingProxyType(
+    {
+        "magnitude": MAGNITUDE,
+        "random": random_pruning,
+        "snip": snip,
+        "grasp": grasp,
+        "synflow": synflow,
+    }
+)
+"""By name."""
+
+
+def find_criterion(name: str) -> Criterion:
+    """The criterion with this name, or the user's `package.module:function`. Raises ConfigError."""
+    if name in CRITERIA:
+        return CRITERIA[name]
+    if not is_custom(name):
+        raise unknown("prune.criterion", name, [*CRITERIA, "package.module:function"])
+    found = load_custom("prune.criterion", name)
+    if not isinstance(found, Criterion):
+        raise ConfigError(
+            f"prune.criterion {name!r} is of type {type(found).__name__}; allowed: a function "
+            "decorated with prac.pruning.criteria.criterion"
+        )
+    return found

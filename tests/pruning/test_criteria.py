@@ -1,0 +1,117 @@
+"""Criteria by name: exact counts, subsets, iterations, and what a user's own has to give."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from prac.config import CRITERIA as NAMES
+from prac.errors import ConfigError
+from prac.models import build_model
+from prac.pruning import Mask, global_magnitude
+from prac.pruning.criteria import CRITERIA, Criterion, Pruning, criterion, find_criterion
+from prac.pruning.keep import keep_highest
+from prac.pruning.mask import prunable_weights
+from prac.pruning.saliency import synflow_saliency
+
+
+def a_model() -> nn.Module:
+    return build_model("resnet8", num_classes=3, image_shape=(8, 8, 1), seed=0)
+
+
+def pruning(**more: object) -> Pruning:
+    model = a_model()
+    generator = torch.Generator().manual_seed(0)
+    batch = (torch.randn(9, 1, 8, 8, generator=generator), torch.arange(9) % 3)
+    fields = {
+        "model": model,
+        "mask": Mask.dense(model),
+        "image_shape": (8, 8, 1),
+        "batches": lambda: [batch],
+        "seed": 5,
+    }
+    return Pruning(**{**fields, **more})  # type: ignore[arg-type]
+
+
+def test_the_names_of_the_configuration_are_those_that_there_are() -> None:
+    assert tuple(CRITERIA) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("iterations", [1, 3])
+def test_rounds_have_exact_counts_and_nested_masks(name: str, iterations: int) -> None:
+    case = pruning(iterations=iterations)
+    mask = case.mask
+    for _ in range(3):
+        made = CRITERIA[name].next_mask(dataclasses.replace(case, mask=mask), 0.2)
+        assert made.num_alive == mask.num_alive - round(0.2 * mask.num_alive)
+        assert made.is_subset_of(mask)
+        mask = made
+
+
+def test_every_criterion_finds_another_mask() -> None:
+    masks = [found.next_mask(pruning(), 0.5) for found in CRITERIA.values()]
+    for index, one in enumerate(masks):
+        for other in masks[index + 1 :]:
+            # Two masks of half the weights, drawn apart, differ in half of them.
+            assert one.distance(other) > 0.05
+
+
+def test_random_pruning_is_by_its_seed_and_even() -> None:
+    mask = pruning().mask
+    random = CRITERIA["random"]
+    draws = [random.next_mask(pruning(seed=s), 0.5) for s in (1, 1, 2)]
+    assert draws[0] == draws[1] != draws[2]
+    assert draws[0].distance(draws[2]) == pytest.approx(0.5, abs=0.02)
+    # Every layer loses about as much: 0.5 with five deviations of a coin.
+    for name, alive in draws[0].items():
+        spread = 5 * 0.5 / alive.numel() ** 0.5
+        assert float(alive.float().mean()) == pytest.approx(0.5, abs=spread), name
+    assert mask.num_alive == mask.size
+
+
+def test_magnitude_is_global_magnitude() -> None:
+    case = pruning()
+    expected = global_magnitude(prunable_weights(case.model), case.mask, 0.3)
+    assert CRITERIA["magnitude"].next_mask(case, 0.3) == expected
+
+
+def test_synflow_over_iterations_scores_anew_before_each() -> None:
+    """Three iterations from 1 to 0.5 by hand: what is alive falls by the cube root of a half."""
+    case = pruning(iterations=3)
+    mask, alive = case.mask, case.mask.num_alive
+    target = alive - round(0.5 * alive)
+    for kept in (round(alive * (target / alive) ** (1 / 3)),
+                 round(alive * (target / alive) ** (2 / 3)), target):  # fmt: skip
+        mask = keep_highest(synflow_saliency(case.model, mask, (8, 8, 1)), mask, kept)
+    assert CRITERIA["synflow"].next_mask(case, 0.5) == mask
+    assert CRITERIA["synflow"].next_mask(pruning(), 0.5) != mask
+
+
+def test_a_criterion_of_ones_own() -> None:
+    @criterion(reads="trained")
+    def largest_go(case: Pruning) -> dict[str, torch.Tensor]:
+        return {n: -w.abs() for n, w in prunable_weights(case.model).items()}
+
+    case = pruning()
+    made = largest_go.next_mask(case, 0.5)
+    weights = prunable_weights(case.model)
+    largest_kept = max(float(weights[n].detach().abs()[made[n]].max()) for n in made)
+    smallest_gone = min(float(weights[n].detach().abs()[~made[n]].min()) for n in made)
+    assert largest_kept <= smallest_gone
+    method = largest_go.as_method("a.b:largest_go")
+    assert (method.prunes, method.trains, method.starts) == ("a.b:largest_go", True, "rewind")
+    before = Criterion(largest_go.saliency, "initial").as_method("a.b:c")
+    assert (before.trains, before.starts) == (False, "initial")
+
+
+def test_what_is_no_criterion_is_refused() -> None:
+    with pytest.raises(ConfigError, match="known: grasp, magnitude"):
+        find_criterion("nope")
+    with pytest.raises(ConfigError, match="decorated with prac.pruning.criteria.criterion"):
+        find_criterion("json:dumps")
+    with pytest.raises(ConfigError, match="allowed: trained, initial, nothing"):
+        Criterion(CRITERIA["snip"].saliency, "weights")  # type: ignore[arg-type]
