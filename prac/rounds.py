@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,8 @@ from prac.events.file import EventFile
 from prac.events.log import EventLog
 from prac.events.recorder import EventRecorder
 from prac.events.statistics import count_events
+from prac.masks import mask_maker
+from prac.method_config import StartConfig
 from prac.models import build_model
 from prac.pruning.mask import Mask
 from prac.stage_config import RoundConfig
@@ -34,6 +36,7 @@ from prac.training.observers import (
     EventObserver,
     Observer,
     RewindCapture,
+    StopAfter,
     TentativeMask,
 )
 from prac.training.randomness import derived_seed
@@ -50,6 +53,8 @@ class RoundTask:
 
     run: the key of this round. mask: m_k; None means all ones. weights: the rewind weights; None in
     round 0, which starts from the architecture's initial weights. sample_ids: D_k, sorted int32.
+    fresh: so many of `sample_ids`, drawn anew, make each epoch; None: all of them. max_epochs:
+    where the round ends at the latest, whatever its budget.
     """
 
     run: str
@@ -57,6 +62,13 @@ class RoundTask:
     sample_ids: NDArray[np.int32]
     mask: Mask | None = None
     weights: Weights | None = None
+    fresh: int | None = None
+    max_epochs: int | None = None
+
+    @property
+    def epoch_size(self) -> int:
+        """Samples of an epoch."""
+        return len(self.sample_ids) if self.fresh is None else self.fresh
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +79,8 @@ class RoundOutcome:
     epoch, under m_k. predictions: (|D_0|,) int32 classes over the training rows, by the best model
     (or by it after this round's pruning, where the configuration says so). statistics: rows of
     `forgetting_statistics`; None where no events were recorded. distances: between consecutive
-    tentative masks.
+    tentative masks. events: `events(epochs)` reads the recorded events again, one batch for each of
+    the first `epochs` epochs (None: all); None where there are none any more.
     """
 
     budget: Budget
@@ -81,6 +94,7 @@ class RoundOutcome:
     rewind_weights: Weights | None
     predictions: NDArray[np.int32]
     statistics: pa.Table | None
+    events: Callable[[int | None], Iterator[pa.RecordBatch]] | None = None
 
     @property
     def steps(self) -> int:
@@ -104,6 +118,19 @@ def initial_model(config: RoundConfig, images: DeviceImages) -> nn.Module:
         image_shape=images.image_shape,
         seed=derived_seed(config.seed, "weights"),
     )
+
+
+def start_weights(config: StartConfig, images: DeviceImages) -> dict[str, Tensor]:
+    """Where tickets start that don't rewind: the search's initial weights, or others, drawn with
+    another seed (random tickets)."""
+    purpose = {"initial": "weights", "redrawn": "redrawn weights"}[config.start]
+    model = build_model(
+        config.architecture,
+        num_classes=images.num_classes,
+        image_shape=images.image_shape,
+        seed=derived_seed(config.seed, purpose),
+    )
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 
 def event_folder(work: Folder) -> Folder:
@@ -130,13 +157,21 @@ def event_writer(
     return write
 
 
-def reduce_events(
-    work: Folder, *, run: str, round_index: int, epochs: int, sample_ids: NDArray[np.int32]
-) -> pa.Table:
-    """Statistics of the `epochs` recorded epochs, read in one pass from the committed files.
+def read_events(
+    work: Folder, *, run: str, round_index: int, epochs: range, sample_ids: NDArray[np.int32]
+) -> Iterator[pa.RecordBatch]:
+    """The events of some epochs from the committed files, one batch an epoch.
 
     Raises EventLogError where an epoch is missing, doubled or of another set of samples.
     """
+    log = EventLog(event_folder(work), run)
+    yield from log.read(round_index=round_index, epochs=epochs, sample_ids=sample_ids)
+
+
+def reduce_events(
+    work: Folder, *, run: str, round_index: int, epochs: int, sample_ids: NDArray[np.int32]
+) -> pa.Table:
+    """Statistics of the first `epochs` recorded epochs, read in one pass. Raises EventLogError."""
     return count_epochs(
         work, run=run, round_index=round_index, epochs=range(epochs), sample_ids=sample_ids
     ).statistics()
@@ -145,9 +180,10 @@ def reduce_events(
 def count_epochs(
     work: Folder, *, run: str, round_index: int, epochs: range, sample_ids: NDArray[np.int32]
 ) -> ForgettingCounter:
-    """The counts of some epochs; those of later epochs can be merged in. Raises as above."""
-    log = EventLog(event_folder(work), run)
-    return count_events(log.read(round_index=round_index, epochs=epochs, sample_ids=sample_ids))
+    """The counts of some epochs; those of later epochs can be merged in. Raises EventLogError."""
+    return count_events(
+        read_events(work, run=run, round_index=round_index, epochs=epochs, sample_ids=sample_ids)
+    )
 
 
 class _Session:
@@ -165,15 +201,19 @@ class _Session:
     ) -> None:
         config = task.config
         self.task, self.images = task, images
-        self.budget = config.budget_for(len(task.sample_ids), len(images.training_ids))
+        self.budget = config.budget_for(task.epoch_size, len(images.training_ids))
         self.model = initial_model(config, images)
         if task.weights is not None:
             self.model.load_state_dict(dict(task.weights))
         mask = task.mask if task.mask is not None else Mask.dense(self.model)
         self.rewind = None if config.rewind is None else RewindCapture(config.rewind)
         earliest = epochs_to_rewind(config.rewind, self.budget)
-        self.tentative = TentativeMask(mask, config.prune, earliest_epochs=earliest)
+        self.tentative = TentativeMask(
+            mask, config.prune, earliest_epochs=earliest, form=mask_maker(config, images, mask)
+        )
         self.observers: list[Observer] = [self.tentative]
+        if task.max_epochs is not None:
+            self.observers.append(StopAfter(task.max_epochs))
         if self.rewind is not None:
             self.observers.append(self.rewind)
         if config.records_events:
@@ -193,6 +233,7 @@ class _Session:
             precision=config.train.precision,
             seed=config.seed,
             stream=("round", config.round_index),
+            fresh=self.task.fresh,
         )
         return train(
             self.model,
@@ -278,7 +319,7 @@ def outcome_of_workers(
     checkpoint = Checkpoint.load(work, task.run)
     if checkpoint is None:
         return None
-    budget = task.config.budget_for(len(task.sample_ids), len(images.training_ids))
+    budget = task.config.budget_for(task.epoch_size, len(images.training_ids))
     done = len(checkpoint.progress["epochs"])
     if not checkpoint.progress["stopped_early"] and done < budget.epochs:
         return None
@@ -307,11 +348,16 @@ def run_round(
     outcome = train_round(task, images, work, on_epoch=on_epoch, checkpoint=checkpoint)
     if not task.config.records_events:
         return outcome
-    statistics = reduce_events(
-        work,
-        run=task.run,
-        round_index=task.config.round_index,
-        epochs=len(outcome.epochs),
-        sample_ids=task.sample_ids,
-    )
-    return dataclasses.replace(outcome, statistics=statistics)
+
+    def events(epochs: int | None) -> Iterator[pa.RecordBatch]:
+        recorded = len(outcome.epochs)
+        return read_events(
+            work,
+            run=task.run,
+            round_index=task.config.round_index,
+            epochs=range(recorded if epochs is None else min(epochs, recorded)),
+            sample_ids=task.sample_ids,
+        )
+
+    statistics = count_events(events(None)).statistics()
+    return dataclasses.replace(outcome, statistics=statistics, events=events)

@@ -21,7 +21,10 @@ from prac.config import (
 )
 from prac.data.steps import num_batches
 from prac.errors import ConfigError
+from prac.method_config import prune_for
 from prac.methods import PRAC, Method
+from prac.plugins import identity
+from prac.pruning.criteria import find_criterion
 from prac.training.schedule import Budget, round_budget
 
 
@@ -31,6 +34,7 @@ class RoundConfig:
 
     rewind: where to take the rewind weights; None in every round but the first.
     records_events: false where another architecture's sets are used, or none are needed.
+    criterion: what makes the tentative masks: its name, and the source of one of the user's.
     """
 
     architecture: str
@@ -43,6 +47,7 @@ class RoundConfig:
     rewind: RewindPoint | None
     records_events: bool
     predicts_with: CepModel
+    criterion: tuple[str, ...] = ("magnitude",)
 
     def budget_for(self, num_samples: int, num_full_samples: int) -> Budget:
         """This round's budget on `num_samples`."""
@@ -58,11 +63,24 @@ def round_config(
     precision: Precision,
     records_events: bool,
 ) -> RoundConfig:
-    """The configuration of one round of one search."""
-    prune = recipe.prune
-    if not method.stops_early:
-        prune = dataclasses.replace(prune, tolerance=None)
+    """The configuration of one round of one search.
+
+    Raises ConfigError for a criterion of the user's that can't be loaded.
+    """
     first = round_index == 0
+    prune = prune_for(method, recipe.prune)
+    # Who has PrAC's steps begins with PrAC's round 0, and counts epochs from then on.
+    counted = method.borrows == "steps" and not first
+    if not method.stops_early or counted:
+        prune = dataclasses.replace(prune, tolerance=None)
+    defaults = PruneConfig()
+    made_beside = find_criterion(prune.criterion).reads != "trained"
+    prune = dataclasses.replace(
+        prune,
+        criterion=defaults.criterion if made_beside else prune.criterion,
+        iterations=defaults.iterations,
+        scoring_samples=defaults.scoring_samples,
+    )
     return RoundConfig(
         architecture=architecture,
         round_index=round_index,
@@ -75,6 +93,7 @@ def round_config(
         records_events=records_events,
         # Round 0's model is the dense one that all others are compared with.
         predicts_with="round" if first else recipe.select.cep_model,
+        criterion=identity(prune.criterion),
     )
 
 

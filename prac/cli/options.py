@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 
 from prac.config import Recipe, RewindPoint
 from prac.errors import ConfigError
-from prac.methods import METHODS
+from prac.methods import METHODS, PRAC
+from prac.plugins import is_custom
 from prac.recipes import get_recipe
 
 SECTIONS = ("data", "augment", "train", "prune", "select", "budget", "search")
@@ -24,6 +25,13 @@ class OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say it and end with status 2."""
         self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+class _MethodNames(tuple[str, ...]):
+    """The methods that are offered, and any name of the form that a user's own has."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and is_custom(name))
 
 
 def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
@@ -61,8 +69,10 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         "--compare",
         nargs="*",
         metavar="METHOD",
-        choices=[m for m in METHODS if m != "prac"],
-        help="the same search by other methods: vanilla, random-subset; without a name: none",
+        choices=_MethodNames(name for name in METHODS if name != PRAC.name),
+        help="the same search by other methods, beside PrAC: "
+        f"{', '.join(name for name in METHODS if name != PRAC.name)}, or package.module:name of "
+        "your own; without a name: none",
     )
     what.add_argument(
         "--judge",

@@ -24,6 +24,7 @@ TRAINED = "trained_weights.safetensors"
 PREDICTIONS = "predictions.parquet"
 STATISTICS = "statistics.parquet"
 SAMPLES = "prac_set.parquet"
+SCORES = "scores.parquet"
 
 
 def write_mask(folder: Path, mask: Mask) -> None:
@@ -69,3 +70,8 @@ def read_table(path: Path) -> pa.Table:
 def predictions_table(sample_ids: NDArray[np.int32], predictions: NDArray[np.int32]) -> pa.Table:
     """sample_id int32, predicted int32, one row a training sample."""
     return pa.table({"sample_id": sample_ids, "predicted": predictions})
+
+
+def scores_table(sample_ids: NDArray[np.int32], scores: NDArray[np.floating]) -> pa.Table:
+    """sample_id int32, score float64, one row a training sample."""
+    return pa.table({"sample_id": sample_ids, "score": scores.astype(np.float64)})

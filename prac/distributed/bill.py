@@ -28,15 +28,19 @@ def own_stages(search: SearchStages, graph: Graph) -> list[str]:
     bill. Tickets and judgements are not for the search.
     """
     theirs = _rounds_of_others(search, graph)
-    return _reached([*search.rounds, *search.samples], graph, lambda name: name in theirs)
+    return _reached(_made(search), graph, lambda name: name in theirs)
 
 
 def borrowed_stages(search: SearchStages, graph: Graph) -> list[str]:
     """The trainings of other searches that this one rests on, in the graph's order."""
     own = set(own_stages(search, graph))
-    every = _reached([*search.rounds, *search.samples], graph, lambda _: False)
+    every = _reached(_made(search), graph, lambda _: False)
     theirs = _rounds_of_others(search, graph)
     return [name for name in every if name not in own and name in theirs]
+
+
+def _made(search: SearchStages) -> list[str]:
+    return [*search.rounds, *search.masks, *search.samples]
 
 
 def _rounds_of_others(search: SearchStages, graph: Graph) -> set[str]:
@@ -98,11 +102,12 @@ def _seconds(stages: Iterable[Mapping[str, Any]]) -> float:
 def _flops(stages: list[Mapping[str, Any]], forward_flops: int | None) -> int | None:
     if forward_flops is None:
         return None
-    both = _total(stages, "samples") + _total(stages, "score_gradient_samples")
-    forward = sum(
-        _total(stages, name) for name in ("cep_samples", "score_samples", "evaluation_samples")
-    )
     # A stage that ran another network (a proxy) counts its FLOPs itself.
+    ours = [values for values in stages if "other_flops" not in values]
+    both = _total(ours, "samples") + _total(ours, "score_gradient_samples")
+    forward = sum(
+        _total(ours, name) for name in ("cep_samples", "score_samples", "evaluation_samples")
+    )
     return forward_flops * ((1 + BACKWARD) * both + forward) + _total(stages, "other_flops")
 
 

@@ -3,92 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from prac.config import Recipe, TrainConfig
-from prac.distributed.graph import Graph, Kind, Request, SearchStages, Stage
-from prac.fingerprint import stage_key
+from prac.config import Recipe, RewindPoint, TrainConfig
+from prac.distributed.builder import Builder
+from prac.distributed.compose_sets import Line, add_set
+from prac.distributed.graph import Graph, Request, SearchStages
+from prac.method_config import (
+    MaskConfig,
+    StartConfig,
+    prune_for,
+    records_events,
+    select_for,
+)
 from prac.methods import PRAC, Method
+from prac.pruning.criteria import find_criterion
 from prac.stage_config import JudgeConfig, round_config
 from prac.training.schedule import full_budget
-
-VERSIONS: Mapping[Kind, int] = {
-    "dense": 1,
-    "reduce": 1,
-    "select": 1,
-    "subset": 1,
-    "round": 1,
-    "judge": 1,
-    "ticket": 2,
-    "report": 1,
-}
-"""Raised when a stage's code changes what it makes: its old results are then not found any more."""
-
-
-@dataclass
-class _Builder:
-    request: Request
-    stages: dict[str, Stage] = field(default_factory=dict)
-    searches: list[SearchStages] = field(default_factory=list)
-    dense_judgements: dict[str, str] = field(default_factory=dict)
-
-    def add(
-        self,
-        kind: Kind,
-        name: str,
-        *,
-        architecture: str = "",
-        method: str = "",
-        round_index: int = 0,
-        config: Mapping[str, Any] | None = None,
-        inputs: Mapping[str, str] | None = None,
-        max_steps: int = 0,
-    ) -> str:
-        """Add a stage and return its name; a stage with the same key is the same stage."""
-        inputs = inputs or {}
-        config = {"data": self.request.data, **(config or {})}
-        input_keys = {role: self.stages[other].key for role, other in inputs.items()}
-        key = stage_key(kind, VERSIONS[kind], config, input_keys)
-        for other in self.stages.values():
-            if other.key == key:
-                return other.name
-        self.stages[name] = Stage(
-            name=name,
-            kind=kind,
-            architecture=architecture,
-            method=method,
-            round_index=round_index,
-            config=config,
-            inputs=inputs,
-            key=key,
-            max_steps=max_steps,
-        )
-        return name
 
 
 def build_graph(request: Request) -> Graph:
     """The whole pipeline for a request."""
-    builder = _Builder(request)
-    sets: dict[str, list[str]] = {}
+    builder = Builder(request)
     architectures = list(request.recipe.architectures)
     if request.transfer_from is not None:
         # The source comes first: the targets' stages refer to its sets.
         architectures.sort(key=lambda a: a != request.transfer_from)
     for architecture in architectures:
         for method in request.methods:
-            borrowed = None
-            if request.transfer_from is not None and architecture != request.transfer_from:
-                borrowed = sets[request.transfer_from]
-            _add_search(builder, architecture, method, borrowed, sets)
+            _add_search(builder, architecture, method)
     report = builder.add(
         "report",
         "report",
         config={"recipe": _without_path(request), "transfer_from": request.transfer_from},
         inputs={name: name for name in builder.stages},
     )
-    return Graph(stages=builder.stages, targets=(report,), searches=tuple(builder.searches))
+    searches = tuple(builder.searches.values())
+    return Graph(stages=builder.stages, targets=(report,), searches=searches)
 
 
 def _without_path(request: Request) -> Recipe:
@@ -97,144 +48,133 @@ def _without_path(request: Request) -> Recipe:
     return request.recipe.replace(data=data)
 
 
-def _add_search(
-    builder: _Builder,
-    architecture: str,
-    method: Method,
-    borrowed: list[str] | None,
-    sets: dict[str, list[str]],
-) -> None:
-    """One architecture under one method. `sets` gains the PrAC sets made."""
-    request = builder.request
-    recipe = request.recipe
-    label = f"{architecture}:{method.name}"
-    full_steps = full_budget(recipe.train, request.num_training).steps
-    own_sets = method.records_events and borrowed is None
-
-    def config_of(round_index: int) -> dict[str, Any]:
-        return {
-            "round": round_config(
-                recipe,
-                architecture,
-                round_index,
-                method=method,
-                precision=request.precision,
-                # Who borrows from PrAC has its dense run too, so that it is trained once.
-                records_events=borrowed is None
-                and (method.records_events or (method.borrows != "nothing" and round_index == 0)),
-            )
-        }
-
-    dense = builder.add(
-        "dense",
-        f"dense:{label}",
+def _add_search(builder: Builder, architecture: str, method: Method) -> None:
+    """One architecture under one method."""
+    recipe = builder.request.recipe
+    line = Line(
+        architecture=architecture,
+        source=builder.request.transfer_from or architecture,
+        method=method,
+        select=select_for(method, recipe.select),
+        prune=prune_for(method, recipe.prune),
+    )
+    if method.borrows == "rounds":
+        prac = builder.searches[architecture, PRAC.name]
+        line.rounds, line.masks = list(prac.rounds), list(prac.masks)
+        line.samples = list(prac.samples)
+    else:
+        _add_rounds(builder, line)
+    builder.samples[architecture, method.name] = line.samples
+    start = _add_start(builder, line)
+    judgements, tickets = _add_tickets(builder, line, start)
+    builder.searches[architecture, method.name] = SearchStages(
         architecture=architecture,
         method=method.name,
-        config={**config_of(0), "workers": request.workers},
-        max_steps=full_steps,
+        rounds=tuple(line.rounds),
+        masks=tuple(line.masks),
+        samples=tuple(line.samples),
+        judgements=judgements,
+        tickets=tickets,
     )
-    rounds, made = [dense], list(borrowed or ())
-    used: list[str] = []
-    for index in range(1, recipe.search.rounds + 1):
-        before = rounds[index - 1]
-        if own_sets:
-            made.append(_add_selection(builder, label, architecture, index, dense, before))
-        samples = _samples_for(builder, label, architecture, method, index, made, sets)
-        used += samples.values()
-        if index == recipe.search.rounds:
-            break
-        inputs = {"before": before, "rewind": dense, **samples}
-        rounds.append(
-            builder.add(
-                "round",
-                f"round:{label}:{index}",
-                architecture=architecture,
-                method=method.name,
-                round_index=index,
-                config=config_of(index),
-                inputs=inputs,
-                max_steps=full_steps,
-            )
+
+
+def _add_rounds(builder: Builder, line: Line) -> None:
+    """Rounds 0 to N - 1 with the sets and masks between them, to D_N and m_N."""
+    rounds = builder.request.recipe.search.rounds
+    for index in range(rounds):
+        if line.method.trains:
+            line.rounds.append(_add_round(builder, line, index))
+        line.masks.append(_add_mask(builder, line, index))
+        if not line.method.trains:
+            line.rounds.append(line.masks[-1])
+        add_set(builder, line, index + 1)
+
+
+def _add_round(builder: Builder, line: Line, index: int) -> str:
+    """What trains m_k, k = `index`: the dense run, or a round on its set."""
+    request, method = builder.request, line.method
+    config: dict[str, Any] = {
+        "round": round_config(
+            request.recipe,
+            line.architecture,
+            index,
+            method=method,
+            precision=request.precision,
+            records_events=records_events(method, line.select, index, transferred=line.transferred),
         )
-    if own_sets:
-        sets[architecture] = made
-    elif method is PRAC:
-        sets[architecture] = list(borrowed or ())
-    judgements, tickets = _add_tickets(builder, label, architecture, method, rounds, used)
-    builder.searches.append(
-        SearchStages(
-            architecture=architecture,
+    }
+    steps = full_budget(request.recipe.train, request.num_training).steps
+    if index == 0:
+        return builder.add(
+            "dense",
+            f"dense:{line.label}",
+            architecture=line.architecture,
             method=method.name,
-            rounds=tuple(rounds),
-            samples=tuple(used),
-            judgements=judgements,
-            tickets=tickets,
+            config={**config, "workers": request.workers},
+            max_steps=steps,
         )
-    )
-
-
-def _add_selection(
-    builder: _Builder, label: str, architecture: str, index: int, dense: str, before: str
-) -> str:
-    """What makes D_k out of what round k - 1 left."""
-    select = builder.request.recipe.select
-    config = {"threshold": select.threshold, "cet": select.cet, "cep": select.cep}
-    inputs = {"before": before}
-    if index == 1:
-        statistics = builder.add(
-            "reduce",
-            f"reduce:{label}",
-            architecture=architecture,
-            method="prac",
-            inputs={"dense": dense},
-        )
-        inputs = {"statistics": statistics}
-    elif select.cep:
-        inputs["dense"] = dense
+    inputs = {"before": line.masks[index - 1], "rewind": line.rounds[0]}
+    if method.data == "selected":
+        inputs["samples"] = line.samples[index - 1]
+    elif method.data == "fresh":
+        # As many samples an epoch, and as many epochs, as PrAC's round had.
+        prac = builder.searches[line.architecture, PRAC.name]
+        inputs |= {"size": line.samples[index - 1], "epochs": prac.rounds[index]}
     return builder.add(
-        "select",
-        f"select:{label}:{index}",
-        architecture=architecture,
-        method="prac",
+        "round",
+        f"round:{line.label}:{index}",
+        architecture=line.architecture,
+        method=method.name,
         round_index=index,
         config=config,
         inputs=inputs,
+        max_steps=steps,
     )
 
 
-def _samples_for(
-    builder: _Builder,
-    label: str,
-    architecture: str,
-    method: Method,
-    index: int,
-    made: list[str],
-    sets: dict[str, list[str]],
-) -> dict[str, str]:
-    """The input that brings D_k; none where it is everything."""
-    if method.selects == "everything":
-        return {}
-    if method.borrows == "nothing":
-        return {"samples": made[index - 1]}
-    subset = builder.add(
-        "subset",
-        f"subset:{label}:{index}",
-        architecture=architecture,
-        method=method.name,
+def _add_mask(builder: Builder, line: Line, index: int) -> str:
+    """What makes m_{k+1}, k = `index`: the round itself, or a stage beside it."""
+    if find_criterion(line.prune.criterion).reads == "trained":
+        return line.rounds[index]
+    request = builder.request
+    mask = MaskConfig.of(
+        line.prune, line.architecture, seed=request.recipe.search.seed, round_index=index
+    )
+    return builder.add(
+        "prune",
+        f"prune:{line.label}:{index}",
+        architecture=line.architecture,
+        method=line.method.name,
         round_index=index,
-        config={"seed": builder.request.recipe.search.seed, "round": index},
-        inputs={"prac": sets[architecture][index - 1]},
+        config={
+            "mask": mask,
+            # What a round of vanilla spends, to which a search's cost is compared.
+            "budget_steps": full_budget(request.recipe.train, request.num_training).steps,
+        },
+        inputs={"before": line.masks[index - 1]} if index else {},
     )
-    return {"samples": subset}
+
+
+def _add_start(builder: Builder, line: Line) -> str:
+    """What leaves the weights that the tickets start from."""
+    if line.method.starts == "rewind":
+        return line.rounds[0]
+    start = StartConfig(
+        architecture=line.architecture,
+        start=line.method.starts,
+        seed=builder.request.recipe.search.seed,
+    )
+    return builder.add(
+        "start",
+        f"start:{line.label}",
+        architecture=line.architecture,
+        method=line.method.name,
+        config={"start": start},
+    )
 
 
 def _add_tickets(
-    builder: _Builder,
-    label: str,
-    architecture: str,
-    method: Method,
-    rounds: list[str],
-    samples: list[str],
+    builder: Builder, line: Line, start: str
 ) -> tuple[dict[int, tuple[str, ...]], dict[int, str]]:
     """Judgements and tickets of one search: every PrAC ticket, and all that are judged.
 
@@ -242,21 +182,20 @@ def _add_tickets(
     """
     request = builder.request
     recipe = request.recipe
+    architecture, method, label = line.architecture, line.method, line.label
     judged = set(request.judged_rounds)
     judgements: dict[int, tuple[str, ...]] = {}
     tickets: dict[int, str] = {}
     for index in range(recipe.search.rounds + 1):
         judgement = None
         if index in judged and (index > 0 or method is PRAC):
-            judgements[index] = _add_judgements(builder, label, architecture, method, rounds, index)
+            judgements[index] = _add_judgements(builder, line, start, index)
             judgement = judgements[index][0]
             if index == 0:
                 builder.dense_judgements[architecture] = judgement
         if index == 0 or (method is not PRAC and judgement is None):
             continue
-        inputs = {f"round-{k}": name for k, name in enumerate(rounds[:index])}
-        if samples:
-            inputs["samples"] = samples[index - 1]
+        inputs = _ticket_inputs(line, index, start)
         if judgement is not None:
             inputs["judge"] = judgement
             if architecture in builder.dense_judgements:
@@ -269,7 +208,7 @@ def _add_tickets(
             round_index=index,
             config={
                 "method": method.name,
-                "dense": builder.stages[rounds[0]].config["round"],
+                "dense": _dense_config(request, line),
                 "data_name": request.data_name,
                 "recipe": recipe.name,
                 "transfer_from": request.transfer_from,
@@ -279,31 +218,24 @@ def _add_tickets(
     return judgements, tickets
 
 
-def _add_judgements(
-    builder: _Builder,
-    label: str,
-    architecture: str,
-    method: Method,
-    rounds: list[str],
-    index: int,
-) -> tuple[str, ...]:
+def _add_judgements(builder: Builder, line: Line, start: str, index: int) -> tuple[str, ...]:
     """The judgements of one ticket, one for each seed; they differ in nothing else."""
     request = builder.request
     recipe = request.recipe
     train: TrainConfig = dataclasses.replace(recipe.train, precision=request.precision)
-    inputs = {"rewind": rounds[0]}
+    inputs = {"rewind": start}
     if index > 0:
-        inputs["before"] = rounds[index - 1]
+        inputs["before"] = line.masks[index - 1]
     return tuple(
         builder.add(
             "judge",
-            f"judge:{label}:{index}" + (f":seed-{seed}" if place else ""),
-            architecture=architecture,
-            method=method.name,
+            f"judge:{line.label}:{index}" + (f":seed-{seed}" if place else ""),
+            architecture=line.architecture,
+            method=line.method.name,
             round_index=index,
             config={
                 "judge": JudgeConfig(
-                    architecture=architecture, train=train, augment=recipe.augment, seed=seed
+                    architecture=line.architecture, train=train, augment=recipe.augment, seed=seed
                 )
             },
             inputs=inputs,
@@ -311,3 +243,31 @@ def _add_judgements(
         )
         for place, seed in enumerate(request.judging_seeds)
     )
+
+
+def _ticket_inputs(line: Line, index: int, start: str) -> dict[str, str]:
+    """What a ticket with m_k, k = `index`, is put together from."""
+    inputs = {f"round-{k}": name for k, name in enumerate(line.rounds[:index])}
+    if start != line.rounds[0]:
+        inputs["rewind"] = start
+    if line.masks[index - 1] != line.rounds[index - 1]:
+        inputs["mask"] = line.masks[index - 1]
+    if line.samples:
+        role = "size" if line.method.data == "fresh" else "samples"
+        inputs[role] = line.samples[index - 1]
+    return inputs
+
+
+def _dense_config(request: Request, line: Line) -> Any:
+    """Round 0's configuration, with where the ticket's weights are from."""
+    config = round_config(
+        request.recipe,
+        line.architecture,
+        0,
+        method=line.method,
+        precision=request.precision,
+        records_events=records_events(line.method, line.select, 0, transferred=line.transferred),
+    )
+    if line.method.starts == "rewind":
+        return config
+    return dataclasses.replace(config, rewind=RewindPoint("init"))

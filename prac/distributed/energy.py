@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prac.distributed.context import Resources
+from prac.distributed.graph import COMPUTING
 
 POWERCAP = Path("/sys/class/powercap")
 NOT_MEASURED = "not measured"
@@ -145,7 +146,7 @@ class EnergyMeter:
 def stage_meter(kind: str, resources: Resources) -> EnergyMeter:
     """The meter of a stage at work here: it is charged what the executor gave it."""
     cores = os.cpu_count() or 1
-    if kind in ("round", "judge"):
+    if kind in COMPUTING:
         return EnergyMeter(
             cpu_share=resources.cpus_per_round / cores, gpu_share=resources.gpus_per_round
         )

@@ -147,8 +147,8 @@ class Evidence:
         """How alike the masks of all pairs of methods are, round by round."""
         searches = [s for s in self.graph.searches if s.architecture == architecture]
         found = []
-        for index in range(1, max((len(s.rounds) for s in searches), default=0) + 1):
-            makers = {s.method: s.rounds[index - 1] for s in searches if index <= len(s.rounds)}
+        for index in range(1, max((len(s.masks) for s in searches), default=0) + 1):
+            makers = {s.method: s.masks[index - 1] for s in searches if index <= len(s.masks)}
             masks = self._masks(set(makers.values()))
             known = [
                 (search, masks[makers[search.method]])

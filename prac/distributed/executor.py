@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from prac.distributed.context import Context, Resources
-from prac.distributed.graph import Graph, Kind, Stage
+from prac.distributed.graph import COMPUTING, Graph, Kind, Stage
 from prac.distributed.made import Running
 from prac.distributed.progress import Display
 from prac.errors import PracError
@@ -27,7 +27,11 @@ _PRIORITY: Mapping[Kind, int] = {
     "reduce": 0,
     "select": 0,
     "subset": 0,
+    "score": 0,
+    "start": 0,
     "dense": 1,
+    "proxy": 1,
+    "prune": 1,
     "round": 2,
     "judge": 3,
     "ticket": 4,
@@ -114,7 +118,7 @@ def _clean(stage: Stage, context: Context) -> None:
         for name in work.folders():
             if name.startswith("train-"):
                 work.child(name).delete()
-    elif stage.kind in ("round", "judge"):
+    elif stage.kind in ("round", "judge", "proxy"):
         work.delete()
 
 
@@ -126,7 +130,7 @@ def _needs(stage: Stage, resources: Resources) -> tuple[float, float]:
     if stage.kind == "dense":
         # The task itself only waits for the workers, which ask for their own.
         return 0, resources.workers * resources.cpus_per_round
-    if stage.kind in ("round", "judge"):
+    if stage.kind in COMPUTING:
         return resources.cpus_per_round, resources.cpus_per_round
     if stage.kind == "ticket":
         return 1, 1
@@ -206,7 +210,7 @@ class Executor:
     def _start(self, stage: Stage, cpus: float) -> None:
         gpus = self._context.resources.gpus_per_round
         options: dict[str, Any] = {"name": stage.name, "num_cpus": cpus, "max_retries": 3}
-        if gpus > 0 and stage.kind in ("round", "judge"):
+        if gpus > 0 and stage.kind in COMPUTING:
             options["num_gpus"] = gpus
         inputs = {role: self.finished[name] for role, name in stage.inputs.items()}
         ref = _remote_stage.options(**options).remote(stage, inputs, self._context)

@@ -10,10 +10,25 @@ from typing import Any, Literal
 from prac.config import Precision, Recipe
 from prac.data.steps import num_batches
 from prac.errors import ConfigError
-from prac.methods import METHODS, PRAC, Method
+from prac.methods import METHODS, PRAC, Method, find_method
 
-Kind = Literal["dense", "reduce", "select", "subset", "round", "judge", "ticket", "report"]
+Kind = Literal[
+    "dense",
+    "reduce",
+    "select",
+    "proxy",
+    "score",
+    "subset",
+    "round",
+    "prune",
+    "start",
+    "judge",
+    "ticket",
+    "report",
+]
 
+COMPUTING: frozenset[Kind] = frozenset({"round", "judge", "proxy", "score", "prune"})
+"""Kinds that pass images through a network in their own process."""
 
 MAX_SEEDS = 100
 """More judgements of one ticket than anybody asks for."""
@@ -82,8 +97,10 @@ class Request:
     @property
     def methods(self) -> tuple[Method, ...]:
         """PrAC first, then what it is compared with."""
-        compared = (m for m in METHODS.values() if m.name in self.recipe.compare)
-        return (PRAC, *(m for m in compared if m is not PRAC))
+        names = self.recipe.compare
+        ours = [name for name in METHODS if name in names and name != PRAC.name]
+        theirs = [name for name in dict.fromkeys(names) if name not in METHODS]
+        return (PRAC, *(find_method(name) for name in [*ours, *theirs]))
 
     @property
     def judging_seeds(self) -> tuple[int, ...]:
@@ -111,14 +128,16 @@ class Request:
 class SearchStages:
     """The names of one search's stages. A stage may be shared with another search.
 
-    rounds: what trains m_0 to m_{N-1}. samples: what makes D_1 to D_N; empty where every round
-    trains on everything. judgements: by round, one for each seed, the same seed at the same place
-    in all searches. tickets: by round. Round 0 is the dense network.
+    rounds: what trains m_0 to m_{N-1}; where nothing is trained, what makes the masks. masks: what
+    makes m_1 to m_N. samples: what makes D_1 to D_N; empty where every round trains on everything.
+    judgements: by round, one for each seed, the same seed at the same place in all searches.
+    tickets: by round. Round 0 is the dense network.
     """
 
     architecture: str
     method: str
     rounds: tuple[str, ...]
+    masks: tuple[str, ...]
     samples: tuple[str, ...]
     judgements: Mapping[int, tuple[str, ...]]
     tickets: Mapping[int, str]

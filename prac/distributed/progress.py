@@ -105,7 +105,7 @@ class Forecast:
         self._done = 0.0
 
     def _work(self, stage: Stage) -> float:
-        on_a_set = stage.kind == "round" and stage.method != "vanilla"
+        on_a_set = stage.kind == "round" and not {"samples", "size"}.isdisjoint(stage.inputs)
         share = self.SET_SHARE if on_a_set else 1.0
         return stage.max_steps * share + self._full * self.OVERHEAD_SHARE
 

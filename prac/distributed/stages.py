@@ -15,6 +15,13 @@ from prac.distributed.context import use_threads
 from prac.distributed.energy import stage_meter
 from prac.distributed.graph import Kind
 from prac.distributed.made import Made, Running
+from prac.distributed.method_stages import (
+    make_proxy,
+    make_pruned,
+    make_scores,
+    make_start,
+    make_subset,
+)
 from prac.distributed.progress import epoch_reporter
 from prac.distributed.reducer import reduce_in_parts
 from prac.errors import EventLogError, StoreError
@@ -25,7 +32,7 @@ from prac.rounds import (
     outcome_of_workers,
     run_round,
 )
-from prac.selection import PracSet, random_subset, select_critical
+from prac.selection import PracSet, select_critical
 from prac.stage_config import RoundConfig
 from prac.storage import Folder
 from prac.tracking.store import DamagedArtifact, Metric
@@ -59,7 +66,7 @@ def _leave_round(running: Running, task: RoundTask, outcome: RoundOutcome, secon
     epochs = len(outcome.epochs)
     before = running.stage.config["round"]
     values: dict[str, Any] = {
-        "set_size": len(task.sample_ids),
+        "set_size": task.epoch_size,
         "steps": outcome.steps,
         "epochs": epochs,
         "budget_epochs": outcome.budget.epochs,
@@ -71,7 +78,7 @@ def _leave_round(running: Running, task: RoundTask, outcome: RoundOutcome, secon
         "next_sparsity": outcome.next_mask.sparsity,
         "next_weights_alive": outcome.next_mask.num_alive,
         "weights": outcome.next_mask.size,
-        "samples": len(task.sample_ids) * epochs,
+        "samples": task.epoch_size * epochs,
         "cep_samples": len(ids),
         "evaluation_samples": epochs * len(context.load_dataset().validation_ids),
         "seconds": seconds,
@@ -193,12 +200,11 @@ def _leave_set(running: Running, chosen: PracSet, parameters: dict[str, Any]) ->
 
 
 def _subset(running: Running) -> Made:
-    """A random subset of the size of PrAC's set for the same round."""
-    config = running.stage.config
-    ids = running.context.load_dataset().training_ids
-    size = int(running.values("prac")["set_size"])
-    chosen = random_subset(ids, size, seed=config["seed"], round_index=config["round"])
-    return _leave_set(running, chosen, dict(config))
+    """As many samples as PrAC's set has, or a fraction, by their scores."""
+    started, config = time.monotonic(), running.stage.config
+    made = _leave_set(running, make_subset(running), {"seed": config["seed"]})
+    made.values["seconds"] = time.monotonic() - started
+    return made
 
 
 def _samples(running: Running) -> PracSet:
@@ -212,10 +218,14 @@ def _round(running: Running) -> Made:
     """Round k: train under m_k on D_k from the rewind weights, reduce its events, prune."""
     started, context = time.monotonic(), running.context
     use_threads(context.resources.cpus_per_round)
+    counted = "epochs" in running.inputs
     task = RoundTask(
         run=running.stage.key,
         config=running.stage.config["round"],
         sample_ids=_samples(running).sample_ids,
+        # Of RS2: as many samples an epoch and as many epochs as PrAC's round had.
+        fresh=int(running.values("size")["set_size"]) if "size" in running.inputs else None,
+        max_epochs=int(running.values("epochs")["epochs"]) if counted else None,
         mask=running.read("before", artifacts.MASK, artifacts.read_mask),
         weights=running.read("rewind", artifacts.REWIND, artifacts.read_weights),
     )
@@ -298,8 +308,12 @@ RUN: Mapping[Kind, Callable[[Running], Made]] = {
     "dense": _metered(_dense),
     "reduce": _metered(_reduce),
     "select": _metered(_select),
+    "proxy": _metered(make_proxy),
+    "score": _metered(make_scores),
     "subset": _metered(_subset),
     "round": _metered(_round),
+    "prune": _metered(make_pruned),
+    "start": _metered(make_start),
     "judge": _metered(_judge),
     "ticket": _ticket,
 }

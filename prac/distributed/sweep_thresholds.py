@@ -55,6 +55,10 @@ def stored_thresholds(
     recipe that shares the dense run, after later rounds for the rounds that were trained.
     command: makes the dense run. Raises ConfigError where it isn't in the store.
     """
+    if recipe.select.score != "critical":
+        raise ConfigError(
+            f"select.score {recipe.select.score} has no threshold; allowed here: critical"
+        )
     pipeline = Pipeline(recipe, options, console)
     dataset = pipeline.source.load()
     reader = _Reader(pipeline, dataset, tuple(thresholds))

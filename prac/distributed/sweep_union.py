@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from prac.distributed.compose import build_graph
 from prac.distributed.graph import Graph, Kind, Request, SearchStages, Stage
@@ -13,7 +13,7 @@ from prac.distributed.sweep_space import Values, label, short_label, varied
 from prac.report.front import State, TrialRow
 from prac.tracking.store import Finished, Metric
 
-KINDS: tuple[Kind, ...] = ("dense", "reduce", "select", "subset", "round", "judge")
+KINDS: tuple[Kind, ...] = tuple(k for k in get_args(Kind) if k not in ("ticket", "report"))
 """What a trial is made of; tickets are made by `full.py` for the configuration that is taken."""
 
 

@@ -121,13 +121,16 @@ def make_ticket(running: Running) -> Made:
     stage, context = running.stage, running.context
     dataset = context.load_dataset()
     rounds = [running.values(f"round-{k}") for k in range(stage.round_index)]
-    mask = running.read(f"round-{stage.round_index - 1}", artifacts.MASK, artifacts.read_mask)
-    rewind = running.read("round-0", artifacts.REWIND, artifacts.read_weights)
+    made = "mask" if "mask" in running.inputs else f"round-{stage.round_index - 1}"
+    mask = running.read(made, artifacts.MASK, artifacts.read_mask)
+    start = "rewind" if "rewind" in running.inputs else "round-0"
+    rewind = running.read(start, artifacts.REWIND, artifacts.read_weights)
     judged = running.values("judge") if "judge" in running.inputs else {}
     dense = running.values("dense-judge") if "dense-judge" in running.inputs else {}
     search_steps = sum(int(values["steps"]) for values in rounds)
     num_training = len(dataset.training_ids)
     samples = running.values("samples") if "samples" in running.inputs else {}
+    sized = running.values("size") if "size" in running.inputs else {}
     config: RoundConfig = stage.config["dense"]
     cost = ticket_cost(
         build_model(
@@ -147,7 +150,7 @@ def make_ticket(running: Running) -> Made:
         sparsity=mask.sparsity,
         weights_alive=mask.num_alive,
         weights=mask.size,
-        set_size=int(samples.get("set_size", num_training)),
+        set_size=int((samples or sized).get("set_size", num_training)),
         num_training=num_training,
         search_steps=search_steps,
         # Vanilla spends the full budget, which round 0 was given, on each of these rounds.

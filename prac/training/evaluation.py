@@ -46,6 +46,19 @@ def _predict(
     return torch.cat(parts) if parts else torch.empty(0, dtype=torch.int64, device=images.device)
 
 
+def predict_probabilities(
+    model: nn.Module, images: DeviceImages, sample_ids: NDArray[np.int32], precision: Precision
+) -> NDArray[np.float32]:
+    """(N, K) float32 softmax of the logits for training-split rows; N is 1 or more."""
+    size = EVALUATION_BATCH if images.device.type == "cpu" else 4 * EVALUATION_BATCH
+    parts = []
+    with _evaluating(model), autocast(images.device, precision):
+        for start in range(0, len(sample_ids), size):
+            logits = model(images.clean(sample_ids[start : start + size]))
+            parts.append(logits.float().softmax(dim=1))
+    return torch.cat(parts).cpu().numpy()
+
+
 def predict(
     model: nn.Module, images: DeviceImages, sample_ids: NDArray[np.int32], precision: Precision
 ) -> NDArray[np.int32]:

@@ -33,6 +33,8 @@ class Training:
 
     run: the key of this training. sample_ids: sorted int32 rows it trains on. stream: names the
     random stream, e.g. ("round", 3); with the seed and the epoch it decides order and augmentation.
+    fresh: every epoch draws so many of the rows anew, without doubles (RS2, Okanovic et al. 2023,
+    arXiv:2305.18424, with replacement between epochs); None trains on all of them in every epoch.
     """
 
     run: str
@@ -43,6 +45,15 @@ class Training:
     precision: Precision
     seed: int
     stream: tuple[str | int, ...]
+    fresh: int | None = None
+
+    def epoch_ids(self, epoch: int) -> NDArray[np.int32]:
+        """The rows of one epoch, sorted."""
+        if self.fresh is None:
+            return self.sample_ids
+        drawn = generator(self.seed, *self.stream, epoch, "fresh")
+        places = torch.randperm(len(self.sample_ids), generator=drawn)[: self.fresh]
+        return np.sort(self.sample_ids[places.numpy()])
 
 
 @dataclass(kw_only=True)
@@ -152,7 +163,7 @@ def _train_epoch(
     num_samples = 0
     model.train()
     batches = images.epoch(
-        training.sample_ids,
+        training.epoch_ids(epoch),
         training.config.batch_size,
         generator(training.seed, *training.stream, epoch),
         rank=workers.rank,

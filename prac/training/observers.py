@@ -130,13 +130,21 @@ class TentativeMask(Observer):
     between consecutive ones, over the weights alive at the round's start: distance i is between
     epochs i and i + 1. The stop comes one epoch past the warm-up (or the rise of a one-cycle
     schedule) at the earliest, and not before `earliest_epochs` epochs are done (the rewind point
-    has to be reached).
+    has to be reached). form: makes the mask of a model in place of global magnitude.
     """
 
     name = "tentative"
 
-    def __init__(self, mask: Mask, prune: PruneConfig, *, earliest_epochs: int = 0) -> None:
+    def __init__(
+        self,
+        mask: Mask,
+        prune: PruneConfig,
+        *,
+        earliest_epochs: int = 0,
+        form: Callable[[nn.Module], Mask] | None = None,
+    ) -> None:
         self._mask = mask
+        self._form = form or self._by_magnitude
         self._fraction = prune.fraction
         self._earliest = earliest_epochs
         self._early_bird = (
@@ -150,7 +158,7 @@ class TentativeMask(Observer):
     def on_epoch(self, end: EpochEnd) -> bool:
         """Form the mask, measure its distance, ask to stop where it has settled."""
         before = self.latest
-        self.latest = global_magnitude(prunable_weights(end.model), self._mask, self._fraction)
+        self.latest = self._form(end.model)
         if before is None:
             return False
         distance = self.latest.distance(before, alive=self._mask.num_alive)
@@ -158,6 +166,9 @@ class TentativeMask(Observer):
         settled = self._early_bird is not None and self._early_bird.update(distance)
         epochs_done = end.record.epoch + 1
         return settled and epochs_done >= max(end.budget.rising_epochs + 1, self._earliest)
+
+    def _by_magnitude(self, model: nn.Module) -> Mask:
+        return global_magnitude(prunable_weights(model), self._mask, self._fraction)
 
     def state(self) -> State:
         """The latest mask, the distances and the stop's memory."""
@@ -171,6 +182,19 @@ class TentativeMask(Observer):
         self.distances = list(progress["distances"])
         if self._early_bird is not None:
             self._early_bird.restore(progress["early_bird"])
+
+
+class StopAfter(Observer):
+    """Asks to stop after so many epochs, wherever the budget ends."""
+
+    name = "stop_after"
+
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+
+    def on_epoch(self, end: EpochEnd) -> bool:
+        """Ask, once they are done."""
+        return end.record.epoch + 1 >= self._epochs
 
 
 class EpochCallback(Observer):

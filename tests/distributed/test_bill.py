@@ -112,6 +112,7 @@ def _proxy_graph() -> tuple[SearchStages, Graph]:
         architecture="net",
         method="prac",
         rounds=("dense",),
+        masks=("dense",),
         samples=("scores",),
         judgements={1: ("judge",)},
         tickets={},
