@@ -54,7 +54,7 @@ def test_methods_name_scores_and_criteria_that_there_are() -> None:
 
 
 def test_a_name_that_is_not_known() -> None:
-    with pytest.raises(ConfigError, match="known: cep-only, cet-only, .*vanilla"):
+    with pytest.raises(ConfigError, match=r"known: cep-only, cet-only, .*vanilla"):
         find_method("nope")
 
 

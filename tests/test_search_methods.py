@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,7 @@ def test_every_method_ends_at_the_same_sparsities(find: Find, name: str) -> None
     assert [m.num_alive for m in result.masks] == [m.num_alive for m in find("prac").masks]
     assert result.masks[1].num_alive == size - round(0.2 * size)
     assert len(result.rounds) == 3
-    for before, after in zip(result.masks, result.masks[1:], strict=False):
+    for before, after in pairwise(result.masks):
         assert after.is_subset_of(before)
     for finished in result.rounds:
         if finished.outcome is not None:
@@ -269,7 +270,7 @@ def test_sets_by_round_0_are_the_ends_of_one_ranking(find: Find) -> None:
     """By the events of round 0 alone: the sets of all rounds are nested, by their sizes."""
     for name in ("el2n", "margin", "dual", "proxy"):
         made = sorted(find(name).sets[1:], key=len)
-        for smaller, larger in zip(made, made[1:], strict=False):
+        for smaller, larger in pairwise(made):
             assert set(smaller.sample_ids.tolist()) <= set(larger.sample_ids.tolist())
     entropy = sorted(find("entropy").sets[1:], key=len)
     assert not set(entropy[0].sample_ids.tolist()) <= set(entropy[1].sample_ids.tolist())

@@ -25,7 +25,8 @@ from prac.selection.subsets import score_samples, take_by_score
 from prac.tracking.store import DamagedArtifact, Metric
 
 
-def _bill(cost: ScoringCost, started: float) -> dict[str, Any]:
+def bill(cost: ScoringCost, started: float) -> dict[str, Any]:
+    """What a stage that isn't a round cost, as values. started: of `time.monotonic`."""
     return {**dataclasses.asdict(cost), "seconds": time.monotonic() - started}
 
 
@@ -43,7 +44,7 @@ def make_proxy(running: Running) -> Made:
     artifacts.write_weights(running.folder, artifacts.BEST, proxy.weights)
     epochs = len(proxy.trained.epochs)
     values: dict[str, Any] = {
-        **_bill(proxy.cost, started),
+        **bill(proxy.cost, started),
         "epochs": epochs,
         "budget_epochs": epochs,
         "best_accuracy": proxy.trained.best_accuracy,
@@ -73,7 +74,7 @@ def make_scores(running: Running) -> Made:
     table = artifacts.scores_table(images.training_ids, scores)
     artifacts.write_table(running.folder, artifacts.SCORES, table)
     return Made(
-        values=_bill(witness.cost(), started),
+        values=bill(witness.cost(), started),
         metrics=[Metric(name="mean_score", value=float(np.mean(scores)))],
         parameters={"score": config["score"]["score"][0]},
     )
@@ -131,7 +132,7 @@ def make_pruned(running: Running) -> Made:
     artifacts.write_mask(running.folder, made.mask)
     cost = ScoringCost(score_gradient_samples=made.score_samples)
     values: dict[str, Any] = {
-        **_bill(cost, started),
+        **bill(cost, started),
         # As a round leaves them, of one that trains nothing.
         "set_size": len(images.training_ids),
         "budget_steps": config["budget_steps"],
@@ -152,7 +153,7 @@ def make_pruned(running: Running) -> Made:
 
 def make_start(running: Running) -> Made:
     """The weights that tickets start from which don't rewind."""
-    images = running.context.images(gpus=0)
+    started, images = time.monotonic(), running.context.images(gpus=0)
     weights = start_weights(running.stage.config["start"], images)
     artifacts.write_weights(running.folder, artifacts.REWIND, weights)
-    return Made(parameters=vars(running.stage.config["start"]))
+    return Made(values=bill(ScoringCost(), started), parameters=vars(running.stage.config["start"]))

@@ -16,6 +16,7 @@ from prac.distributed.energy import stage_meter
 from prac.distributed.graph import Kind
 from prac.distributed.made import Made, Running
 from prac.distributed.method_stages import (
+    bill,
     make_proxy,
     make_pruned,
     make_scores,
@@ -32,6 +33,7 @@ from prac.rounds import (
     outcome_of_workers,
     run_round,
 )
+from prac.scoring import ScoringCost
 from prac.selection import PracSet, select_critical
 from prac.stage_config import RoundConfig
 from prac.storage import Folder
@@ -203,7 +205,7 @@ def _subset(running: Running) -> Made:
     """As many samples as PrAC's set has, or a fraction, by their scores."""
     started, config = time.monotonic(), running.stage.config
     made = _leave_set(running, make_subset(running), {"seed": config["seed"]})
-    made.values["seconds"] = time.monotonic() - started
+    made.values |= bill(ScoringCost(), started)
     return made
 
 

@@ -111,7 +111,7 @@ def test_a_criterion_of_ones_own() -> None:
 def test_what_is_no_criterion_is_refused() -> None:
     with pytest.raises(ConfigError, match="known: grasp, magnitude"):
         find_criterion("nope")
-    with pytest.raises(ConfigError, match="decorated with prac.pruning.criteria.criterion"):
+    with pytest.raises(ConfigError, match=r"decorated with prac.pruning.criteria.criterion"):
         find_criterion("json:dumps")
     with pytest.raises(ConfigError, match="allowed: trained, initial, nothing"):
         Criterion(CRITERIA["snip"].saliency, "weights")  # type: ignore[arg-type]

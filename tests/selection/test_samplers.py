@@ -57,7 +57,7 @@ def test_each_takes_exactly_as_many_as_asked(case: Draw) -> None:
         assert len(taken) == case.size, name
         assert len(set(taken.tolist())) == case.size
         assert sorted(taken.tolist()) == taken.tolist()
-        assert 0 <= taken[0]
+        assert taken[0] >= 0
         assert taken[-1] < len(case.scores)
 
 
@@ -158,5 +158,5 @@ def test_a_sampler_of_ones_own_is_checked() -> None:
         twice(draw([1.0, 2.0, 3.0], 2))
     with pytest.raises(ConfigError, match="known: balanced, ccs"):
         find_sampler("nope")
-    with pytest.raises(ConfigError, match="decorated with prac.selection.samplers.sampler"):
+    with pytest.raises(ConfigError, match=r"decorated with prac.selection.samplers.sampler"):
         find_sampler("json:dumps")

@@ -47,7 +47,7 @@ def evidence(**more: object) -> Evidence:
 
 
 def test_the_names_of_the_configuration_are_those_that_there_are() -> None:
-    assert NAMES == ("critical", *SCORES)
+    assert ("critical", *SCORES) == NAMES
 
 
 def test_el2n_is_the_mean_over_epochs() -> None:
@@ -133,11 +133,11 @@ def test_a_score_of_ones_own_is_checked() -> None:
 
 
 def test_names_that_are_no_scores() -> None:
-    with pytest.raises(ConfigError, match="known: .*dual, el2n"):
+    with pytest.raises(ConfigError, match=r"known: .*dual, el2n"):
         find_score("nope")
     with pytest.raises(ConfigError, match="can't be imported"):
         find_score("no.such:thing")
     with pytest.raises(ConfigError, match="has no 'thing'"):
         find_score("json:thing")
-    with pytest.raises(ConfigError, match="decorated with prac.selection.scores.scorer"):
+    with pytest.raises(ConfigError, match=r"decorated with prac.selection.scores.scorer"):
         find_score("json:dumps")

@@ -1,0 +1,241 @@
+"""The graph with every method: the right stages, and what can be shared is one stage."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from prac.config import PruneConfig, SelectConfig
+from prac.distributed.compose import build_graph
+from prac.distributed.graph import Graph
+from prac.errors import ConfigError
+from prac.methods import METHODS
+
+ALL = tuple(name for name in METHODS if name != "prac")
+N = 3
+
+
+@pytest.fixture
+def graph(request_for) -> Graph:
+    return build_graph(request_for(architectures=("resnet8",), compare=ALL, judge="all"))
+
+
+def rounds_of(graph: Graph, architecture: str = "resnet8") -> dict[str, tuple[str, ...]]:
+    return {s.method: s.rounds for s in graph.searches if s.architecture == architecture}
+
+
+def test_every_method_has_a_search_and_its_stages(graph: Graph) -> None:
+    assert [search.method for search in graph.searches] == list(METHODS)
+    for search in graph.searches:
+        assert len(search.rounds) == len(search.masks) == N
+        assert len(search.samples) in (0, N)
+        assert set(search.judgements) == {1, 2, 3} | ({0} if search.method == "prac" else set())
+        assert set(search.tickets) == {1, 2, 3}
+        for names in (search.rounds, search.masks, search.samples, search.scoring):
+            assert all(name in graph.stages for name in names)
+
+
+def test_dense_runs_that_are_the_same_are_one_stage(graph: Graph) -> None:
+    first = {method: rounds[0] for method, rounds in rounds_of(graph).items()}
+    vanilla = {"vanilla", "random-pruning", "no-early-stop"}
+    untrained = {"snip", "grasp", "synflow"}
+    for method, name in first.items():
+        if method in untrained:
+            assert name == f"prune:resnet8:{method}:0"
+        else:
+            owner = "vanilla" if method in vanilla else "prac"
+            assert name == f"dense:resnet8:{owner}", method
+    assert Counter(s.kind for s in graph.stages.values())["dense"] == 2
+
+
+def test_random_tickets_share_the_whole_search(graph: Graph) -> None:
+    searches = {s.method: s for s in graph.searches}
+    prac, random = searches["prac"], searches["random-tickets"]
+    assert (random.rounds, random.masks, random.samples) == (prac.rounds, prac.masks, prac.samples)
+    own = [s.name for s in graph.stages.values() if s.method == "random-tickets"]
+    assert Counter(name.partition(":")[0] for name in own) == {"start": 1, "judge": 3, "ticket": 3}
+    judge = graph.stages[random.judgements[2]]
+    assert judge.inputs == {"rewind": "start:resnet8:random-tickets", "before": prac.rounds[1]}
+    ticket = graph.stages[random.tickets[2]]
+    assert ticket.inputs["rewind"] == "start:resnet8:random-tickets"
+    assert "rewind" not in graph.stages[prac.tickets[2]].inputs
+
+
+def test_what_each_stage_reads(graph: Graph) -> None:
+    a = "resnet8"
+    expected = {
+        f"prune:{a}:random-pruning:0": {},
+        f"prune:{a}:random-pruning:1": {"before": f"prune:{a}:random-pruning:0"},
+        f"round:{a}:random-pruning:1": {
+            "before": f"prune:{a}:random-pruning:0",
+            "rewind": f"dense:{a}:vanilla",
+        },
+        f"select:{a}:cet-only:2": {"before": f"round:{a}:cet-only:1"},
+        f"select:{a}:cep-only:2": {"before": f"round:{a}:cep-only:1", "dense": f"dense:{a}:prac"},
+        f"select:{a}:no-early-stop:1": {"statistics": f"reduce:{a}:no-early-stop"},
+        f"reduce:{a}:no-early-stop": {"dense": f"dense:{a}:vanilla"},
+        f"round:{a}:rs2:2": {
+            "before": f"round:{a}:rs2:1",
+            "rewind": f"dense:{a}:prac",
+            "size": f"select:{a}:prac:2",
+            "epochs": f"round:{a}:prac:2",
+        },
+        f"score:{a}:entropy:2": {"model": f"round:{a}:entropy:1"},
+        f"subset:{a}:entropy:2": {"prac": f"select:{a}:prac:2", "scores": f"score:{a}:entropy:2"},
+        f"score:{a}:el2n": {"dense": f"dense:{a}:prac"},
+        f"subset:{a}:el2n:3": {"prac": f"select:{a}:prac:3", "scores": f"score:{a}:el2n"},
+        "proxy:resnet8": {},
+        "score:proxy": {"model": "proxy:resnet8"},
+        f"subset:{a}:proxy:1": {"prac": f"select:{a}:prac:1", "scores": "score:proxy"},
+        f"prune:{a}:snip:0": {},
+        f"prune:{a}:snip:2": {"before": f"prune:{a}:snip:1"},
+        f"judge:{a}:snip:3": {"rewind": f"start:{a}:snip", "before": f"prune:{a}:snip:2"},
+        f"judge:{a}:random-pruning:3": {
+            "rewind": f"dense:{a}:vanilla",
+            "before": f"prune:{a}:random-pruning:2",
+        },
+    }
+    for name, inputs in expected.items():
+        assert graph.stages[name].inputs == inputs, name
+    ticket = graph.stages[f"ticket:{a}:random-pruning:2"].inputs
+    assert ticket["mask"] == f"prune:{a}:random-pruning:1"
+    assert ticket["round-1"] == f"round:{a}:random-pruning:1"
+
+
+def test_before_training_there_is_nothing_to_train(graph: Graph) -> None:
+    for method in ("snip", "grasp", "synflow"):
+        mine = {s.kind for s in graph.stages.values() if s.method == method}
+        assert mine == {"prune", "start", "judge", "ticket"} - ({"start"} if method != "snip" else
+                                                                set())  # fmt: skip
+    # The initial weights are the same for all of them.
+    starts = [s.name for s in graph.stages.values() if s.kind == "start"]
+    assert starts == ["start:resnet8:random-tickets", "start:resnet8:snip"]
+
+
+def test_scoring_is_on_the_bill_of_who_asked(graph: Graph) -> None:
+    scoring = {s.method: s.scoring for s in graph.searches}
+    assert scoring["entropy"] == tuple(f"score:resnet8:entropy:{k}" for k in (1, 2, 3))
+    assert scoring["proxy"] == ("proxy:resnet8", "score:proxy")
+    assert scoring["dual"] == ("score:resnet8:dual",)
+    assert scoring["random-pruning"] == tuple(f"prune:resnet8:random-pruning:{k}" for k in range(3))
+    assert {m for m, names in scoring.items() if not names} == {
+        "prac", "vanilla", "random-subset", "random-tickets", "cet-only", "cep-only",
+        "no-early-stop", "rs2", "snip", "grasp", "synflow",
+    }  # fmt: skip
+
+
+def test_one_proxy_serves_all_architectures(request_for) -> None:
+    graph = build_graph(request_for(architectures=("resnet8", "conv4"), compare=("proxy",)))
+    assert [s.name for s in graph.stages.values() if s.kind in ("proxy", "score")] == [
+        "proxy:resnet8",
+        "score:proxy",
+    ]
+
+
+def keys(graph: Graph) -> dict[str, str]:
+    return {name: stage.key for name, stage in graph.stages.items()}
+
+
+def test_another_method_changes_no_key_of_the_others(request_for) -> None:
+    alone = keys(build_graph(request_for(compare=("vanilla",))))
+    together = keys(build_graph(request_for(compare=ALL)))
+    # Dense judgements and the report list what there is.
+    changed = {n for n in alone.keys() & together.keys() if alone[n] != together[n]}
+    assert changed == {"report"}
+    assert alone.keys() - together.keys() == set()
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        ({"select": SelectConfig(window=4)}, {("score", "dual"), ("subset", "dual")}),
+        ({"select": SelectConfig(strata=7)}, set()),
+        ({"select": SelectConfig(score_epochs=4)},
+         {(k, m) for m in ("el2n", "margin", "dual") for k in ("score", "subset")}),
+        ({"select": SelectConfig(proxy_epochs=4)},
+         {("proxy", ""), ("score", ""), ("subset", "proxy")}),
+        ({"prune": PruneConfig(iterations=4)},
+         {("prune", m) for m in ("snip", "grasp", "synflow")}),
+        ({"prune": PruneConfig(scoring_samples=4)}, {("prune", m) for m in ("snip", "grasp")}),
+    ],
+)  # fmt: skip
+def test_a_setting_changes_what_reads_it_and_no_more(request_for, change, kinds) -> None:
+    before, after = (
+        build_graph(request_for(architectures=("resnet8",), compare=ALL, **c))
+        for c in ({"prune": PruneConfig()}, {"prune": PruneConfig(), **change})
+    )
+    old, new = keys(before), keys(after)
+    changed = [before.stages[n] for n in old if old[n] != new[n]]
+    followers = ("round", "judge", "ticket", "report")
+    assert {(s.kind, s.method) for s in changed if s.kind not in followers} == kinds
+
+
+def test_a_sampler_changes_the_sets_and_not_the_scores(request_for) -> None:
+    before, after = (
+        build_graph(request_for(architectures=("resnet8",), compare=("el2n",), select=select))
+        for select in (SelectConfig(), SelectConfig(sampler="ccs"))
+    )
+    changed = {n for n, key in keys(before).items() if keys(after)[n] != key}
+    assert "score:resnet8:el2n" not in changed
+    assert {"subset:resnet8:el2n:1", "round:resnet8:el2n:1"} <= changed
+    assert not [n for n in changed if ":prac:" in n]
+
+
+def test_prac_s_own_search_by_a_score(request_for) -> None:
+    select = SelectConfig(score="margin", fraction=0.3)
+    graph = build_graph(request_for(architectures=("resnet8",), compare=(), select=select))
+    assert graph.stages["subset:resnet8:prac:2"].inputs == {"scores": "score:resnet8:prac"}
+    assert graph.stages["subset:resnet8:prac:2"].config["fraction"] == 0.3
+    assert not [s for s in graph.stages.values() if s.kind in ("select", "reduce")]
+    with pytest.raises(ConfigError, match=r"needs select.fraction"):
+        build_graph(request_for(select=SelectConfig(score="margin")))
+
+
+def test_transfer_takes_the_same_method_s_sets_of_the_source(request_for) -> None:
+    graph = build_graph(
+        request_for(architectures=("conv4", "resnet8"), compare=ALL, transfer_from="conv4")
+    )
+    samples = {(s.architecture, s.method): s.samples for s in graph.searches}
+    for method in METHODS:
+        assert samples["resnet8", method] == samples["conv4", method]
+    target = [s for s in graph.stages.values() if s.architecture == "resnet8"]
+    assert not {"select", "subset", "score", "reduce"} & {s.kind for s in target}
+    round_two = graph.stages["round:resnet8:rs2:2"].inputs
+    assert round_two["size"] == "select:conv4:prac:2"
+    assert round_two["epochs"] == "round:resnet8:prac:2"
+
+
+def test_a_method_of_the_user_s(
+    request_for, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "users_method.py"
+    text = (
+        "from prac.selection.scores import scorer\n"
+        "@scorer(reads='events')\n"
+        "def mine(evidence, select):\n"
+        "    return -evidence.sample_ids\n"
+    )
+    file.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    request = request_for(architectures=("resnet8",), compare=("users_method:mine", "vanilla"))
+    assert [method.name for method in request.methods] == ["prac", "vanilla", "users_method:mine"]
+    before = keys(build_graph(request))
+    file.write_text(text + "# changed\n")
+    after = keys(build_graph(request))
+    changed = {name for name in before if before[name] != after[name]}
+    assert "score:resnet8:users_method:mine" in changed
+    assert not [name for name in changed if ":prac" in name or ":vanilla" in name]
+    with pytest.raises(ConfigError, match="can't be imported"):
+        request_for(compare=("no.such:thing",)).methods  # noqa: B018
+
+
+def test_a_graph_is_made_without_torch() -> None:
+    program = (
+        "import sys, prac.method_config, prac.selection.scores, prac.pruning.criteria\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

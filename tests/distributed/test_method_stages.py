@@ -1,0 +1,253 @@
+"""Every method's stages, run one after the other without Ray, against its search in one process."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from prac.config import (
+    AugmentConfig,
+    BudgetConfig,
+    PruneConfig,
+    Recipe,
+    RewindPoint,
+    SearchConfig,
+    SelectConfig,
+    TrainConfig,
+)
+from prac.data.batches import DeviceImages
+from prac.data.dataset import ImageDataset
+from prac.distributed import artifacts, stages, ticket_stage
+from prac.distributed.compose import build_graph
+from prac.distributed.graph import Graph, Request, Stage
+from prac.distributed.made import Running
+from prac.judge import JudgeConfig, Judgement
+from prac.methods import METHODS
+from prac.pruning import Mask
+from prac.rounds import RoundOutcome, RoundTask, run_round, train_round
+from prac.search import SearchResult, search
+from prac.selection import PracSet
+from prac.storage import Folder
+from prac.ticket import Ticket
+from prac.tracking.store import Finished
+from prac.training.loop import Trained
+from prac.training.observers import EpochRecord
+
+RECIPE = Recipe(
+    name="tiny",
+    description="",
+    architectures=("resnet8",),
+    augment=AugmentConfig(crop_padding=1, flip=False),
+    train=TrainConfig(
+        epochs=4, batch_size=64, learning_rate=0.05, milestones=(3,), precision="fp32"
+    ),
+    prune=PruneConfig(tolerance=0.12, patience=1, record_at_once=True, iterations=2),
+    select=SelectConfig(window=2, proxy="conv4", proxy_epochs=1, sampler="ccs", strata=5),
+    budget=BudgetConfig(min_round_epochs=2),
+    search=SearchConfig(rounds=2, rewind=RewindPoint("epoch", 1)),
+    compare=tuple(name for name in METHODS if name != "prac"),
+)
+
+
+BILL = {"steps", "samples", "forward_samples", "score_samples", "seconds"}
+
+
+class PlainStore:
+    """Folders and values by stage key."""
+
+    def __init__(self) -> None:
+        self.folders: dict[str, Path] = {}
+        self.left: dict[str, Mapping[str, Any]] = {}
+
+    def read(self, finished: Finished, file: str, reader: Callable[[Path], Any]) -> Any:
+        return reader(self.folders[finished.key] / file)
+
+    def values(self, finished: Finished) -> Mapping[str, Any]:
+        return self.left[finished.key]
+
+
+class PlainContext:
+    def __init__(self, dataset: ImageDataset, folder: Path) -> None:
+        self.dataset, self.folder, self.store = dataset, folder, PlainStore()
+        self.resources = SimpleNamespace(cpus_per_round=1, gpus_per_round=0)
+        self.judged: dict[str, tuple[JudgeConfig, Mask | None, Mapping[str, torch.Tensor]]] = {}
+        report = SimpleNamespace(remote=lambda news: None)
+        self.desk = SimpleNamespace(report=report)
+
+    def judge(
+        self,
+        config: JudgeConfig,
+        mask: Mask | None,
+        rewind_weights: Mapping[str, torch.Tensor],
+        images: DeviceImages,
+        *,
+        run: str,
+        **more: Any,
+    ) -> Judgement:
+        self.judged[run] = (config, mask, rewind_weights)
+        record = EpochRecord(
+            epoch=0,
+            steps=21,
+            learning_rate=0.1,
+            loss=1.0,
+            train_accuracy=0.5,
+            validation_accuracy=0.5,
+            seconds=0.1,
+        )
+        weights = {name: tensor.clone() for name, tensor in rewind_weights.items()}
+        for name, alive in (mask or {}).items():
+            weights[name] *= alive
+        trained = Trained(epochs=[record], best_epoch=0, best_accuracy=0.5, best_weights=weights)
+        return Judgement(trained=trained, test_accuracy=0.25)
+
+    def work(self, key: str) -> Folder:
+        return Folder(self.folder / "work" / key)
+
+    def load_dataset(self) -> ImageDataset:
+        return self.dataset
+
+    def images(self, *, gpus: float) -> DeviceImages:
+        return DeviceImages(self.dataset, RECIPE.augment)
+
+
+def run(graph: Graph, context: PlainContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All stages in order; the dense run in this process in place of Ray Train's workers."""
+
+    def dense(running: Running, task: RoundTask) -> RoundOutcome:
+        return train_round(task, context.images(gpus=0), context.work(task.run))
+
+    monkeypatch.setattr(stages, "_train_on_workers", dense)
+    # Judgements, exports and figures have their own tests, and take most of the time.
+    monkeypatch.setattr(stages, "judge", context.judge)
+    for name in ("write_model", "save_layers"):
+        monkeypatch.setattr(ticket_stage, name, lambda *arguments: None)
+    for name, stage in graph.stages.items():
+        if stage.kind == "report":
+            continue
+        folder = context.folder / stage.key
+        folder.mkdir()
+        inputs = {role: finished(graph.stages[other]) for role, other in stage.inputs.items()}
+        running = Running(stage=stage, inputs=inputs, context=context, folder=folder)  # type: ignore[arg-type]
+        made = stages.RUN[stage.kind](running)
+        if stage.kind in ("proxy", "score", "subset", "prune", "start"):
+            assert set(made.values) >= BILL, name
+        context.store.folders[stage.key] = folder
+        context.store.left[stage.key] = made.values
+
+
+def finished(stage: Stage) -> Finished:
+    return Finished(
+        key=stage.key, name=stage.name, run_id="", artifact_uri="", manifest_sha256="", values={}
+    )
+
+
+@dataclasses.dataclass
+class Pipeline:
+    graph: Graph
+    context: PlainContext
+
+    def read(self, name: str, file: str, reader: Callable[[Path], Any]) -> Any:
+        return self.context.store.read(finished(self.graph.stages[name]), file, reader)
+
+    def values(self, name: str) -> Mapping[str, Any]:
+        return self.context.store.left[self.graph.stages[name].key]
+
+
+@pytest.fixture(scope="module")
+def pipeline(digits_data: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    request = Request(
+        recipe=RECIPE,
+        data=digits_data.fingerprint,
+        data_name="digits",
+        num_training=len(digits_data.training_ids),
+        precision="fp32",
+        workers=1,
+    )
+    graph = build_graph(request)
+    context = PlainContext(digits_data, tmp_path_factory.mktemp("stages"))
+    with pytest.MonkeyPatch.context() as patch:
+        run(graph, context, patch)
+    return Pipeline(graph, context)
+
+
+@pytest.fixture(scope="module")
+def find(
+    digits_data: ImageDataset, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], SearchResult]:
+    images = DeviceImages(digits_data, RECIPE.augment)
+    found: dict[str, SearchResult] = {}
+    folder = tmp_path_factory.mktemp("searches")
+
+    def by(name: str) -> SearchResult:
+        if name not in found:
+            beside = None if name == "prac" else by("prac")
+            found[name] = search(
+                RECIPE,
+                "resnet8",
+                images,
+                lambda task: run_round(task, images, Folder(folder / task.run)),
+                method=name,
+                beside=beside,
+            )
+        return found[name]
+
+    return by
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_stages_and_the_search_in_one_process_find_the_same(
+    pipeline: Pipeline, find: Callable[[str], SearchResult], name: str
+) -> None:
+    stages_of = next(s for s in pipeline.graph.searches if s.method == name)
+    result = find(name)
+    masks = [pipeline.read(m, artifacts.MASK, artifacts.read_mask) for m in stages_of.masks]
+    assert masks == list(result.masks[1:])
+    sets = [
+        PracSet.from_table(pipeline.read(s, artifacts.SAMPLES, artifacts.read_table))
+        for s in stages_of.samples
+    ]
+    assert not sets or sets == list(result.sets[1:])
+    steps = [pipeline.values(r)["steps"] for r in stages_of.rounds]
+    assert steps == [r.outcome.steps if r.outcome else 0 for r in result.rounds]
+    bill = [pipeline.values(s) for s in stages_of.scoring]
+    if all(r.outcome for r in result.rounds):
+        for line in ("steps", "samples", "forward_samples", "score_samples"):
+            total = sum(int(values[line]) for values in bill)
+            assert total == getattr(result.scoring, line), line
+    else:
+        passed = [pipeline.values(r)["score_samples"] for r in stages_of.rounds]
+        assert sum(passed) == result.scoring.score_samples
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_tickets_start_where_the_method_starts(
+    pipeline: Pipeline, find: Callable[[str], SearchResult], name: str
+) -> None:
+    stages_of = next(s for s in pipeline.graph.searches if s.method == name)
+    key = pipeline.graph.stages[stages_of.tickets[2]].key
+    ticket = Ticket.load(pipeline.context.store.folders[key] / "ticket")
+    ticket.verify()
+    result = find(name)
+    assert ticket.mask == result.last_mask
+    expected = Ticket.of(result.last_mask, result.rewind_weights, {})
+    assert all(torch.equal(ticket.weights[n], t) for n, t in expected.weights.items())
+    lineage = ticket.lineage
+    assert lineage["method"] == name
+    assert lineage["search_steps"] == result.steps
+    assert lineage["set_size"] == len(result.last_set)
+    untrained = not any(r.outcome for r in result.rounds)
+    assert (lineage["rewind"] == "init") == (untrained or name == "random-tickets")
+    assert (lineage["steps_saved"] == 1) == untrained
+    assert lineage["test_accuracy"] == 0.25
+    # It is judged from there, under its mask, and all methods alike.
+    key = pipeline.graph.stages[stages_of.judgements[2]].key
+    config, mask, start = pipeline.context.judged[key]
+    assert mask == result.last_mask
+    assert all(torch.equal(start[n], t) for n, t in result.rewind_weights.items())
+    assert {str(config) for config, _, _ in pipeline.context.judged.values()} == {str(config)}
