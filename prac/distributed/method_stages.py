@@ -11,12 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 from prac.distributed import artifacts
+from prac.distributed.bill import BACKWARD
 from prac.distributed.context import use_threads
 from prac.distributed.made import Made, Running
 from prac.distributed.progress import epoch_reporter
 from prac.errors import EventLogError
 from prac.masks import make_mask
 from prac.method_config import set_size
+from prac.models import build_model
+from prac.models.describe import forward_flops
 from prac.rounds import read_events, start_weights
 from prac.scoring import ScoringCost, Witness, train_proxy
 from prac.selection import PracSet
@@ -43,8 +46,11 @@ def make_proxy(running: Running) -> Made:
     )
     artifacts.write_weights(running.folder, artifacts.BEST, proxy.weights)
     epochs = len(proxy.trained.epochs)
+    once = _forward_flops(running, stage.config["proxy"].architecture)
+    passes = (1 + BACKWARD) * proxy.cost.samples + proxy.cost.evaluation_samples
     values: dict[str, Any] = {
         **bill(proxy.cost, started),
+        "other_flops": once * passes,
         "epochs": epochs,
         "budget_epochs": epochs,
         "best_accuracy": proxy.trained.best_accuracy,
@@ -73,11 +79,24 @@ def make_scores(running: Running) -> Made:
         raise DamagedArtifact(running.inputs["dense"], str(error)) from error
     table = artifacts.scores_table(images.training_ids, scores)
     artifacts.write_table(running.folder, artifacts.SCORES, table)
+    values = bill(witness.cost(), started)
+    if running.inputs.get("model") and config["architecture"] != running.stage.architecture:
+        once = _forward_flops(running, config["architecture"])
+        values["other_flops"] = once * witness.cost().score_samples
     return Made(
-        values=bill(witness.cost(), started),
+        values=values,
         metrics=[Metric(name="mean_score", value=float(np.mean(scores)))],
         parameters={"score": config["score"]["score"][0]},
     )
+
+
+def _forward_flops(running: Running, architecture: str) -> int:
+    """Of one image through a network that is not the search's own."""
+    dataset = running.context.load_dataset()
+    model = build_model(
+        architecture, num_classes=dataset.num_classes, image_shape=dataset.image_shape, seed=0
+    )
+    return sum(forward_flops(model, dataset.image_shape).values())
 
 
 def _dense_events(running: Running, epochs: int | None) -> Iterator[pa.RecordBatch]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import torch
 
@@ -24,13 +25,15 @@ from prac.config import (
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.distributed import artifacts, stages, ticket_stage
+from prac.distributed.bill import make_bill
 from prac.distributed.compose import build_graph
+from prac.distributed.context import Resources
 from prac.distributed.graph import Graph, Request, Stage
 from prac.distributed.made import Running
 from prac.judge import JudgeConfig, Judgement
 from prac.methods import METHODS
 from prac.pruning import Mask
-from prac.rounds import RoundOutcome, RoundTask, run_round, train_round
+from prac.rounds import RoundOutcome, RoundTask, reduce_events, run_round, train_round
 from prac.search import SearchResult, search
 from prac.selection import PracSet
 from prac.storage import Folder
@@ -55,7 +58,14 @@ RECIPE = Recipe(
 )
 
 
-BILL = {"steps", "samples", "forward_samples", "score_samples", "seconds"}
+BILL = {
+    "steps",
+    "samples",
+    "evaluation_samples",
+    "score_samples",
+    "score_gradient_samples",
+    "seconds",
+}
 
 
 class PlainStore:
@@ -75,7 +85,7 @@ class PlainStore:
 class PlainContext:
     def __init__(self, dataset: ImageDataset, folder: Path) -> None:
         self.dataset, self.folder, self.store = dataset, folder, PlainStore()
-        self.resources = SimpleNamespace(cpus_per_round=1, gpus_per_round=0)
+        self.resources = Resources(storage=str(folder), workers=1)
         self.judged: dict[str, tuple[JudgeConfig, Mask | None, Mapping[str, torch.Tensor]]] = {}
         report = SimpleNamespace(remote=lambda news: None)
         self.desk = SimpleNamespace(report=report)
@@ -122,7 +132,13 @@ def run(graph: Graph, context: PlainContext, monkeypatch: pytest.MonkeyPatch) ->
     def dense(running: Running, task: RoundTask) -> RoundOutcome:
         return train_round(task, context.images(gpus=0), context.work(task.run))
 
+    def reduce(context: PlainContext, *, run: str, epochs: int) -> pa.Table:
+        ids = context.dataset.training_ids
+        work = context.work(run)
+        return reduce_events(work, run=run, round_index=0, epochs=epochs, sample_ids=ids)
+
     monkeypatch.setattr(stages, "_train_on_workers", dense)
+    monkeypatch.setattr(stages, "reduce_in_parts", reduce)
     # Judgements, exports and figures have their own tests, and take most of the time.
     monkeypatch.setattr(stages, "judge", context.judge)
     for name in ("write_model", "save_layers"):
@@ -215,14 +231,16 @@ def test_stages_and_the_search_in_one_process_find_the_same(
     assert not sets or sets == list(result.sets[1:])
     steps = [pipeline.values(r)["steps"] for r in stages_of.rounds]
     assert steps == [r.outcome.steps if r.outcome else 0 for r in result.rounds]
-    bill = [pipeline.values(s) for s in stages_of.scoring]
-    if all(r.outcome for r in result.rounds):
-        for line in ("steps", "samples", "forward_samples", "score_samples"):
-            total = sum(int(values[line]) for values in bill)
-            assert total == getattr(result.scoring, line), line
-    else:
-        passed = [pipeline.values(r)["score_samples"] for r in stages_of.rounds]
-        assert sum(passed) == result.scoring.score_samples
+    # What scores and masks cost is on the bill: the same, counted by stages.
+    values = {n: pipeline.values(n) for n, s in pipeline.graph.stages.items() if s.kind != "report"}
+    bill = make_bill(stages_of, pipeline.graph, values, forward_flops=None)
+    scoring = result.scoring
+    assert bill.steps == result.steps + scoring.steps
+    assert bill.score_samples == scoring.score_samples + scoring.score_gradient_samples
+    trained = [r.outcome for r in result.rounds if r.outcome]
+    sizes = [len(made) for made in result.sets]
+    samples = sum(len(o.epochs) * size for o, size in zip(trained, sizes, strict=False))
+    assert bill.samples == samples + scoring.samples
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -246,7 +264,8 @@ def test_tickets_start_where_the_method_starts(
     assert (lineage["steps_saved"] == 1) == untrained
     assert lineage["test_accuracy"] == 0.25
     # It is judged from there, under its mask, and all methods alike.
-    key = pipeline.graph.stages[stages_of.judgements[2]].key
+    (judgement,) = stages_of.judgements[2]
+    key = pipeline.graph.stages[judgement].key
     config, mask, start = pipeline.context.judged[key]
     assert mask == result.last_mask
     assert all(torch.equal(start[n], t) for n, t in result.rewind_weights.items())
