@@ -21,15 +21,23 @@ _COLUMNS = (
     ("test", "right"),
 )
 
+_MAX_ROWS = 60
+
 
 def print_table(results: Results, console: Console) -> None:
-    """Print judged tickets and each search's last row, then the verdicts."""
+    """Print judged tickets and each search's last row, then the verdicts.
+
+    Of very many tickets each search's sparsest alone: the report has them all.
+    """
     # Text, not str, wherever a name comes from outside: rich reads "[...]" in a str as markup.
     table = Table(title=Text(results.title), title_justify="left", header_style="bold")
     for name, justify in _COLUMNS:
         table.add_column(name, justify="right" if justify == "right" else "left")
     before = None
-    for row in key_rows(results):
+    rows = key_rows(results)
+    if len(rows) > _MAX_ROWS:
+        rows = list({(row.architecture, row.method): row for row in rows}.values())
+    for row in rows:
         search = (row.architecture, row.method)
         if before is not None and search != before:
             table.add_section()

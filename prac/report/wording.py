@@ -18,7 +18,7 @@ METHOD_LABELS = {
     "cep-only": "CEP only",
     "no-early-stop": "PrAC, no early stop",
     "entropy": "entropy",
-    "svp": "SVP",
+    "proxy": "proxy (SVP)",
     "el2n": "EL2N",
     "margin": "margin",
     "dual": "DUAL",

@@ -164,6 +164,12 @@ def test_terminal_shows_key_rows_and_verdicts(results: Results) -> None:
     assert words.count("One seed: a difference") == 1
 
 
+def test_terminal_shows_one_row_a_search_of_very_many(crowd: Results) -> None:
+    lines = [line for line in _printed(crowd).splitlines() if "vgg16" in line and "│" in line]
+    assert len(lines) == 17
+    assert all("97.19 %" in line for line in lines)
+
+
 def test_terminal_prints_brackets_as_they_are(
     row: Callable[..., RoundRow], build: Callable[..., Results]
 ) -> None:
