@@ -109,14 +109,21 @@ class Pipeline:
         self.storage = Folder(options.storage or self.home / "prac-runs")
         uri = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
         if uri is None:
-            try:
-                self.home.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise ConfigError(f"--home {self.home} can't be made: {error.strerror}") from error
+            self._make_home()
             uri = default_tracking_uri(self.home)
         self.store = Store(uri)
+        if options.plan and self.store.is_unmade:
+            # A plan leaves nothing behind, and needs no MLflow to know that nothing is finished.
+            self.found: dict[str, Finished] = {}
+            return
         self.store.prepare()
         self.found = self._find()
+
+    def _make_home(self) -> None:
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"--home {self.home} can't be made: {error.strerror}") from error
 
     def _find(self) -> dict[str, Finished]:
         keys = (stage.key for stage in self.graph.stages.values())

@@ -126,6 +126,12 @@ class Store:
         """Whether only this machine has it."""
         return not self.tracking_uri.startswith(("http://", "https://", "databricks"))
 
+    @property
+    def is_unmade(self) -> bool:
+        """Whether it is an embedded database that has not been made yet."""
+        scheme, separator, path = self.tracking_uri.partition(":///")
+        return scheme == "sqlite" and bool(separator) and not Path(path).is_file()
+
     def prepare(self) -> None:
         """Create the experiments, before any worker could race for it. Raises StoreError."""
         try:

@@ -25,6 +25,7 @@ from measuring import Row, least_of, parser, show
 
 from prac.events import EventLog, forgetting_statistics
 from prac.events.file import EventFile
+from prac.events.statistics import count_events
 from prac.storage import Folder
 
 SQL = """
@@ -145,14 +146,16 @@ def out_of_core(samples: int, epochs: int) -> Row:
     }
 
 
-def bytes_a_sample(samples: int) -> float:
-    """Peak of what NumPy holds while two epochs are reduced, without the events themselves."""
+def bytes_a_sample(samples: int) -> tuple[float, float]:
+    """What NumPy holds for the state after two epochs, and its peak until the result is there."""
     batches = list(epochs_of(sample_ids(samples), 2))
     tracemalloc.start()
-    forgetting_statistics(iter(batches))
+    counter = count_events(iter(batches))
+    state = tracemalloc.get_traced_memory()[0]
+    counter.statistics()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return peak / samples
+    return state / samples, peak / samples
 
 
 def main() -> None:
@@ -170,8 +173,10 @@ def main() -> None:
         return
     samples = 50_000 if options.quick else options.samples
     events = 2_000_000 if options.quick else options.events
-    rows = compared(samples, max(1, events // samples), repeats=3)
-    print(f"state and result of {samples} samples: {bytes_a_sample(samples):.1f} bytes a sample")
+    state, peak = bytes_a_sample(samples)
+    memory = {"state, bytes a sample": state, "peak, bytes a sample": peak}
+    first, *others = compared(samples, max(1, events // samples), repeats=3)
+    rows = [{**first, **memory}, *others]
     show("reducer: events to statistics, one core", rows, options.json)
 
 

@@ -49,8 +49,10 @@ train(model, Training(run="x", images=DeviceImages(dataset, AugmentConfig()), sa
 mark("first step")
 print(json.dumps(marks))
 """
-ROUND = """import prac.distributed.executor, prac.quick_import
-with prac.quick_import.quick_import():
+ROUND = """
+import prac.distributed.executor
+from prac.quick_import import quick_import
+with quick_import():
     import prac.distributed.stages
 """
 WORKERS = {

@@ -3,6 +3,7 @@
 python tests/benchmarks/training.py [--quick] [--data digits|parquet:PATH] [--architecture NAME]
 """
 
+import statistics
 import time
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ from prac.events import EventRecorder
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.mask import prunable_weights
+from prac.training.evaluation import EVALUATION_BATCH, predict
 from prac.training.loop import Training, train
 from prac.training.observers import EventObserver, Observer
 from prac.training.precision import autocast, resolve_precision
@@ -38,6 +40,17 @@ def bare_steps(model: torch.nn.Module, images: DeviceImages, ids, config: TrainC
         optimizer.step()
 
 
+def bare_inference(model: torch.nn.Module, images: DeviceImages, count: int) -> None:
+    """The forward passes of as many images, on one resident batch of evaluation's size."""
+    precision = resolve_precision("auto", images.device)
+    inputs = images.clean(images.training_ids[:EVALUATION_BATCH])
+    model.eval()
+    with torch.inference_mode(), autocast(images.device, precision):
+        for _ in range(-(-count // EVALUATION_BATCH)):
+            model(inputs)
+    model.train()
+
+
 def main() -> None:
     """Parse, measure, show."""
     arguments = parser(__doc__)
@@ -57,6 +70,7 @@ def main() -> None:
     model = build_model(
         architecture, num_classes=dataset.num_classes, image_shape=dataset.image_shape, seed=0
     ).to(memory_format=torch.channels_last)
+    precision = resolve_precision("auto", plain.device)
     pruned = global_magnitude(prunable_weights(model), Mask.dense(model), 0.2)
 
     def loop(images: DeviceImages, mask: Mask | None, events: bool) -> None:
@@ -66,7 +80,7 @@ def main() -> None:
             sample_ids=ids,
             config=config,
             budget=full_budget(config, len(ids)),
-            precision=resolve_precision("auto", images.device),
+            precision=precision,
             seed=0,
             stream=("benchmark",),
         )
@@ -80,19 +94,32 @@ def main() -> None:
         "loop, masked": lambda: loop(plain, pruned, False),
         "loop, masked, augmented": lambda: loop(augmented, pruned, False),
         "loop, masked, augmented, events": lambda: loop(augmented, pruned, True),
+        "bare inference": lambda: bare_inference(model, plain, len(ids)),
+        "predictions, as for CEP": lambda: predict(model, plain, ids, precision),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(2 if options.quick else 5):
         for name, way in ways.items():
+            model.train()
             started = time.process_time()
             way()
             times[name].append(time.process_time() - started)
     least = {name: min(seconds) for name, seconds in times.items()}
+    bare = {
+        name: "bare inference" if name.startswith(("bare inf", "pred")) else "bare step"
+        for name in ways
+    }
+    shares = {
+        name: statistics.median(b / t for b, t in zip(times[bare[name]], times[name], strict=True))
+        for name in ways
+    }
     rows: list[Row] = [
         {
             "way": name,
             "images/s": len(ids) / seconds,
-            "share of the bare step's speed": least["bare step"] / seconds,
+            "share of the bare speed": least[bare[name]] / seconds,
+            "median of shares": shares[name],
+            "spread of times": (max(times[name]) - seconds) / seconds,
         }
         for name, seconds in least.items()
     ]

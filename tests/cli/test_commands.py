@@ -14,6 +14,7 @@ import pytest
 from prac.cli.guard import guarded
 from prac.errors import ConfigError, PracError
 from prac.recipes import RECIPES
+from prac.tracking.store import Store
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -36,16 +37,21 @@ def test_help_imports_nothing_heavy() -> None:
     assert all(name in done.stdout for name in RECIPES)
 
 
-def test_a_plan_needs_no_torch_and_no_ray(tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", ["made", "not made"])
+def test_a_plan_needs_no_torch_and_no_ray(store: str, tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from prac.cli import pipeline\n"
         "assert pipeline('', ['--plan', '--home', sys.argv[1]]) == 0\n"
-        "heavy = {'torch', 'ray', 'matplotlib', 'sklearn', 'torchvision'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
+        "heavy = {'torch', 'ray', 'matplotlib', 'sklearn', 'torchvision'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert ('mlflow' in sys.modules) == (sys.argv[2] == 'made')\n"
     )
+    if store == "made":
+        Store(f"sqlite:///{tmp_path / 'mlflow.db'}").prepare()
+    before = sorted(tmp_path.iterdir())
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)],
+        [sys.executable, "-c", program, str(tmp_path), store],
         capture_output=True,
         text=True,
         timeout=120,
@@ -53,6 +59,7 @@ def test_a_plan_needs_no_torch_and_no_ray(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "stages to run" in done.stdout
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_pipeline_from_a_shell() -> None:
