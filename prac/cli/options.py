@@ -102,6 +102,12 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         "--workers", type=int, metavar="N", help="data-parallel workers of dense training (2)"
     )
     how.add_argument(
+        "--min-workers",
+        type=int,
+        metavar="N",
+        help="go on with as few of them while nodes are lost; what is found is the same (all)",
+    )
+    how.add_argument(
         "--cpus-per-round", type=int, default=1, metavar="N", help="threads a round (%(default)s)"
     )
     how.add_argument(

@@ -75,6 +75,7 @@ def run_options(arguments: argparse.Namespace, only: tuple[Kind, ...] = ()) -> O
         storage=arguments.storage,
         storage_is_shared=arguments.storage_is_shared,
         workers=arguments.workers,
+        min_workers=arguments.min_workers,
         cpus_per_round=arguments.cpus_per_round,
         gpus_per_worker=arguments.gpus_per_worker,
         gpus_per_round=arguments.gpus_per_round,

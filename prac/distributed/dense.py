@@ -9,7 +9,7 @@ from typing import Any
 from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchTrainer
 
-from prac.distributed.context import Context, use_threads
+from prac.distributed.context import Context, Resources, use_threads
 from prac.distributed.process_group import BoundTorchConfig
 from prac.distributed.progress import epoch_reporter
 from prac.errors import PracError
@@ -25,7 +25,8 @@ def _worker(config: dict[str, Any]) -> None:
     task: RoundTask = config["task"]
     resources = context.resources
     use_threads(resources.cpus_per_round)
-    workers = Workers.of_process_group()
+    # As many shares as in the key, however many workers there are for them now.
+    workers = Workers.of_process_group(shares=resources.workers)
     train_with_workers(
         task,
         context.images(gpus=resources.gpus_per_worker),
@@ -36,7 +37,8 @@ def _worker(config: dict[str, Any]) -> None:
 
 
 def train_on_workers(task: RoundTask, context: Context, stage: str) -> None:
-    """Train with `resources.workers` workers; a worker that dies is replaced and the run resumed.
+    """Train with `resources.workers` workers; a worker that dies is replaced and the run resumed,
+    with as few as `resources.min_workers` where the others can't be had.
 
     What is left in the stage's work folder: the finished checkpoint, and the event files.
     Raises PracError where workers fail more often than `resources.max_failures` times.
@@ -55,7 +57,7 @@ def train_on_workers(task: RoundTask, context: Context, stage: str) -> None:
         _worker,
         train_loop_config={"context": context, "task": task, "stage": stage},
         scaling_config=ScalingConfig(
-            num_workers=resources.workers,
+            num_workers=_number(resources),
             use_gpu=resources.gpus_per_worker > 0,
             resources_per_worker=per_worker,
         ),
@@ -76,6 +78,13 @@ def train_on_workers(task: RoundTask, context: Context, stage: str) -> None:
         # This run's alone: another pipeline may train the same at this moment.
         with contextlib.suppress(OSError):
             work.child(name).delete()
+
+
+def _number(resources: Resources) -> Any:
+    """Of workers: as many, or from as many to as many."""
+    if resources.min_workers in (None, resources.workers):
+        return resources.workers
+    return resources.min_workers, resources.workers
 
 
 def _reason(error: WorkerGroupError) -> str:

@@ -54,6 +54,7 @@ class Options:
     home: where the embedded store, events and reports go by default; None is the working folder,
     or `~/prac` for a job, whose working folder is thrown away.
     workers: data-parallel workers of dense training; None is two where two cores are there.
+    min_workers: that dense training starts or goes on with where more can't be had; None is all.
     only: stop after stages of these kinds; empty runs everything.
     """
 
@@ -62,6 +63,7 @@ class Options:
     storage: str | None = None
     storage_is_shared: bool = False
     workers: int | None = None
+    min_workers: int | None = None
     cpus_per_round: int = 1
     gpus_per_worker: float = 0
     gpus_per_round: float = 0
@@ -224,13 +226,14 @@ class Pipeline:
 
         options = self.options
         # At least as many CPUs as one dense run needs: fewer cores then share their time.
-        needed = self.request.workers * options.cpus_per_round
+        workers = options.min_workers or self.request.workers
+        needed = workers * options.cpus_per_round
         with connected(num_cpus=needed) as ours:
             if num_nodes() > 1:
                 self._check_shared()
             if cluster_cpus() < needed:
                 raise ConfigError(
-                    f"{self.request.workers} workers of {options.cpus_per_round} CPUs don't fit "
+                    f"{workers} workers of {options.cpus_per_round} CPUs don't fit "
                     f"the cluster's {cluster_cpus()} CPUs; lower --workers or --cpus-per-round"
                 )
             context = Context(
@@ -242,6 +245,7 @@ class Pipeline:
                 resources=Resources(
                     storage=self.storage.describe(),
                     workers=self.request.workers,
+                    min_workers=options.min_workers,
                     cpus_per_round=options.cpus_per_round,
                     gpus_per_worker=options.gpus_per_worker,
                     gpus_per_round=options.gpus_per_round,
@@ -368,6 +372,11 @@ def _home(options: Options) -> Path:
 def _request(recipe: Recipe, options: Options, source: Source, num_train: int) -> Request:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     workers = options.workers if options.workers is not None else min(2, cores or 1)
+    if options.min_workers is not None and not 1 <= options.min_workers <= workers:
+        raise ConfigError(
+            f"--min-workers {options.min_workers} is not allowed; allowed: 1 to {workers}, "
+            "the workers of dense training"
+        )
     precision = recipe.train.precision
     if options.gpus_per_round > 0:
         # The driver may have no accelerator; the ones that rounds are given compute in bf16.

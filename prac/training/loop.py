@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prac.config import Precision, TrainConfig
-from prac.data.batches import DeviceImages
+from prac.data.batches import Batch, DeviceImages
 from prac.errors import PracError
 from prac.pruning.mask import Mask, prunable_weights
 from prac.storage import Folder
@@ -162,39 +162,33 @@ def _train_epoch(
     loss_sum, right_sum = torch.zeros(2, dtype=float_type, device=images.device)
     num_samples = 0
     model.train()
-    batches = images.epoch(
-        training.epoch_ids(epoch),
-        training.config.batch_size,
-        generator(training.seed, *training.stream, epoch),
-        rank=workers.rank,
-        world_size=workers.size,
-    )
-    for batch in batches:
+    feeds = [
+        images.epoch(
+            training.epoch_ids(epoch),
+            training.config.batch_size,
+            generator(training.seed, *training.stream, epoch),
+            rank=share,
+            world_size=workers.shares,
+        )
+        for share in workers.mine
+    ]
+    for shares in zip(*feeds, strict=True):
         learning_rate = training.budget.learning_rate(step)
         optimizer.zero_grad()
-        with autocast(images.device, training.precision):
-            logits = parallel(batch.images)
-        # The sum over the step's samples on all workers, though workers' shares differ by one:
-        # DDP averages over workers, so each share is weighted by their number.
-        losses = torch.nn.functional.cross_entropy(
-            logits.float(),
-            batch.labels,
-            reduction="sum",
-            label_smoothing=training.config.label_smoothing,
-        )
-        for observer in observers:
-            observer.on_predictions(batch, logits)
-        share: Tensor = losses * (workers.size / batch.step_size)
-        share.backward()  # type: ignore[no-untyped-call]
+        for share, batch in zip(workers.mine, shares, strict=True):
+            with workers.taking(share, model, parallel):
+                with autocast(images.device, training.precision):
+                    logits = parallel(batch.images)
+                losses = _take_share(batch, logits, training, observers, workers)
+            with torch.no_grad():
+                loss_sum += losses
+                right_sum += (logits.argmax(dim=1) == batch.labels).sum()
+            num_samples += len(batch.sample_ids)
         _mask_gradients(*masked)
         optimizer.step(learning_rate)
         step += 1
         for observer in observers:
             observer.on_step(step, model)
-        with torch.no_grad():
-            loss_sum += losses
-            right_sum += (logits.argmax(dim=1) == batch.labels).sum()
-        num_samples += len(batch.sample_ids)
     workers.agree_on_buffers(model)
     mine = images.validation_ids[workers.rank :: workers.size]
     correct = count_correct(model, images, mine, training.precision)
@@ -213,6 +207,29 @@ def _train_epoch(
         validation_accuracy=correct_total / len(images.validation_ids),
         seconds=time.perf_counter() - started,
     )
+
+
+def _take_share(
+    batch: Batch,
+    logits: Tensor,
+    training: Training,
+    observers: Sequence[Observer],
+    workers: Workers,
+) -> Tensor:
+    """Show a share to the observers and add its gradients; the sum of its losses."""
+    losses = torch.nn.functional.cross_entropy(
+        logits.float(),
+        batch.labels,
+        reduction="sum",
+        label_smoothing=training.config.label_smoothing,
+    )
+    for observer in observers:
+        observer.on_predictions(batch, logits)
+    # Shares of a step differ by one sample, so each counts by its samples in the step's mean; DDP
+    # averages over the workers, hence their number.
+    share: Tensor = losses * (workers.size / batch.step_size)
+    share.backward()  # type: ignore[no-untyped-call]
+    return losses
 
 
 def _mask_gradients(parameters: list[Tensor], masks: list[Tensor]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,17 +14,52 @@ from torch.nn.parallel import DistributedDataParallel
 
 @dataclass(frozen=True)
 class Workers:
-    """This worker's place among those that train one model. One worker needs no process group."""
+    """This worker's place among those that train one model. One worker needs no process group.
+
+    shares: into how many shares a step is divided; 0 is one a worker. Fewer workers than shares
+    take several shares each, one after the other: what is found depends on the shares (BatchNorm
+    normalises each alone), not on how many workers are there.
+    """
 
     rank: int = 0
     size: int = 1
+    shares: int = 0
+
+    def __post_init__(self) -> None:
+        if self.shares == 0:
+            object.__setattr__(self, "shares", self.size)
+        if not 0 <= self.rank < self.size <= self.shares:
+            raise ValueError(f"{self} is no place: rank < size <= shares")
 
     @classmethod
-    def of_process_group(cls) -> Workers:
+    def of_process_group(cls, shares: int = 0) -> Workers:
         """The place in the initialised default process group, or that of a lone worker."""
         if dist.is_available() and dist.is_initialized():
-            return cls(dist.get_rank(), dist.get_world_size())
-        return cls()
+            return cls(dist.get_rank(), dist.get_world_size(), shares)
+        return cls(shares=shares)
+
+    @property
+    def mine(self) -> range:
+        """The shares of every step that this worker takes."""
+        return range(self.rank, self.shares, self.size)
+
+    @contextlib.contextmanager
+    def taking(self, share: int, model: nn.Module, parallel: nn.Module) -> Iterator[None]:
+        """Forward and backward passes of one of this worker's shares.
+
+        Gradients are averaged over all workers with the last share. BatchNorm statistics are those
+        of share 0, which rank 0 takes first: what later shares do to buffers is undone.
+        """
+        first, last = share == self.rank, share + self.size >= self.shares
+        kept = [] if first else [buffer.clone() for buffer in model.buffers()]
+        waits: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if isinstance(parallel, DistributedDataParallel) and not last:
+            waits = parallel.no_sync()
+        with waits:
+            yield
+        with torch.no_grad():
+            for buffer, before in zip(model.buffers() if kept else (), kept, strict=True):
+                buffer.copy_(before)
 
     def parallel(self, model: nn.Module) -> nn.Module:
         """The model whose backward pass averages gradients over all workers."""

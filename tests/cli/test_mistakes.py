@@ -45,6 +45,8 @@ def _refused(command, *words: str) -> str:
         ("--epochs 0", "--epochs 0 is not allowed"),
         ("--workers 0", "workers 0 is not allowed"),
         ("--workers 200", "can't be shared by 200 workers"),
+        ("--workers 2 --min-workers 3", "--min-workers 3 is not allowed; allowed: 1 to 2"),
+        ("--workers 2 --min-workers 0", "--min-workers 0 is not allowed"),
         ("--cpus-per-round 0", "--cpus-per-round"),
         ("--gpus-per-round -1", "--gpus-per-round"),
         # Rounds to judge.

@@ -28,7 +28,7 @@ def _working(raylets: list[int], titles: tuple[str, ...]) -> int | None:
     return None
 
 
-@pytest.mark.parametrize("when", ["dense", "round"])
+@pytest.mark.parametrize("when", ["dense", "dense, with nobody to replace it", "round"])
 def test_node_killed(
     when: str,
     tmp_path: Path,
@@ -41,12 +41,16 @@ def test_node_killed(
     storage = tmp_path / "storage"
     where = ["--storage", str(storage), "--storage-is-shared"]
     at_work: Callable[[], Any]
+    spare = [1]
+    if when.endswith("replace it"):
+        # The one that is left takes the shares of both.
+        spare, where = [], [*where, "--min-workers", "1"]
     # The head only holds the driver: what trains is on nodes that can be lost.
     env = {"MLFLOW_TRACKING_URI": tracker.uri}
-    with services.nodes(tmp_path / "ray", env, 0, 1, 1, 1) as nodes:
+    with services.nodes(tmp_path / "ray", env, 0, 1, 1, *spare) as nodes:
         run = services.pipeline(tmp_path / "run", nodes.env, *words, *where)
         try:
-            if when == "dense":
+            if when.startswith("dense"):
                 titles = ("ray::RayTrainWorker", "ray::_RayTrainWorker")
                 # Its events show that it is past the start, and not at the end.
                 at_work = lambda: len(list(storage.glob("*/events/*-epoch-0001-*.parquet"))) == 2  # noqa: E731
@@ -61,6 +65,9 @@ def test_node_killed(
         finally:
             run.end()
     print(f"\nnode lost in {when}: ended {time.monotonic() - killed:.0f} s later")
+    if not spare:
+        alone = list(storage.glob("*/events/*-epoch-0007-rank-0-of-1-*.parquet"))
+        assert len(alone) == 1, sorted(storage.glob("*/events/*"))
     after = found.of(tracker.uri)
     after.assert_same(reference)
 

@@ -45,6 +45,7 @@ from prac.rounds import (
 )
 from prac.stage_config import round_config
 from prac.storage import Folder
+from prac.training.checkpoint import Checkpoint
 from prac.training.loop import Training, train
 from prac.training.observers import EpochEnd, Observer
 from prac.training.schedule import full_budget
@@ -233,6 +234,47 @@ def test_a_step_of_two_workers_is_the_step_of_one(folder: Path) -> None:
         torch.testing.assert_close(both[0][name], expected, rtol=1e-4, atol=1e-6)
         if name.startswith("gradient") and name.endswith(("0.weight", "2.weight")):
             assert torch.equal(both[0][name] == 0, expected == 0)
+
+
+def test_one_worker_that_takes_both_shares_is_two_workers_bit_for_bit(folder: Path) -> None:
+    images = _images(folder)
+    two = safetensors.torch.load_file(folder / "step-0")
+    alone = _one_step(images, Workers(shares=2))
+    assert two.keys() == alone.keys()
+    for name in two:
+        if name != "numbers":
+            assert torch.equal(two[name], alone[name]), name
+    torch.testing.assert_close(two["numbers"], alone["numbers"], rtol=1e-12, atol=0)
+
+    # BatchNorm normalises each share alone, its statistics are share 0's, all events are there.
+    task, elsewhere = _task(images), Folder(folder / "alone")
+    train_with_workers(task, images, elsewhere, Workers(shares=2))
+    both = Checkpoint.load(Folder(folder / "work"), "task")
+    one = Checkpoint.load(elsewhere, "task")
+    assert both is not None
+    assert one is not None
+    assert one.tensors.keys() == both.tensors.keys()
+    assert any(name.endswith("running_mean") for name in one.tensors)
+    for name, tensor in both.tensors.items():
+        assert torch.equal(tensor, one.tensors[name]), name
+    tables = [
+        reduce_events(where, run="task", round_index=1, epochs=3, sample_ids=task.sample_ids)
+        for where in (Folder(folder / "work"), elsewhere)
+    ]
+    assert tables[0].equals(tables[1])
+
+
+@pytest.mark.parametrize(("rank", "size", "shares"), [(0, 2, 1), (2, 2, 2), (-1, 1, 1)])
+def test_places_that_are_none(rank: int, size: int, shares: int) -> None:
+    with pytest.raises(ValueError, match="is no place"):
+        Workers(rank, size, shares)
+
+
+@pytest.mark.parametrize(("size", "shares"), [(1, 1), (1, 3), (2, 3), (3, 7)])
+def test_every_share_is_taken_once(size: int, shares: int) -> None:
+    taken = [share for rank in range(size) for share in Workers(rank, size, shares).mine]
+    assert sorted(taken) == list(range(shares))
+    assert Workers(0, size, shares).mine[0] == 0
 
 
 def test_rank_0_decides_when_both_stop_and_both_end_alike(folder: Path) -> None:
