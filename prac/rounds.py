@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from prac.config import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.steps import num_batches
-from prac.events.counter import ForgettingCounter
-from prac.events.file import EventFile
 from prac.events.log import EventLog
 from prac.events.recorder import EventRecorder
 from prac.events.statistics import count_events
@@ -24,6 +22,7 @@ from prac.masks import mask_maker
 from prac.method_config import StartConfig
 from prac.models import build_model
 from prac.pruning.mask import Mask
+from prac.round_events import event_folder, event_writer, read_events
 from prac.stage_config import RoundConfig
 from prac.storage import Folder
 from prac.training.checkpoint import Checkpoint
@@ -133,59 +132,6 @@ def start_weights(config: StartConfig, images: DeviceImages) -> dict[str, Tensor
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 
-def event_folder(work: Folder) -> Folder:
-    """Where the events of the training with this work folder are."""
-    return work.child("events")
-
-
-def event_writer(
-    task: RoundTask, work: Folder, workers: Workers, attempt: int
-) -> Callable[[int, pa.Table], None]:
-    """What commits one worker's events of an epoch as one file."""
-    log = EventLog(event_folder(work), task.run)
-
-    def write(epoch: int, events: pa.Table) -> None:
-        file = EventFile(
-            round=task.config.round_index,
-            epoch=epoch,
-            attempt=attempt,
-            ranks=workers.size,
-            rank=workers.rank,
-        )
-        log.write(file, events, epoch_rows=len(task.sample_ids))
-
-    return write
-
-
-def read_events(
-    work: Folder, *, run: str, round_index: int, epochs: range, sample_ids: NDArray[np.int32]
-) -> Iterator[pa.RecordBatch]:
-    """The events of some epochs from the committed files, one batch an epoch.
-
-    Raises EventLogError where an epoch is missing, doubled or of another set of samples.
-    """
-    log = EventLog(event_folder(work), run)
-    yield from log.read(round_index=round_index, epochs=epochs, sample_ids=sample_ids)
-
-
-def reduce_events(
-    work: Folder, *, run: str, round_index: int, epochs: int, sample_ids: NDArray[np.int32]
-) -> pa.Table:
-    """Statistics of the first `epochs` recorded epochs, read in one pass. Raises EventLogError."""
-    return count_epochs(
-        work, run=run, round_index=round_index, epochs=range(epochs), sample_ids=sample_ids
-    ).statistics()
-
-
-def count_epochs(
-    work: Folder, *, run: str, round_index: int, epochs: range, sample_ids: NDArray[np.int32]
-) -> ForgettingCounter:
-    """The counts of some epochs; those of later epochs can be merged in. Raises EventLogError."""
-    return count_events(
-        read_events(work, run=run, round_index=round_index, epochs=epochs, sample_ids=sample_ids)
-    )
-
-
 class _Session:
     """One round on one worker: the model, what watches it, and its state after training."""
 
@@ -217,7 +163,14 @@ class _Session:
         if self.rewind is not None:
             self.observers.append(self.rewind)
         if config.records_events:
-            writer = event_writer(task, work, workers, attempt)
+            writer = event_writer(
+                work,
+                run=task.run,
+                round_index=config.round_index,
+                epoch_size=task.epoch_size,
+                workers=workers,
+                attempt=attempt,
+            )
             self.observers.append(EventObserver(EventRecorder(config.round_index, writer)))
         if on_epoch is not None and workers.rank == 0:
             self.observers.append(EpochCallback(on_epoch))

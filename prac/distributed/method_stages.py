@@ -20,7 +20,8 @@ from prac.masks import make_mask
 from prac.method_config import set_size
 from prac.models import build_model
 from prac.models.describe import forward_flops
-from prac.rounds import read_events, start_weights
+from prac.round_events import read_events
+from prac.rounds import start_weights
 from prac.scoring import ScoringCost, Witness, train_proxy
 from prac.selection import PracSet
 from prac.selection.scores import Evidence

@@ -11,14 +11,12 @@ from prac.data.dataset import ImageDataset
 from prac.distributed.bill import make_bill
 from prac.distributed.evidence import Evidence
 from prac.distributed.graph import Graph, Request, SearchStages
+from prac.methods import find_method
 from prac.models import build_model
 from prac.models.describe import forward_flops
 from prac.report.wording import method_label
 from prac.results import DistanceRow, Results, RoundRow, StageRow, mean
 from prac.tracking.store import Finished, Store
-
-_DRAWN = ("vanilla", "random-subset", "rs2")
-"""Methods whose samples are drawn or all taken: their classes are those of the training split."""
 
 _TITLE_METHODS = 4
 _VERSIONED = ("prac", "torch", "torchvision", "ray", "mlflow", "pyarrow", "numpy")
@@ -105,8 +103,10 @@ def _rows(
         judged = [values[name] for name in search.judgements.get(index, ())]
         weights = int(dense["weights"])
         alive = int(before["next_weights_alive"]) if index else weights
-        # Sets that were drawn, or taken by a score, have no such parts.
-        has_parts = samples.get("cet_size") or samples.get("cep_size")
+        # Sets that were drawn, or taken by a score, have no such parts; of a method that draws in
+        # every epoch, the set tells the size alone.
+        selected = find_method(search.method).data == "selected"
+        has_parts = selected and (samples.get("cet_size") or samples.get("cep_size"))
         critical = samples if has_parts else {}
         rows.append(
             RoundRow(
@@ -164,7 +164,9 @@ def _evidence(evidence: Evidence, recipe: Recipe) -> dict[str, Any]:
         for name in ("hardest", "never_learned", "samples", "thresholds", "masks", "classes")
     }
     for search in evidence.graph.searches:
-        if search.method not in _DRAWN:
+        method = find_method(search.method)
+        # Samples that are drawn, or all taken, have the classes of the training split.
+        if method.data == "selected" and method.selects != "random":
             found["classes"] += evidence.classes(search)
         if search.method != "prac":
             continue

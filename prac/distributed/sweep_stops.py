@@ -86,6 +86,8 @@ def replayed_searches(
 def _recorded(pipeline: Pipeline, search: SearchStages) -> tuple[RecordedRound, ...]:
     rounds = []
     for name in search.rounds:
+        if pipeline.graph.stages[name].kind not in ("dense", "round"):
+            break  # nothing was trained, so nothing was stopped
         finished = pipeline.found.get(pipeline.graph.stages[name].key)
         if finished is None:
             break

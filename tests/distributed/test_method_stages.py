@@ -33,7 +33,8 @@ from prac.distributed.made import Running
 from prac.judge import JudgeConfig, Judgement
 from prac.methods import METHODS
 from prac.pruning import Mask
-from prac.rounds import RoundOutcome, RoundTask, reduce_events, run_round, train_round
+from prac.round_events import reduce_events
+from prac.rounds import RoundOutcome, RoundTask, run_round, train_round
 from prac.search import SearchResult, search
 from prac.selection import PracSet
 from prac.storage import Folder

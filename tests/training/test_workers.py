@@ -35,11 +35,10 @@ from prac.data.dataset import ImageDataset
 from prac.events.log import EventLog
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.mask import prunable_weights
+from prac.round_events import event_folder, reduce_events
 from prac.rounds import (
     RoundTask,
-    event_folder,
     initial_model,
-    reduce_events,
     train_round,
     train_with_workers,
 )

@@ -1,0 +1,75 @@
+"""The events of one round as files: who writes them, and what is read back of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from prac.events.counter import ForgettingCounter
+from prac.events.file import EventFile
+from prac.events.log import EventLog
+from prac.events.statistics import count_events
+from prac.storage import Folder
+from prac.training.workers import Workers
+
+
+def event_folder(work: Folder) -> Folder:
+    """Where the events of the training with this work folder are."""
+    return work.child("events")
+
+
+def event_writer(
+    work: Folder,
+    *,
+    run: str,
+    round_index: int,
+    epoch_size: int,
+    workers: Workers,
+    attempt: int,
+) -> Callable[[int, pa.Table], None]:
+    """What commits one worker's events of an epoch of `epoch_size` samples as one file."""
+    log = EventLog(event_folder(work), run)
+
+    def write(epoch: int, events: pa.Table) -> None:
+        file = EventFile(
+            round=round_index,
+            epoch=epoch,
+            attempt=attempt,
+            ranks=workers.size,
+            rank=workers.rank,
+        )
+        log.write(file, events, epoch_rows=epoch_size)
+
+    return write
+
+
+def read_events(
+    work: Folder, *, run: str, round_index: int, epochs: range, sample_ids: NDArray[np.int32]
+) -> Iterator[pa.RecordBatch]:
+    """The events of some epochs from the committed files, one batch an epoch.
+
+    Raises EventLogError where an epoch is missing, doubled or of another set of samples.
+    """
+    log = EventLog(event_folder(work), run)
+    yield from log.read(round_index=round_index, epochs=epochs, sample_ids=sample_ids)
+
+
+def reduce_events(
+    work: Folder, *, run: str, round_index: int, epochs: int, sample_ids: NDArray[np.int32]
+) -> pa.Table:
+    """Statistics of the first `epochs` recorded epochs, read in one pass. Raises EventLogError."""
+    return count_epochs(
+        work, run=run, round_index=round_index, epochs=range(epochs), sample_ids=sample_ids
+    ).statistics()
+
+
+def count_epochs(
+    work: Folder, *, run: str, round_index: int, epochs: range, sample_ids: NDArray[np.int32]
+) -> ForgettingCounter:
+    """The counts of some epochs; those of later epochs can be merged in. Raises EventLogError."""
+    return count_events(
+        read_events(work, run=run, round_index=round_index, epochs=epochs, sample_ids=sample_ids)
+    )
