@@ -38,6 +38,8 @@ def parsed(*words: str) -> argparse.Namespace:
         (["--vary", "select.threshold=0..4"], "a range has no grid"),
         (["--vary", "select.threshold=4..0", "--sampler", "random", "--trials", "2"], "lower one"),
         (["--vary", "select.threshold=1", "--sampler", "random"], "needs --trials"),
+        (["--vary", "select.score=el2n,dual"], "select.score el2n needs select.fraction"),
+        (["--vary", "select.score=el2n,best"], "select.score 'best' is not allowed"),
         (["--vary", "select.threshold=1", "--sampler", "best"], "grid, random, optuna"),
         (["--vary", "select.threshold=1", "--trials", "2"], "a grid is tried whole"),
         (["--vary", "select.threshold=1", "--concurrency", "0"], "--concurrency 0"),

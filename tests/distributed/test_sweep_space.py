@@ -94,6 +94,20 @@ def test_what_all_trials_share_keeps_its_plain_name() -> None:
     assert shared == ["dense:resnet8:prac", "reduce:resnet8:prac", "judge:resnet8:prac:0"]
 
 
+def test_scores_and_samplers_share_the_dense_run_and_the_scores() -> None:
+    score = Axis(field="select.score", values=("el2n", "margin", "critical"))
+    sampler = Axis(field="select.sampler", values=("top", "ccs"))
+    size = Axis(field="select.fraction", values=(0.2, 0.4))
+    union, trials = laid_over(Space(axes=(score, sampler, size)), request_for())
+    kinds = [stage.kind for stage in union.stages.values()]
+    assert len(trials) == 12
+    assert (kinds.count("dense"), kinds.count("score"), kinds.count("reduce")) == (1, 2, 1)
+    # Two scores by two samplers by two sizes, in every round; of critical sets there is one.
+    rounds = trials[0].rounds
+    assert kinds.count("subset") == 8 * rounds
+    assert kinds.count("select") == rounds
+
+
 def test_a_tolerance_changes_the_dense_run_too() -> None:
     axis = Axis(field="prune.tolerance", values=(None, 0.05))
     union, _ = laid_over(Space(axes=(axis,)), request_for())

@@ -35,7 +35,14 @@ from prac.storage import Folder
 from prac.training import loop
 from prac.training.checkpoint import FILE_NAME
 from prac.training.loop import Trained, Training, train
-from prac.training.observers import EpochEnd, EventObserver, Observer, RewindCapture, TentativeMask
+from prac.training.observers import (
+    EpochEnd,
+    EventObserver,
+    Observer,
+    RewindCapture,
+    StopAfter,
+    TentativeMask,
+)
 from prac.training.randomness import generator
 from prac.training.schedule import full_budget
 
@@ -548,3 +555,61 @@ def test_rewind_weights_are_those_of_their_moment(images: DeviceImages) -> None:
         assert _equal(capture.weights, states[name])
     assert int(states["epoch:2"]["1.num_batches_tracked"]) == 6
     assert not np.array_equal(states["init"]["0.weight"], states["step:4"]["0.weight"])
+
+
+# --- fresh subsets in every epoch ----------------------------------------------------------------
+
+
+class _Presented(Observer):
+    """The samples of every epoch, in the order of their batches."""
+
+    name = "presented"
+
+    def __init__(self) -> None:
+        self.epochs: list[list[int]] = [[]]
+
+    def on_predictions(self, batch: Batch, logits: Tensor) -> None:
+        self.epochs[-1] += batch.sample_ids.tolist()
+
+    def on_epoch(self, end: EpochEnd) -> bool:
+        self.epochs.append([])
+        return False
+
+
+def _fresh(images: DeviceImages, size: int, stream: tuple[str | int, ...]) -> Training:
+    plain = _training(images)
+    budget = full_budget(plain.config, size)
+    return dataclasses.replace(plain, fresh=size, budget=budget, stream=stream)
+
+
+def test_every_epoch_draws_anew_without_doubles(images: DeviceImages) -> None:
+    watch = _Presented()
+    trained = train(_model(), _fresh(images, 20, ("round", 1)), observers=[watch])
+    epochs = watch.epochs[:-1]
+    assert [len(epoch) for epoch in epochs] == [20] * 4
+    assert all(len(set(epoch)) == 20 for epoch in epochs)
+    assert all(set(epoch) <= set(images.training_ids.tolist()) for epoch in epochs)
+    assert len({frozenset(epoch) for epoch in epochs}) == 4
+    assert trained.steps == 4 * 2
+    again, other = _Presented(), _Presented()
+    train(_model(), _fresh(images, 20, ("round", 1)), observers=[again])
+    train(_model(), _fresh(images, 20, ("round", 2)), observers=[other])
+    assert again.epochs == watch.epochs
+    assert set(other.epochs[0]) != set(watch.epochs[0])
+
+
+def test_fresh_draws_are_even(images: DeviceImages) -> None:
+    training = _fresh(images, 12, ("round", 1))
+    drawn = np.concatenate([training.epoch_ids(epoch) for epoch in range(400)])
+    counts = np.bincount(drawn, minlength=60)[images.training_ids]
+    # Each of 48 samples is expected 100 times with a deviation of 8.7.
+    assert counts.sum() == 4800
+    assert abs(counts - 100).max() < 5 * 8.7
+
+
+def test_an_end_after_some_epochs_whatever_the_budget(images: DeviceImages) -> None:
+    model = _model()
+    trained = train(model, _training(images), observers=[StopAfter(2)])
+    assert len(trained.epochs) == 2
+    assert trained.stopped_early
+    assert len(train(_model(), _training(images), observers=[StopAfter(9)]).epochs) == 4

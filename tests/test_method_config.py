@@ -1,0 +1,102 @@
+"""What methods make of the sections of a configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from prac.config import PruneConfig, Recipe, SelectConfig, TrainConfig
+from prac.errors import ConfigError
+from prac.method_config import (
+    ProxyConfig,
+    prune_for,
+    records_events,
+    sampler_settings,
+    score_settings,
+    select_for,
+    set_size,
+)
+from prac.methods import METHODS
+from prac.stage_config import RoundConfig, round_config
+
+RECIPE = Recipe(name="r", description="", architectures=("resnet8",))
+
+
+def test_selections() -> None:
+    select = SelectConfig(threshold=2, sampler="ccs")
+    made = {name: select_for(method, select) for name, method in METHODS.items()}
+    assert made["prac"] == made["vanilla"] == select
+    assert made["cet-only"] == dataclasses.replace(select, cep=False)
+    assert made["cep-only"] == dataclasses.replace(select, cet=False)
+    assert made["dual"] == dataclasses.replace(select, score="dual")
+    assert made["random-subset"] == dataclasses.replace(select, score="random")
+    # CET alone stays CET alone, whatever the configuration leaves out.
+    alone = select_for(METHODS["cet-only"], SelectConfig(cet=False))
+    assert (alone.cet, alone.cep) == (True, False)
+
+
+def test_a_score_needs_a_size() -> None:
+    select = SelectConfig(score="el2n")
+    with pytest.raises(ConfigError, match=r"select.score el2n needs select.fraction"):
+        select_for(METHODS["prac"], select)
+    assert select_for(METHODS["vanilla"], select).score == "el2n"
+    assert select_for(METHODS["margin"], select).score == "margin"
+    assert select_for(METHODS["cet-only"], select).score == "critical"
+    assert set_size(0.3, 1001, None) == 300
+    assert set_size(0.0001, 100, None) == 1
+    assert set_size(0.3, 1001, 17) == 17
+
+
+def test_settings_hold_what_is_read_and_no_more() -> None:
+    select = SelectConfig(score="dual", window=4, sampler="ccs", strata=9)
+    assert score_settings(select) == {"score": ("dual",), "score_epochs": None, "window": 4}
+    assert sampler_settings(select) == {"sampler": ("ccs",), "strata": 9, "hardest_cut": 0.0}
+    assert score_settings(SelectConfig(score="entropy")) == {"score": ("entropy",)}
+    assert sampler_settings(SelectConfig()) == {"sampler": ("top",)}
+
+
+def config(method: str, index: int = 1, **prune: object) -> RoundConfig:
+    recipe = RECIPE.replace(prune=PruneConfig(**prune))  # type: ignore[arg-type]
+    return round_config(
+        recipe, "resnet8", index, method=METHODS[method], precision="fp32", records_events=False
+    )
+
+
+def test_which_rounds_may_stop_early() -> None:
+    stops = {name for name in METHODS if config(name).prune.tolerance is not None}
+    trained = {name for name, method in METHODS.items() if method.trains}
+    assert trained - stops == {"vanilla", "random-pruning", "no-early-stop", "rs2"}
+    # RS2 begins with PrAC's round 0 and takes its epochs from then on.
+    assert config("rs2", 0) == config("prac", 0)
+
+
+def test_rounds_do_not_read_how_masks_are_made_beside_them() -> None:
+    assert prune_for(METHODS["random-pruning"], PruneConfig()).criterion == "random"
+    assert config("random-pruning") == config("vanilla")
+    assert config("prac", criterion="snip", iterations=3) == config("prac")
+    assert config("prac").criterion == ("magnitude",)
+
+
+def test_which_rounds_record_events() -> None:
+    select = SelectConfig()
+    recorded = {
+        name
+        for name, method in METHODS.items()
+        if records_events(method, select_for(method, select), 1, transferred=False)
+    }
+    assert recorded == {"prac", "cet-only", "cep-only", "no-early-stop"}
+    for method in METHODS.values():
+        chosen = select_for(method, select)
+        assert records_events(method, chosen, 0, transferred=False)
+        assert not records_events(method, chosen, 0, transferred=True)
+
+
+def test_a_proxy_s_schedule_scales_with_its_epochs() -> None:
+    recipe = RECIPE.replace(train=TrainConfig(epochs=180, milestones=(90, 135), warmup_epochs=10))
+    whole = ProxyConfig.of(recipe, SelectConfig(), "fp32")
+    assert (whole.architecture, whole.train.epochs) == ("resnet8", 180)
+    short = ProxyConfig.of(recipe, SelectConfig(proxy="conv4", proxy_epochs=20), "bf16")
+    assert (short.architecture, short.train.epochs) == ("conv4", 20)
+    assert (short.train.milestones, short.train.warmup_epochs) == ((10, 15), 1)
+    assert short.train.precision == "bf16"

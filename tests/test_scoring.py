@@ -1,0 +1,97 @@
+"""Evidence for scores: probabilities recomputed by hand, a proxy trained as a plain network is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from prac.config import AugmentConfig, TrainConfig
+from prac.data.batches import DeviceImages
+from prac.data.dataset import ImageDataset
+from prac.method_config import ProxyConfig
+from prac.models import build_model
+from prac.scoring import ScoringCost, Witness, train_proxy, training_labels
+from prac.training.evaluation import predict, predict_probabilities
+from prac.training.randomness import derived_seed
+
+ToyData = Callable[..., ImageDataset]
+CONFIG = ProxyConfig(
+    architecture="conv4",
+    train=TrainConfig(epochs=2, batch_size=16, learning_rate=0.05, milestones=(), precision="fp32"),
+    augment=AugmentConfig(crop_padding=1),
+    seed=3,
+)
+
+
+@pytest.fixture(scope="module")
+def images(toy_data: ToyData) -> DeviceImages:
+    return DeviceImages(toy_data(600), CONFIG.augment)
+
+
+def model(seed: int = 1) -> torch.nn.Module:
+    return build_model("conv4", num_classes=3, image_shape=(8, 8, 1), seed=seed)
+
+
+def test_probabilities_are_the_softmax_of_clean_images(images: DeviceImages) -> None:
+    net = model()
+    got = predict_probabilities(net, images, images.training_ids, "fp32")
+    net.eval()
+    with torch.no_grad():
+        expected = net(images.clean(images.training_ids)).softmax(1).numpy()
+    assert got.dtype == np.float32
+    assert len(got) == 480  # more than one batch
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    np.testing.assert_allclose(got.sum(axis=1), 1, atol=1e-5)
+    classes = predict(net, images, images.training_ids, "fp32")
+    assert got.argmax(axis=1).tolist() == classes.tolist()
+
+
+def test_a_witness_counts_what_it_passes(images: DeviceImages) -> None:
+    witness = Witness(images, "fp32")
+    evidence = witness.evidence(
+        seed=3, round_index=2, architecture="conv4", weights=model().state_dict()
+    )
+    assert evidence.seed == (3, 2)
+    assert evidence.events is None
+    assert evidence.labels.tolist() == images.labels(images.training_ids).tolist()
+    assert witness.cost().score_samples == 0
+    assert evidence.probabilities is not None
+    expected = predict_probabilities(model(), images, images.training_ids, "fp32")
+    np.testing.assert_array_equal(evidence.probabilities(), expected)
+    assert witness.cost().score_samples == 480
+    assert witness.evidence(seed=0, round_index=0).probabilities is None
+
+
+def test_a_proxy_is_trained_on_everything(images: DeviceImages) -> None:
+    proxy = train_proxy(CONFIG, images, run="proxy")
+    assert (proxy.cost.steps, proxy.cost.samples) == (2 * 30, 2 * 480)
+    assert proxy.cost.evaluation_samples == 2 * 120
+    assert proxy.cost.score_samples == 0
+    start = model(derived_seed(3, "proxy")).state_dict()
+    name = "features.0.weight"
+    assert not torch.equal(proxy.weights[name], start[name])
+    again = train_proxy(CONFIG, images, run="again")
+    assert all(torch.equal(proxy.weights[n], t) for n, t in again.weights.items())
+    other = train_proxy(dataclasses.replace(CONFIG, seed=4), images, run="other")
+    assert not torch.equal(proxy.weights[name], other.weights[name])
+
+
+def test_costs_add_up() -> None:
+    one = ScoringCost(steps=1, samples=2, evaluation_samples=3, score_samples=4, seconds=0.5)
+    two = ScoringCost(score_gradient_samples=7, score_samples=1)
+    assert one + two == ScoringCost(
+        steps=1,
+        samples=2,
+        evaluation_samples=3,
+        score_samples=5,
+        score_gradient_samples=7,
+        seconds=0.5,
+    )
+
+
+def test_labels_are_those_of_the_training_rows(images: DeviceImages) -> None:
+    assert training_labels(images).tolist() == images.labels(images.training_ids).tolist()
