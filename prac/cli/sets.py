@@ -47,7 +47,7 @@ def add(commands: Any) -> None:
     )
     listing.add_argument("--data", metavar="NAME", help="of this data set, or its fingerprint")
     listing.add_argument("--architecture", metavar="A", help="made for this architecture")
-    listing.add_argument("--method", metavar="M", help="prac, or random-subset")
+    listing.add_argument("--method", metavar="M", help="made for: prac, random-subset, ...")
     listing.add_argument("--round", type=int, metavar="K", help="that round K is trained on")
     listing.add_argument(
         "--sort", choices=("name", "size", "newest"), default="name", help="(%(default)s)"

@@ -87,7 +87,7 @@ def _add_list(actions: Any) -> None:
     )
     parser.add_argument("--data", metavar="NAME", help="of this data set: digits, cifar10, ...")
     parser.add_argument("--architecture", metavar="A", help="of this architecture")
-    parser.add_argument("--method", metavar="M", help="found by: prac, vanilla, random-subset")
+    parser.add_argument("--method", metavar="M", help="found by: prac, vanilla, ...")
     parser.add_argument(
         "--min-sparsity", type=share, metavar="S", help="at least this share pruned: 0.75 or 75%%"
     )
