@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prac.stage_config import RoundConfig
 
 GRASP_SAMPLES_PER_CLASS = 10
-"""What `prune.scoring_samples=none` is: GraSP's authors' choice (arXiv:2002.07376, section 5)."""
+"""What `prune.scoring_samples=none` is: the choice of GraSP's authors' code (arXiv:2002.07376)."""
 SCORING_BATCH = 128
 """Samples of one forward pass, which bounds the memory that a second derivative takes."""
 

@@ -96,8 +96,9 @@ def _rows(
     num_rounds = len(search.rounds)
     dense = values[search.rounds[0]]
     for index in range(num_rounds + 1):
-        trained = index < num_rounds
-        this = values[search.rounds[index]] if trained else {}
+        this = values[search.rounds[index]] if index < num_rounds else {}
+        # Masks made before training come without any.
+        trained = "epochs" in this
         before = values[search.rounds[index - 1]] if index else {}
         samples = values[search.samples[index - 1]] if index and search.samples else {}
         judged = [values[name] for name in search.judgements.get(index, ())]

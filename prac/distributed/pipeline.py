@@ -102,10 +102,14 @@ class Pipeline:
         self.home = _home(options)
         self.source = open_source(recipe.data)
         self.summary = self.source.summary()
-        self._check_architectures(self.summary.image_shape)
         self.request = _request(recipe, options, self.source, self.summary.num_train)
         check_rewind(recipe, self.request.num_training)
         graph = build_graph(self.request)
+        proxies = (
+            s.config["proxy"].architecture for s in graph.stages.values() if s.kind == "proxy"
+        )
+        self.networks = dict.fromkeys((*recipe.architectures, *proxies))
+        self._check_architectures(self.summary.image_shape)
         self.graph: Graph = graph.only(options.only) if options.only else graph
         # Opened here for its errors: a storage that can't be used is known before a cluster starts.
         self.storage = Folder(options.storage or self.home / "prac-runs")
@@ -138,7 +142,7 @@ class Pipeline:
 
     def _check_architectures(self, image_shape: tuple[int, int, int] | None) -> None:
         if image_shape is not None:
-            for architecture in self.recipe.architectures:
+            for architecture in self.networks:
                 check_architecture(architecture, len(self.summary.class_names), image_shape)
 
     def run(self) -> dict[str, Any]:

@@ -132,22 +132,29 @@ def dual(evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
     class's probability, times that probability's standard deviation (over window - 1). Events hold
     margins, not probabilities: sigmoid(margin) stands for it here, the true class's share of what
     it and its strongest rival have together, which is its probability where there are two classes.
-    Raises ConfigError where fewer epochs were recorded than a window has.
+    Where fewer epochs were recorded than a window has (an early stop, say), all of them are one
+    window. Raises ConfigError for fewer than two epochs.
     """
     window = select.window
     recent = np.zeros((window, len(evidence.sample_ids)))
-    total, windows = np.zeros(len(evidence.sample_ids)), 0
-    for epoch, batch in enumerate(_epochs(evidence, select)):
+    total, windows, epochs = np.zeros(len(evidence.sample_ids)), 0, 0
+    for batch in _epochs(evidence, select):
         margins = batch.column("margin").to_numpy().astype(np.float64)
-        recent[epoch % window] = 0.5 * (1 + np.tanh(margins / 2))
-        if epoch + 1 >= window:
-            total += (1 - recent.mean(axis=0)) * recent.std(axis=0, ddof=1)
+        recent[epochs % window] = 0.5 * (1 + np.tanh(margins / 2))
+        epochs += 1
+        if epochs >= window:
+            total += _dual_of(recent)
             windows += 1
-    if windows == 0:
-        raise ConfigError(
-            f"select.window {window} is more than the epochs that were recorded; lower it"
-        )
-    return total / windows
+    if epochs < 2:
+        raise ConfigError(f"dual needs two recorded epochs of round 0; there are {epochs}")
+    return total / windows if windows else _dual_of(recent[:epochs])
+
+
+def _dual_of(probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Of one window, (epochs, N): difficulty times uncertainty."""
+    uncertainty = probabilities.std(axis=0, ddof=1)
+    made: NDArray[np.floating] = (1 - probabilities.mean(axis=0)) * uncertainty
+    return made
 
 
 def entropy_of(evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:

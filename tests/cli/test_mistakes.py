@@ -69,6 +69,7 @@ def _refused(command, *words: str) -> str:
         ("--set augment.flip=maybe", "not a value of type bool"),
         ("--set budget.scaling=words", "budget.scaling 'words' is not allowed"),
         ("--set select.threshold=-1", "select.threshold -1 is not allowed"),
+        ("--compare proxy --set select.proxy=nope", "architecture 'nope' is not known"),
         ("--set select.score=best", "select.score 'best' is not allowed"),
         ("--set select.score=el2n", "select.score el2n needs select.fraction"),
         ("--set select.fraction=1.5", "select.fraction 1.5 is not allowed"),

@@ -83,9 +83,13 @@ def test_dual_reads_the_true_probability_where_there_are_two_classes() -> None:
     assert torch.sigmoid(margin.float()).tolist() == pytest.approx(true.tolist(), abs=1e-3)
 
 
-def test_dual_needs_a_window_of_epochs() -> None:
-    with pytest.raises(ConfigError, match=r"select.window 4 is more than the epochs"):
-        SCORES["dual"](evidence(events=batches), SelectConfig(window=4))
+def test_dual_of_fewer_epochs_than_a_window_has() -> None:
+    short, exact = (
+        SCORES["dual"](evidence(events=batches), SelectConfig(window=window)) for window in (10, 3)
+    )
+    assert short.tolist() == pytest.approx(exact.tolist(), rel=1e-12)
+    with pytest.raises(ConfigError, match=r"dual needs two recorded epochs of round 0"):
+        SCORES["dual"](evidence(events=batches), SelectConfig(score_epochs=1))
 
 
 @given(st.lists(st.lists(st.floats(0, 1), min_size=4, max_size=4), min_size=3, max_size=3))
