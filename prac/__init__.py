@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     from prac.data import ImageDataset, open_source
     from prac.errors import ConfigError, PracError
     from prac.events import EVENT_SCHEMA, EventLog, forgetting_statistics
+    from prac.methods import Method
     from prac.models import build_model
     from prac.pruning import EarlyBird, Mask, global_magnitude
+    from prac.pruning.criteria import criterion
     from prac.recipes import get_recipe
     from prac.selection import PracSet, Reason, critical_for_pruning, critical_for_training
+    from prac.selection.samplers import sampler
+    from prac.selection.scores import scorer
     from prac.ticket import Ticket
 
 _HOMES = {
@@ -35,10 +39,14 @@ _HOMES = {
     "prac.data": "ImageDataset open_source",
     "prac.errors": "ConfigError PracError",
     "prac.events": "EVENT_SCHEMA EventLog forgetting_statistics",
+    "prac.methods": "Method",
     "prac.models": "build_model",
     "prac.pruning": "EarlyBird Mask global_magnitude",
+    "prac.pruning.criteria": "criterion",
     "prac.recipes": "get_recipe",
     "prac.selection": "PracSet Reason critical_for_pruning critical_for_training",
+    "prac.selection.samplers": "sampler",
+    "prac.selection.scores": "scorer",
     "prac.ticket": "Ticket",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -54,6 +62,7 @@ __all__ = [
     "EventLog",
     "ImageDataset",
     "Mask",
+    "Method",
     "ModelConfig",
     "PracError",
     "PracSet",
@@ -66,12 +75,15 @@ __all__ = [
     "Ticket",
     "TrainConfig",
     "build_model",
+    "criterion",
     "critical_for_pruning",
     "critical_for_training",
     "forgetting_statistics",
     "get_recipe",
     "global_magnitude",
     "open_source",
+    "sampler",
+    "scorer",
 ]
 
 

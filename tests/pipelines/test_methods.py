@@ -12,7 +12,7 @@ from prac.methods import METHODS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-USERS_FILE = '''
+USERS_FILE = """
 from prac.methods import Method
 from prac.pruning.criteria import criterion
 from prac.pruning.mask import prunable_weights
@@ -31,7 +31,7 @@ both = Method(
     name="", summary="both", selects="mine_slow:unsure", prunes="mine_slow:by_layer",
     borrows="sizes",
 )
-'''
+"""
 
 
 def test_every_method_in_one_run(
