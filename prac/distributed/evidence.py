@@ -30,6 +30,9 @@ from prac.tracking.store import Finished, Store
 THRESHOLDS = (0, 2, 4, 6, 8, 10)
 """The published table's (METHOD, "Settings of the published results")."""
 
+MAX_MASK_BYTES = 2_000_000_000
+"""Of masks (a byte a weight) that are read for one architecture: a server may be far away."""
+
 _READERS = 8
 
 T = TypeVar("T")
@@ -144,10 +147,15 @@ class Evidence:
         return found
 
     def mask_overlaps(self, architecture: str) -> list[MaskOverlap]:
-        """How alike the masks of all pairs of methods are, round by round."""
+        """How alike the masks of all pairs of methods are, round by round.
+
+        Of networks so large that their masks would be gigabytes, in some rounds and the last.
+        """
         searches = [s for s in self.graph.searches if s.architecture == architecture]
         found = []
-        for index in range(1, max((len(s.masks) for s in searches), default=0) + 1):
+        last = max((len(s.masks) for s in searches), default=0)
+        size = max((self.rows[architecture, s.method, 0].weights_left for s in searches), default=0)
+        for index in thinned(last, max(1, MAX_MASK_BYTES // max(1, size * len(searches)))):
             makers = {s.method: s.masks[index - 1] for s in searches if index <= len(s.masks)}
             masks = self._masks(set(makers.values()))
             known = [
@@ -194,6 +202,13 @@ class Evidence:
         """Samples inside and outside the last set."""
         chosen = self.chosen(search, len(search.samples))
         return [] if chosen is None else gallery.inside_and_outside(chosen)
+
+
+def thinned(last: int, most: int) -> list[int]:
+    """At most `most` of the rounds 1 to `last`, evenly, the last among them; rising."""
+    if last <= most:
+        return list(range(1, last + 1))
+    return sorted({last - round(place * last / most) for place in range(most)})
 
 
 @dataclass(frozen=True)

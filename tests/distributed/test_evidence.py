@@ -17,7 +17,7 @@ from prac.config import SelectConfig
 from prac.data.dataset import ImageDataset
 from prac.distributed import artifacts
 from prac.distributed.compose import build_graph
-from prac.distributed.evidence import Evidence, dice, pack
+from prac.distributed.evidence import Evidence, dice, pack, thinned
 from prac.distributed.graph import SearchStages
 from prac.pruning import Mask
 from prac.selection import PracSet, Reason
@@ -90,7 +90,10 @@ def evidence(request_for, dataset: ImageDataset, tmp_path: Path) -> Evidence:
     artifacts.write_table(store.of("select:conv4:prac:1"), artifacts.SAMPLES, chosen.to_table())
     rows = {
         ("conv4", method, index): SimpleNamespace(
-            round=index, sparsity=index / 10, cet_size=4 if method == "prac" and index else None
+            round=index,
+            sparsity=index / 10,
+            weights_left=6,
+            cet_size=4 if method == "prac" and index else None,
         )
         for method in ("prac", "vanilla", "random-subset")
         for index in range(3)
@@ -140,6 +143,24 @@ def test_mask_overlaps_by_hand(evidence: Evidence) -> None:
     assert found[2, "prac", "vanilla"] == pytest.approx((2 / 6, 3 / 6))
     assert found[1, "prac", "random-subset"][0] == 1.0
     assert (2, "prac", "random-subset") not in found  # it left no mask
+
+
+def test_large_masks_are_compared_in_some_rounds_and_the_last(
+    evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Three searches of 6 weights: 18 bytes a round, so one of the two rounds.
+    monkeypatch.setattr("prac.distributed.evidence.MAX_MASK_BYTES", 35)
+    assert {m.round for m in evidence.mask_overlaps("conv4")} == {2}
+    monkeypatch.setattr("prac.distributed.evidence.MAX_MASK_BYTES", 36)
+    assert {m.round for m in evidence.mask_overlaps("conv4")} == {1, 2}
+
+
+def test_rounds_are_thinned_evenly() -> None:
+    assert thinned(16, 16) == list(range(1, 17))
+    assert thinned(16, 4) == [4, 8, 12, 16]
+    assert thinned(16, 1) == [16]
+    assert thinned(7, 3) == [2, 5, 7]
+    assert thinned(0, 3) == []
 
 
 def test_dice_of_masks_of_other_sizes() -> None:

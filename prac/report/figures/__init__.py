@@ -106,7 +106,7 @@ MASKS = Drawing(
     alt="Line chart and matrix: how many live weights the masks of two methods have in common",
     caption="Of the weights that one method keeps, the share that the other keeps as well. The "
     "dotted line is what two masks drawn at random would share: the nearer to it, the less the "
-    "methods agree on which weights matter.",
+    "methods agree on which weights matter. Of very large networks some rounds are compared.",
     table="masks.csv",
     draw=mask_overlaps,
 )
