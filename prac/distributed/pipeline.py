@@ -36,7 +36,7 @@ from prac.tracking.store import (
     Store,
     default_tracking_uri,
 )
-from prac.tracking.tickets import model_name, ticket_locations, update_aliases
+from prac.tracking.tickets import model_name, note_seeds, ticket_locations, update_aliases
 from prac.training.processor import cpu_precision
 
 if TYPE_CHECKING:
@@ -305,6 +305,10 @@ class Pipeline:
                 note=f"{results.title}\n\nOpen `report.html` among the artifacts.",
             )
             self._copy_report(folder)
+        for row in results.rows:
+            if row.ticket is not None and len(row.test_accuracies) > 1:
+                dense = results.dense_test_accuracies.get(row.architecture, ())
+                note_seeds(self.store, row.ticket, row.test_accuracies, dense)
         for architecture in self.recipe.architectures:
             update_aliases(self.store, model_name(self.request.data_name, architecture))
         return self._tell(results, report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from prac.tracking.store import Store, default_tracking_uri
 
 MATCHING_POINTS = 1.0
 """How far below the dense network a ticket may be for the alias `sparsest-matching`."""
+
+_MEAN = "test_accuracy_mean"
 
 
 def model_name(data_name: str, architecture: str) -> str:
@@ -90,23 +93,47 @@ def _versions(store: Store, name: str) -> list[Any]:
         return list(store.client.search_model_versions(f"name = '{name}'"))
 
 
+def note_seeds(
+    store: Store, location: str, accuracies: Sequence[float], dense: Sequence[float]
+) -> None:
+    """Tag a version with what several judgements of its ticket found.
+
+    location: `models:/NAME/VERSION`. accuracies, dense: test accuracies of the ticket and of the
+    dense network, one for each seed. The version's own `test_accuracy` stays that of the trained
+    network that it carries.
+    """
+    name, _, number = location.removeprefix("models:/").partition("/")
+    tags = {
+        _MEAN: f"{statistics.fmean(accuracies):.6f}",
+        "test_accuracy_std": f"{statistics.stdev(accuracies):.6f}",
+        "judging_seeds": str(len(accuracies)),
+    }
+    if dense:
+        tags[f"dense_{_MEAN}"] = f"{statistics.fmean(dense):.6f}"
+    with store.reached():
+        for tag, value in tags.items():
+            store.client.set_model_version_tag(name, number, tag, value)
+
+
 def update_aliases(store: Store, name: str) -> dict[str, str]:
     """Point the aliases of a registered model at the versions that deserve them now.
 
     Returns alias to version. Only versions with a test accuracy count for `best` and
-    `sparsest-matching`; ties go to the sparser, then to the newer.
+    `sparsest-matching`, its mean where it was judged with several seeds; ties go to the sparser,
+    then to the newer.
     """
     versions = _versions(store, name)
     judged = [v for v in versions if "test_accuracy" in v.tags]
 
     def number(version: Any, tag: str) -> float:
-        return float(version.tags[tag])
+        mean = tag.replace("test_accuracy", _MEAN)
+        return float(version.tags.get(mean, version.tags[tag]))
 
     def merit(version: Any) -> tuple[float, float, int]:
         return number(version, "test_accuracy"), number(version, "sparsity"), int(version.version)
 
     def thrift(version: Any) -> tuple[float, float, int]:
-        accuracy = float(version.tags.get("test_accuracy", 0))
+        accuracy = number(version, "test_accuracy") if "test_accuracy" in version.tags else 0.0
         return number(version, "sparsity"), accuracy, int(version.version)
 
     chosen = {}

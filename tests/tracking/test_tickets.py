@@ -17,6 +17,7 @@ from prac.tracking.store import TICKETS, Store
 from prac.tracking.tickets import (
     download_ticket,
     model_name,
+    note_seeds,
     register,
     ticket_locations,
     update_aliases,
@@ -133,6 +134,26 @@ def test_aliases_of_a_small_table(any_store: Store) -> None:
         "best": "3",
         "sparsest-matching": "7",
         "smallest": "7",
+    }
+
+
+def test_means_over_seeds_count_where_they_are_known(any_store: Store) -> None:
+    name = f"seeds-{uuid.uuid4().hex[:6]}"
+    # One judgement says that the second is the best, and that it is within a point of dense.
+    _versions(any_store, name, [(0.2, 0.94, 0.95), (0.36, 0.96, 0.95)])
+    assert update_aliases(any_store, name)["best"] == "2"
+    note_seeds(any_store, f"models:/{name}/1", (0.94, 0.95, 0.96), (0.95, 0.96, 0.97))
+    note_seeds(any_store, f"models:/{name}/2", (0.96, 0.92, 0.91), (0.95, 0.96, 0.97))
+    tags = any_store.client.get_model_version(name, "2").tags
+    assert tags["test_accuracy"] == "0.960000"  # of the network that the version carries
+    assert (tags["test_accuracy_mean"], tags["judging_seeds"]) == ("0.930000", "3")
+    # Deviations 0.03, -0.01, -0.02: sqrt(0.0014 / 2).
+    assert tags["test_accuracy_std"] == "0.026458"
+    assert tags["dense_test_accuracy_mean"] == "0.960000"
+    assert update_aliases(any_store, name) == {
+        "best": "1",
+        "sparsest-matching": "1",
+        "smallest": "2",
     }
 
 
