@@ -25,14 +25,19 @@ from prac.config import (
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.distributed import artifacts, stages, ticket_stage
-from prac.distributed.bill import make_bill
+from prac.distributed.bill import make_bill, own_stages
 from prac.distributed.compose import build_graph
 from prac.distributed.context import Resources
 from prac.distributed.graph import Graph, Request, Stage
 from prac.distributed.made import Running
+from prac.distributed.outcome import collect_results
 from prac.judge import JudgeConfig, Judgement
 from prac.methods import METHODS
 from prac.pruning import Mask
+from prac.report import write_csv
+from prac.report.html import render
+from prac.report.wording import method_label
+from prac.results import Results
 from prac.round_events import reduce_events
 from prac.rounds import RoundOutcome, RoundTask, run_round, train_round
 from prac.search import SearchResult, search
@@ -81,6 +86,9 @@ class PlainStore:
 
     def values(self, finished: Finished) -> Mapping[str, Any]:
         return self.left[finished.key]
+
+    def read_manifest(self, finished: Finished) -> Mapping[str, Any]:
+        return {"sha256": {path.name: "" for path in self.folders[finished.key].iterdir()}}
 
 
 class PlainContext:
@@ -166,6 +174,7 @@ def finished(stage: Stage) -> Finished:
 
 @dataclasses.dataclass
 class Pipeline:
+    request: Request
     graph: Graph
     context: PlainContext
 
@@ -190,7 +199,7 @@ def pipeline(digits_data: ImageDataset, tmp_path_factory: pytest.TempPathFactory
     context = PlainContext(digits_data, tmp_path_factory.mktemp("stages"))
     with pytest.MonkeyPatch.context() as patch:
         run(graph, context, patch)
-    return Pipeline(graph, context)
+    return Pipeline(request, graph, context)
 
 
 @pytest.fixture(scope="module")
@@ -271,3 +280,75 @@ def test_tickets_start_where_the_method_starts(
     assert mask == result.last_mask
     assert all(torch.equal(start[n], t) for n, t in result.rewind_weights.items())
     assert {str(config) for config, _, _ in pipeline.context.judged.values()} == {str(config)}
+
+
+@pytest.fixture(scope="module")
+def results(pipeline: Pipeline, digits_data: ImageDataset) -> Results:
+    """What the report is made of."""
+    done = {
+        name: dataclasses.replace(finished(stage), values=pipeline.values(name))
+        for name, stage in pipeline.graph.stages.items()
+        if stage.kind != "report"
+    }
+    return collect_results(
+        pipeline.request,
+        pipeline.graph,
+        done,
+        set(done),
+        pipeline.context.store,  # type: ignore[arg-type]
+        dataset=digits_data,
+        link="",
+        locations={},
+    )
+
+
+def test_every_method_has_its_bill(results: Results, pipeline: Pipeline) -> None:
+    bills = {bill.method: bill for bill in results.bills}
+    assert list(bills) == list(METHODS)
+    per_round = {
+        row.method: sum(r.steps for r in results.rows if r.method == row.method)
+        for row in results.rows
+    }
+    proxy = next(s for s in pipeline.graph.stages.values() if s.kind == "proxy")
+    trained_beside = {"proxy": int(pipeline.values(proxy.name)["steps"])}
+    for method, bill in bills.items():
+        assert bill.steps == per_round[method] + trained_beside.get(method, 0), method
+        # SynFlow looks at no image; its passes of ones are not counted.
+        assert bool(bill.flops) == (method != "synflow"), method
+        assert bill.judging_steps == 21 * (2 if method == "prac" else 1), method
+    assert bills["random-tickets"].steps == bills["prac"].steps
+    assert bills["random-subset"].borrowed_steps > 0 == bills["prac"].borrowed_steps
+    # Nothing is trained: the images that a criterion looked at go forward and backward.
+    network = results.forward_flops["resnet8"]
+    assert (bills["snip"].steps, bills["snip"].samples) == (0, 0)
+    assert bills["snip"].flops == 3 * bills["snip"].score_samples * network > 0
+    # The proxy's passes are its own network's, which is not the search's.
+    mine = bills["proxy"]
+    search = next(s for s in pipeline.graph.searches if s.method == "proxy")
+    own = [pipeline.values(name) for name in own_stages(search, pipeline.graph)]
+    beside = sum(int(values.get("other_flops", 0)) for values in own)
+    assert beside > 0
+    rounds = [r for r in results.rows if r.method == "proxy" and r.trained]
+    samples = sum(r.set_size * r.epochs for r in rounds)
+    validated = len(pipeline.context.dataset.validation_ids) * sum(r.epochs for r in rounds)
+    expected = network * (3 * samples + mine.cep_samples + validated) + beside
+    assert mine.flops == expected
+
+
+def test_the_report_shows_every_method(results: Results, tmp_path: Path) -> None:
+    parts = {row.method for row in results.rows if row.cet_size or row.cep_size}
+    assert parts == {"prac", "random-tickets", "cet-only", "cep-only", "no-early-stop"}
+    pairs = {(m.method, m.other): m.overlap for m in results.masks if m.round == 2}
+    assert len(pairs) == len(METHODS) * (len(METHODS) - 1) / 2
+    assert pairs["prac", "random-tickets"] == 1.0
+    without_classes = set(METHODS) - {c.method for c in results.classes}
+    everything = {"vanilla", "random-pruning", "snip", "grasp", "synflow"}
+    assert without_classes == everything | {"random-subset", "rs2"}
+    assert {t.method for t in results.thresholds} == {"prac"}
+    own = {r.round: r.set_size for r in results.rows if r.method == "prac"}
+    assert {t.round: t.set_size for t in results.thresholds if t.threshold == 0} == {
+        k: size for k, size in own.items() if k
+    }
+    text = render(results, {}, [path.name for path in write_csv(results, tmp_path)])
+    for label in map(method_label, METHODS):
+        assert f">{label}<" in text, label
