@@ -3,12 +3,14 @@
 What a stage leaves in its values for the bill, each of them absent where there is none:
 `steps` and `samples`, of training; `cep_samples`, `score_samples`, `evaluation_samples`, images
 that were only predicted (for CEP, for scores, for validation); `score_gradient_samples`, images run
-forward and backward for scores without an SGD step; `seconds`; `joules` and `energy_source`.
+forward and backward for scores without an SGD step; `other_flops`, of a stage that ran another
+network than the search's (a proxy), in place of what its images would cost; `seconds`; `joules` and
+`energy_source`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from prac.distributed.energy import NOT_MEASURED
@@ -48,7 +50,7 @@ def _rounds_of_others(search: SearchStages, graph: Graph) -> set[str]:
     return every - set(search.rounds)
 
 
-def _reached(start: Iterable[str], graph: Graph, is_wall: Any) -> list[str]:
+def _reached(start: Iterable[str], graph: Graph, is_wall: Callable[[str], bool]) -> list[str]:
     """`start` and all that it was made from, without what `is_wall` and what lies behind it."""
     found: set[str] = set()
     names = list(start)
