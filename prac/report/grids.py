@@ -113,7 +113,7 @@ def equal_steps_grids(results: Results) -> list[Grid]:
             for budget in budgets:
                 row = by_budget.get(budget)
                 same = row is None or abs(row.sparsity - budget[1]) < SAME_SPARSITY
-                at = "" if row is None or same else f" at {sparsity_tick(row.sparsity)} %"
+                at = "" if row is None or same else f" ({sparsity_tick(row.sparsity)})"
                 cells.append(_accuracy(row) + at)
             rows.append((method_label(method), *cells))
         tested = own_method(results, architecture)

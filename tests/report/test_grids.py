@@ -80,7 +80,7 @@ def test_equal_steps_in_words(row: Rows, build: Build) -> None:
     assert grid.columns == ("SGD steps; weights removed", "1,400; 36 %")
     assert _lines(grid) == {
         "PrAC": ("92.00 ± 1.41",),
-        "vanilla": ("92.00 ± 0.00 at 20 %",),
+        "vanilla": ("92.00 ± 0.00 (20)",),
     }
 
 
