@@ -59,6 +59,11 @@ class Shrunk:
     parameters_after: int
 
     @property
+    def channels(self) -> int:
+        """Channels between two layers, all of which could have been removed."""
+        return sum(before for before, _ in self.widths.values())
+
+    @property
     def removed(self) -> int:
         """Channels removed."""
         return sum(before - after for before, after in self.widths.values())

@@ -127,6 +127,33 @@ def test_a_shrunk_file_is_smaller_and_gives_the_same_logits(
     torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("architecture", ["vgg8s", "resnet18"])
+def test_other_families_run_as_onnx(architecture: str, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    shape = (8, 8, 3)
+    model = build_model(architecture, num_classes=4, image_shape=shape, seed=0)
+    mask = global_magnitude(prunable_weights(model), Mask.dense(model), 0.9)
+    lineage = {
+        "architecture": architecture,
+        "num_classes": 4,
+        "image_shape": list(shape),
+        "mean": [0.4, 0.5, 0.6],
+        "std": [0.3, 0.2, 0.1],
+    }
+    ticket = Ticket.of(mask, model.state_dict(), lineage)
+    made = export_ticket(ticket, tmp_path / "network.onnx", "onnx")
+    images = torch.randint(0, 256, (3, *shape), dtype=torch.uint8)
+    (logits,) = runtime.InferenceSession(made.file).run(None, {"images": images.numpy()})
+    with torch.inference_mode():
+        expected = ticket.build().eval()(
+            (images.permute(0, 3, 1, 2) / 255 - torch.tensor(lineage["mean"]).view(3, 1, 1))
+            / torch.tensor(lineage["std"]).view(3, 1, 1)
+        )
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(torch.from_numpy(logits), expected, rtol=1e-3, atol=1e-3 * scale)
+
+
 def test_weights_to_train_from_are_not_shrunk(dying: Ticket, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="only trained weights are shrunk"):
         export_ticket(dying, tmp_path / "x", "safetensors", part="rewind", shrink=True)

@@ -82,6 +82,7 @@ def test_a_dead_filter_goes_only_where_relu_makes_it_zero() -> None:
         block.conv1.weight[:3] = 0
     shrunk = shrink(model)
     assert shrunk.widths["stages.0.0.conv1"] == (16, 14)
+    assert (shrunk.removed, shrunk.channels) == (2, 16 + 32 + 64)
     kept = shrunk.network.get_submodule("stages.0.0.conv1").weight
     assert torch.equal(kept, block.conv1.weight[2:])
     images = torch.randn(4, 3, 8, 8)

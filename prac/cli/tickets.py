@@ -192,15 +192,26 @@ def show_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def _costs(ticket: Ticket) -> dict[str, Any]:
-    """FLOPs of an image and bytes of the weights; nothing where the lineage can't be built."""
+    """FLOPs of an image and bytes of the weights; nothing where the lineage can't be built.
+
+    Of a trained network whose channels can be removed, also how many died.
+    """
     from prac.errors import PracError
+    from prac.shrink import shrink
     from prac.ticket_cost import ticket_cost
 
     try:
         model, shape = ticket.build(), tuple(ticket.lineage["image_shape"])
     except (PracError, KeyError):
         return {}
-    return vars(ticket_cost(model, ticket.mask, shape))
+    costs: dict[str, Any] = vars(ticket_cost(model, ticket.mask, shape))
+    if ticket.trained is None:
+        return costs
+    try:
+        shrunk = shrink(ticket.build(trained=True).eval())
+    except PracError:
+        return costs
+    return {**costs, "channels_died": shrunk.removed, "channels_inside": shrunk.channels}
 
 
 def _pruned(alive: Any) -> float:

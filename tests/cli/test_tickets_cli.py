@@ -65,6 +65,9 @@ def test_show_and_verify(cli: Any) -> None:
     assert re.search(rf"flops sparse +{facts['flops_sparse']:,}\n", text)
     # ResNet-8 on 8x8 digits: 0.75 million multiply-adds; 0.8^3 of the weights are left.
     assert facts["flops_dense"] == 1_494_272
+    # Inside its three blocks: 16, 32 and 64 channels; half of the weights are left, so none died.
+    assert (facts["channels_died"], facts["channels_inside"]) == (0, 112)
+    assert "channels_died" not in cli("tickets", "show", f"{NAME}/2", "--json")
     assert 0.3 < facts["flops_sparse"] / facts["flops_dense"] < 0.9
     assert 0.5 < facts["bytes_sparse"] / facts["bytes_dense"] < 0.6
     checked = cli("tickets", "verify", NAME, "--data", "digits", "--json")
