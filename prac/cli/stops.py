@@ -23,7 +23,8 @@ distances between the rounds' tentative masks are read from the store.
 
 A round is replayed as it was trained: with another stop, the rounds after it would have started
 from another mask and set, which only a run can tell. Vanilla rounds have no stop, so their record
-is whole; "+" marks a round that would have gone on past where its own stop cut the record."""
+is whole; "+" marks a round that would have gone on past where its own stop cut the record. A
+tolerance above all of a round's distances never stops it: the stop waits for one above it first."""
 
 _EXAMPLES = """\
 examples:
