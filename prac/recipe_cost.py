@@ -39,6 +39,7 @@ FORWARD_FLOPS: dict[tuple[str, str], int] = {
     ("resnet20s", "cifar10"): 81_102_080,
     ("resnet56s", "cifar10"): 250_971_392,
     ("vgg16", "cifar10"): 626_403_328,
+    ("resnet8", "cifar100"): 24_490_496,
     ("resnet20s", "cifar100"): 81_113_600,
     ("resnet56s", "cifar100"): 250_982_912,
     ("vgg16", "cifar100"): 626_495_488,

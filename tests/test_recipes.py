@@ -1,5 +1,8 @@
 """Recipes: whole configurations that say what METHOD says."""
 
+import runpy
+from pathlib import Path
+
 import pytest
 
 from prac.config import DataConfig, Recipe, SearchConfig
@@ -73,6 +76,19 @@ def test_the_published_settings(family: str, setting: str) -> None:
         assert (recipe.augment.crop_padding, recipe.augment.flip) == (4, True)
         assert recipe.data == DataConfig(source=source)
         assert recipe.data.validation_fraction == 0.1
+
+
+@pytest.mark.parametrize("name", ["cifar10_fast", "cifar100_fast"])
+def test_a_fast_recipe_is_what_was_measured(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(__file__).parent / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))  # the program imports what the benchmarks share
+    variants = runpy.run_path(str(folder / "fast_recipes.py"))["VARIANTS"]
+    measured, recipe = variants["onecycle/prac, steps"].recipe, get_recipe(name)
+    for section in ("augment", "train", "prune", "select", "budget", "search", "architectures"):
+        assert getattr(recipe, section) == getattr(measured, section)
+    assert recipe.data.source == name.removesuffix("_fast")
+    # The gap to vanilla is stated and not small, so a run measures its own.
+    assert recipe.compare == ("vanilla", "random-subset")
 
 
 def test_a_setting_changes_only_what_it_names() -> None:
