@@ -31,7 +31,7 @@ from prac.config import (
     SearchConfig,
     TrainConfig,
 )
-from prac.data.batches import DeviceImages
+from prac.data.batches import DeviceImages, num_batches
 from prac.data.dataset import ImageDataset
 from prac.data.sources import open_source
 from prac.data.splits import channel_statistics, stratified_split
@@ -83,6 +83,11 @@ def _prac(**changes: Any) -> Variant:
     return Variant(method="prac", recipe=BASE.replace(**changes))
 
 
+def _at_least(share: float) -> BudgetConfig:
+    steps = ONECYCLE.epochs * num_batches(ROWS - ROWS // 10, ONECYCLE.batch_size)
+    return BudgetConfig(scaling="epochs", min_round_steps=round(share * steps))
+
+
 _EPOCHS = BudgetConfig(scaling="epochs")
 VARIANTS: dict[str, Variant] = {
     "onecycle/vanilla": Variant(method="vanilla", recipe=BASE),
@@ -94,9 +99,13 @@ VARIANTS: dict[str, Variant] = {
     "onecycle/prac, epochs, 6 at least": _prac(
         budget=dataclasses.replace(_EPOCHS, min_round_epochs=6)
     ),
-    "onecycle/prac, as many steps": _prac(
-        # A small set is seen more often: its rounds take as many steps as those on all rows.
-        budget=BudgetConfig(scaling="epochs", min_round_steps=8 * 141)
+    # A small set is seen more often: its rounds take so many of the steps of those on all rows.
+    "onecycle/prac, 3/4 of the steps": _prac(budget=_at_least(0.75)),
+    "onecycle/prac, as many steps": _prac(budget=_at_least(1)),
+    "onecycle/random, as many steps": Variant(
+        method="random-subset",
+        recipe=BASE.replace(budget=_at_least(1)),
+        sizes_of="onecycle/prac, as many steps",
     ),
     "multistep/vanilla": Variant(method="vanilla", recipe=BASE.replace(train=MULTISTEP)),
     "multistep/prac, epochs": _prac(train=MULTISTEP, budget=_EPOCHS),
@@ -238,11 +247,13 @@ def table(done: Mapping[str, Any]) -> str:
         ]
         saved = statistics.mean(1 - a["steps"] / b["steps"] for a, b in pairs) if pairs else None
         gaps = [100 * (a["test_accuracy"] - b["test_accuracy"]) for a, b in pairs]
-        gap = f"{statistics.mean(gaps):+.2f} ({', '.join(f'{g:+.2f}' for g in gaps)})"
+        gap = ""
+        if gaps:
+            gap = f"{statistics.mean(gaps):+.2f} ({', '.join(f'{g:+.2f}' for g in gaps)})"
         lines.append(
             f"| {schedule} | {what} | {len(mine)} | {steps:,.0f} "
             f"| {'' if saved is None else f'{saved:.1%}'} "
-            f"| {statistics.mean(accuracies):.2f}{spread} | {gap if gaps else ''} |"
+            f"| {statistics.mean(accuracies):.2f}{spread} | {gap} |"
         )
     return "\n".join(lines)
 
