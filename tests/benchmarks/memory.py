@@ -26,6 +26,7 @@ def one_round(dataset_ref: list[Any], folder: str, samples: int) -> dict[str, fl
 
     import torch
 
+    from prac.config import RewindPoint
     from prac.data.batches import DeviceImages
     from prac.distributed import stages  # noqa: F401  what a stage's process imports
     from prac.rounds import RoundTask, run_round
@@ -37,7 +38,9 @@ def one_round(dataset_ref: list[Any], folder: str, samples: int) -> dict[str, fl
     torch.set_num_threads(1)
     dataset = ray.get(dataset_ref[0])
     recipe = get_recipe("cifar10_resnet20s")
-    recipe = recipe.replace(train=dataclasses.replace(recipe.train, epochs=1, milestones=()))
+    search = dataclasses.replace(recipe.search, rewind=RewindPoint("init"))
+    train = dataclasses.replace(recipe.train, epochs=1, milestones=())
+    recipe = recipe.replace(train=train, search=search)
     config = round_config(recipe, "resnet20s", 1, precision=cpu_precision(), records_events=True)
     images = DeviceImages(dataset, recipe.augment)
     images.validation_ids = images.validation_ids[:256]
