@@ -98,6 +98,9 @@ def plot(rows: list[Row], path: Path) -> None:
         axes.loglog(sizes, times[-1] * sizes / sizes[-1], ":", color="grey", label="in proportion")
         axes.set(xlabel=over, ylabel="ms" if over == overs[0] else "", title=f"over {over}")
         axes.legend(frameon=False)
+        axes.minorticks_off()
+        if over == "rounds":
+            axes.set_xticks(sizes, [f"{size:.0f}" for size in sizes])
     figure.savefig(path, dpi=120)
 
 
