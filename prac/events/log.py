@@ -120,10 +120,11 @@ class _Expected:
         self.known = KnownSamples(self.ids)
 
     @cached_property
-    def _place(self) -> NDArray[np.int32]:
+    def _place(self) -> NDArray[np.intp]:
         """By sample id: its row; len(ids) for a sample that is none of them."""
-        place = np.full(int(self.ids.max(initial=-1)) + 1, len(self.ids), np.int32)
-        place[self.ids] = np.arange(len(self.ids), dtype=np.int32)
+        # Of the type that NumPy indexes with: any other is converted for every column.
+        place = np.full(int(self.ids.max(initial=-1)) + 1, len(self.ids), np.intp)
+        place[self.ids] = np.arange(len(self.ids))
         return place
 
     def gathered(self, parts: Sequence[Events]) -> Events | None:
