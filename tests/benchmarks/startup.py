@@ -100,7 +100,7 @@ def first_step(modules: str, repeats: int) -> dict[str, float]:
 def main() -> None:
     """Parse, measure, show."""
     options = parser(__doc__).parse_args()
-    repeats = 1 if options.quick else 5
+    repeats = 1 if options.quick else 3
     full = [sys.executable, str(ROOT / "pipelines" / "full.py")]
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as home:

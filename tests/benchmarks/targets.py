@@ -107,7 +107,7 @@ TARGETS = [
     Target(
         "a round's step, share of the bare step's speed",
         "training",
-        cell("way", FULL, "median of shares"),
+        cell("way", FULL, "share of the bare speed"),
         0.95,
         "",
         True,
@@ -122,7 +122,7 @@ TARGETS = [
     Target(
         "predictions, share of bare inference",
         "training",
-        cell("way", "predictions, as for CEP", "median of shares"),
+        cell("way", "predictions, as for CEP", "share of the bare speed"),
         0.95,
         "",
         True,
