@@ -17,6 +17,7 @@ from prac.report.wording import (
     ordered_methods,
     percent,
     search_rows,
+    searches_by_sets,
     sparsity_tick,
     spread,
 )
@@ -58,7 +59,7 @@ def summary_grids(results: Results) -> list[Grid]:
                 line += [
                     percent(s.best.row.sparsity),
                     spread(s.best.test_accuracy, s.best.test_std),
-                    f"{s.best.to_dense or 0.0:+.1f}".replace("-", "−"),
+                    _points(s.best.to_dense or 0.0),
                     _saving(results, s.best.row),
                 ]
             if comparable and s.matching is not None:
@@ -131,28 +132,30 @@ def equal_steps_grids(results: Results) -> list[Grid]:
 
 
 def set_grids(results: Results) -> list[Grid]:
-    """For each search with parts: CEP, CET, their overlap and the PrAC set by round."""
-    found = []
-    for architecture in architectures(results):
-        for method in methods_of(results, architecture):
-            rows = search_rows(results, architecture, method)
-            rows = [row for row in rows if row.cet_size is not None or row.cep_size is not None]
-            if not rows:
-                continue
-            total = results.num_training_samples
-            found.append(
-                Grid(
-                    title=f"{architecture}, {method_label(method)}",
-                    columns=("weights removed, %", *(sparsity_tick(r.sparsity) for r in rows)),
-                    rows=(
-                        ("CEP", *(count(r.cep_size) for r in rows)),
-                        ("CET", *(count(r.cet_size) for r in rows)),
-                        ("in both", *(count(r.overlap) for r in rows)),
-                        ("set", *(count(r.set_size) for r in rows)),
-                        ("of training", *(percent(r.set_size / total) for r in rows)),
-                    ),
-                )
+    """For each search with parts: CEP, CET, their overlap and the PrAC set by round.
+
+    Searches with the same sizes share a table.
+    """
+    found, total = [], results.num_training_samples
+    for architecture, methods in searches_by_sets(results):
+        rows = [
+            row
+            for row in search_rows(results, architecture, methods[0])
+            if row.cet_size is not None or row.cep_size is not None
+        ]
+        found.append(
+            Grid(
+                title=f"{architecture}, {'; '.join(map(method_label, methods))}",
+                columns=("weights removed, %", *(sparsity_tick(r.sparsity) for r in rows)),
+                rows=(
+                    ("CEP", *(count(r.cep_size) for r in rows)),
+                    ("CET", *(count(r.cet_size) for r in rows)),
+                    ("in both", *(count(r.overlap) for r in rows)),
+                    ("set", *(count(r.set_size) for r in rows)),
+                    ("of training", *(percent(r.set_size / total) for r in rows)),
+                ),
             )
+        )
     return found
 
 
@@ -189,6 +192,10 @@ def _accuracy(row: RoundRow | None) -> str:
         return ABSENT
     # The heading says percent; a sign in every cell of a wide table is only noise.
     return spread(row.test_accuracy, row.test_std).removesuffix(" %")
+
+
+def _points(points: float) -> str:
+    return "0.0" if abs(points) < 0.05 else f"{points:+.1f}".replace("-", "−")
 
 
 def _saving(results: Results, row: RoundRow) -> str:

@@ -145,7 +145,8 @@ def _matching(judged: Sequence[Comparison], focus: Comparison) -> list[str]:
         return []
     found = sparsest([c for c in own if c.matches])
     if found is None:
-        return [f"No judged {name} ticket matches vanilla at its sparsity."]
+        # Of a single one the caveat says so.
+        return [f"No judged {name} ticket matches vanilla at its sparsity."] if own[1:] else []
     saving = "" if found.steps_saved is None else f", {_saving(found.steps_saved)}"
     rest = f"{percent(found.row.sparsity)} sparsity{saving}"
     return [f"The sparsest {name} ticket that matches vanilla: {rest}."]

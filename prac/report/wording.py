@@ -122,3 +122,15 @@ def search_rows(results: Results, architecture: str, method: str) -> list[RoundR
     """The rows of one search by round, the mask after the last round included."""
     rows = [r for r in results.rows if (r.architecture, r.method) == (architecture, method)]
     return sorted(rows, key=lambda row: row.round)
+
+
+def searches_by_sets(results: Results) -> list[tuple[str, list[str]]]:
+    """The searches whose sets have parts: architecture, and its methods with the same sizes."""
+    found: dict[tuple[object, ...], list[str]] = {}
+    for architecture in architectures(results):
+        for method in methods_of(results, architecture):
+            rows = search_rows(results, architecture, method)
+            sizes = tuple((r.set_size, r.cet_size, r.cep_size, r.overlap) for r in rows)
+            if any(row.cet_size is not None or row.cep_size is not None for row in rows):
+                found.setdefault((architecture, sizes), []).append(method)
+    return [(str(key[0]), methods) for key, methods in found.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from prac.report.grids import (
@@ -104,3 +105,15 @@ def test_thresholds_by_round(crowd: Results) -> None:
     lines = _lines(first)
     assert list(lines) == ["0", "2", "4", "6", "8", "10"]
     assert lines["10"][0] == "7,760"  # 24,000 * 0.97 / 3
+
+
+def test_searches_with_the_same_sets_share_a_table(row: Rows, build: Build) -> None:
+    def of(method: str, cet: int) -> RoundRow:
+        known = row("a", method, 1)
+        return dataclasses.replace(known, set_size=cet, cet_size=cet, cep_size=0, overlap=0)
+
+    rows = (of("prac", 9), of("cet-only", 8), of("random-tickets", 9), row("a", "vanilla", 1))
+    assert [grid.title for grid in set_grids(build(rows=rows))] == [
+        "a, PrAC; random tickets",
+        "a, CET only",
+    ]

@@ -15,8 +15,9 @@ from prac.report.figures.encode import to_png, to_svg
 from prac.report.figures.gallery import gallery, never_learned_gallery, set_gallery
 from prac.report.figures.graph import stage_graph
 from prac.report.figures.masks import mask_overlaps
-from prac.report.figures.sets import searches_with_parts, set_sizes
+from prac.report.figures.sets import set_sizes
 from prac.report.figures.thresholds import threshold_sizes
+from prac.report.wording import searches_by_sets
 from prac.results import Results
 
 __all__ = [
@@ -173,7 +174,7 @@ def drawings(results: Results) -> list[Drawing]:
         (ACCURACY, bool(results.rows)),
         (COST, any(row.trained for row in results.rows)),
         (AT_STEPS, judged),
-        (SETS, bool(searches_with_parts(results))),
+        (SETS, bool(searches_by_sets(results))),
         (THRESHOLDS, bool(results.thresholds)),
         (MASKS, bool(results.masks)),
         (CLASSES, bool(results.classes)),

@@ -35,7 +35,7 @@ _FEW = 3
 """Methods in a panel up to which every method has a band; judged tickets of a search below which
 its validation curve stands in for them."""
 
-_WIDE = 8
+_WIDE, _SHIFT = 8, 0.06
 
 Styles = dict[str, MethodStyle]
 
@@ -46,7 +46,7 @@ def accuracy(results: Results) -> Figure:
     figure, shown, styles = _figure(results, "Accuracy as weights are removed", curves)
     for ax, view in shown:
         every: list[RoundRow] = []
-        for method in reversed(view.methods):
+        for place, method in reversed(list(enumerate(view.methods))):
             rows = search_rows(results, view.architecture, method)
             every.extend(rows)
             if curves:
@@ -54,7 +54,11 @@ def accuracy(results: Results) -> Figure:
                 thin = ax.plot(*_columns(seen), color=styles[method].colour, lw=1, alpha=0.5)
                 thin[0].set_gid(f"validation:{method}")
             judged = [row for row in rows if row.test_accuracies]
-            _line(ax, method, judged, [row.round for row in judged], styles, len(view.methods))
+            # Many means of one sparsity would lie on each other.
+            shift = _SHIFT * (place - (len(view.methods) - 1) / 2)
+            apart = shift if len(view.methods) > _FEW and len(judged) <= _FEW else 0.0
+            places = [row.round + apart for row in judged]
+            _line(ax, method, judged, places, styles, len(view.methods))
         _dense(ax, results, view.architecture)
         sparsity_axis(ax, every)
         label_axes(ax, "weights removed (%)", "accuracy (%)")

@@ -13,7 +13,7 @@ from prac.report.figures.style import (
     panels,
     sparsity_axis,
 )
-from prac.report.wording import architectures, method_label, methods_of, percent, search_rows
+from prac.report.wording import method_label, percent, search_rows, searches_by_sets
 from prac.results import Results, RoundRow
 
 _PARTS = {
@@ -26,25 +26,17 @@ _PARTS = {
 
 def set_sizes(results: Results) -> Figure:
     """Stacked parts of each round's set, as a share of the training samples."""
-    searches = searches_with_parts(results)
+    searches = searches_by_sets(results)
     figure, axes = panels(len(searches), title="How many samples each round trains on", height=2.9)
-    for ax, (architecture, method) in zip(axes, searches, strict=True):
-        rows = search_rows(results, architecture, method)
+    for ax, (architecture, methods) in zip(axes, searches, strict=True):
+        rows = search_rows(results, architecture, methods[0])
         last = percent(rows[-1].set_size / results.num_training_samples, 0)
-        panel_title(ax, f"{architecture}, {method_label(method)}", f"last set: {last} of all")
+        more = f" and {len(methods) - 1} more" if len(methods) > 1 else ""
+        name = f"{architecture}, {method_label(methods[0])}{more}"
+        panel_title(ax, name, f"last set: {last} of all")
         _panel(ax, rows, results.num_training_samples)
     legend_below(figure, [Patch(color=c, label=name) for name, c in _PARTS.items()])
     return figure
-
-
-def searches_with_parts(results: Results) -> list[tuple[str, str]]:
-    """The searches whose sets have parts: (architecture, method)."""
-    return [
-        (architecture, method)
-        for architecture in architectures(results)
-        for method in methods_of(results, architecture)
-        if any(_parts(row)[3] == 0 for row in search_rows(results, architecture, method))
-    ]
 
 
 def _parts(row: RoundRow) -> tuple[int, int, int, int]:
