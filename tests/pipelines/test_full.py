@@ -152,11 +152,15 @@ def test_tickets_and_aliases(first: Done, monkeypatch: pytest.MonkeyPatch) -> No
         aliases = store.client.get_registered_model(name).aliases
         assert {"best", "smallest"} <= aliases.keys()
         # Judged with two seeds, so by its mean; what it carries is the first one's network.
-        best = max(versions, key=lambda v: float(v.tags.get("test_accuracy_mean", 0)))
+        means = [float(v.tags.get("test_accuracy_mean", 0)) for v in versions]
+        best = [v for v, mean in zip(versions, means, strict=True) if mean == max(means)]
         assert {v.tags.get("judging_seeds") for v in versions} == {"2", None}
         taken = Ticket.load(f"models:/{name}@best")
         taken.verify()
-        assert taken.lineage["test_accuracy"] == pytest.approx(float(best.tags["test_accuracy"]))
+        carried = [float(v.tags["test_accuracy"]) for v in best]
+        assert taken.lineage["test_accuracy"] in [
+            pytest.approx(value, abs=1e-6) for value in carried
+        ]
         assert taken.sparsity == pytest.approx(0.36, abs=1e-3)
         assert taken.build() is not None
 
