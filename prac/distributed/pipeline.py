@@ -352,7 +352,7 @@ class Pipeline:
         )
 
     def _tell(self, results: Results, report: Finished) -> dict[str, Any]:
-        from prac.distributed.outcome import summary_json
+        from prac.distributed.summary import summary_json
         from prac.report import print_table
 
         print_table(results, self.console)

@@ -15,6 +15,8 @@ HEAVY = {"torch", "torchvision", "mlflow", "matplotlib", "sklearn", "pandas", "r
     [
         ("prac.distributed.pipeline", set()),
         ("prac.distributed.executor", set()),  # the driver of a run
+        ("prac.distributed.summary", set()),  # a replay, with the next
+        ("prac.report.terminal", set()),
         ("prac.distributed.progress", set()),  # the news desk, a process of its own
         ("prac.distributed.stages", {"torch"}),  # a round or a judgement
         ("prac.distributed.dense", {"torch", "ray.train", "pandas"}),  # a Ray Train worker
