@@ -223,7 +223,7 @@ def test_events_of_another_epoch_or_round_are_not_written(log) -> None:
     assert log.files() == []
 
 
-@pytest.mark.parametrize(("scores", "limit"), [("random", 5), ("margin", 2.1), ("none", 0.3)])
+@pytest.mark.parametrize(("scores", "limit"), [("random", 5), ("margin", 2.0), ("none", 0.3)])
 def test_bytes_an_event(log, tmp_path, scores: str, limit: float) -> None:
     rng = np.random.default_rng(0)
     count = 45_000
