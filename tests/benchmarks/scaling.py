@@ -57,11 +57,11 @@ def work(rank, size, settings, barrier, seconds) -> None:
 
     epoch(ids[:warm])
     for _ in range(repeats):
-        barrier.wait()
+        barrier.wait(timeout=300)
         started, used = time.perf_counter(), time.process_time()
         epoch(ids)
         seconds.put((time.perf_counter() - started, time.process_time() - used))
-        barrier.wait()
+        barrier.wait(timeout=300)
 
 
 class Team:
@@ -72,7 +72,8 @@ class Team:
         self.barrier, self.seconds = context.Barrier(size + 1), context.Queue()
         arguments = (size, settings, self.barrier, self.seconds)
         self.processes = [
-            context.Process(target=work, args=(rank, *arguments)) for rank in range(size)
+            context.Process(target=work, args=(rank, *arguments), daemon=True)
+            for rank in range(size)
         ]
         for process in self.processes:
             process.start()
