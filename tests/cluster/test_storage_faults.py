@@ -116,6 +116,7 @@ def test_two_at_once(
 ) -> None:
     env = services.environment(tmp_path, MLFLOW_TRACKING_URI=tracker.uri)
     where = ["--storage", str(tmp_path / "storage")]
+    started = time.monotonic()
     runs = [services.pipeline(tmp_path / name, env, *words, *where) for name in ("one", "two")]
     try:
         for run in runs:
@@ -123,6 +124,7 @@ def test_two_at_once(
     finally:
         for run in runs:
             run.end()
+    print(f"\ntwo at once: both ended after {time.monotonic() - started:.0f} s")
     after = found.of(tracker.uri, once=False)
     after.assert_same(reference)
     assert not list((tmp_path / "storage").rglob("*.tmp"))
@@ -152,11 +154,13 @@ def test_event_file(
         said = "is no event file of this log"
     # The events are wanted again once what was made from them isn't there.
     revoke(store, "reduce:conv4:prac")
+    started = time.monotonic()
     run = services.pipeline(home, services.environment(home), *words, name="again")
     try:
         assert run.wait() == 0, run.said
     finally:
         run.end()
+    print(f"\nevent file {how}: ended {time.monotonic() - started:.0f} s after the start")
     (line,) = [line for line in run.said.splitlines() if line.endswith("it is made again")]
     assert said in line
     after = found.of(store.tracking_uri)

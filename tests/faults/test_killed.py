@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,9 @@ def test_worker_of_dense_training_killed(tmp_path: Path, launch, reference, foun
     workers = run.processes("RayTrainWorker")
     assert len(workers) == 2, [p.cmdline() for p in run.processes("ray::")]
     workers[1].kill()
+    killed = time.monotonic()
     assert run.wait() == 0, run.said()
+    print(f"\nworker of dense training killed: ended {time.monotonic() - killed:.0f} s later")
     # The epoch that was lost was trained again, under the next attempt.
     files = [file.name for file in tmp_path.glob("prac-runs/*/events/*.parquet")]
     assert any("attempt-1" in name for name in files), sorted(files)
@@ -45,7 +48,9 @@ def test_worker_of_a_round_killed(tmp_path: Path, launch, reference, found, trac
     run.until(round_at_work)
     (worker,) = run.processes("ray::round:") or run.processes("ray::run_stage")
     worker.kill()
+    killed = time.monotonic()
     assert run.wait() == 0, run.said()
+    print(f"\nworker of a round killed: ended {time.monotonic() - killed:.0f} s later")
     found.of(tmp_path).assert_same(reference.found)
     assert run.alive() == []
 
@@ -62,8 +67,10 @@ def test_driver_killed_and_started_again(tmp_path: Path, launch, reference, foun
     before = {name: run["id"] for name, run in tracked(tmp_path).finished().items()}
     assert "dense:conv4:prac" in before
 
+    started = time.monotonic()
     second = launch(tmp_path)
     assert second.wait() == 0, second.said()
+    print(f"\ndriver killed: ended {time.monotonic() - started:.0f} s after the next start")
     after = {name: run["id"] for name, run in tracked(tmp_path).finished().items()}
     assert before.items() <= after.items()
     runs = [run for run in tracked(tmp_path).runs() if run["status"] == "FINISHED"]
