@@ -33,7 +33,9 @@ def test_damage_between_two_runs(launch, reference, found, tracked) -> None:
     started = time.monotonic()
     run = launch(home)
     assert run.wait() == 0, run.said()
-    print(f"\nevent file and artifact damaged: ended {time.monotonic() - started:.0f} s after start")
+    print(
+        f"\nevent file and artifact damaged: ended {time.monotonic() - started:.0f} s after start"
+    )
     said = [line for line in run.stdout.splitlines() if line.endswith("it is made again")]
     assert len(said) == 2, run.stdout
     assert any(cut.name in line and "stage dense:conv4:prac" in line for line in said), said
