@@ -96,6 +96,13 @@ class Started:
                 self._seen.setdefault(process.pid, process)
         return [p for p in self._seen.values() if _runs(p)]
 
+    def left(self, patience: float = 60) -> list[psutil.Process]:
+        """What still runs of it after a while; none is right."""
+        end = time.monotonic() + patience
+        while (running := self.family()) and time.monotonic() < end:
+            time.sleep(0.2)
+        return running
+
     def until(self, condition: Callable[[], Any], timeout: float = 600) -> Any:
         """Wait for a condition while it runs; what that returned."""
         end = time.monotonic() + timeout

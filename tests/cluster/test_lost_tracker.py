@@ -62,11 +62,11 @@ def test_away_for_good(
         away = time.monotonic()
         assert run.wait() == 1, run.said
         print(f"\ntracker away for good: ended after {time.monotonic() - away:.0f} s")
+        assert run.left() == []
     finally:
         run.end()
     (error,) = services.errors(run)
     assert tracker.uri in error
-    assert [p for p in run.family() if p.is_running()] == []
 
     tracker.start()
     before = found.of(tracker.uri).made
