@@ -33,6 +33,9 @@ THRESHOLDS = (0, 2, 4, 6, 8, 10)
 MAX_MASK_BYTES = 2_000_000_000
 """Of masks (a byte a weight) that are read for one architecture: a server may be far away."""
 
+MAX_SHEETS = 16
+"""Rounds of a search whose sets are shown as pictures."""
+
 _READERS = 8
 
 T = TypeVar("T")
@@ -202,6 +205,16 @@ class Evidence:
         """Samples inside and outside the last set."""
         chosen = self.chosen(search, len(search.samples))
         return [] if chosen is None else gallery.inside_and_outside(chosen)
+
+    def members(self, search: SearchStages, gallery: Gallery) -> dict[int, list[HardSample]]:
+        """Samples drawn from D_k, by round: of at most `MAX_SHEETS` rounds."""
+        found = {}
+        for index in thinned(len(search.samples), MAX_SHEETS):
+            chosen = self.chosen(search, index)
+            if chosen is not None:
+                samples = gallery.inside_and_outside(chosen)
+                found[index] = [sample for sample in samples if sample.inside]
+        return found
 
 
 def thinned(last: int, most: int) -> list[int]:

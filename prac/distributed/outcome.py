@@ -14,9 +14,10 @@ from prac.distributed.graph import Graph, Request, SearchStages
 from prac.methods import find_method
 from prac.models import build_model
 from prac.models.describe import forward_flops
+from prac.report.figures.sheet import sheet
 from prac.report.wording import method_label
 from prac.results import DistanceRow, Results, RoundRow, StageRow, mean
-from prac.tracking.store import Finished, Store
+from prac.tracking.store import Finished, Picture, Store
 
 _TITLE_METHODS = 4
 _VERSIONED = ("prac", "torch", "torchvision", "ray", "mlflow", "pyarrow", "numpy")
@@ -180,6 +181,25 @@ def _evidence(evidence: Evidence, recipe: Recipe) -> dict[str, Any]:
     for architecture in recipe.architectures:
         found["masks"] += evidence.mask_overlaps(architecture)
     return {name: tuple(rows) for name, rows in found.items()}
+
+
+def set_pictures(
+    graph: Graph, finished: Mapping[str, Finished], store: Store, dataset: ImageDataset
+) -> list[Picture]:
+    """Samples of every PrAC set as a sheet: a key for each network, a step for each round."""
+    evidence = Evidence(graph, finished, store, dataset, {})
+    pictures = []
+    for search in graph.searches:
+        gallery = evidence.gallery(search) if search.method == "prac" else None
+        if gallery is None:
+            continue
+        name = "".join(c if c.isalnum() else "_" for c in search.architecture)
+        pictures += [
+            Picture(key=f"prac_set_{name}", step=index, png=sheet(samples))
+            for index, samples in evidence.members(search, gallery).items()
+            if samples
+        ]
+    return pictures
 
 
 def _stage_rows(

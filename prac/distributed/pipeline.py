@@ -273,7 +273,7 @@ class Pipeline:
 
     def _report(self, finished: dict[str, Finished], ran: set[str]) -> dict[str, Any]:
         started = time.time()
-        from prac.distributed.outcome import collect_results
+        from prac.distributed.outcome import collect_results, set_pictures
         from prac.report import write_report
 
         results = collect_results(
@@ -303,6 +303,7 @@ class Pipeline:
                 metrics=_pipeline_metrics(results),
                 tags={"recipe": self.recipe.name, "data_set": self.request.data_name},
                 note=f"{results.title}\n\nOpen `report.html` among the artifacts.",
+                pictures=set_pictures(self.graph, finished, self.store, self.dataset),
             )
             self._copy_report(folder)
         for row in results.rows:

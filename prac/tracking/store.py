@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import logging
 import os
@@ -80,6 +81,15 @@ class Metric:
 
     name: str
     value: float
+    step: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A PNG that the tracker shows; step counts rounds."""
+
+    key: str
+    png: bytes
     step: int = 0
 
 
@@ -249,12 +259,15 @@ class Store:
         tags: Mapping[str, str] | None = None,
         note: str = "",
         before_finish: Callable[[str, str], None] | None = None,
+        pictures: Iterable[Picture] = (),
     ) -> Finished:
         """Log a stage that has run as a finished run. The files of `folder` become its artifacts.
 
         values: JSON values that later stages and the report read without opening artifacts.
         started: seconds since the epoch. before_finish: called with the run's id and artifact URI
-        when all is logged. Nothing is visible as finished before all is written.
+        when all is logged. pictures: shown by the tracker, with a slider where a key has several
+        steps; they can be made again and are in no manifest. Nothing is visible as finished
+        before all is written.
         """
         manifest = {
             "key": key,
@@ -287,6 +300,7 @@ class Store:
             try:
                 self._log(run_id, parameters or {}, metrics)
                 self.client.log_artifacts(run_id, str(folder))
+                self._show(run_id, pictures)
                 self.client.set_tag(run_id, "prac.manifest", _sha256(folder / MANIFEST))
                 if before_finish is not None:
                     before_finish(run_id, run.info.artifact_uri)
@@ -309,6 +323,13 @@ class Store:
             self.client.log_batch(run_id, params=settings[start : start + _PARAMETER_LIMIT])
         for start in range(0, len(logged), _BATCH_LIMIT):
             self.client.log_batch(run_id, metrics=logged[start : start + _BATCH_LIMIT])
+
+    def _show(self, run_id: str, pictures: Iterable[Picture]) -> None:
+        from PIL import Image
+
+        for picture in pictures:
+            image = Image.open(io.BytesIO(picture.png))
+            self.client.log_image(run_id, image, key=picture.key, step=picture.step)
 
     def read(self, finished: Finished, file: str, reader: Callable[[Path], T]) -> T:
         """Read one artifact with `reader`, after its checksum was verified.

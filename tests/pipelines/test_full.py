@@ -136,6 +136,15 @@ def test_the_report_is_one_page(first: Done) -> None:
     assert not re.search(r"@import|url\((?![\"']?(?:data:|#))", text)
 
 
+def test_mlflow_shows_the_sets_round_by_round(first: Done, tracked: Any) -> None:
+    (pipeline,) = (r for r in tracked(first.home).runs() if r["id"] == first.summary["run_id"])
+    shown = sorted(path.name for path in (pipeline["folder"] / "images").glob("*.png"))
+    for architecture in ARCHITECTURES:
+        mine = [name for name in shown if name.startswith(f"prac_set_{architecture}")]
+        steps = [name.split("%step%")[1][0] for name in mine]
+        assert steps == ["1", "2"], shown
+
+
 def test_tickets_and_aliases(first: Done, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(f"sqlite:///{first.home}/mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.tracking_uri)
