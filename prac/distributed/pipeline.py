@@ -37,6 +37,7 @@ from prac.tracking.store import (
     default_tracking_uri,
 )
 from prac.tracking.tickets import model_name, note_seeds, ticket_locations, update_aliases
+from prac.tracking.views import ticket_page
 from prac.training.processor import cpu_precision
 
 if TYPE_CHECKING:
@@ -346,11 +347,7 @@ class Pipeline:
     def _ticket_link(self) -> str:
         """The page that shows the tickets: of the server, or of one started for a local store."""
         base = self.store.tracking_uri if not self.store.is_local else "http://127.0.0.1:5000"
-        experiment = self.store.experiment(TICKETS)
-        return (
-            f"{base.rstrip('/')}/#/experiments/{experiment}/runs"
-            "?workflowType=machine_learning&compareRunsMode=CHART"
-        )
+        return ticket_page(base, self.store.experiment(TICKETS))
 
     def _tell(self, results: Results, report: Finished) -> dict[str, Any]:
         from prac.distributed.summary import summary_json
