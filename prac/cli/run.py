@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from prac.distributed.graph import Kind
-    from prac.distributed.pipeline import Options
+    from prac.distributed.options import Options
 
 
 def add(commands: Any) -> None:
@@ -68,7 +68,7 @@ def run_command(arguments: argparse.Namespace, only: tuple[Kind, ...] = ()) -> d
 def run_options(arguments: argparse.Namespace, only: tuple[Kind, ...] = ()) -> Options:
     """How to run, as the command line says. Raises ConfigError."""
     judge = judged_rounds(arguments.judge)
-    from prac.distributed.pipeline import Options
+    from prac.distributed.options import Options
 
     return Options(
         home=arguments.home,

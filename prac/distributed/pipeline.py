@@ -9,18 +9,17 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from prac.config import Recipe
-from prac.data import Source, open_source
-from prac.data.splits import held_out_count
+from prac.data import open_source
 from prac.distributed.compose import build_graph
-from prac.distributed.graph import Graph, Kind, Request, Stage
+from prac.distributed.graph import Graph, Stage
+from prac.distributed.options import Options, home_of, request_of
 from prac.distributed.plan import print_plan
 from prac.errors import ConfigError
 from prac.models import check_architecture
@@ -38,7 +37,6 @@ from prac.tracking.store import (
 )
 from prac.tracking.tickets import model_name, note_seeds, ticket_locations, update_aliases
 from prac.tracking.views import ticket_page
-from prac.training.processor import cpu_precision
 
 if TYPE_CHECKING:
     from prac.data.dataset import ImageDataset
@@ -46,41 +44,6 @@ if TYPE_CHECKING:
 
 RESULTS = "results.json"
 _MAX_DAMAGES = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a pipeline is run; none of this changes what it finds but `workers`, which is in keys.
-
-    home: where the embedded store, events and reports go by default; None is the working folder,
-    or `~/prac` for a job, whose working folder is thrown away.
-    workers: data-parallel workers of dense training; None is two where two cores are there.
-    min_workers: that dense training starts or goes on with where more can't be had; None is all.
-    only: stop after stages of these kinds; empty runs everything.
-    """
-
-    home: str | None = None
-    tracking_uri: str | None = None
-    storage: str | None = None
-    storage_is_shared: bool = False
-    workers: int | None = None
-    min_workers: int | None = None
-    cpus_per_round: int = 1
-    gpus_per_worker: float = 0
-    gpus_per_round: float = 0
-    max_failures: int = 3
-    transfer_from: str | None = None
-    judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
-    seeds: int = 1
-    plan: bool = False
-    only: tuple[Kind, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("cpus_per_round", "gpus_per_worker", "gpus_per_round", "max_failures"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"--{name.replace('_', '-')} must be 0 or more")
-        if self.cpus_per_round < 1:
-            raise ConfigError("--cpus-per-round 0 is not allowed; allowed: 1 or more")
 
 
 def run_pipeline(recipe: Recipe, options: Options, console: Console) -> dict[str, Any]:
@@ -100,10 +63,10 @@ class Pipeline:
 
     def __init__(self, recipe: Recipe, options: Options, console: Console) -> None:
         self.recipe, self.options, self.console = recipe, options, console
-        self.home = _home(options)
+        self.home = home_of(options)
         self.source = open_source(recipe.data)
         self.summary = self.source.summary()
-        self.request = _request(recipe, options, self.source, self.summary.num_train)
+        self.request = request_of(recipe, options, self.source, self.summary.num_train)
         check_rewind(recipe, self.request.num_training)
         graph = build_graph(self.request)
         proxies = (
@@ -365,42 +328,6 @@ class Pipeline:
             results,
             {"mlflow": str(results.mlflow_link), "run_id": report.run_id, "report": str(page)},
         )
-
-
-def _home(options: Options) -> Path:
-    if options.home is not None:
-        return Path(options.home).absolute()
-    # Set by Ray for the driver of a submitted job, whose working folder is a throw-away copy.
-    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-    return Path.home() / "prac" if in_job else Path.cwd()
-
-
-def _request(recipe: Recipe, options: Options, source: Source, num_train: int) -> Request:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    workers = options.workers if options.workers is not None else min(2, cores or 1)
-    if options.min_workers is not None and not 1 <= options.min_workers <= workers:
-        raise ConfigError(
-            f"--min-workers {options.min_workers} is not allowed; allowed: 1 to {workers}, "
-            "the workers of dense training"
-        )
-    precision = recipe.train.precision
-    if options.gpus_per_round > 0:
-        # The driver may have no accelerator; the ones that rounds are given compute in bf16.
-        precision = "bf16" if precision == "auto" else precision
-    elif precision == "auto":
-        precision = cpu_precision()
-    num_validation = held_out_count(num_train, recipe.data.validation_fraction)
-    return Request(
-        recipe=recipe,
-        data=source.fingerprint(),
-        data_name=source.name,
-        num_training=num_train - num_validation,
-        precision=precision,
-        workers=workers,
-        transfer_from=options.transfer_from,
-        judge=options.judge,
-        seeds=options.seeds,
-    )
 
 
 def _pipeline_metrics(results: Results) -> Iterable[Metric]:

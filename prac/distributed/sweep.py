@@ -14,7 +14,8 @@ from rich.console import Console
 
 from prac.config import Recipe
 from prac.distributed.graph import Graph, Stage
-from prac.distributed.pipeline import Options, Pipeline
+from prac.distributed.options import Options
+from prac.distributed.pipeline import Pipeline
 from prac.distributed.plan import print_plan
 from prac.distributed.sweep_outcome import (
     best_configuration,

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from prac.config import Recipe
 from prac.distributed.graph import SearchStages
-from prac.distributed.pipeline import Options, Pipeline
+from prac.distributed.options import Options
+from prac.distributed.pipeline import Pipeline
 from prac.errors import ConfigError
 from prac.pruning.replay import RecordedRound, Replayed, replay_stop
 from prac.rounds import epochs_to_rewind

@@ -12,7 +12,8 @@ from prac.config import Recipe
 from prac.data.dataset import ImageDataset
 from prac.distributed import artifacts
 from prac.distributed.graph import SearchStages
-from prac.distributed.pipeline import Options, Pipeline
+from prac.distributed.options import Options
+from prac.distributed.pipeline import Pipeline
 from prac.errors import ConfigError
 from prac.selection.thresholds import ThresholdRow, what_if
 from prac.tracking.store import Finished

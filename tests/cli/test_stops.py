@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from prac.distributed.compose import build_graph
-from prac.distributed.pipeline import Options, Pipeline
+from prac.distributed.options import Options
+from prac.distributed.pipeline import Pipeline
 from prac.recipes import digits
 from prac.tracking.store import STAGES
 
