@@ -34,6 +34,9 @@ class Launch:
         drop = ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "RAY_JOB_CONFIG_JSON_ENV_VAR")
         environment = {name: value for name, value in os.environ.items() if name not in drop}
         environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # A shell starts what runs in its background so, and a child would inherit it.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         with contextlib.ExitStack() as files:
             stdout, stderr = (files.enter_context(open(file, "wb")) for file in self._files)
             self.process = subprocess.Popen(

@@ -140,8 +140,8 @@ def test_mlflow_shows_the_sets_round_by_round(first: Done, tracked: Any) -> None
     (pipeline,) = (r for r in tracked(first.home).runs() if r["id"] == first.summary["run_id"])
     shown = sorted(path.name for path in (pipeline["folder"] / "images").glob("*.png"))
     for architecture in ARCHITECTURES:
-        mine = [name for name in shown if name.startswith(f"prac_set_{architecture}")]
-        steps = [name.split("%step%")[1][0] for name in mine]
+        pattern = rf"prac_set_{architecture}\Wstep\W(\d+)\W"
+        steps = [found[1] for name in shown if (found := re.match(pattern, name))]
         assert steps == ["1", "2"], shown
 
 
