@@ -105,7 +105,7 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         "--min-workers",
         type=int,
         metavar="N",
-        help="go on with as few of them while nodes are lost; what is found is the same (all)",
+        help="go on with as few of them while nodes are lost; steps keep their shares (all)",
     )
     how.add_argument(
         "--cpus-per-round", type=int, default=1, metavar="N", help="threads a round (%(default)s)"

@@ -23,7 +23,8 @@ class Resources:
 
     storage: a folder or URI that all nodes reach, for events and checkpoints.
     workers: data-parallel workers of dense training (this one is science too: it is in the key).
-    min_workers: that are enough to go on with; None is all of them. Fewer find the same, later.
+    min_workers: that are enough to go on with; None is all of them. Fewer take the same
+    shares, later.
     cpus_per_round: threads of a round. gpus_per_worker, gpus_per_round: may be fractions.
     """
 

@@ -37,6 +37,7 @@ class BoundTorchConfig(TorchConfig):
 
 class _BoundBackend(_TorchBackend):
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
+        """Called by Ray Train's controller before the workers train."""
         size, seconds = len(worker_group), backend_config.timeout_s
         host, port = worker_group.execute_single(0, _serve, size, seconds)
         joined = [
