@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prac.config import Precision, TrainConfig
-from prac.data.batches import Batch, DeviceImages
+from prac.data.batches import DeviceImages
 from prac.errors import PracError
 from prac.pruning.mask import Mask, prunable_weights
 from prac.storage import Folder
 from prac.training.checkpoint import Checkpoint
 from prac.training.evaluation import count_correct
 from prac.training.observers import EpochEnd, EpochRecord, Observer
-from prac.training.precision import autocast
+from prac.training.passes import EagerPasses, Passes, passes_for
 from prac.training.randomness import generator
 from prac.training.schedule import Budget
 from prac.training.sgd import Sgd
@@ -110,10 +110,19 @@ def train(
         for observer in observers:
             observer.on_start(model)
     parallel = workers.parallel(model)
+    passes = passes_for(
+        EagerPasses(
+            model=parallel,
+            precision=training.precision,
+            label_smoothing=training.config.label_smoothing,
+        ),
+        device,
+        alone=workers.shares == 1,
+    )
     masked = _masked_parameters(model, mask, device)
     while not trained.stopped_early and len(trained.epochs) < training.budget.epochs:
         record = _train_epoch(
-            model, parallel, optimizer, masked, training, trained, observers, workers
+            model, parallel, passes, optimizer, masked, training, trained, observers, workers
         )
         trained.epochs.append(record)
         if record.validation_accuracy > trained.best_accuracy:
@@ -147,6 +156,7 @@ def _masked_parameters(
 def _train_epoch(
     model: nn.Module,
     parallel: nn.Module,
+    passes: Passes,
     optimizer: Sgd,
     masked: tuple[list[Tensor], list[Tensor]],
     training: Training,
@@ -176,10 +186,13 @@ def _train_epoch(
         learning_rate = training.budget.learning_rate(step)
         optimizer.zero_grad()
         for share, batch in zip(workers.mine, shares, strict=True):
+            # Shares of a step differ by one sample, so each counts by its samples in the step's
+            # mean; DDP averages over the workers, hence their number.
+            weight = workers.size / batch.step_size
             with workers.taking(share, model, parallel):
-                with autocast(images.device, training.precision):
-                    logits = parallel(batch.images)
-                losses = _take_share(batch, logits, training, observers, workers)
+                logits, losses = passes(batch.images, batch.labels, weight)
+            for observer in observers:
+                observer.on_predictions(batch, logits)
             with torch.no_grad():
                 loss_sum += losses
                 right_sum += (logits.argmax(dim=1) == batch.labels).sum()
@@ -207,29 +220,6 @@ def _train_epoch(
         validation_accuracy=correct_total / len(images.validation_ids),
         seconds=time.perf_counter() - started,
     )
-
-
-def _take_share(
-    batch: Batch,
-    logits: Tensor,
-    training: Training,
-    observers: Sequence[Observer],
-    workers: Workers,
-) -> Tensor:
-    """Show a share to the observers and add its gradients; the sum of its losses."""
-    losses = torch.nn.functional.cross_entropy(
-        logits.float(),
-        batch.labels,
-        reduction="sum",
-        label_smoothing=training.config.label_smoothing,
-    )
-    for observer in observers:
-        observer.on_predictions(batch, logits)
-    # Shares of a step differ by one sample, so each counts by its samples in the step's mean; DDP
-    # averages over the workers, hence their number.
-    share: Tensor = losses * (workers.size / batch.step_size)
-    share.backward()  # type: ignore[no-untyped-call]
-    return losses
 
 
 def _mask_gradients(parameters: list[Tensor], masks: list[Tensor]) -> None:

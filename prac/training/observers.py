@@ -51,7 +51,7 @@ class Observer:
         """Before the first step of a training that wasn't resumed."""
 
     def on_predictions(self, batch: Batch, logits: Tensor) -> None:
-        """After the forward pass of a step, before its update; logits: (B, K)."""
+        """After the passes of a step, before its update; logits: (B, K), valid until the next."""
 
     def on_step(self, steps_done: int, model: nn.Module) -> None:
         """After an update; steps_done counts from 1 over the whole training."""

@@ -1,0 +1,176 @@
+"""Forward and backward passes of one batch, and the same recorded once and replayed.
+
+A small network's step is hundreds of kernels that an accelerator finishes faster than a processor
+can start them one by one. Recorded as a CUDA graph they are started by one call. Masks, SGD and
+events stay outside of the recording: what a round changes never makes it record again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from prac.config import Precision
+from prac.training.precision import autocast
+
+_log = logging.getLogger(__name__)
+
+SWITCH = "PRAC_CUDA_GRAPHS"
+"""The environment variable that leaves recording out where it is 0."""
+
+_WARM_UPS = 3
+"""Passes before a recording, in which libraries choose algorithms and allocate; as torch advises
+(torch.cuda.CUDAGraph, "whole-network capture")."""
+
+Work = Callable[[], tuple[Tensor, Tensor]]
+
+
+class Passes(Protocol):
+    """Forward and backward passes of one batch."""
+
+    def __call__(self, images: Tensor, labels: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+        """Add `weight` times the gradients of the summed losses to the parameters.
+
+        images: (B, C, H, W); labels: (B,) int64. Returns the logits (B, K) and the sum of the
+        losses, both valid until the next call.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class EagerPasses:
+    """One kernel after the other."""
+
+    model: nn.Module
+    precision: Precision
+    label_smoothing: float
+
+    def __call__(self, images: Tensor, labels: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+        """Forward, losses, backward."""
+        with autocast(images.device, self.precision):
+            logits: Tensor = self.model(images)
+        losses = nn.functional.cross_entropy(
+            logits.float(), labels, reduction="sum", label_smoothing=self.label_smoothing
+        )
+        (losses * weight).backward()  # type: ignore[no-untyped-call]
+        return logits.detach(), losses.detach()
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What was recorded: its replay writes the same memory again, that of `outputs` among it."""
+
+    outputs: tuple[Tensor, Tensor]
+    replay: Callable[[], None]
+
+
+Recorder = Callable[[Work], Recording]
+"""Runs a work as often as it needs to, and records it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Recorded:
+    images: Tensor
+    labels: Tensor
+    gradients: list[Tensor | None]
+    recording: Recording
+
+
+class RecordedPasses:
+    """Replays passes that are recorded at the first batch of each shape; an epoch has two at most.
+
+    A network that can't be recorded (it waits for the device, or its work depends on values) is
+    trained kernel by kernel; a warning says why.
+    """
+
+    def __init__(self, eager: EagerPasses, recorder: Recorder) -> None:
+        self._eager = eager
+        self._recorder = recorder
+        self._parameters = [p for p in eager.model.parameters() if p.requires_grad]
+        self._known: dict[tuple[torch.Size, float], _Recorded] = {}
+        self._possible = True
+
+    def __call__(self, images: Tensor, labels: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+        """Replay, with this batch in the place of the recorded one. Gradients are overwritten."""
+        key = (images.shape, weight)
+        if self._possible and key not in self._known:
+            self._possible = self._record(key, images, labels)
+        if not self._possible:
+            return self._eager(images, labels, weight)
+        known = self._known[key]
+        known.images.copy_(images)
+        known.labels.copy_(labels)
+        known.recording.replay()
+        for parameter, gradient in zip(self._parameters, known.gradients, strict=True):
+            parameter.grad = gradient
+        return known.recording.outputs
+
+    def _record(self, key: tuple[torch.Size, float], images: Tensor, labels: Tensor) -> bool:
+        still_images, still_labels = images.clone(), labels.clone()
+
+        def work() -> tuple[Tensor, Tensor]:
+            # Without gradients the backward pass writes them anew rather than adds to old ones.
+            self._forget_gradients()
+            return self._eager(still_images, still_labels, key[1])
+
+        before = [buffer.clone() for buffer in self._eager.model.buffers()]
+        try:
+            recording = self._recorder(work)
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            _log.warning("the network can't be recorded as a CUDA graph: %s", reason)
+            return False
+        finally:
+            # BatchNorm has seen the batch in every warm-up.
+            with torch.no_grad():
+                for buffer, kept in zip(self._eager.model.buffers(), before, strict=True):
+                    buffer.copy_(kept)
+            gradients = [parameter.grad for parameter in self._parameters]
+            self._forget_gradients()
+        self._known[key] = _Recorded(
+            images=still_images,
+            labels=still_labels,
+            gradients=gradients,
+            recording=recording,
+        )
+        return True
+
+    def _forget_gradients(self) -> None:
+        for parameter in self._parameters:
+            parameter.grad = None
+
+
+def cuda_recorder(work: Work) -> Recording:
+    """Record a CUDA graph on the current device. Raises RuntimeError for what can't be recorded."""
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream())
+    # Dropout of the warm-ups must not move the random state that training goes on from.
+    with torch.cuda.stream(side), torch.random.fork_rng(devices=[torch.cuda.current_device()]):
+        for _ in range(_WARM_UPS):
+            work()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    # Another thread's calls (a progress report, a copy) are no part of the recording.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        outputs = work()
+    return Recording(outputs, graph.replay)
+
+
+def recorder_for(device: torch.device) -> Recorder | None:
+    """What records passes on this device; None where one kernel after the other is as good."""
+    if device.type != "cuda" or os.environ.get(SWITCH, "1") == "0":
+        return None
+    return cuda_recorder
+
+
+def passes_for(eager: EagerPasses, device: torch.device, *, alone: bool) -> Passes:
+    """The fastest passes on this device. alone: one worker takes every step whole; gradients that
+    are gathered from several shares or workers are not recorded."""
+    recorder = recorder_for(device) if alone else None
+    return eager if recorder is None else RecordedPasses(eager, recorder)
