@@ -8,7 +8,6 @@ events stay outside of the recording: what a round changes never makes it record
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,9 +19,6 @@ from prac.config import Precision
 from prac.training.precision import autocast
 
 _log = logging.getLogger(__name__)
-
-SWITCH = "PRAC_CUDA_GRAPHS"
-"""The environment variable that leaves recording out where it is 0."""
 
 _WARM_UPS = 3
 """Passes before a recording, in which libraries choose algorithms and allocate; as torch advises
@@ -162,15 +158,7 @@ def cuda_recorder(work: Work) -> Recording:
     return Recording(outputs, graph.replay)
 
 
-def recorder_for(device: torch.device) -> Recorder | None:
-    """What records passes on this device; None where one kernel after the other is as good."""
-    if device.type != "cuda" or os.environ.get(SWITCH, "1") == "0":
-        return None
-    return cuda_recorder
-
-
 def passes_for(eager: EagerPasses, device: torch.device, *, alone: bool) -> Passes:
     """The fastest passes on this device. alone: one worker takes every step whole; gradients that
     are gathered from several shares or workers are not recorded."""
-    recorder = recorder_for(device) if alone else None
-    return eager if recorder is None else RecordedPasses(eager, recorder)
+    return RecordedPasses(eager, cuda_recorder) if alone and device.type == "cuda" else eager

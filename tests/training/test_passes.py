@@ -19,7 +19,6 @@ from prac.events.recorder import EventRecorder
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.mask import prunable_weights
-from prac.training import passes
 from prac.training.loop import Trained, Training, train
 from prac.training.observers import EventObserver, RewindCapture, TentativeMask
 from prac.training.passes import (
@@ -27,8 +26,7 @@ from prac.training.passes import (
     RecordedPasses,
     Recording,
     Work,
-    cuda_recorder,
-    recorder_for,
+    passes_for,
 )
 from prac.training.schedule import full_budget
 
@@ -198,13 +196,15 @@ def test_what_cannot_be_recorded_is_trained_and_said(
         assert torch.equal(one.grad, other.grad)
 
 
-def test_a_cpu_records_nothing_and_the_switch_turns_it_off(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("device", "alone", "kind"),
+    [("cpu", True, EagerPasses), ("cuda", True, RecordedPasses), ("cuda", False, EagerPasses)],
+)
+def test_only_whole_steps_on_a_cuda_device_are_recorded(
+    device: str, alone: bool, kind: type
 ) -> None:
-    assert recorder_for(torch.device("cpu")) is None
-    assert recorder_for(torch.device("cuda")) is cuda_recorder
-    monkeypatch.setenv(passes.SWITCH, "0")
-    assert recorder_for(torch.device("cuda")) is None
+    eager = EagerPasses(model=nn.Linear(1, 1), precision="fp32", label_smoothing=0.0)
+    assert type(passes_for(eager, torch.device(device), alone=alone)) is kind
 
 
 @needs_cuda
@@ -213,7 +213,7 @@ def test_a_cuda_graph_finds_what_single_kernels_find(
 ) -> None:
     images = DeviceImages(toy_data(61), AugmentConfig(crop_padding=1, flip=True), "cuda")
     recorded, model, _ = _train(images)
-    monkeypatch.setenv(passes.SWITCH, "0")
+    monkeypatch.setattr("prac.training.loop.passes_for", lambda eager, device, *, alone: eager)
     plain, plain_model, _ = _train(images)
     assert recorded.epochs[-1].loss == pytest.approx(plain.epochs[-1].loss, rel=1e-3)
     for name, tensor in plain_model.state_dict().items():
