@@ -1,10 +1,13 @@
-"""Short budgets on part of CIFAR-10: named variants of PrAC against vanilla and random subsets.
+"""Short budgets on CIFAR-10: named variants of PrAC against vanilla and random subsets.
 
-python tests/benchmarks/fast_recipes.py --data parquet:PATH [--seeds 0 1] [--minutes 60] [--quick]
+python tests/benchmarks/fast_recipes.py --data parquet:PATH [--experiment part|small]
+    [--seeds 0 1] [--minutes 60] [--quick]
 
-One process, one thread. Every variant is a search and the judgement of its last ticket, trained
-alone on all rows for the full budget; the baselines of a schedule have that schedule too. Each
-finished (variant, seed) is written at once: the same command goes on where it stopped.
+`part` takes 10,000 rows as they are, 8 epochs; `small` all rows at 16x16 pixels, where an epoch is
+a quarter of the work, 8 and 20 epochs. One process, one thread. Every variant is a search and the
+judgement of its last tickets, trained alone on all rows for the full budget; the baselines of a
+schedule have that schedule too. Each finished (variant, seed) is written at once: the same command
+goes on where it stopped.
 """
 
 import dataclasses
@@ -16,12 +19,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from measuring import machine, parser
 
 from prac.config import (
+    AugmentConfig,
     BudgetConfig,
     DataConfig,
     Precision,
@@ -38,7 +43,7 @@ from prac.data.splits import channel_statistics, stratified_split
 from prac.fingerprint import fingerprint
 from prac.judge import JudgeConfig, judge
 from prac.rounds import RoundOutcome, RoundTask, run_round
-from prac.search import SearchResult, search
+from prac.search import SearchResult, SearchRound, search
 from prac.selection import PracSet
 from prac.storage import Folder
 from prac.training.precision import resolve_precision
@@ -72,11 +77,25 @@ LARGE_BATCH = dataclasses.replace(ONECYCLE, batch_size=128)
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One search. sizes_of: the variant whose set sizes a random subset takes."""
+    """One search. sizes_of: the variant whose set sizes a random subset takes. share: of the rows
+    that every epoch of `rs2` after round 0 draws."""
 
     method: str
     recipe: Recipe
     sizes_of: str | None = None
+    share: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """rows: of the training split that take part; None: all. judged: which of m_0 to m_N.
+    variants: by "schedule/search"; a schedule's gaps are to its "vanilla"."""
+
+    rows: int | None
+    image_size: int | None
+    augment: AugmentConfig
+    judged: tuple[int, ...]
+    variants: Mapping[str, Variant]
 
 
 def _prac(**changes: Any) -> Variant:
@@ -89,7 +108,7 @@ def _at_least(share: float) -> BudgetConfig:
 
 
 _EPOCHS = BudgetConfig(scaling="epochs")
-VARIANTS: dict[str, Variant] = {
+PART: dict[str, Variant] = {
     "onecycle/vanilla": Variant(method="vanilla", recipe=BASE),
     "onecycle/prac, steps": _prac(),
     "onecycle/random, steps": Variant(
@@ -128,8 +147,56 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
-def part_of(dataset: ImageDataset, rows: int) -> ImageDataset:
+# All rows at 16x16 pixels; in twenty epochs the network has learned about what it can.
+SMALL_AUGMENT = AugmentConfig(crop_padding=2)
+
+
+def _small(epochs: int) -> dict[str, Variant]:
+    train = TrainConfig(
+        epochs=epochs,
+        batch_size=128,
+        learning_rate=0.3,
+        milestones=(),
+        schedule="onecycle",
+        nesterov=True,
+    )
+    base = BASE.replace(train=train, augment=SMALL_AUGMENT)
+    steps = epochs * num_batches(45_000, train.batch_size)
+
+    def floor(share: float) -> Recipe:
+        budget = BudgetConfig(scaling="epochs", min_round_steps=round(share * steps))
+        return base.replace(budget=budget)
+
+    seven_rounds = base.replace(
+        prune=PruneConfig(fraction=0.2), search=dataclasses.replace(base.search, rounds=7)
+    )
+    schedule = f"{epochs} epochs"
+    return {
+        f"{schedule}/vanilla": Variant(method="vanilla", recipe=base),
+        f"{schedule}/vanilla, 7 rounds of 20 %": Variant(method="vanilla", recipe=seven_rounds),
+        f"{schedule}/rs2, 60 % of the rows": Variant(method="rs2", recipe=base, share=0.6),
+        f"{schedule}/prac, steps": Variant(method="prac", recipe=base),
+        f"{schedule}/prac, 2/3 of the steps": Variant(method="prac", recipe=floor(2 / 3)),
+        f"{schedule}/prac, as many steps": Variant(method="prac", recipe=floor(1)),
+    }
+
+
+SMALL = {**_small(8), **_small(20)}
+
+EXPERIMENTS = {
+    "part": Experiment(
+        rows=ROWS, image_size=None, augment=BASE.augment, judged=(-1,), variants=PART
+    ),
+    "small": Experiment(
+        rows=None, image_size=16, augment=SMALL_AUGMENT, judged=(-2, -1), variants=SMALL
+    ),
+}
+
+
+def part_of(dataset: ImageDataset, rows: int | None) -> ImageDataset:
     """The data set with `rows` stratified rows of its training split, a tenth for validation."""
+    if rows is None:
+        return dataset
     labels = dataset.train_labels
     _, taken = stratified_split(labels, rows / len(labels), seed=0)
     training, validation = stratified_split(labels[taken], 0.1, seed=0)
@@ -168,23 +235,41 @@ class Trainer:
             return run_round(task, self._images, Folder(work), checkpoint=False)
 
 
+def beside(variant: Variant, ids: Any, like: Mapping[str, Any] | None) -> SearchResult | None:
+    """A search of which nothing is known but the sizes of its sets and its rounds' epochs."""
+    rounds = variant.recipe.search.rounds
+    if variant.share is not None:
+        sizes = [len(ids), *[round(variant.share * len(ids))] * rounds]
+        epochs = [variant.recipe.train.epochs] * rounds
+    elif like is not None:
+        sizes, epochs = like["set_sizes"], like["epochs"]
+    else:
+        return None
+    # Only how many samples and epochs they are is read.
+    known = [
+        SearchRound(
+            mask=None, samples=PracSet.everything(ids[:n]), outcome=SimpleNamespace(epochs=[0] * e)
+        )
+        for n, e in zip(sizes, epochs, strict=False)
+    ]
+    last = PracSet.everything(ids[: sizes[rounds]])
+    return SearchResult(rounds=tuple(known), last_mask=None, last_set=last, rewind_weights={})
+
+
 def measure(
     variant: Variant,
     seed: int,
     images: DeviceImages,
     trainer: Trainer,
     precision: Precision,
-    sizes: tuple[int, ...] | None,
+    like: Mapping[str, Any] | None,
+    judged: tuple[int, ...],
 ) -> dict[str, Any]:
-    """One search and the judgement of its last ticket, as JSON values."""
+    """One search and the judgement of its last tickets, as JSON values."""
     started = time.monotonic()
     recipe = variant.recipe.replace(
         search=dataclasses.replace(variant.recipe.search, seed=seed),
     )
-    sets = None
-    if sizes is not None:
-        # Only how many they are is read: the samples are drawn anew.
-        sets = tuple(PracSet.everything(images.training_ids[:size]) for size in sizes)
     (architecture,) = recipe.architectures
     found = search(
         recipe,
@@ -193,22 +278,23 @@ def measure(
         trainer,
         method=variant.method,
         precision=precision,
-        sets=sets,
+        beside=beside(variant, images.training_ids, like),
     )
-    judged = judge(
-        JudgeConfig(
-            architecture=architecture,
-            train=dataclasses.replace(recipe.train, precision=precision),
-            augment=recipe.augment,
-            seed=seed,
-        ),
-        found.last_mask,
-        found.rewind_weights,
-        images,
-        run="judge",
+    config = JudgeConfig(
+        architecture=architecture,
+        train=dataclasses.replace(recipe.train, precision=precision),
+        augment=recipe.augment,
+        seed=seed,
     )
+    accuracies = {
+        f"{found.masks[at].sparsity:.4f}": judge(
+            config, found.masks[at], found.rewind_weights, images, run="judge"
+        ).test_accuracy
+        for at in judged
+    }
     return {
-        "test_accuracy": judged.test_accuracy,
+        "test_accuracy": list(accuracies.values())[-1],
+        "test_accuracies": accuracies,
         "sparsity": found.last_mask.sparsity,
         "steps": sum(r.outcome.steps for r in found.rounds),
         **_rounds(found),
@@ -226,76 +312,90 @@ def _rounds(found: SearchResult) -> dict[str, Any]:
     }
 
 
-def table(done: Mapping[str, Any]) -> str:
+def table(done: Mapping[str, Any], variants: Mapping[str, Variant]) -> str:
     """Markdown: every variant measured, with its gap to the vanilla search of its schedule."""
     names = list(dict.fromkeys(key.rpartition("#")[0] for key in done))
     lines = [
         "| schedule | search | seeds | SGD steps | saved | test accuracy | gap to vanilla |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name in [name for name in VARIANTS if name in names]:
+    for name in [name for name in variants if name in names]:
         schedule, _, what = name.partition("/")
         seeds = [key.rpartition("#")[2] for key in done if key.rpartition("#")[0] == name]
         mine = [done[f"{name}#{seed}"] for seed in seeds]
-        accuracies = [100 * one["test_accuracy"] for one in mine]
-        steps = statistics.mean(one["steps"] for one in mine)
-        spread = f" ± {statistics.stdev(accuracies):.2f}" if len(mine) > 1 else ""
         pairs = [
             (one, done[f"{schedule}/vanilla#{seed}"])
             for seed, one in zip(seeds, mine, strict=True)
             if f"{schedule}/vanilla#{seed}" in done
         ]
+        steps = statistics.mean(one["steps"] for one in mine)
         saved = statistics.mean(1 - a["steps"] / b["steps"] for a, b in pairs) if pairs else None
-        gaps = [100 * (a["test_accuracy"] - b["test_accuracy"]) for a, b in pairs]
-        gap = ""
-        if gaps:
-            gap = f"{statistics.mean(gaps):+.2f} ({', '.join(f'{g:+.2f}' for g in gaps)})"
+        accuracies, gaps = [], []
+        for at in range(len(_accuracies(mine[0]))):
+            values = [_accuracies(one)[at] for one in mine]
+            spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+            accuracies.append(f"{statistics.mean(values):.2f}{spread}")
+            apart = [_accuracies(a)[at] - _accuracies(b)[at] for a, b in pairs]
+            if apart:
+                each = ", ".join(f"{gap:+.2f}" for gap in apart)
+                gaps.append(f"{statistics.mean(apart):+.2f} ({each})")
         lines.append(
             f"| {schedule} | {what} | {len(mine)} | {steps:,.0f} "
             f"| {'' if saved is None else f'{saved:.1%}'} "
-            f"| {statistics.mean(accuracies):.2f}{spread} | {gap} |"
+            f"| {'; '.join(accuracies)} | {'; '.join(gaps)} |"
         )
     return "\n".join(lines)
 
 
+def _accuracies(one: Mapping[str, Any]) -> list[float]:
+    """Percent, by rising sparsity."""
+    return [100 * accuracy for accuracy in one["test_accuracies"].values()]
+
+
 def main() -> None:
-    """Measure what is missing, in the order of VARIANTS, seed by seed; print the table."""
+    """Measure what is missing, in the order of the variants, seed by seed; print the table."""
     arguments = parser(__doc__)
     arguments.add_argument("--data", required=True, help="parquet:PATH of CIFAR-10, or cifar10")
+    arguments.add_argument("--experiment", choices=EXPERIMENTS, default="part")
     arguments.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    arguments.add_argument(
-        "--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME"
-    )
+    arguments.add_argument("--only", nargs="+", metavar="NAME", help="these variants alone")
     arguments.add_argument("--minutes", type=float, default=60, help="begin nothing after these")
     options = arguments.parse_args()
     torch.set_num_threads(1)
     started, path = time.monotonic(), options.json or Path("benchmarks/fast_recipes.json")
-    rows = QUICK_ROWS if options.quick else ROWS
-    dataset = part_of(open_source(DataConfig(source=options.data)).load(), rows)
-    images = DeviceImages(dataset, BASE.augment)
+    experiment = EXPERIMENTS[options.experiment]
+    variants = experiment.variants
+    wanted = options.only or list(variants)
+    if not set(wanted) <= set(variants):
+        sys.exit(f"--only knows of {options.experiment}: {'; '.join(variants)}")
+    rows = QUICK_ROWS if options.quick else experiment.rows
+    source = DataConfig(source=options.data, image_size=experiment.image_size)
+    images = DeviceImages(part_of(open_source(source).load(), rows), experiment.augment)
     precision = resolve_precision("auto", images.device)
-    known = json.loads(path.read_text()) if path.exists() else {"results": {}}
-    if known.get("rows", rows) != rows:
-        sys.exit(f"{path} holds results of {known['rows']} rows; give another --json")
+    told = {"experiment": options.experiment, "rows": rows}
+    known = json.loads(path.read_text()) if path.exists() else {"results": {}, **told}
+    if any(known.get(name) != value for name, value in told.items()):
+        sys.exit(f"{path} holds results of another experiment; give another --json")
     done = known["results"]
     for seed in options.seeds:
         trainer = Trainer(images)
-        for name in [name for name in options.only if f"{name}#{seed}" not in done]:
+        for name in [name for name in wanted if f"{name}#{seed}" not in done]:
             if time.monotonic() - started > 60 * options.minutes:
                 break
-            variant, sizes = VARIANTS[name], None
+            variant, like = variants[name], None
             if variant.sizes_of is not None:
-                beside = done.get(f"{variant.sizes_of}#{seed}")
-                if beside is None:
+                like = done.get(f"{variant.sizes_of}#{seed}")
+                if like is None:
                     continue
-                sizes = tuple(beside["set_sizes"])
-            done[f"{name}#{seed}"] = measure(variant, seed, images, trainer, precision, sizes)
+            done[f"{name}#{seed}"] = measure(
+                variant, seed, images, trainer, precision, like, experiment.judged
+            )
             path.parent.mkdir(parents=True, exist_ok=True)
-            whole = {"rows": rows, "precision": precision, "machine": machine(), "results": done}
+            whole = {**told, "precision": precision, "machine": machine(), "results": done}
             path.with_suffix(".tmp").write_text(json.dumps(whole, indent=1))
             path.with_suffix(".tmp").replace(path)
             print(name, seed, json.dumps(done[f"{name}#{seed}"]), flush=True)
-    print(table(done))
+    print(table(done, variants))
 
 
 if __name__ == "__main__":
