@@ -63,6 +63,16 @@ def records_events(
     return round_index == 0 or (critical and method.borrows == "nothing")
 
 
+def predicts(method: Method, select: SelectConfig, round_index: int, *, transferred: bool) -> bool:
+    """Whether a round's predictions are needed: of all rounds for sets critical for pruning.
+
+    Round 0 leaves them for all methods, as it records events, and for the gallery.
+    """
+    critical = method.data == "selected" and select.score == "critical" and select.cep
+    own = method.borrows == "nothing" and not transferred
+    return round_index == 0 or (critical and own)
+
+
 def set_size(fraction: float | None, num_samples: int, borrowed: int | None) -> int:
     """How many samples a set by a score has: as many as the borrowed set, else the fraction."""
     if borrowed is not None:

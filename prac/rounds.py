@@ -76,7 +76,8 @@ class RoundOutcome:
 
     next_mask: m_{k+1}. rewind_weights: of round 0, else None. best_weights: at the best validation
     epoch, under m_k. predictions: (|D_0|,) int32 classes over the training rows, by the best model
-    (or by it after this round's pruning, where the configuration says so). statistics: rows of
+    (or by it after this round's pruning, where the configuration says so); None where no set is
+    made of them. statistics: rows of
     `forgetting_statistics`; None where no events were recorded. distances: between consecutive
     tentative masks. events: `events(epochs)` reads the recorded events again, one batch for each of
     the first `epochs` epochs (None: all); None where there are none any more.
@@ -91,7 +92,7 @@ class RoundOutcome:
     next_mask: Mask
     best_weights: Weights
     rewind_weights: Weights | None
-    predictions: NDArray[np.int32]
+    predictions: NDArray[np.int32] | None
     statistics: pa.Table | None
     events: Callable[[int | None], Iterator[pa.RecordBatch]] | None = None
 
@@ -204,7 +205,6 @@ class _Session:
         best_weights = {name: tensor.cpu() for name, tensor in trained.best_weights.items()}
         if config.predicts_with == "pruned":
             latest.apply_(self.model)
-        ids = self.images.training_ids
         return RoundOutcome(
             budget=self.budget,
             epochs=tuple(trained.epochs),
@@ -215,9 +215,16 @@ class _Session:
             next_mask=latest.to("cpu"),
             best_weights=best_weights,
             rewind_weights=None if self.rewind is None else self.rewind.weights,
-            predictions=predict(self.model, self.images, ids, config.train.precision),
+            predictions=self._predictions(),
             statistics=None,
         )
+
+    def _predictions(self) -> NDArray[np.int32] | None:
+        config = self.task.config
+        if config.predicts_with is None:
+            return None
+        ids = self.images.training_ids
+        return predict(self.model, self.images, ids, config.train.precision)
 
 
 def train_with_workers(

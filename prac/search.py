@@ -22,6 +22,7 @@ from prac.method_config import (
     MaskConfig,
     ProxyConfig,
     StartConfig,
+    predicts,
     prune_for,
     records_events,
     sampler_settings,
@@ -185,6 +186,7 @@ class _Search:
             records_events=records_events(
                 self.method, self.select, index, transferred=self.transferred
             ),
+            predicts=predicts(self.method, self.select, index, transferred=self.transferred),
         )
 
     def _train(

@@ -34,6 +34,7 @@ class RoundConfig:
 
     rewind: where to take the rewind weights; None in every round but the first.
     records_events: false where another architecture's sets are used, or none are needed.
+    predicts_with: whose predictions of the training split it leaves, for critical sets; None: none.
     criterion: what makes the tentative masks: its name, and the source of one of the user's.
     """
 
@@ -46,7 +47,7 @@ class RoundConfig:
     seed: int
     rewind: RewindPoint | None
     records_events: bool
-    predicts_with: CepModel
+    predicts_with: CepModel | None
     criterion: tuple[str, ...] = ("magnitude",)
 
     def budget_for(self, num_samples: int, num_full_samples: int) -> Budget:
@@ -62,6 +63,7 @@ def round_config(
     method: Method = PRAC,
     precision: Precision,
     records_events: bool,
+    predicts: bool = True,
 ) -> RoundConfig:
     """The configuration of one round of one search.
 
@@ -92,7 +94,7 @@ def round_config(
         rewind=recipe.search.rewind if first else None,
         records_events=records_events,
         # Round 0's model is the dense one that all others are compared with.
-        predicts_with="round" if first else recipe.select.cep_model,
+        predicts_with="round" if first else recipe.select.cep_model if predicts else None,
         criterion=identity(prune.criterion),
     )
 

@@ -10,6 +10,7 @@ from prac.config import PruneConfig, Recipe, SelectConfig, TrainConfig
 from prac.errors import ConfigError
 from prac.method_config import (
     ProxyConfig,
+    predicts,
     prune_for,
     records_events,
     sampler_settings,
@@ -90,6 +91,32 @@ def test_which_rounds_record_events() -> None:
         chosen = select_for(method, select)
         assert records_events(method, chosen, 0, transferred=False)
         assert not records_events(method, chosen, 0, transferred=True)
+
+
+def test_which_rounds_predict_the_training_split() -> None:
+    select = SelectConfig()
+    predicting = {
+        name
+        for name, method in METHODS.items()
+        if predicts(method, select_for(method, select), 1, transferred=False)
+    }
+    assert predicting == {"prac", "cep-only", "no-early-stop"}
+    assert not predicts(METHODS["prac"], select, 1, transferred=True)
+    assert not predicts(METHODS["prac"], SelectConfig(cep=False), 1, transferred=False)
+    assert all(predicts(m, select, 0, transferred=True) for m in METHODS.values())
+    # Whoever leaves no predictions is not told by whom they would be.
+    one, other = (
+        round_config(
+            RECIPE.replace(select=SelectConfig(cep_model=model)),
+            "resnet8",
+            1,
+            precision="fp32",
+            records_events=False,
+            predicts=False,
+        )
+        for model in ("round", "pruned")
+    )
+    assert one == other
 
 
 def test_a_proxy_s_schedule_scales_with_its_epochs() -> None:

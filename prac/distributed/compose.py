@@ -12,6 +12,7 @@ from prac.distributed.graph import Graph, Request, SearchStages
 from prac.method_config import (
     MaskConfig,
     StartConfig,
+    predicts,
     prune_for,
     records_events,
     select_for,
@@ -101,6 +102,7 @@ def _add_round(builder: Builder, line: Line, index: int) -> str:
             method=method,
             precision=request.precision,
             records_events=records_events(method, line.select, index, transferred=line.transferred),
+            predicts=predicts(method, line.select, index, transferred=line.transferred),
         )
     }
     steps = full_budget(request.recipe.train, request.num_training).steps

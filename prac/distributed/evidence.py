@@ -96,7 +96,8 @@ class Evidence:
             row = self.rows[search.architecture, search.method, index + 1]
             if statistics is None or row.cet_size is None:
                 continue
-            after = {"dense": dense, "pruned": self.predictions(name)} if index else {}
+            compared = index > 0 and select.cep
+            after = {"dense": dense, "pruned": self.predictions(name)} if compared else {}
             made = what_if(
                 statistics,
                 THRESHOLDS,

@@ -60,9 +60,11 @@ def _leave_round(running: Running, task: RoundTask, outcome: RoundOutcome, secon
     artifacts.write_weights(folder, artifacts.BEST, outcome.best_weights)
     if outcome.rewind_weights is not None:
         artifacts.write_weights(folder, artifacts.REWIND, outcome.rewind_weights)
-    ids = context.load_dataset().training_ids
-    table = artifacts.predictions_table(ids, outcome.predictions)
-    artifacts.write_table(folder, artifacts.PREDICTIONS, table)
+    predicted = 0 if outcome.predictions is None else len(outcome.predictions)
+    if outcome.predictions is not None:
+        ids = context.load_dataset().training_ids
+        table = artifacts.predictions_table(ids, outcome.predictions)
+        artifacts.write_table(folder, artifacts.PREDICTIONS, table)
     if outcome.statistics is not None:
         artifacts.write_table(folder, artifacts.STATISTICS, outcome.statistics)
     epochs = len(outcome.epochs)
@@ -81,7 +83,7 @@ def _leave_round(running: Running, task: RoundTask, outcome: RoundOutcome, secon
         "next_weights_alive": outcome.next_mask.num_alive,
         "weights": outcome.next_mask.size,
         "samples": task.epoch_size * epochs,
-        "cep_samples": len(ids),
+        "cep_samples": predicted,
         "evaluation_samples": epochs * len(context.load_dataset().validation_ids),
         "seconds": seconds,
     }
@@ -168,17 +170,16 @@ def _select(running: Running) -> Made:
         chosen = select_critical(statistics, select)
     else:
         statistics = running.read("before", artifacts.STATISTICS, artifacts.read_table)
-        predictions = {
-            role: running.read(role, artifacts.PREDICTIONS, artifacts.read_table)
-            for role in ("dense", "before")
-            if role in running.inputs
-        }
         columns = {}
-        if "dense" in predictions:
+        if "dense" in running.inputs:
+            dense, pruned = (
+                running.read(role, artifacts.PREDICTIONS, artifacts.read_table)
+                for role in ("dense", "before")
+            )
             columns = {
-                "dense": predictions["dense"]["predicted"].to_numpy(),
-                "pruned": predictions["before"]["predicted"].to_numpy(),
-                "sample_ids": predictions["before"]["sample_id"].to_numpy(),
+                "dense": dense["predicted"].to_numpy(),
+                "pruned": pruned["predicted"].to_numpy(),
+                "sample_ids": pruned["sample_id"].to_numpy(),
             }
         chosen = select_critical(statistics, select, **columns)
     return _leave_set(running, chosen, dict(config))

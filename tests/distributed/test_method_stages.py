@@ -322,6 +322,13 @@ def test_every_method_has_its_bill(results: Results, pipeline: Pipeline) -> None
     network = results.forward_flops["resnet8"]
     assert (bills["snip"].steps, bills["snip"].samples) == (0, 0)
     assert bills["snip"].flops == 3 * bills["snip"].score_samples * network > 0
+    # Who makes no set of predictions predicts the training split once, in the dense round.
+    training = len(pipeline.context.dataset.training_ids)
+    rounds_of = {s.method: len(s.rounds) for s in pipeline.graph.searches}
+    for method in ("vanilla", "cet-only", "rs2", "random-subset", "el2n"):
+        assert bills[method].cep_samples in (0, training), method
+    for method in ("prac", "cep-only", "no-early-stop"):
+        assert bills[method].cep_samples == training * rounds_of[method], method
     # The proxy's passes are its own network's, which is not the search's.
     mine = bills["proxy"]
     search = next(s for s in pipeline.graph.searches if s.method == "proxy")
