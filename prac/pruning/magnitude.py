@@ -19,7 +19,7 @@ def global_magnitude(weights: Mapping[str, Tensor], mask: Mask, fraction: float)
 
     weights: by name, of the mask's shapes. The number removed is round(fraction * alive), halves to
     even, as in `torch.nn.utils.prune`. Of equal magnitudes the one that comes first (weights in the
-    mask's order, then row-major) is removed first. One selection, no sort.
+    mask's order, then row-major) is removed first.
     Raises ConfigError for a fraction outside [0, 1], TicketError for a mask of no weights and for
     weights that are missing, of another shape or not finite.
     """
@@ -75,7 +75,10 @@ def _keep_largest(magnitude: Tensor, num_kept: int) -> Tensor:
 
 
 def _kth_smallest(values: Tensor, k: int) -> float:
-    """The k-th smallest value, counted from 1, by selection: no sort."""
+    """The k-th smallest value, counted from 1: by selection, on CUDA by a radix sort.
+
+    There `kthvalue` has one block of threads work on a row, however long it is.
+    """
     if values.is_cuda:
-        return float(values.kthvalue(k).values)
+        return float(values.sort().values[k - 1])
     return float(np.partition(values.numpy(), k - 1)[k - 1])

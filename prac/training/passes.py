@@ -1,8 +1,8 @@
 """Forward and backward passes of one batch, and the same recorded once and replayed.
 
 A small network's step is hundreds of kernels that an accelerator finishes faster than a processor
-can start them one by one. Recorded as a CUDA graph they are started by one call. Masks, SGD and
-events stay outside of the recording: what a round changes never makes it record again.
+can start them one by one. Recorded as a CUDA graph they are started by one call. Masks, SGD, events
+and the learning rate stay outside of the recording, so that it holds for all epochs of a training.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -119,6 +119,7 @@ class RecordedPasses:
         try:
             recording = self._recorder(work)
         except RuntimeError as error:
+            self._known.clear()  # with the memory of what was recorded before
             reason = str(error).partition("\n")[0]
             _log.warning("the network can't be recorded as a CUDA graph: %s", reason)
             return False
@@ -142,23 +143,56 @@ class RecordedPasses:
             parameter.grad = None
 
 
-def cuda_recorder(work: Work) -> Recording:
-    """Record a CUDA graph on the current device. Raises RuntimeError for what can't be recorded."""
-    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    side.wait_stream(torch.cuda.current_stream())
-    # Dropout of the warm-ups must not move the random state that training goes on from.
-    with torch.cuda.stream(side), torch.random.fork_rng(devices=[torch.cuda.current_device()]):
-        for _ in range(_WARM_UPS):
-            work()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    # Another thread's calls (a progress report, a copy) are no part of the recording.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        outputs = work()
-    return Recording(outputs, graph.replay)
+class CudaRecorder:
+    """Records the passes of one network as CUDA graphs, in one stream and one pool of memory.
+
+    The graphs share the pool because no two of them are replayed at once, and what they leave
+    (outputs, gradients) is held by whoever recorded them.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream: torch.cuda.Stream | None = None
+        self._pool: Any = None
+
+    def __call__(self, work: Work) -> Recording:
+        """Warm up and record. Raises RuntimeError, with CUDA's own words, for what can't be."""
+        # Streams, graphs and random states are those of the current device unless one is named.
+        with torch.cuda.device(self._device):
+            before = torch.cuda.current_stream()
+            self._stream = self._stream or torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            try:
+                return self._record(work, self._stream, before)
+            except RuntimeError as error:
+                # The end of a failed recording fails, too; what went wrong first says more.
+                first = error.__context__
+                raise first if isinstance(first, RuntimeError) else error from None
+            finally:
+                # A recording that failed leaves its own stream as the current one.
+                torch.cuda.set_stream(before)
+                before.wait_stream(self._stream)
+
+    def _record(
+        self, work: Work, stream: torch.cuda.Stream, before: torch.cuda.Stream
+    ) -> Recording:
+        stream.wait_stream(before)
+        # Dropout of the warm-ups must not move the random state that training goes on from.
+        devices = [torch.cuda.current_device()]
+        with torch.cuda.stream(stream), torch.random.fork_rng(devices=devices):
+            for _ in range(_WARM_UPS):
+                work()
+        before.wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        # Another thread's calls (a progress report, a copy) are no part of the recording.
+        with torch.cuda.graph(
+            graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"
+        ):
+            outputs = work()
+        self._pool = graph.pool()
+        return Recording(outputs, graph.replay)
 
 
 def passes_for(eager: EagerPasses, device: torch.device, *, alone: bool) -> Passes:
     """The fastest passes on this device. alone: one worker takes every step whole; gradients that
     are gathered from several shares or workers are not recorded."""
-    return RecordedPasses(eager, cuda_recorder) if alone and device.type == "cuda" else eager
+    return RecordedPasses(eager, CudaRecorder(device)) if alone and device.type == "cuda" else eager

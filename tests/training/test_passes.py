@@ -196,6 +196,55 @@ def test_what_cannot_be_recorded_is_trained_and_said(
         assert torch.equal(one.grad, other.grad)
 
 
+def test_a_size_that_cannot_be_recorded_ends_the_replays_of_others(images: DeviceImages) -> None:
+    models = [
+        build_model("resnet8", num_classes=3, image_shape=images.image_shape, seed=1)
+        for _ in range(2)
+    ]
+    player, parameters = Player(), list(models[0].parameters())
+
+    def once(work: Work) -> Recording:
+        if player.recordings:
+            raise RuntimeError("out of memory")
+        return player(work, parameters)
+
+    eager = [EagerPasses(model=m, precision="fp32", label_smoothing=0.0) for m in models]
+    run = RecordedPasses(eager[0], once)
+    for size in (8, 9, 8):
+        ids = images.training_ids[:size]
+        for model, passes in zip(models, (run, eager[1]), strict=True):
+            model.zero_grad()
+            passes(images.clean(ids), images.labels(ids), 1.0)
+    assert player.replays == 1
+    assert _same(models[0].state_dict(), models[1].state_dict())
+
+
+@needs_cuda
+def test_a_network_that_waits_for_the_device_is_trained_without(
+    toy_data: ToyData, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Waiting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(64, 3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            scale = images.flatten(1).sum().item()
+            made: Tensor = self.linear(images.flatten(1)) * (1 if scale else 0)
+            return made
+
+    images = DeviceImages(toy_data(61), AugmentConfig(), "cuda")
+    model, ids = Waiting().cuda(), images.training_ids[:8]
+    eager = EagerPasses(model=model, precision="fp32", label_smoothing=0.0)
+    stream = torch.cuda.current_stream()
+    run = passes_for(eager, images.device, alone=True)
+    with caplog.at_level(logging.WARNING):
+        run(images.clean(ids), images.labels(ids), 1.0)
+    assert len(caplog.records) == 1
+    assert torch.cuda.current_stream() == stream
+    assert model.linear.weight.grad is not None
+
+
 @pytest.mark.parametrize(
     ("device", "alone", "kind"),
     [("cpu", True, EagerPasses), ("cuda", True, RecordedPasses), ("cuda", False, EagerPasses)],
@@ -209,10 +258,12 @@ def test_only_whole_steps_on_a_cuda_device_are_recorded(
 
 @needs_cuda
 def test_a_cuda_graph_finds_what_single_kernels_find(
-    toy_data: ToyData, monkeypatch: pytest.MonkeyPatch
+    toy_data: ToyData, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     images = DeviceImages(toy_data(61), AugmentConfig(crop_padding=1, flip=True), "cuda")
-    recorded, model, _ = _train(images)
+    with caplog.at_level(logging.WARNING):
+        recorded, model, _ = _train(images)
+    assert not caplog.records  # that it could not be recorded
     monkeypatch.setattr("prac.training.loop.passes_for", lambda eager, device, *, alone: eager)
     plain, plain_model, _ = _train(images)
     assert recorded.epochs[-1].loss == pytest.approx(plain.epochs[-1].loss, rel=1e-3)
