@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import uuid
 from typing import Any
 
+import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchTrainer
 
@@ -13,7 +15,8 @@ from prac.distributed.context import Context, Resources, use_threads
 from prac.distributed.process_group import BoundTorchConfig
 from prac.distributed.progress import epoch_reporter
 from prac.errors import PracError
-from prac.rounds import RoundTask, train_with_workers
+from prac.rounds import RoundOutcome, RoundTask, outcome_of_workers, train_with_workers
+from prac.storage import Folder
 from prac.training.workers import Workers
 
 _TRAIN_PREFIX = "train-"
@@ -34,6 +37,34 @@ def _worker(config: dict[str, Any]) -> None:
         workers,
         on_epoch=epoch_reporter(context.desk, config["stage"]),
     )
+
+
+def take_outcome(task: RoundTask, context: Context, stage: str) -> RoundOutcome | None:
+    """What the workers left, with the dense predictions; None where it isn't finished.
+
+    The stage itself only waits and holds no accelerator, so where rounds have one, a task of its
+    own asks for it.
+    """
+    resources = context.resources
+    if resources.gpus_per_round == 0:
+        return _outcome(task, context)
+    return ray.get(
+        ray.remote(_outcome)
+        .options(
+            name=f"{stage}: predictions",
+            num_cpus=resources.cpus_per_round,
+            num_gpus=resources.gpus_per_round,
+            max_retries=3,
+        )
+        .remote(task, context)
+    )
+
+
+def _outcome(task: RoundTask, context: Context) -> RoundOutcome | None:
+    use_threads(context.resources.cpus_per_round)
+    images = context.images(gpus=context.resources.gpus_per_round)
+    with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
+        return outcome_of_workers(task, images, context.work(task.run), Folder(scratch))
 
 
 def train_on_workers(task: RoundTask, context: Context, stage: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,13 +29,11 @@ from prac.judge import judge
 from prac.rounds import (
     RoundOutcome,
     RoundTask,
-    outcome_of_workers,
     run_round,
 )
 from prac.scoring import ScoringCost
 from prac.selection import PracSet, select_critical
 from prac.stage_config import RoundConfig
-from prac.storage import Folder
 from prac.tracking.store import DamagedArtifact, Metric
 from prac.training.observers import EpochRecord
 
@@ -127,20 +124,17 @@ def _dense(running: Running) -> Made:
 
 def _train_on_workers(running: Running, task: RoundTask) -> RoundOutcome:
     # Ray Train takes 2 s to import: nothing that a process of rounds should pay.
-    from prac.distributed.dense import train_on_workers
+    from prac.distributed.dense import take_outcome, train_on_workers
 
-    context, work = running.context, running.context.work(task.run)
+    context = running.context
     for _ in range(_MAX_SHARED):
         train_on_workers(task, context, running.stage.name)
-        use_threads(context.resources.cpus_per_round)
-        images = context.images(gpus=context.resources.gpus_per_round)
-        with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
-            outcome = outcome_of_workers(task, images, work, Folder(scratch))
+        outcome = take_outcome(task, context, running.stage.name)
         if outcome is not None:
             return outcome
     raise StoreError(
-        f"{work.describe()} holds no finished checkpoint after the training: another pipeline "
-        "trains the same; run this again when that has ended"
+        f"{context.work(task.run).describe()} holds no finished checkpoint after the training: "
+        "another pipeline trains the same; run this again when that has ended"
     )
 
 
