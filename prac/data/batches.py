@@ -66,13 +66,20 @@ class DeviceImages:
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             return torch.from_numpy(images).to(self.device)
 
+    def rows(self, sample_ids: NDArray[np.int32]) -> Tensor:
+        """(B,) int64 on the device, for `clean_rows`: moved once, however many batches follow."""
+        return torch.from_numpy(sample_ids.astype(np.int64)).to(self.device)
+
     def labels(self, sample_ids: NDArray[np.int32]) -> Tensor:
         """(B,) int64 labels of training-split rows."""
-        return self._train_labels[torch.from_numpy(sample_ids.astype(np.int64)).to(self.device)]
+        return self._train_labels[self.rows(sample_ids)]
 
     def clean(self, sample_ids: NDArray[np.int32]) -> Tensor:
         """(B, C, H, W) float32 of training-split rows, not augmented."""
-        rows = torch.from_numpy(sample_ids.astype(np.int64)).to(self.device)
+        return self.clean_rows(self.rows(sample_ids))
+
+    def clean_rows(self, rows: Tensor) -> Tensor:
+        """The same for rows that are on the device."""
         return self._normalised(self._train[rows])
 
     def test(self, start: int, stop: int) -> Tensor:

@@ -15,8 +15,8 @@ from prac.data.batches import DeviceImages
 from prac.training.precision import autocast
 
 EVALUATION_BATCH = 256
-"""Images a forward pass: on two CPU cores larger ones are no faster, on an accelerator it is
-raised by `_batch_size`."""
+"""Images a forward pass on a CPU, where larger ones are no faster; an accelerator takes four times
+as many."""
 
 
 @contextmanager
@@ -30,6 +30,10 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
+def _batch_size(images: DeviceImages) -> int:
+    return EVALUATION_BATCH if images.device.type == "cpu" else 4 * EVALUATION_BATCH
+
+
 def _predict(
     model: nn.Module,
     images: DeviceImages,
@@ -37,7 +41,7 @@ def _predict(
     batch: Callable[[int, int], Tensor],
     precision: Precision,
 ) -> Tensor:
-    size = EVALUATION_BATCH if images.device.type == "cpu" else 4 * EVALUATION_BATCH
+    size = _batch_size(images)
     with _evaluating(model), autocast(images.device, precision):
         parts = [
             model(batch(start, min(start + size, count))).argmax(dim=1)
@@ -50,11 +54,10 @@ def predict_probabilities(
     model: nn.Module, images: DeviceImages, sample_ids: NDArray[np.int32], precision: Precision
 ) -> NDArray[np.float32]:
     """(N, K) float32 softmax of the logits for training-split rows; N is 1 or more."""
-    size = EVALUATION_BATCH if images.device.type == "cpu" else 4 * EVALUATION_BATCH
-    parts = []
+    size, rows, parts = _batch_size(images), images.rows(sample_ids), []
     with _evaluating(model), autocast(images.device, precision):
         for start in range(0, len(sample_ids), size):
-            logits = model(images.clean(sample_ids[start : start + size]))
+            logits = model(images.clean_rows(rows[start : start + size]))
             parts.append(logits.float().softmax(dim=1))
     return torch.cat(parts).cpu().numpy()
 
@@ -64,8 +67,10 @@ def predict(
 ) -> NDArray[np.int32]:
     """(N,) int32 predicted classes of training-split rows."""
 
+    rows = images.rows(sample_ids)
+
     def batch(start: int, stop: int) -> Tensor:
-        return images.clean(sample_ids[start:stop])
+        return images.clean_rows(rows[start:stop])
 
     predictions = _predict(model, images, len(sample_ids), batch, precision)
     return predictions.cpu().numpy().astype(np.int32)
@@ -76,8 +81,10 @@ def count_correct(
 ) -> Tensor:
     """How many training-split rows are predicted right: a scalar int64 tensor on the device."""
 
+    rows = images.rows(sample_ids)
+
     def batch(start: int, stop: int) -> Tensor:
-        return images.clean(sample_ids[start:stop])
+        return images.clean_rows(rows[start:stop])
 
     predictions = _predict(model, images, len(sample_ids), batch, precision)
     return (predictions == images.labels(sample_ids)).sum()
