@@ -33,7 +33,8 @@ def prune_for(method: Method, prune: PruneConfig) -> PruneConfig:
 def select_for(method: Method, select: SelectConfig) -> SelectConfig:
     """The selection as a method has it.
 
-    Raises ConfigError for a score that has no size: none of PrAC's and no fraction.
+    Raises ConfigError for a score that has no size: none of PrAC's and no fraction; and for
+    critical sets, whose sizes are their own, that are to have PrAC's.
     """
     changes: dict[str, Any] = {}
     if method.selects is not None:
@@ -41,6 +42,12 @@ def select_for(method: Method, select: SelectConfig) -> SelectConfig:
     if method.parts is not None:
         changes |= {part: part in method.parts for part in ("cet", "cep")}
     made = dataclasses.replace(select, **changes)
+    borrowed = method.borrows in ("sizes", "steps")
+    if method.data == "selected" and borrowed and made.score == "critical":
+        raise ConfigError(
+            f"{method.name} borrows the {method.borrows} of PrAC's sets, but critical sets have "
+            "sizes of their own; allowed: another score as its selects"
+        )
     sized = method.data != "selected" or method.borrows != "nothing"
     if made.score != "critical" and made.fraction is None and not sized:
         raise ConfigError(

@@ -6,7 +6,7 @@ yours, `--compare package.module:name` runs it beside PrAC:
 
     from prac.methods import Method
 
-    mine = Method(name="", summary="mine", selects="package.module:my_score", borrows="sizes")
+    mine = Method(name="", summary="mine", selects="package.module:my_score", borrows="steps")
 
 A score (`prac.selection.scores`) or a criterion (`prac.pruning.criteria`) of yours can be named
 there too, and is then a method by itself.
@@ -44,7 +44,8 @@ class Method:
     starts: where its tickets start from: the `rewind` weights of its round 0, the `initial` weights
     of the search, or weights `redrawn` with another seed.
     borrows: what it takes from PrAC's search of the same architecture: `nothing`, the `sizes` of
-    its sets, these and the number of its `steps`, or all of its `rounds`.
+    its sets, these and the number of its `steps` (the epochs of each round, in place of a stop of
+    its own), or all of its `rounds`. Raises ConfigError where its data can't have them.
     """
 
     name: str
@@ -58,6 +59,19 @@ class Method:
     starts: Start = "rewind"
     borrows: Borrows = "nothing"
 
+    def __post_init__(self) -> None:
+        sized = self.borrows in ("sizes", "steps")
+        if self.data == "everything" and sized:
+            raise ConfigError(
+                f"a Method with data='everything' has no sets to give PrAC's {self.borrows}; "
+                "allowed: data='selected' or data='fresh'"
+            )
+        if self.data == "fresh" and not sized:
+            raise ConfigError(
+                f"a Method with data='fresh' and borrows={self.borrows!r} has no sizes; "
+                "allowed: borrows='sizes' or borrows='steps'"
+            )
+
     def as_method(self, name: str) -> Method:
         """Itself, under the name that it was asked for by."""
         return dataclasses.replace(self, name=name)
@@ -67,7 +81,7 @@ PRAC = Method(name="prac", summary="critical sets, early stop: the method itself
 
 
 def _by_score(name: str, summary: str) -> Method:
-    return Method(name=name, summary=summary, selects=name, borrows="sizes")
+    return Method(name=name, summary=summary, selects=name, borrows="steps")
 
 
 def _untrained(name: str, summary: str) -> Method:
@@ -92,9 +106,9 @@ _KNOWN = (
     ),
     Method(
         name="random-subset",
-        summary="random samples, as many as PrAC's",
+        summary="random samples, sizes and steps those of PrAC",
         selects="random",
-        borrows="sizes",
+        borrows="steps",
     ),
     Method(
         name="random-pruning",

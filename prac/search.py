@@ -194,11 +194,9 @@ class _Search:
     ) -> RoundOutcome:
         config = self._config(index)
         fresh, last = self.method.data == "fresh" and index > 0, None
-        if fresh:
+        if self.method.borrows == "steps" and index > 0:
             assert self.beside is not None
-            trained = self.beside.rounds[index].outcome
-            assert trained is not None
-            last = len(trained.epochs)
+            last = len(_outcome(self.beside.rounds[index]).epochs)
         # Names everything this round follows from, so that no other search's checkpoint is taken.
         self.run_name = fingerprint((self.run_name, config, samples.sample_ids))
         return self.train_one(

@@ -18,7 +18,7 @@ from prac.method_config import (
     select_for,
     set_size,
 )
-from prac.methods import METHODS
+from prac.methods import METHODS, Method
 from prac.stage_config import RoundConfig, round_config
 
 RECIPE = Recipe(name="r", description="", architectures=("resnet8",))
@@ -49,6 +49,14 @@ def test_a_score_needs_a_size() -> None:
     assert set_size(0.3, 1001, 17) == 17
 
 
+def test_critical_sets_have_no_other_s_sizes() -> None:
+    for borrows in ("sizes", "steps"):
+        method = Method(name="mine", summary="", parts=("cet",), borrows=borrows)
+        with pytest.raises(ConfigError, match=f"mine borrows the {borrows} of PrAC's sets"):
+            select_for(method, SelectConfig())
+        assert select_for(method, SelectConfig(score="el2n")).score == "el2n"
+
+
 def test_settings_hold_what_is_read_and_no_more() -> None:
     select = SelectConfig(score="dual", window=4, sampler="ccs", strata=9)
     assert score_settings(select) == {"score": ("dual",), "score_epochs": None, "window": 4}
@@ -67,9 +75,10 @@ def config(method: str, index: int = 1, **prune: object) -> RoundConfig:
 def test_which_rounds_may_stop_early() -> None:
     stops = {name for name in METHODS if config(name).prune.tolerance is not None}
     trained = {name for name, method in METHODS.items() if method.trains}
-    assert trained - stops == {"vanilla", "random-pruning", "no-early-stop", "rs2"}
-    # RS2 begins with PrAC's round 0 and takes its epochs from then on.
-    assert config("rs2", 0) == config("prac", 0)
+    with_prac_s_steps = {"random-subset", "rs2", "entropy", "proxy", "el2n", "margin", "dual"}
+    assert trained - stops == {"vanilla", "random-pruning", "no-early-stop"} | with_prac_s_steps
+    # They begin with PrAC's round 0 and take its epochs from then on.
+    assert all(config(name, 0) == config("prac", 0) for name in with_prac_s_steps)
 
 
 def test_rounds_do_not_read_how_masks_are_made_beside_them() -> None:

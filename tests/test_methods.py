@@ -10,7 +10,7 @@ import pytest
 
 from prac.config import CRITERIA, SCORES
 from prac.errors import ConfigError
-from prac.methods import METHODS, PRAC, Method, find_method
+from prac.methods import METHODS, PRAC, Borrows, Data, Method, find_method
 from prac.plugins import identity, is_custom, load_custom
 
 USERS_FILE = """
@@ -62,7 +62,7 @@ def test_methods_of_the_user(users: Path) -> None:
     halves = find_method("users_strategies:halves")
     assert (halves.name, halves.selects) == ("users_strategies:halves", "users_strategies:last")
     last = find_method("users_strategies:last")
-    assert (last.selects, last.borrows, last.trains) == ("users_strategies:last", "sizes", True)
+    assert (last.selects, last.borrows, last.trains) == ("users_strategies:last", "steps", True)
     first = find_method("users_strategies:first")
     assert (first.prunes, first.trains, first.starts) == (
         "users_strategies:first",
@@ -85,6 +85,19 @@ def test_the_source_is_part_of_a_strategy_s_identity(users: Path) -> None:
     assert identity("users_strategies:last") != before
     # A module without a source file has a name only.
     assert identity("sys:exit") == ("sys:exit",)
+
+
+@pytest.mark.parametrize(
+    ("data", "borrows", "said"),
+    [
+        ("everything", "steps", "no sets to give PrAC's steps; allowed: data='selected'"),
+        ("everything", "sizes", "no sets to give PrAC's sizes"),
+        ("fresh", "nothing", "has no sizes; allowed: borrows='sizes' or borrows='steps'"),
+    ],
+)
+def test_what_a_method_can_t_borrow(data: Data, borrows: Borrows, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Method(name="mine", summary="mine", data=data, borrows=borrows)
 
 
 @pytest.mark.parametrize(

@@ -247,9 +247,8 @@ def test_random_subsets_have_the_sizes_asked(
     found: Found, images: DeviceImages, tmp_path: Path
 ) -> None:
     sets = found[0].sets
-    result = search(
-        RECIPE, "resnet8", images, Trainer(images, tmp_path), method="random-subset", sets=sets
-    )
+    trainer = Trainer(images, tmp_path)
+    result = search(RECIPE, "resnet8", images, trainer, method="random-subset", beside=found[0])
     assert [len(s) for s in result.sets] == [len(s) for s in sets]
     for mine, theirs in zip(result.sets[1:], sets[1:], strict=True):
         assert set(mine.sample_ids.tolist()) <= set(images.training_ids.tolist())
@@ -297,11 +296,21 @@ def test_what_a_search_will_miss_is_refused_before_it_trains(
     def never(task: RoundTask) -> RoundOutcome:
         raise AssertionError("trained")
 
-    with pytest.raises(ConfigError, match="random-subset needs the sizes"):
-        search(RECIPE, "resnet8", images, never, method="random-subset")
-    for method in ("prac", "random-subset"):
+    for sets in (None, found[0].sets):
+        with pytest.raises(ConfigError, match="random-subset needs PrAC's search"):
+            search(RECIPE, "resnet8", images, never, method="random-subset", sets=sets)
+    few = dataclasses.replace(found[0], rounds=found[0].rounds[:2])
+    for method, beside in (("prac", None), ("random-subset", few)):
         with pytest.raises(ConfigError, match=r"3 sets are too few for 3 rounds; allowed: 4"):
-            search(RECIPE, "resnet8", images, never, method=method, sets=found[0].sets[:3])  # type: ignore[arg-type]
+            search(
+                RECIPE,
+                "resnet8",
+                images,
+                never,  # type: ignore[arg-type]
+                method=method,
+                sets=found[0].sets[:3],
+                beside=beside,
+            )
     late = RECIPE.replace(search=SearchConfig(rounds=1, rewind=RewindPoint("step", 17)))
     with pytest.raises(ConfigError, match="up to step:16"):
         search(late, "resnet8", images, never)

@@ -56,6 +56,7 @@ RECIPE = Recipe(
 # The methods that have the dense run of PrAC, and those that have that of vanilla.
 AS_PRAC = ("random-subset", "cet-only", "cep-only", "rs2", "entropy", "proxy", "el2n", "margin",
            "dual")  # fmt: skip
+WITH_PRAC_S_STEPS = ("random-subset", "rs2", "entropy", "proxy", "el2n", "margin", "dual")
 AS_VANILLA = ("random-pruning", "no-early-stop")
 UNTRAINED = ("snip", "grasp", "synflow")
 
@@ -166,9 +167,7 @@ def test_round_0_is_vanilla_s(find: Find, name: str) -> None:
     assert len(other.epochs) == RECIPE.train.epochs
 
 
-@pytest.mark.parametrize(
-    "name", ["random-subset", "entropy", "proxy", "el2n", "margin", "dual", "rs2"]
-)
+@pytest.mark.parametrize("name", WITH_PRAC_S_STEPS)
 def test_sets_have_prac_s_sizes(find: Find, name: str) -> None:
     assert [len(s) for s in find(name).sets] == [len(s) for s in find("prac").sets]
 
@@ -211,14 +210,45 @@ def test_no_early_stop_is_prac_to_the_end(find: Find) -> None:
     assert all(len(made.training_ids) for made in result.sets[1:])
 
 
-def test_rs2_takes_prac_s_steps(find: Find) -> None:
-    prac, rs2 = find("prac"), find("rs2")
-    for mine, theirs in zip(rs2.rounds, prac.rounds, strict=True):
+@pytest.mark.parametrize("name", WITH_PRAC_S_STEPS)
+def test_prac_s_steps_are_taken_round_by_round(find: Find, name: str) -> None:
+    prac, other = find("prac"), find(name)
+    # Else a method that ran to its budget would pass.
+    assert any(r.outcome.stopped_early for r in prac.rounds[1:])
+    for mine, theirs in zip(other.rounds, prac.rounds, strict=True):
         assert mine.outcome is not None
         assert theirs.outcome is not None
         assert mine.outcome.steps == theirs.outcome.steps
         assert len(mine.outcome.epochs) == len(theirs.outcome.epochs)
         assert mine.outcome.budget == theirs.outcome.budget
+
+
+def test_a_method_of_ones_own_borrows_steps_or_sizes_alone(
+    find: Find, images: DeviceImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "users_borrowers.py").write_text(
+        "from prac.methods import Method\n"
+        "steps = Method(name='', summary='', selects='random', borrows='steps')\n"
+        "sizes = Method(name='', summary='', selects='random', borrows='sizes')\n"
+        "fresh = Method(name='', summary='', data='fresh', borrows='sizes')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    prac = find("prac")
+    for name in ("steps", "sizes", "fresh"):
+        trainer = Trainer(images, tmp_path)
+        method = f"users_borrowers:{name}"
+        # Sizes alone need no search to stand beside.
+        given = {"sets": prac.sets} if name == "sizes" else {"beside": prac}
+        result = search(RECIPE, "resnet8", images, trainer, method=method, **given)
+        assert [len(made) for made in result.sets] == [len(made) for made in prac.sets]
+        later = trainer.tasks[1:]
+        # Without PrAC's epochs a round has a stop of its own.
+        assert [t.max_epochs for t in later] == (
+            [len(r.outcome.epochs) for r in prac.rounds[1:]] if name == "steps" else [None] * 2
+        )
+        tolerances = {t.config.prune.tolerance for t in later}
+        assert tolerances == {None if name == "steps" else RECIPE.prune.tolerance}
+        assert trainer.tasks[0].max_epochs is None
 
 
 class _Watch(Observer):
@@ -340,15 +370,22 @@ def test_a_fraction_by_a_score_for_prac_s_own_search(images: DeviceImages, tmp_p
     assert [task.config.records_events for task in trainer.tasks] == [True, False]
 
 
-def test_what_a_method_lacks_is_said_before_anything_trains(images: DeviceImages) -> None:
+def test_what_a_method_lacks_is_said_before_anything_trains(
+    images: DeviceImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def never(task: RoundTask) -> RoundOutcome:
         raise AssertionError("trained")
 
-    for name in ("rs2", "random-tickets"):
+    for name in ("rs2", "el2n", "random-tickets"):
         with pytest.raises(ConfigError, match=f"{name} needs PrAC's search"):
             search(RECIPE, "resnet8", images, never, method=name)
-    with pytest.raises(ConfigError, match="el2n needs the sizes of the PrAC sets"):
-        search(RECIPE, "resnet8", images, never, method="el2n")
+    (tmp_path / "users_sizes.py").write_text(
+        "from prac.methods import Method\n"
+        "mine = Method(name='', summary='', selects='el2n', borrows='sizes')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="users_sizes:mine needs the sizes of the PrAC sets"):
+        search(RECIPE, "resnet8", images, never, method="users_sizes:mine")
     recipe = RECIPE.replace(select=SelectConfig(score="dual"))
     with pytest.raises(ConfigError, match=r"select.score dual needs select.fraction"):
         search(recipe, "resnet8", images, never)

@@ -119,9 +119,11 @@ def _add_round(builder: Builder, line: Line, index: int) -> str:
     if method.data == "selected":
         inputs["samples"] = line.samples[index - 1]
     elif method.data == "fresh":
-        # As many samples an epoch, and as many epochs, as PrAC's round had.
-        prac = builder.searches[line.architecture, PRAC.name]
-        inputs |= {"size": line.samples[index - 1], "epochs": prac.rounds[index]}
+        # As many samples an epoch as PrAC's round had.
+        inputs["size"] = line.samples[index - 1]
+    if method.borrows == "steps":
+        # As many epochs as PrAC's round had.
+        inputs["epochs"] = builder.searches[line.architecture, PRAC.name].rounds[index]
     return builder.add(
         "round",
         f"round:{line.label}:{index}",

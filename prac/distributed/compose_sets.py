@@ -92,7 +92,7 @@ def _add_subset(builder: Builder, line: Line, index: int) -> str:
         "sampler": sampler_settings(line.select),
     }
     inputs = {}
-    if line.method.borrows == "sizes":
+    if line.method.borrows in ("sizes", "steps"):
         inputs["prac"] = builder.samples[line.source, PRAC.name][index - 1]
     else:
         config["fraction"] = line.select.fraction

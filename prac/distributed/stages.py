@@ -220,7 +220,7 @@ def _round(running: Running) -> Made:
         run=running.stage.key,
         config=running.stage.config["round"],
         sample_ids=_samples(running).sample_ids,
-        # Of RS2: as many samples an epoch and as many epochs as PrAC's round had.
+        # Of methods that borrow: samples an epoch (RS2) and epochs, as many as PrAC's round had.
         fresh=int(running.values("size")["set_size"]) if "size" in running.inputs else None,
         max_epochs=int(running.values("epochs")["epochs"]) if counted else None,
         mask=running.read("before", artifacts.MASK, artifacts.read_mask),

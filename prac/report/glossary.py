@@ -20,7 +20,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     (
         "random subset",
-        "The control: the same set sizes as PrAC, the samples drawn at random.",
+        "The control: the same set sizes and steps as PrAC, the samples drawn at random.",
     ),
     (
         "round",

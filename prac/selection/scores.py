@@ -9,9 +9,9 @@ A score of your own is a function in a file of yours, named `package.module:func
         ...  # (N,) one number for each of `evidence.sample_ids`; the higher, the sooner it is taken
 
 `--set select.score=package.module:function` selects by it, `--compare package.module:function`
-runs a whole search by it beside PrAC's, on sets of the same sizes. What it makes is kept under a
-key that has the file's source and the settings named in `options`; all others have their defaults
-in the `select` that it is given.
+runs a whole search by it beside PrAC's, on sets of the same sizes with the same steps. What it
+makes is kept under a key that has the file's source and the settings named in `options`; all others
+have their defaults in the `select` that it is given.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Scorer:
 
     def as_method(self, name: str) -> Method:
         """The method that `--compare` runs: PrAC's search on sets by this score, of its sizes."""
-        return Method(name=name, summary="sets by a score of yours", selects=name, borrows="sizes")
+        return Method(name=name, summary="sets by a score of yours", selects=name, borrows="steps")
 
 
 def scorer(*, reads: Reads, options: tuple[str, ...] = ()) -> Callable[[Score], Scorer]:

@@ -85,6 +85,12 @@ def test_what_each_stage_reads(graph: Graph) -> None:
             "size": f"select:{a}:prac:2",
             "epochs": f"round:{a}:prac:2",
         },
+        f"round:{a}:random-subset:2": {
+            "before": f"round:{a}:random-subset:1",
+            "rewind": f"dense:{a}:prac",
+            "samples": f"subset:{a}:random-subset:2",
+            "epochs": f"round:{a}:prac:2",
+        },
         f"score:{a}:entropy:2": {"model": f"round:{a}:entropy:1"},
         f"subset:{a}:entropy:2": {"prac": f"select:{a}:prac:2", "scores": f"score:{a}:entropy:2"},
         f"score:{a}:el2n": {"dense": f"dense:{a}:prac"},
@@ -215,9 +221,11 @@ def test_transfer_takes_the_same_method_s_sets_of_the_source(request_for) -> Non
         assert samples["resnet8", method] == samples["conv4", method]
     target = [s for s in graph.stages.values() if s.architecture == "resnet8"]
     assert not {"select", "subset", "score", "reduce"} & {s.kind for s in target}
-    round_two = graph.stages["round:resnet8:rs2:2"].inputs
-    assert round_two["size"] == "select:conv4:prac:2"
-    assert round_two["epochs"] == "round:resnet8:prac:2"
+    assert graph.stages["round:resnet8:rs2:2"].inputs["size"] == "select:conv4:prac:2"
+    # Epochs are those of the same architecture's rounds.
+    for method in ("rs2", "random-subset", "entropy", "proxy", "el2n", "margin", "dual"):
+        inputs = graph.stages[f"round:resnet8:{method}:2"].inputs
+        assert inputs["epochs"] == "round:resnet8:prac:2", method
 
 
 def test_a_method_of_the_user_s(
@@ -242,6 +250,28 @@ def test_a_method_of_the_user_s(
     assert not [name for name in changed if ":prac" in name or ":vanilla" in name]
     with pytest.raises(ConfigError, match="can't be imported"):
         request_for(compare=("no.such:thing",)).methods  # noqa: B018
+
+
+def test_what_a_method_of_the_user_s_borrows(
+    request_for, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "users_loans.py").write_text(
+        "from prac.methods import Method\n"
+        "steps = Method(name='', summary='', selects='el2n', borrows='steps')\n"
+        "sizes = Method(name='', summary='', selects='el2n', borrows='sizes')\n"
+        "fresh = Method(name='', summary='', data='fresh', borrows='sizes')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    names = ("users_loans:steps", "users_loans:sizes", "users_loans:fresh")
+    graph = build_graph(request_for(architectures=("resnet8",), compare=names))
+    steps, sizes, fresh = (
+        graph.stages[rounds_of(graph)[name][2]].inputs.get("epochs") for name in names
+    )
+    assert (steps, sizes, fresh) == ("round:resnet8:prac:2", None, None)
+    # Sets of PrAC's sizes, whether its steps are borrowed or not.
+    subset = graph.stages["subset:resnet8:users_loans:steps:2"]
+    assert subset.inputs["prac"] == "select:resnet8:prac:2"
+    assert "fraction" not in subset.config
 
 
 def test_a_graph_is_made_without_torch() -> None:

@@ -28,11 +28,11 @@ GOLDEN = {
     "dense:resnet8:vanilla": "fa9f0220bb7864c27aa00cb9e53b5009",
     "round:resnet8:vanilla:1": "3df491454f0f334bb43afc187552a1d8",
     "subset:resnet8:random-subset:1": "e2d3c13af5ce93b7ccb3d0c747d96108",
-    "round:resnet8:random-subset:1": "8d6e13ea831191b969759a57dd5208e2",
+    "round:resnet8:random-subset:1": "90d5fc6429c83f3a22f4ec966be65094",
     "judge:resnet8:prac:0": "9de4af5eeae80c2aa674a8813ec2cd3d",
     "judge:resnet8:prac:8": "1d7c1cc5d8811c7bcf0e43834efde564",
     "ticket:resnet8:prac:8": "0e4a6f740a75221535a009cb79d6d2b1",
-    "report": "20db22d2bbb1f74f2f55876932ca634b",
+    "report": "69193b3bf114806d935146ed7868821c",
 }
 
 
