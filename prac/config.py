@@ -241,7 +241,7 @@ class SelectConfig:
     (of the round's predictions), `proxy` (of a small network's, trained first), or
     `package.module:name` of your own (`prac.selection.scores`).
     sampler: how they are taken by it: `top`, `balanced` (the same of each class), `ccs` (strata of
-    the score), or `package.module:name` (`prac.selection.samplers`).
+    the score), or `package.module:name` (`prac.selection.samplers`). Critical sets have none.
     fraction: of the training split that a score takes in every round. It is needed for any score
     but `critical`, whose sets have the size that follows from the data; methods that are compared
     always take as many as this search.
@@ -388,6 +388,13 @@ class Recipe:
         )
         for method in self.compare:
             _require_strategy("compare", method, METHODS)
+        select = self.select
+        if select.score == "critical" and select.sampler != "top":
+            raise ConfigError(
+                f"select.sampler {select.sampler!r} takes samples by a score, and select.score is "
+                "critical; allowed: another select.score, or a method that has a sampler, e.g. "
+                "--compare el2n-ccs"
+            )
         rewind = self.search.rewind
         if rewind.unit == "epoch" and rewind.at > self.train.epochs:
             raise ConfigError(

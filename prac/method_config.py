@@ -34,11 +34,13 @@ def select_for(method: Method, select: SelectConfig) -> SelectConfig:
     """The selection as a method has it.
 
     Raises ConfigError for a score that has no size: none of PrAC's and no fraction; and for
-    critical sets, whose sizes are their own, that are to have PrAC's.
+    critical sets, which have sizes of their own and no sampler, that are to have PrAC's or one.
     """
     changes: dict[str, Any] = {}
     if method.selects is not None:
         changes["score"] = method.selects
+    if method.samples is not None:
+        changes["sampler"] = method.samples
     if method.parts is not None:
         changes |= {part: part in method.parts for part in ("cet", "cep")}
     made = dataclasses.replace(select, **changes)
@@ -47,6 +49,11 @@ def select_for(method: Method, select: SelectConfig) -> SelectConfig:
         raise ConfigError(
             f"{method.name} borrows the {method.borrows} of PrAC's sets, but critical sets have "
             "sizes of their own; allowed: another score as its selects"
+        )
+    if made.score == "critical" and method.samples is not None:
+        raise ConfigError(
+            f"{method.name} has the sampler {method.samples}, but critical sets take all their "
+            "samples; allowed: another score as its selects"
         )
     sized = method.data != "selected" or method.borrows != "nothing"
     if made.score != "critical" and made.fraction is None and not sized:

@@ -37,6 +37,7 @@ class Method:
     data: what a round after the first trains on: a `selected` set, `everything`, or a `fresh`
     random subset in every epoch.
     selects: the score that makes the sets (a `select.score`); None is the configuration's own.
+    samples: how samples are taken by that score (a `select.sampler`); None is the configuration's.
     parts: of a critical set; None takes those of the configuration.
     prunes: the criterion that makes the masks (a `prune.criterion`); None is the configuration's.
     trains: false where masks are made without any training.
@@ -52,6 +53,7 @@ class Method:
     summary: str
     data: Data = "selected"
     selects: str | None = None
+    samples: str | None = None
     parts: tuple[Part, ...] | None = None
     prunes: str | None = None
     trains: bool = True
@@ -80,8 +82,15 @@ class Method:
 PRAC = Method(name="prac", summary="critical sets, early stop: the method itself")
 
 
-def _by_score(name: str, summary: str) -> Method:
-    return Method(name=name, summary=summary, selects=name, borrows="steps")
+def _by_score(score: str, summary: str, *, sampler: str = "top") -> Method:
+    # The sampler is part of what a name stands for, whatever PrAC's own search is told to use.
+    return Method(
+        name=score if sampler == "top" else f"{score}-{sampler}",
+        summary=summary,
+        selects=score,
+        samples=sampler,
+        borrows="steps",
+    )
 
 
 def _untrained(name: str, summary: str) -> Method:
@@ -108,6 +117,7 @@ _KNOWN = (
         name="random-subset",
         summary="random samples, sizes and steps those of PrAC",
         selects="random",
+        samples="top",
         borrows="steps",
     ),
     Method(
@@ -145,8 +155,12 @@ _KNOWN = (
     _by_score("entropy", "samples on which the round's model is least sure"),
     _by_score("proxy", "samples on which a small network, trained first, is least sure"),
     _by_score("el2n", "samples with the largest mean error of round 0"),
+    _by_score("el2n", "as el2n, the same number of each class", sampler="balanced"),
+    _by_score("el2n", "as el2n, from strata of the error", sampler="ccs"),
     _by_score("margin", "samples with the smallest area under the margin of round 0"),
+    _by_score("margin", "as margin, from strata of the margin", sampler="ccs"),
     _by_score("dual", "samples both difficult and uncertain in round 0"),
+    _by_score("dual", "as dual, from strata of the score", sampler="ccs"),
     _untrained("snip", "weights by their effect on the loss, before training"),
     _untrained("grasp", "weights by their effect on the gradient's flow, before training"),
     _untrained("synflow", "weights by their synaptic flow, before training, without data"),

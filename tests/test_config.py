@@ -99,6 +99,7 @@ REFUSED = [
     (RewindPoint, {"unit": "step", "at": 0}, "search.rewind step", "1 or more"),
     (Recipe, {"architectures": ()}, "architectures", "one or more"),
     (Recipe, {"architectures": ("a", "a")}, "architectures", "each name once"),
+    (Recipe, {"select": SelectConfig(sampler="ccs")}, "'ccs' takes", "another select.score, or a"),
     (Recipe, {"compare": ("vanila",)}, "compare 'vanila'", "prac, vanilla, random-subset"),
     (Recipe, {"search": SearchConfig(rewind=RewindPoint("epoch", 183))}, "epoch:183", "epoch:182"),
 ]

@@ -25,13 +25,14 @@ RECIPE = Recipe(name="r", description="", architectures=("resnet8",))
 
 
 def test_selections() -> None:
-    select = SelectConfig(threshold=2, sampler="ccs")
+    select = SelectConfig(threshold=2, strata=9)
     made = {name: select_for(method, select) for name, method in METHODS.items()}
     assert made["prac"] == made["vanilla"] == select
     assert made["cet-only"] == dataclasses.replace(select, cep=False)
     assert made["cep-only"] == dataclasses.replace(select, cet=False)
     assert made["dual"] == dataclasses.replace(select, score="dual")
     assert made["random-subset"] == dataclasses.replace(select, score="random")
+    assert made["dual-ccs"] == dataclasses.replace(select, score="dual", sampler="ccs")
     # CET alone stays CET alone, whatever the configuration leaves out.
     alone = select_for(METHODS["cet-only"], SelectConfig(cet=False))
     assert (alone.cet, alone.cep) == (True, False)
@@ -44,17 +45,35 @@ def test_a_score_needs_a_size() -> None:
     assert select_for(METHODS["vanilla"], select).score == "el2n"
     assert select_for(METHODS["margin"], select).score == "margin"
     assert select_for(METHODS["cet-only"], select).score == "critical"
+
+
+def test_a_sampler_is_a_name_s_own() -> None:
+    select = SelectConfig(score="margin", sampler="balanced", fraction=0.3)
+    made = {name: select_for(method, select).sampler for name, method in METHODS.items()}
+    assert made["prac"] == "balanced"
+    assert {made[name] for name in ("random-subset", "entropy", "proxy", "el2n", "dual")} == {"top"}
+    assert (made["el2n-balanced"], made["el2n-ccs"]) == ("balanced", "ccs")
+    follows = Method(name="mine", summary="", selects="el2n", borrows="steps")
+    assert select_for(follows, select).sampler == "balanced"
+    mine = dataclasses.replace(follows, samples="my.samplers:every_other")
+    assert select_for(mine, SelectConfig()).sampler == "my.samplers:every_other"
+
+
+def test_a_size_is_borrowed_or_a_fraction() -> None:
     assert set_size(0.3, 1001, None) == 300
     assert set_size(0.0001, 100, None) == 1
     assert set_size(0.3, 1001, 17) == 17
 
 
-def test_critical_sets_have_no_other_s_sizes() -> None:
+def test_critical_sets_have_no_other_s_sizes_and_no_sampler() -> None:
     for borrows in ("sizes", "steps"):
         method = Method(name="mine", summary="", parts=("cet",), borrows=borrows)
         with pytest.raises(ConfigError, match=f"mine borrows the {borrows} of PrAC's sets"):
             select_for(method, SelectConfig())
         assert select_for(method, SelectConfig(score="el2n")).score == "el2n"
+    sampled = Method(name="mine", summary="", samples="ccs")
+    with pytest.raises(ConfigError, match="mine has the sampler ccs, but critical sets take all"):
+        select_for(sampled, SelectConfig())
 
 
 def test_settings_hold_what_is_read_and_no_more() -> None:
@@ -76,6 +95,7 @@ def test_which_rounds_may_stop_early() -> None:
     stops = {name for name in METHODS if config(name).prune.tolerance is not None}
     trained = {name for name, method in METHODS.items() if method.trains}
     with_prac_s_steps = {"random-subset", "rs2", "entropy", "proxy", "el2n", "margin", "dual"}
+    with_prac_s_steps |= {"el2n-balanced", "el2n-ccs", "margin-ccs", "dual-ccs"}
     assert trained - stops == {"vanilla", "random-pruning", "no-early-stop"} | with_prac_s_steps
     # They begin with PrAC's round 0 and take its epochs from then on.
     assert all(config(name, 0) == config("prac", 0) for name in with_prac_s_steps)

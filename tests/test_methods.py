@@ -42,7 +42,7 @@ def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_no_two_methods_are_the_same() -> None:
     values = [dataclasses.replace(m, name="", summary="") for m in METHODS.values()]
-    assert len(set(values)) == len(values) == 17
+    assert len(set(values)) == len(values) == 21
     assert all(name == method.name and method.summary for name, method in METHODS.items())
     assert next(iter(METHODS.values())) is PRAC
     assert Method(name="prac", summary=PRAC.summary) == PRAC
@@ -51,6 +51,22 @@ def test_no_two_methods_are_the_same() -> None:
 def test_methods_name_scores_and_criteria_that_there_are() -> None:
     assert {m.selects for m in METHODS.values()} - {None} == set(SCORES)
     assert {m.prunes for m in METHODS.values()} - {None} == set(CRITERIA) - {"magnitude"}
+
+
+def test_a_name_stands_for_a_score_and_a_sampler() -> None:
+    named = {n: (m.selects, m.samples) for n, m in METHODS.items() if m.samples is not None}
+    assert named == {
+        "random-subset": ("random", "top"),
+        "entropy": ("entropy", "top"),
+        "proxy": ("proxy", "top"),
+        "el2n": ("el2n", "top"),
+        "el2n-balanced": ("el2n", "balanced"),
+        "el2n-ccs": ("el2n", "ccs"),
+        "margin": ("margin", "top"),
+        "margin-ccs": ("margin", "ccs"),
+        "dual": ("dual", "top"),
+        "dual-ccs": ("dual", "ccs"),
+    }
 
 
 def test_a_name_that_is_not_known() -> None:

@@ -55,8 +55,9 @@ RECIPE = Recipe(
 )
 # The methods that have the dense run of PrAC, and those that have that of vanilla.
 AS_PRAC = ("random-subset", "cet-only", "cep-only", "rs2", "entropy", "proxy", "el2n", "margin",
-           "dual")  # fmt: skip
-WITH_PRAC_S_STEPS = ("random-subset", "rs2", "entropy", "proxy", "el2n", "margin", "dual")
+           "dual", "el2n-balanced", "el2n-ccs", "margin-ccs", "dual-ccs")  # fmt: skip
+WITH_PRAC_S_STEPS = ("random-subset", "rs2", "entropy", "proxy", "el2n", "margin", "dual",
+                     "el2n-balanced", "el2n-ccs", "margin-ccs", "dual-ccs")  # fmt: skip
 AS_VANILLA = ("random-pruning", "no-early-stop")
 UNTRAINED = ("snip", "grasp", "synflow")
 
@@ -319,6 +320,34 @@ def test_el2n_by_hand_from_the_statistics_of_round_0(find: Find) -> None:
     assert len(got & expected) >= size - 2
 
 
+def test_a_name_s_sampler_decides_which_samples_of_a_score(
+    find: Find, images: DeviceImages
+) -> None:
+    """From the statistics of round 0, by rules written anew."""
+    dense = find("prac").rounds[0].outcome
+    assert dense is not None
+    assert dense.statistics is not None
+    ids = dense.statistics["sample_id"].to_numpy()
+    error = dict(zip(ids.tolist(), dense.statistics["mean_el2n"].to_numpy().tolist(), strict=True))
+    size = len(find("prac").sets[1])
+
+    def mean_error(name: str) -> float:
+        return float(np.mean([error[i] for i in find(name).sets[1].sample_ids.tolist()]))
+
+    # As many of each class, where the top has more of those that are hard.
+    counts = {
+        name: np.bincount(images.labels(find(name).sets[1].sample_ids).numpy(), minlength=10)
+        for name in ("el2n", "el2n-balanced")
+    }
+    assert np.ptp(counts["el2n-balanced"]) <= 1 < np.ptp(counts["el2n"])
+    # Strata have some of all errors: the easiest half of the samples too.
+    easy = {i for i, value in error.items() if value < np.median(list(error.values()))}
+    taken = set(find("el2n-ccs").sets[1].sample_ids.tolist())
+    assert len(taken) == size
+    assert len(taken & easy) > 0.25 * size
+    assert mean_error("el2n-ccs") < mean_error("el2n-balanced") < mean_error("el2n")
+
+
 def test_entropy_by_hand_from_the_round_s_model(find: Find, images: DeviceImages) -> None:
     result = find("entropy")
     outcome = result.rounds[1].outcome
@@ -351,7 +380,7 @@ def test_the_bill_has_what_scoring_cost(find: Find, images: DeviceImages) -> Non
     proxy = find("proxy").scoring
     assert (proxy.steps, proxy.samples) == (-(-count // 64), count)
     assert (proxy.score_samples, proxy.evaluation_samples) == (count, held_out)
-    for name in ("prac", "vanilla", "el2n", "margin", "dual", "rs2"):
+    for name in ("prac", "vanilla", "el2n", "el2n-ccs", "margin", "dual", "rs2"):
         scoring = find(name).scoring
         assert (scoring.steps, scoring.score_samples) == (0, 0), name
 

@@ -72,6 +72,8 @@ def _refused(command, *words: str) -> str:
         ("--compare proxy --set select.proxy=nope", "architecture 'nope' is not known"),
         ("--set select.score=best", "select.score 'best' is not allowed"),
         ("--set select.score=el2n", "select.score el2n needs select.fraction"),
+        ("--set select.sampler=ccs", "and select.score is critical; allowed: another select.score"),
+        ("--compare el2n --set select.sampler=balanced", "e.g. --compare el2n-ccs"),
         ("--set select.fraction=1.5", "select.fraction 1.5 is not allowed"),
         ("--set prune.criterion=no.such:one", "prune.criterion 'no.such:one': module"),
         ("--set select.cet=false --set select.cep=false", "at least one true"),

@@ -17,6 +17,7 @@ from prac.errors import ConfigError
 from prac.methods import METHODS
 
 ALL = tuple(name for name in METHODS if name != "prac")
+CCS = ("el2n-ccs", "margin-ccs", "dual-ccs")
 N = 3
 
 
@@ -94,6 +95,7 @@ def test_what_each_stage_reads(graph: Graph) -> None:
         f"score:{a}:entropy:2": {"model": f"round:{a}:entropy:1"},
         f"subset:{a}:entropy:2": {"prac": f"select:{a}:prac:2", "scores": f"score:{a}:entropy:2"},
         f"score:{a}:el2n": {"dense": f"dense:{a}:prac"},
+        f"subset:{a}:el2n-ccs:3": {"prac": f"select:{a}:prac:3", "scores": f"score:{a}:el2n"},
         f"subset:{a}:el2n:3": {"prac": f"select:{a}:prac:3", "scores": f"score:{a}:el2n"},
         "proxy:resnet8": {},
         "score:proxy": {"model": "proxy:resnet8"},
@@ -169,10 +171,12 @@ def test_another_method_changes_no_key_of_the_others(request_for) -> None:
 @pytest.mark.parametrize(
     ("change", "kinds"),
     [
-        ({"select": SelectConfig(window=4)}, {("score", "dual"), ("subset", "dual")}),
-        ({"select": SelectConfig(strata=7)}, set()),
+        ({"select": SelectConfig(window=4)},
+         {("score", "dual"), ("subset", "dual"), ("subset", "dual-ccs")}),
+        ({"select": SelectConfig(strata=7)}, {("subset", m) for m in CCS}),
         ({"select": SelectConfig(score_epochs=4)},
-         {(k, m) for m in ("el2n", "margin", "dual") for k in ("score", "subset")}),
+         {(k, m) for m in ("el2n", "margin", "dual") for k in ("score", "subset")}
+         | {("subset", m) for m in ("el2n-balanced", *CCS)}),
         ({"select": SelectConfig(proxy_epochs=4)},
          {("proxy", ""), ("score", ""), ("subset", "proxy")}),
         ({"prune": PruneConfig(iterations=4)},
@@ -191,15 +195,34 @@ def test_a_setting_changes_what_reads_it_and_no_more(request_for, change, kinds)
     assert {(s.kind, s.method) for s in changed if s.kind not in followers} == kinds
 
 
-def test_a_sampler_changes_the_sets_and_not_the_scores(request_for) -> None:
+def test_prac_s_sampler_changes_its_sets_and_neither_scores_nor_controls(request_for) -> None:
+    compare = ("random-subset", "entropy", "proxy", "el2n", "el2n-ccs")
     before, after = (
-        build_graph(request_for(architectures=("resnet8",), compare=("el2n",), select=select))
-        for select in (SelectConfig(), SelectConfig(sampler="ccs"))
+        build_graph(request_for(architectures=("resnet8",), compare=compare, select=select))
+        for select in (
+            SelectConfig(score="margin", fraction=0.3),
+            SelectConfig(score="margin", fraction=0.3, sampler="ccs"),
+        )
     )
     changed = {n for n, key in keys(before).items() if keys(after)[n] != key}
-    assert "score:resnet8:el2n" not in changed
-    assert {"subset:resnet8:el2n:1", "round:resnet8:el2n:1"} <= changed
-    assert not [n for n in changed if ":prac:" in n]
+    assert {"subset:resnet8:prac:1", "round:resnet8:prac:1"} <= changed
+    assert "score:resnet8:prac" not in changed
+    # A control has PrAC's sizes, so its sets follow PrAC's; how they are drawn does not.
+    for method in compare:
+        config, other = (g.stages[f"subset:resnet8:{method}:1"].config for g in (before, after))
+        assert config == other, method
+        expected = "ccs" if method == "el2n-ccs" else "top"
+        assert config["sampler"]["sampler"] == (expected,), method
+
+
+def test_a_control_s_sets_are_the_same_beside_whatever_others(request_for) -> None:
+    alone = keys(build_graph(request_for(compare=("el2n",))))
+    beside = keys(build_graph(request_for(compare=("el2n", "el2n-ccs", "el2n-balanced"))))
+    assert {n: beside[n] for n in alone if n != "report"} == {
+        n: key for n, key in alone.items() if n != "report"
+    }
+    kinds = Counter(name.partition(":")[0] for name in beside)
+    assert kinds["score"] == 2  # one for each network, whatever the samplers
 
 
 def test_prac_s_own_search_by_a_score(request_for) -> None:

@@ -57,7 +57,7 @@ RECIPE = Recipe(
         epochs=4, batch_size=64, learning_rate=0.05, milestones=(3,), precision="fp32"
     ),
     prune=PruneConfig(tolerance=0.12, patience=1, record_at_once=True, iterations=2),
-    select=SelectConfig(window=2, proxy="conv4", proxy_epochs=1, sampler="ccs", strata=5),
+    select=SelectConfig(window=2, proxy="conv4", proxy_epochs=1, strata=5),
     budget=BudgetConfig(min_round_epochs=2),
     search=SearchConfig(rounds=2, rewind=RewindPoint("epoch", 1)),
     compare=tuple(name for name in METHODS if name != "prac"),

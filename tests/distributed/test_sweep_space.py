@@ -95,17 +95,31 @@ def test_what_all_trials_share_keeps_its_plain_name() -> None:
 
 
 def test_scores_and_samplers_share_the_dense_run_and_the_scores() -> None:
-    score = Axis(field="select.score", values=("el2n", "margin", "critical"))
+    score = Axis(field="select.score", values=("el2n", "margin"))
     sampler = Axis(field="select.sampler", values=("top", "ccs"))
     size = Axis(field="select.fraction", values=(0.2, 0.4))
     union, trials = laid_over(Space(axes=(score, sampler, size)), request_for())
     kinds = [stage.kind for stage in union.stages.values()]
-    assert len(trials) == 12
-    assert (kinds.count("dense"), kinds.count("score"), kinds.count("reduce")) == (1, 2, 1)
-    # Two scores by two samplers by two sizes, in every round; of critical sets there is one.
+    assert len(trials) == 8
+    assert (kinds.count("dense"), kinds.count("score")) == (1, 2)
+    # Two scores by two samplers by two sizes, in every round.
+    assert kinds.count("subset") == 8 * trials[0].rounds
+
+
+def test_of_critical_sets_there_is_one_whatever_the_sizes() -> None:
+    score = Axis(field="select.score", values=("el2n", "critical"))
+    size = Axis(field="select.fraction", values=(0.2, 0.4))
+    union, trials = laid_over(Space(axes=(score, size)), request_for())
+    kinds = [stage.kind for stage in union.stages.values()]
     rounds = trials[0].rounds
-    assert kinds.count("subset") == 8 * rounds
+    assert len(trials) == 4
+    assert (kinds.count("dense"), kinds.count("score"), kinds.count("reduce")) == (1, 1, 1)
+    assert kinds.count("subset") == 2 * rounds
     assert kinds.count("select") == rounds
+    # They have no sampler: such a trial is refused before any other is trained.
+    sampler = Axis(field="select.sampler", values=("top", "ccs"))
+    with pytest.raises(ConfigError, match="'ccs' takes samples by a score"):
+        laid_over(Space(axes=(score, sampler, size)), request_for())
 
 
 def test_a_tolerance_changes_the_dense_run_too() -> None:
