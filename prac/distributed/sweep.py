@@ -63,7 +63,7 @@ class _Sweep:
         self.options, self.sweep, self.console, self.command = options, sweep, console, command
         self.points = sweep.space.points()
         self.probes = sweep.space.probes()
-        for values in self.points or self.probes:
+        for values in self.points or [*self.probes, *sweep.space.mixes()]:
             varied(recipe, values)
         self.base = Pipeline(recipe, options, console)
         request = self.base.request

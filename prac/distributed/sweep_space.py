@@ -111,6 +111,16 @@ class Space:
         first = {field: values[0] for field, values in ends.items()}
         return [{**first, field: value} for field, values in ends.items() for value in values]
 
+    def mixes(self) -> list[Values]:
+        """All combinations of listed values, ranges at their lower ends: what has to be allowed
+        together before a sampler that goes by results may propose it."""
+        fields = [axis.field for axis in self.axes]
+        lows = (int(a.low) if a.whole and a.is_range else a.low for a in self.axes)
+        listed = (
+            (low,) if a.is_range else a.values for a, low in zip(self.axes, lows, strict=True)
+        )
+        return [dict(zip(fields, mix, strict=True)) for mix in itertools.product(*listed)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions:

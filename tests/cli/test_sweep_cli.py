@@ -40,6 +40,13 @@ def parsed(*words: str) -> argparse.Namespace:
         (["--vary", "select.threshold=1", "--sampler", "random"], "needs --trials"),
         (["--vary", "select.score=el2n,dual"], "select.score el2n needs select.fraction"),
         (["--vary", "select.score=el2n,best"], "select.score 'best' is not allowed"),
+        (
+            [
+                *("--set", "select.fraction=0.3", "--vary", "select.score=el2n,critical"),
+                *("--vary", "select.sampler=top,ccs", "--sampler", "optuna", "--trials", "2"),
+            ],
+            "select.sampler 'ccs' takes samples by a score",
+        ),
         (["--vary", "select.threshold=1", "--sampler", "best"], "grid, random, optuna"),
         (["--vary", "select.threshold=1", "--trials", "2"], "a grid is tried whole"),
         (["--vary", "select.threshold=1", "--concurrency", "0"], "--concurrency 0"),
