@@ -219,7 +219,8 @@ class Results:
     """All that one pipeline found. Accuracies are fractions in [0, 1], times are seconds.
 
     dense_test_accuracies: of the dense network, one for each judging seed. forward_flops: of one
-    image through the dense network, by architecture.
+    image through the dense network, by architecture. recorded: the architectures whose round 0
+    recorded events: of others nothing is known about samples, which is not the same as none.
     """
 
     title: str
@@ -235,6 +236,7 @@ class Results:
     rows: tuple[RoundRow, ...]
     dense_test_accuracies: dict[str, tuple[float, ...]]
     distances: tuple[DistanceRow, ...] = ()
+    recorded: tuple[str, ...] = ()
     hardest: tuple[HardSample, ...] = ()
     never_learned: tuple[HardSample, ...] = ()
     samples: tuple[HardSample, ...] = ()
@@ -290,7 +292,8 @@ def results_from_json(text: str) -> Results:
     values = json.loads(text)
     for name, kind in _PARTS.items():
         values[name] = tuple(_part(kind, part) for part in values[name])
-    values["judging_seeds"] = tuple(values["judging_seeds"])
+    for name in ("judging_seeds", "recorded"):
+        values[name] = tuple(values[name])
     dense = values["dense_test_accuracies"]
     values["dense_test_accuracies"] = {name: tuple(found) for name, found in dense.items()}
     return Results(**values)

@@ -49,6 +49,9 @@ def add_set(builder: Builder, line: Line, index: int) -> None:
     """
     if line.method.data == "everything":
         return
+    if line.method is PRAC and index == 1 and not line.transferred:
+        # For the report's samples, whatever the selection reads.
+        _add_statistics(builder, line)
     if line.method.data == "fresh":
         line.samples.append(builder.samples[line.source, PRAC.name][index - 1])
     elif line.transferred:
@@ -64,14 +67,7 @@ def _add_selection(builder: Builder, line: Line, index: int) -> str:
     config = {"threshold": select.threshold, "cet": select.cet, "cep": select.cep}
     inputs = {"before": line.rounds[index - 1]}
     if index == 1:
-        statistics = builder.add(
-            "reduce",
-            f"reduce:{line.label}",
-            architecture=line.architecture,
-            method=line.method.name,
-            inputs={"dense": line.rounds[0]},
-        )
-        inputs = {"statistics": statistics}
+        inputs = {"statistics": _add_statistics(builder, line)}
     elif select.cep:
         inputs["dense"] = line.rounds[0]
     return builder.add(
@@ -82,6 +78,17 @@ def _add_selection(builder: Builder, line: Line, index: int) -> str:
         round_index=index,
         config=config,
         inputs=inputs,
+    )
+
+
+def _add_statistics(builder: Builder, line: Line) -> str:
+    """What counts the events of round 0."""
+    return builder.add(
+        "reduce",
+        f"reduce:{line.label}",
+        architecture=line.architecture,
+        method=line.method.name,
+        inputs={"dense": line.rounds[0]},
     )
 
 

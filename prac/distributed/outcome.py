@@ -161,9 +161,9 @@ def _distances(search: SearchStages, values: Mapping[str, Mapping[str, Any]]) ->
 
 def _evidence(evidence: Evidence, recipe: Recipe) -> dict[str, Any]:
     """The fields of the results that are read from artifacts."""
+    of_samples = ("recorded", "hardest", "never_learned", "samples")
     found: dict[str, list[Any]] = {
-        name: []
-        for name in ("hardest", "never_learned", "samples", "thresholds", "masks", "classes")
+        name: [] for name in (*of_samples, "thresholds", "masks", "classes")
     }
     for search in evidence.graph.searches:
         method = find_method(search.method)
@@ -175,6 +175,7 @@ def _evidence(evidence: Evidence, recipe: Recipe) -> dict[str, Any]:
         found["thresholds"] += evidence.thresholds(search, recipe.select)
         gallery = evidence.gallery(search)
         if gallery is not None:
+            found["recorded"].append(search.architecture)
             found["hardest"] += gallery.most_forgotten()
             found["never_learned"] += gallery.never_learned()
             found["samples"] += evidence.last_samples(search, gallery)

@@ -33,7 +33,7 @@ from prac.report.grids import (
 )
 from prac.report.tables import bill_table, energy_sources, judging_table, result_table
 from prac.report.verdict import noise_sentence, verdicts
-from prac.report.wording import architectures, short_count
+from prac.report.wording import short_count
 from prac.results import HardSample, Results
 
 _TEXT_COLUMNS = ("architecture", "method")
@@ -136,10 +136,10 @@ def _tile(sample: HardSample, under: str) -> _Tile:
 
 
 def _unlearned(results: Results) -> list[tuple[str, int]]:
-    """How many samples each architecture never learned."""
+    """How many samples each architecture never learned; those that recorded events alone."""
     return [
         (name, sum(sample.architecture == name for sample in results.never_learned))
-        for name in architectures(results)
+        for name in results.recorded
     ]
 
 

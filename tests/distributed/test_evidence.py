@@ -19,6 +19,7 @@ from prac.distributed import artifacts
 from prac.distributed.compose import build_graph
 from prac.distributed.evidence import Evidence, dice, pack, thinned
 from prac.distributed.graph import SearchStages
+from prac.distributed.outcome import _evidence
 from prac.pruning import Mask
 from prac.selection import PracSet, Reason
 
@@ -192,3 +193,27 @@ def test_the_gallery_knows_the_dense_prediction(evidence: Evidence) -> None:
     one_set = dataclasses.replace(search, samples=search.samples[:1])
     inside = [s.sample_id for s in evidence.last_samples(one_set, gallery) if s.inside]
     assert inside == [0, 1, 2, 6]
+
+
+def test_who_recorded_events_is_told_apart_from_who_never_learned_none(
+    evidence: Evidence, request_for, dataset: ImageDataset
+) -> None:
+    """`resnet8` takes the sets of `conv4`: it recorded nothing, and nothing is claimed of it."""
+    request = request_for(architectures=("conv4", "resnet8"), rounds=2, transfer_from="conv4")
+    graph = build_graph(request)
+    finished: Any = {name: SimpleNamespace(name=name) for name in graph.stages}
+    rows = {
+        (name, method, k): SimpleNamespace(
+            round=k, sparsity=k / 10, weights_left=6, cet_size=4 if k else None
+        )
+        for name in ("conv4", "resnet8")
+        for method in ("prac", "vanilla", "random-subset")
+        for k in range(3)
+    }
+    store: Any = evidence.store
+    chosen = PracSet.from_reasons({Reason.FORGOTTEN: np.array([1, 6])})
+    artifacts.write_table(store.of("select:conv4:prac:2"), artifacts.SAMPLES, chosen.to_table())
+    both = Evidence(graph, finished, store, dataset, rows)  # type: ignore[arg-type]
+    found = _evidence(both, request.recipe)
+    assert found["recorded"] == ("conv4",)
+    assert [(s.architecture, s.sample_id) for s in found["never_learned"]] == [("conv4", 6)]

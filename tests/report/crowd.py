@@ -67,6 +67,7 @@ def crowded(png: bytes) -> Results:
             for k in range(ROUNDS)
             for e in range(2, 30)
         ),
+        recorded=ARCHITECTURES,
         hardest=tuple(_sample(draw, a, n, png) for a in ARCHITECTURES for n in range(24)),
         never_learned=tuple(
             _sample(draw, a, n, png if n < 24 else b"", never=True)

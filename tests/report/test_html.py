@@ -153,7 +153,9 @@ def test_never_learned_samples_are_shown_and_listed(
         return HardSample(**(values | changes))  # type: ignore[arg-type]
 
     results = build(
-        rows=(row("a", "prac", 0),),
+        rows=(row("a", "prac", 0), row("b", "prac", 0), row("c", "prac", 0)),
+        # `c` takes the sets of another network: it recorded nothing, which is not zero.
+        recorded=("a", "b"),
         never_learned=(sample(3), sample(4, predicted="cat"), sample(5, png=b"")),
         samples=(
             sample(6, inside=True, reason="forgotten, disagreed on"),
@@ -162,7 +164,7 @@ def test_never_learned_samples_are_shown_and_listed(
     )
     page = Page(write_report(results, tmp_path).read_text(encoding="utf-8"))
     words = " ".join(" ".join(page.words).split())
-    assert "Never learned in the first round: 3 of 45,000 (a)." in words
+    assert "Never learned in the first round: 3 of 45,000 (a), 0 of 45,000 (b)." in words
     assert "seen as dog" in words
     assert "learned late" in words
     assert "a, inside the set" in words
