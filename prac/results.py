@@ -41,6 +41,8 @@ class RoundRow:
     test_accuracies: of the ticket, trained alone from the rewind weights on all the training data,
     one for each judging seed in the order of `Results.judging_seeds`; empty where it was not
     judged. judge_validation_accuracy: the mean over the same trainings.
+    flops_sparse, bytes_sparse: what the ticket costs where zeros are skipped (`prac.ticket_cost`):
+    FLOPs of one image, bytes of its weights; None where no ticket was made.
     """
 
     architecture: str
@@ -64,6 +66,8 @@ class RoundRow:
     seconds: float
     test_accuracies: tuple[float, ...] = ()
     ticket: str | None = None
+    flops_sparse: int | None = None
+    bytes_sparse: int | None = None
 
     @property
     def test_accuracy(self) -> float | None:

@@ -236,7 +236,7 @@ def add_export(actions: Any) -> None:
     parser.add_argument(
         "--shrink",
         action="store_true",
-        help="remove the channels that died: a smaller, faster dense network with the same logits "
+        help="remove the channels that died: a dense network of fewer FLOPs with the same logits "
         "(trained weights of our residual networks, VGG and plain stacks)",
     )
     add_store_options(parser)

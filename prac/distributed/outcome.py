@@ -103,6 +103,8 @@ def _rows(
         before = values[search.rounds[index - 1]] if index else {}
         samples = values[search.samples[index - 1]] if index and search.samples else {}
         judged = [values[name] for name in search.judgements.get(index, ())]
+        ticket = search.tickets.get(index, "")
+        cost = values.get(ticket, {})
         weights = int(dense["weights"])
         alive = int(before["next_weights_alive"]) if index else weights
         # Sets that were drawn, or taken by a score, have no such parts; of a method that draws in
@@ -133,7 +135,9 @@ def _rows(
                 test_accuracies=_accuracies(judged, "test_accuracy"),
                 judge_validation_accuracy=mean(_accuracies(judged, "best_accuracy")),
                 seconds=float(this.get("seconds", 0.0)),
-                ticket=tickets.get(search.tickets.get(index, "")),
+                ticket=tickets.get(ticket),
+                flops_sparse=cost.get("flops_sparse"),
+                bytes_sparse=cost.get("bytes_sparse"),
             )
         )
         spent += int(this.get("steps", 0))

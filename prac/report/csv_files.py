@@ -69,7 +69,7 @@ def _accuracy(results: Results) -> Table:
     """One row a judged ticket: mean, deviation, and differences paired by seed, in points."""
     others = ("dense", "vanilla", "random")
     header = ["architecture", "method", "round", "sparsity", "search_steps", "steps_saved"]
-    header += ["seeds", "test_mean", "test_std"]
+    header += ["flops_sparse", "bytes_sparse", "seeds", "test_mean", "test_std"]
     for other in others:
         header += [f"points_to_{other}", f"points_to_{other}_standard_error"]
     lines = []
@@ -77,7 +77,8 @@ def _accuracy(results: Results) -> Table:
         for c in comparisons(results, architecture):
             row = c.row
             line: list[Any] = [architecture, row.method, row.round, row.sparsity, row.search_steps]
-            line += [c.steps_saved, len(row.test_accuracies), c.test_accuracy, c.test_std]
+            line += [c.steps_saved, row.flops_sparse, row.bytes_sparse]
+            line += [len(row.test_accuracies), c.test_accuracy, c.test_std]
             for found in (c.dense, c.vanilla, c.random):
                 line += [found.points if found else None, found.error if found else None]
             lines.append([*line, c.matches])

@@ -38,6 +38,8 @@ def result_row(results: Results, row: RoundRow) -> dict[str, str]:
         "saved": percent(steps_saved(results, row)),
         "validation": percent(row.validation_accuracy, 2),
         "test": spread(row.test_accuracy, row.test_std),
+        "ticket FLOPs": short_count(row.flops_sparse),
+        "ticket bytes": short_count(row.bytes_sparse),
     }
 
 

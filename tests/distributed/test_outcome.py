@@ -50,7 +50,7 @@ VALUES = {
     "round:conv4:vanilla:1": _trained(200, 640, 10, 0.89),
     "judge:conv4:vanilla:2": {"test_accuracy": 0.955, "best_accuracy": 0.95, "steps": 200},
     "ticket:conv4:prac:1": {},
-    "ticket:conv4:prac:2": {},
+    "ticket:conv4:prac:2": {"flops_sparse": 640_000, "bytes_sparse": 2_560},
     "ticket:conv4:vanilla:2": {},
 }
 
@@ -129,6 +129,8 @@ def test_rows_of_prac(results: Results) -> None:
     assert [r.validation_accuracy for r in (dense, first, last)] == [0.9, 0.85, None]
     assert [r.test_accuracy for r in (dense, first, last)] == [0.95, None, 0.94]
     assert [r.ticket for r in (dense, first, last)] == [None, None, "models:/m/4"]
+    assert [r.flops_sparse for r in (dense, first, last)] == [None, None, 640_000]
+    assert [r.bytes_sparse for r in (dense, first, last)] == [None, None, 2_560]
 
 
 def test_rows_of_vanilla(results: Results) -> None:

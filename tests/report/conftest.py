@@ -83,6 +83,8 @@ def make_row(
         judge_validation_accuracy=sum(tested) / len(tested) if tested else None,
         seconds=12.5,
         ticket=f"models:/{architecture}/{number}" if tested else None,
+        flops_sparse=round(80_000_000 * 0.8**number) if tested else None,
+        bytes_sparse=round(1_080_000 * 0.8**number) if tested else None,
     )
 
 

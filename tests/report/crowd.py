@@ -150,6 +150,8 @@ def _row(draw: random.Random, architecture: str, method: str, k: int) -> RoundRo
         seconds=100.0,
         test_accuracies=tested,
         ticket=f"models:/prac-cifar10-{architecture}/{k}" if tested and k else None,
+        flops_sparse=int(81_000_000 * 0.8**k) if tested and k else None,
+        bytes_sparse=int(1_080_000 * 0.8**k) if tested and k else None,
     )
 
 

@@ -98,6 +98,7 @@ def test_sections_and_numbers_are_there(page: Page) -> None:
         "Take PrAC at 83.2 % sparsity",
         "All 81 rounds",
         "Forgotten most often",
+        "counted, not timed",
         "Judging, which is evaluation",
         "this machine has no RAPL counters",
         "The bill",

@@ -40,6 +40,8 @@ def test_one_row_a_round_in_words(results: Results) -> None:
         "saved": "48.0 %",
         "validation": "91.50 %",
         "test": "91.40 %",
+        "ticket FLOPs": "26.2 M",  # 80 M * 0.8 ** 5
+        "ticket bytes": "354 k",  # 1.08 MB * 0.8 ** 5
     }
 
 
@@ -48,6 +50,7 @@ def test_absence_is_a_dash(results: Results) -> None:
     assert (last["epochs (of budget)"], last["steps"], last["validation"]) == ("–", "–", "–")
     first = result_table(results)[0]
     assert (first["CET"], first["saved"], first["test"]) == ("–", "–", "–")
+    assert (first["ticket FLOPs"], first["ticket bytes"]) == ("–", "–")
 
 
 def test_key_rows_are_judged_or_last(row: Callable[..., RoundRow], build: Callable[..., Results]):
@@ -60,6 +63,8 @@ def test_csv_gives_back_every_digit(results: Results, tmp_path: Path) -> None:
     for cells, row in zip(tables["rounds"], results.rows, strict=True):
         assert float(cells["sparsity"]) == row.sparsity
         assert int(cells["search_steps"]) == row.search_steps
+        assert cells["flops_sparse"] == ("" if row.ticket is None else str(row.flops_sparse))
+        assert cells["bytes_sparse"] == ("" if row.ticket is None else str(row.bytes_sparse))
         assert cells["trained"] == ("true" if row.trained else "false")
         assert (float(cells["test_accuracy"]) if cells["test_accuracy"] else None) == (
             row.test_accuracy
@@ -94,6 +99,7 @@ def test_csv_of_seeds_and_their_statistics(
     ]
     prac, vanilla = tables["accuracy"]
     assert prac["seeds"] == "3"
+    assert (prac["flops_sparse"], prac["bytes_sparse"]) == ("51200000", "691200")
     assert float(prac["test_mean"]) == pytest.approx(0.915)
     assert float(prac["test_std"]) == pytest.approx(0.003)  # of -3, 3, 0 thousandths
     # Pairs in points: -0.6, -0.2, -0.7; their deviations -0.1, 0.3, -0.2 have squares of 0.14.
