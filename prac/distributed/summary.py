@@ -38,6 +38,7 @@ def summary_json(results: Results, mlflow: Mapping[str, str]) -> dict[str, Any]:
     dense = {name: list(values) for name, values in results.dense_test_accuracies.items()}
     return {
         **mlflow,
+        "search_seed": results.seed,
         "judging_seeds": list(results.judging_seeds),
         "dense_test_accuracy": results.dense_test_accuracy,
         "dense_test_accuracies": dense,

@@ -25,6 +25,8 @@ from prac.results import (
 
 Table = tuple[Sequence[str], Iterable[Sequence[Any]]]
 
+_RUNS = ("search_seed", "judging_seeds")
+
 
 def write_csv(results: Results, folder: Path) -> list[Path]:
     """Write all tables, empty ones with their headings alone; returns their paths.
@@ -69,7 +71,7 @@ def _accuracy(results: Results) -> Table:
     """One row a judged ticket: mean, deviation, and differences paired by seed, in points."""
     others = ("dense", "vanilla", "random")
     header = ["architecture", "method", "round", "sparsity", "search_steps", "steps_saved"]
-    header += ["flops_sparse", "bytes_sparse", "seeds", "test_mean", "test_std"]
+    header += ["flops_sparse", "bytes_sparse", *_RUNS, "test_mean", "test_std"]
     for other in others:
         header += [f"points_to_{other}", f"points_to_{other}_standard_error"]
     lines = []
@@ -78,7 +80,7 @@ def _accuracy(results: Results) -> Table:
             row = c.row
             line: list[Any] = [architecture, row.method, row.round, row.sparsity, row.search_steps]
             line += [c.steps_saved, row.flops_sparse, row.bytes_sparse]
-            line += [len(row.test_accuracies), c.test_accuracy, c.test_std]
+            line += [*_runs(results, row), c.test_accuracy, c.test_std]
             for found in (c.dense, c.vanilla, c.random):
                 line += [found.points if found else None, found.error if found else None]
             lines.append([*line, c.matches])
@@ -88,27 +90,33 @@ def _accuracy(results: Results) -> Table:
 def _seeds(results: Results) -> Table:
     """One row a judgement."""
     lines = [
-        [row.architecture, row.method, row.round, row.sparsity, seed, accuracy]
+        [row.architecture, row.method, row.round, row.sparsity, results.seed, seed, accuracy]
         for row in results.rows
         for seed, accuracy in zip(results.judging_seeds, row.test_accuracies, strict=False)
     ]
-    return ["architecture", "method", "round", "sparsity", "seed", "test_accuracy"], lines
+    header = ["architecture", "method", "round", "sparsity", "search_seed", "judging_seed"]
+    return [*header, "test_accuracy"], lines
 
 
 def _equal_steps(results: Results) -> Table:
     header = ["architecture", "budget_steps", "budget_sparsity", "method", "round", "sparsity"]
-    header += ["search_steps", "seeds", "test_mean", "test_std"]
+    header += ["search_steps", *_RUNS, "test_mean", "test_std"]
     lines = []
     for found in equal_steps(results):
         row = found.row
         line: list[Any] = [found.architecture, found.steps, found.sparsity, found.method]
         if row is None:
-            line += [None] * 6
+            line += [None] * 7
         else:
-            line += [row.round, row.sparsity, row.search_steps, len(row.test_accuracies)]
+            line += [row.round, row.sparsity, row.search_steps, *_runs(results, row)]
             line += [row.test_accuracy, row.test_std]
         lines.append(line)
     return header, lines
+
+
+def _runs(results: Results, row: RoundRow) -> tuple[int, tuple[int, ...]]:
+    """The one seed of the search, and those that its ticket was trained with."""
+    return results.seed, results.judging_seeds[: len(row.test_accuracies)]
 
 
 def _sets(results: Results) -> Table:

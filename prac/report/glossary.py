@@ -81,7 +81,8 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "± after a mean",
         "The standard deviation of the seeds' accuracies (of a sample: divided by one less than "
-        "their number). After a difference: the standard error of the mean difference.",
+        "their number). After a difference: the standard error of the mean difference. The seeds "
+        "are those of judging: the search that made the tickets was run once.",
     ),
     (
         "steps to find",
@@ -97,6 +98,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
 MATCHES = (
     "matches",
     "A ticket whose mean accuracy over three seeds or more is above vanilla's at the same sparsity "
-    "or at most one standard deviation of vanilla's below it.",
+    "or at most one standard deviation of vanilla's below it. Both are tickets of one search: the "
+    "seeds train them anew and don't search anew.",
 )
 """For reports that may use the word."""

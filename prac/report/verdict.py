@@ -66,10 +66,21 @@ def noise_sentence(results: Results) -> str:
     if seeds < 2:
         points = noise_points(results)
         return f"One seed: a difference below about {points:.1f} points can't be told from noise."
-    means = f"{seeds} seeds: ± after an accuracy is the standard deviation over them"
+    means = (
+        f"{_retrained(seeds)}: ± after an accuracy is the standard deviation over these trainings"
+    )
+    once = (
+        f"Each search was run once, with seed {results.seed}: other sets, masks and stops may give "
+        "other tickets."
+    )
     if seeds < MATCHING_SEEDS:
-        return f"{means}; {MATCHING_SEEDS} or more are needed to compare with vanilla."
-    return f"{means}, ± after a difference its standard error (paired by seed)."
+        return f"{means}; {MATCHING_SEEDS} or more are needed to compare with vanilla. {once}"
+    return f"{means}, ± after a difference its standard error (paired by seed). {once}"
+
+
+def _retrained(seeds: int) -> str:
+    """What the seeds vary: never the search."""
+    return f"Tickets of one search, trained with {seeds} seeds"
 
 
 def _verdict(results: Results, architecture: str, noise: float) -> Verdict:
@@ -85,7 +96,7 @@ def _verdict(results: Results, architecture: str, noise: float) -> Verdict:
         sentences.append(nearest + _facts(shown))
     focus = _focus(judged, own, shown)
     if focus is not None:
-        sentences.extend(_matching(judged, focus))
+        sentences.extend(_matching(judged, focus, results.num_seeds))
         caveats = _caveats(judged, focus, shown, noise)
         sentences.extend(caveats)
         level = "mixed" if level == "good" and (caveats or focus.matches is False) else level
@@ -137,7 +148,7 @@ def _facts(shown: Comparison) -> str:
     return text + (f" There is no {' and no '.join(missing)} to compare with." if missing else "")
 
 
-def _matching(judged: Sequence[Comparison], focus: Comparison) -> list[str]:
+def _matching(judged: Sequence[Comparison], focus: Comparison, seeds: int) -> list[str]:
     """How sparse the method's tickets match vanilla; nothing where too few seeds were judged."""
     name = method_label(focus.row.method)
     own = [c for c in judged if c.row.method == focus.row.method and c.matches is not None]
@@ -149,7 +160,8 @@ def _matching(judged: Sequence[Comparison], focus: Comparison) -> list[str]:
         return [f"No judged {name} ticket matches vanilla at its sparsity."] if own[1:] else []
     saving = "" if found.steps_saved is None else f", {_saving(found.steps_saved)}"
     rest = f"{percent(found.row.sparsity)} sparsity{saving}"
-    return [f"The sparsest {name} ticket that matches vanilla: {rest}."]
+    of = f"Of the {_retrained(seeds).lower()}"
+    return [f"{of}, the sparsest {name} ticket that matches vanilla: {rest}."]
 
 
 def _caveats(

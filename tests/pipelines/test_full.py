@@ -246,7 +246,7 @@ def test_the_report_shows_what_the_stages_left(first: Done) -> None:
     assert any(float(m["overlap"]) == 1.0 for m in same)
     assert {s["inside"] for s in rows["samples"]} == {"true", "false"}
     assert all(int(bill["flops"]) > 0 for bill in rows["bills"])
-    assert len({s["seed"] for s in rows["seeds"]}) == 2
+    assert len({s["judging_seed"] for s in rows["seeds"]}) == 2
 
 
 def test_run_again_nothing_is_trained(first: Done, launched: Any, tracked: Any) -> None:

@@ -127,7 +127,8 @@ def test_a_crowd_keeps_the_answer_first(crowd: Results, tmp_path: Path) -> None:
     answer = words[words.index("What was found") : words.index("Accuracy Test accuracy")]
     assert answer.count("Take PrAC") == answer.count("Take it: ") == 3
     assert answer.count("matches vanilla up to") == 3
-    assert "each search was run once" in answer
+    assert "Tickets of one search, trained with 3 seeds" in answer
+    assert answer.count("Each search was run once") == 1
     for label in ("PrAC", "vanilla", "RS2", "SynFlow", "random tickets", "PrAC, no early stop"):
         assert answer.count(f" {label} ") >= 3, label
     assert "an image" in words

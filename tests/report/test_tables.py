@@ -89,7 +89,8 @@ def test_csv_of_seeds_and_their_statistics(
         rows=rows, judging_seeds=(7, 8, 9), dense_test_accuracies={"a": (0.92, 0.93, 0.925)}
     )
     tables = {path.stem: _read(path) for path in write_csv(results, tmp_path)}
-    assert [(c["method"], c["seed"], float(c["test_accuracy"])) for c in tables["seeds"]] == [
+    found = [(c["method"], c["judging_seed"], float(c["test_accuracy"])) for c in tables["seeds"]]
+    assert found == [
         ("prac", "7", 0.912),
         ("prac", "8", 0.918),
         ("prac", "9", 0.915),
@@ -98,7 +99,9 @@ def test_csv_of_seeds_and_their_statistics(
         ("vanilla", "9", 0.922),
     ]
     prac, vanilla = tables["accuracy"]
-    assert prac["seeds"] == "3"
+    # One search each, with seed 0; its tickets were trained with three.
+    assert (prac["search_seed"], prac["judging_seeds"]) == ("0", "7 8 9")
+    assert {c["search_seed"] for c in tables["seeds"]} == {"0"}
     assert (prac["flops_sparse"], prac["bytes_sparse"]) == ("51200000", "691200")
     assert float(prac["test_mean"]) == pytest.approx(0.915)
     assert float(prac["test_std"]) == pytest.approx(0.003)  # of -3, 3, 0 thousandths

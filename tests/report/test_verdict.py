@@ -123,11 +123,15 @@ def test_three_seeds_say_what_matches(row: Rows, build: Build) -> None:
     assert verdict.sentences == (
         "PrAC at 67.2 % sparsity: 91.50 ± 0.30 % test accuracy, 0.5 ± 0.2 points below dense and "
         "0.5 ± 0.2 points below vanilla, 48 % of the SGD steps saved.",
-        "The sparsest PrAC ticket that matches vanilla: 59.0 % sparsity, "
-        "45 % of the SGD steps saved.",
+        "Of the tickets of one search, trained with 3 seeds, the sparsest PrAC ticket that matches "
+        "vanilla: 59.0 % sparsity, 45 % of the SGD steps saved.",
         "It does not match vanilla at the same sparsity: 0.5 ± 0.2 points below vanilla.",
     )
-    assert "standard error (paired by seed)" in verdict.noise
+    assert verdict.noise == (
+        "Tickets of one search, trained with 3 seeds: ± after an accuracy is the standard "
+        "deviation over these trainings, ± after a difference its standard error (paired by seed). Each "
+        "search was run once, with seed 0: other sets, masks and stops may give other tickets."
+    )
     summary = summaries(results)[0]
     assert (summary.method, summary.num_comparable) == ("prac", 2)
     assert summary.matching is not None
@@ -149,7 +153,8 @@ def test_two_seeds_never_match(row: Rows, build: Build) -> None:
     assert comparisons(results, "a")[0].matches is None
     verdict = verdicts(results)[0]
     assert "match" not in verdict.headline + verdict.text
-    assert "2 seeds" in verdict.noise
+    assert verdict.noise.startswith("Tickets of one search, trained with 2 seeds: ")
+    assert "run once, with seed 0" in verdict.noise
     assert summaries(results)[0].num_comparable == 0
 
 
