@@ -1,4 +1,4 @@
-"""A real MLflow server with many tickets, and a headless Chromium to look at its pages."""
+"""A headless Chromium, and a real MLflow server with many tickets to look at with it."""
 
 from __future__ import annotations
 
@@ -157,12 +157,18 @@ class Browser:
         return result["result"].get("value")
 
     def look(
-        self, url: str, *texts: str, shot: str = "", timeout: float = 90, height: int = 1000
+        self,
+        url: str,
+        *texts: str,
+        shot: str = "",
+        timeout: float = 90,
+        width: int = 1500,
+        height: int = 1000,
     ) -> str:
         """Open a page, wait until it shows all the texts, and keep a picture; the page's text."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
-            width=1500,
+            width=width,
             height=height,
             deviceScaleFactor=1,
             mobile=False,
@@ -196,6 +202,13 @@ class Browser:
         file.write_bytes(base64.b64decode(data))
         return file
 
+    def print(self, name: str) -> bytes:
+        """The page as PDF, on the paper that its style asks for."""
+        answer = self.call("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
+        made = base64.b64decode(answer["data"])
+        (self.shots / f"{name}.pdf").write_bytes(made)
+        return made
+
     def close(self) -> None:
         """Let go of the connection."""
 
@@ -208,8 +221,8 @@ class Browser:
 
 
 @pytest.fixture(scope="session")
-def browser(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A browser in which MLflow's Assistant is closed."""
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser with nothing open."""
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
     profile = tmp_path_factory.mktemp("chromium")
@@ -232,16 +245,23 @@ def browser(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
         port = port_file.read_text().split()[0]
         page = Browser(f"http://127.0.0.1:{port}", shots)
         page.call("Page.enable")
-        settings = {
-            "mlflow.assistant.panelOpen_v1": False,
-            "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True,
-        }
-        script = "".join(
-            f"localStorage.setItem({json.dumps(k)}, {json.dumps(json.dumps(v))});"
-            for k, v in settings.items()
-        )
-        page.call("Page.addScriptToEvaluateOnNewDocument", source=f"try {{ {script} }} catch {{}}")
         yield page
         page.close()
     finally:
         _end(process)
+
+
+@pytest.fixture(scope="session")
+def browser(server: str, chromium: Browser) -> Browser:
+    """The browser, in which MLflow's Assistant is closed; a server answers."""
+    settings = {
+        "mlflow.assistant.panelOpen_v1": False,
+        "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True,
+    }
+    script = "".join(
+        f"localStorage.setItem({json.dumps(k)}, {json.dumps(json.dumps(v))});"
+        for k, v in settings.items()
+    )
+    source = f"try {{ {script} }} catch {{}}"
+    chromium.call("Page.addScriptToEvaluateOnNewDocument", source=source)
+    return chromium

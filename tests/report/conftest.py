@@ -206,9 +206,8 @@ def _stage(
     )
 
 
-@pytest.fixture(scope="session")
-def results() -> Results:
-    """The full hand-made results."""
+def full_results() -> Results:
+    """Results with every part that a report shows, all made by hand."""
     return make_results(
         rows=_rows(),
         dense_test_accuracy=dict.fromkeys(ARCHITECTURES, 0.92),
@@ -243,6 +242,12 @@ def results() -> Results:
         mlflow_link="http://localhost:5000/#/experiments/1/runs/abc",
         versions={"prac": "0.1.0", "torch": "2.9.0"},
     )
+
+
+@pytest.fixture(scope="session")
+def results() -> Results:
+    """The full hand-made results."""
+    return full_results()
 
 
 @pytest.fixture(scope="session")

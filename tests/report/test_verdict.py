@@ -129,8 +129,8 @@ def test_three_seeds_say_what_matches(row: Rows, build: Build) -> None:
     )
     assert verdict.noise == (
         "Tickets of one search, trained with 3 seeds: ± after an accuracy is the standard "
-        "deviation over these trainings, ± after a difference its standard error (paired by seed). Each "
-        "search was run once, with seed 0: other sets, masks and stops may give other tickets."
+        "deviation over these trainings, ± after a difference its standard error (paired by seed). "
+        "Each search was run once, with seed 0: other sets, masks and stops may give other tickets."
     )
     summary = summaries(results)[0]
     assert (summary.method, summary.num_comparable) == ("prac", 2)
