@@ -138,12 +138,44 @@ def print_front(results: SweepResults, console: Console) -> None:
             table.add_row(*(Text(cell, style="bold" if on else "") for cell in cells))
         table.add_section()
     console.print(table)
+    _print_thresholds(results, console)
     console.print(
         "front: no other trial is more accurate on the test split at fewer search steps, or at a "
         "smaller last set. *: best, chosen on the validation split.",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def by_threshold(results: SweepResults) -> list[tuple[int, TrialRow]]:
+    """E_F and the judged trial with it, rising; empty where a sweep varies anything else.
+
+    The published table: accuracy by threshold at the sparsity of the last ticket.
+    """
+    prefix = "select.threshold="
+    labels = {row.label for row in results.rows}
+    if not all(label.startswith(prefix) and " " not in label for label in labels):
+        return []
+    judged = [row for row in results.rows if row.test_accuracy is not None]
+    places = {name: place for place, name in enumerate(results.architectures)}
+    limits = [(int(row.label.removeprefix(prefix)), row) for row in judged]
+    return sorted(limits, key=lambda pair: (places[pair[1].architecture], pair[0]))
+
+
+def _print_thresholds(results: SweepResults, console: Console) -> None:
+    rows = by_threshold(results)
+    if not rows:
+        return
+    title = "Accuracy by threshold E_F: forgetting events that a sample may have"
+    table = Table(title=Text(title), title_justify="left", header_style="bold")
+    table.add_column("architecture")
+    for name in ("E_F", "weights removed", "last set", "steps", "test"):
+        table.add_column(name, justify="right")
+    for limit, row in rows:
+        cells = (percent(row.sparsity, 2), _set_cell(results, row), count(row.search_steps))
+        words = (row.architecture, str(limit), *cells, percent(row.test_accuracy, 2))
+        table.add_row(*map(Text, words))
+    console.print(table)
 
 
 def _fronts(results: SweepResults, architecture: str) -> dict[int, tuple[str, ...]]:
@@ -167,7 +199,10 @@ def _set_cell(results: SweepResults, row: TrialRow) -> str:
 
 
 def write_front(results: SweepResults, folder: Path) -> list[Path]:
-    """Write trials.csv, front.csv, front.png and front.svg; returns their paths."""
+    """Write trials.csv, front.csv, front.png and front.svg; returns their paths.
+
+    And thresholds.csv, where the sweep varies the threshold alone.
+    """
     # matplotlib takes most of a second to import; a table needs none of it.
     from prac.report.figures.encode import to_png, to_svg
     from prac.report.figures.front import pareto_front
@@ -180,7 +215,23 @@ def write_front(results: SweepResults, folder: Path) -> list[Path]:
     if " xmlns=" not in markup[: markup.index(">")]:
         markup = markup.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
     svg.write_text(markup, encoding="utf-8")
-    return [*write_trials(results, folder), png, svg]
+    tables = [*write_trials(results, folder), *_write_thresholds(results, folder)]
+    return [*tables, png, svg]
+
+
+def _write_thresholds(results: SweepResults, folder: Path) -> list[Path]:
+    rows = by_threshold(results)
+    if not rows:
+        return []
+    names = ("sparsity", "set_size", "search_steps", "test_accuracy")
+    path = folder / "thresholds.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["architecture", "threshold", *names])
+        for limit, row in rows:
+            cells = [_cell(getattr(row, name)) for name in names]
+            writer.writerow([row.architecture, limit, *cells])
+    return [path]
 
 
 def write_trials(results: SweepResults, folder: Path) -> list[Path]:

@@ -93,7 +93,7 @@ def test_table_says_what_ended_how(swept: SweepResults) -> None:
 
 def test_files_hold_every_trial_and_mark_the_front(swept: SweepResults, tmp_path: Path) -> None:
     paths = {path.name: path for path in write_front(swept, tmp_path)}
-    assert set(paths) == {"trials.csv", "front.csv", "front.png", "front.svg"}
+    assert set(paths) == {"trials.csv", "front.csv", "thresholds.csv", "front.png", "front.svg"}
     rows = list(csv.DictReader(paths["trials.csv"].open()))
     assert [row["trial"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
     assert rows[4]["test_accuracy"] == ""
@@ -103,6 +103,45 @@ def test_files_hold_every_trial_and_mark_the_front(swept: SweepResults, tmp_path
     assert front["1"]["best"] == "true"
     assert paths["front.png"].read_bytes().startswith(b"\x89PNG")
     assert 'xmlns="http://www.w3.org/2000/svg"' in paths["front.svg"].read_text()
+
+
+def _swept_by(swept: SweepResults, *labels: str) -> SweepResults:
+    rows = zip(ROWS, labels, strict=False)
+    return dataclasses.replace(
+        swept, rows=tuple(dataclasses.replace(row, label=label) for row, label in rows)
+    )
+
+
+def test_a_sweep_of_the_threshold_alone_has_accuracy_by_threshold(
+    swept: SweepResults, tmp_path: Path
+) -> None:
+    """The columns of the published table; 10 comes after 2, a trial that ended early is out."""
+    labels = [f"select.threshold={limit}" for limit in (10, 2, 0, 4, 6, 8)]
+    results = _swept_by(swept, *labels)
+    write_front(results, tmp_path)
+    rows = list(csv.DictReader((tmp_path / "thresholds.csv").open()))
+    assert [tuple(row.values()) for row in rows] == [
+        ("resnet8", "0", "0.488", "40", "250", "0.89"),
+        ("resnet8", "2", "0.488", "70", "200", "0.9"),
+        ("resnet8", "4", "0.488", "60", "300", "0.95"),
+        ("resnet8", "10", "0.488", "50", "300", "0.95"),
+    ]
+    console = Console(width=200, record=True, file=io.StringIO())
+    print_front(results, console)
+    told = console.export_text().split("Accuracy by threshold")[1].splitlines()
+    lines = [line.replace("│", " ").split() for line in told if "resnet8" in line]
+    assert lines[0] == ["resnet8", "0", "48.80", "%", "40", "(4.0", "%)", "250", "89.00", "%"]
+    assert [line[1] for line in lines] == ["0", "2", "4", "10"]
+
+
+def test_other_sweeps_have_no_accuracy_by_threshold(swept: SweepResults, tmp_path: Path) -> None:
+    both = ("select.threshold=0 select.cep=false", "select.threshold=2 select.cep=true")
+    for labels in (both, ("select.score=el2n", "select.score=margin")):
+        names = {path.name for path in write_front(_swept_by(swept, *labels), tmp_path / labels[0])}
+        assert "thresholds.csv" not in names
+        console = Console(width=200, record=True, file=io.StringIO())
+        print_front(_swept_by(swept, *labels), console)
+        assert "Accuracy by threshold" not in console.export_text()
 
 
 def test_figure_draws_the_front_the_rest_and_the_best(swept: SweepResults) -> None:
