@@ -97,9 +97,9 @@ def set_size(fraction: float | None, num_samples: int, borrowed: int | None) -> 
 
 def score_settings(select: SelectConfig) -> dict[str, Any]:
     """What a score reads of the configuration, the source of one of the user's included."""
-    options = find_score(select.score).options
-    settings = {name: getattr(select, name) for name in options}
-    return {"score": identity(select.score), **settings}
+    found = find_score(select.score)
+    settings = {name: getattr(select, name) for name in found.options}
+    return {"score": (*identity(select.score), *found.revision), **settings}
 
 
 def sampler_settings(select: SelectConfig) -> dict[str, Any]:

@@ -78,7 +78,9 @@ def test_critical_sets_have_no_other_s_sizes_and_no_sampler() -> None:
 
 def test_settings_hold_what_is_read_and_no_more() -> None:
     select = SelectConfig(score="dual", window=4, sampler="ccs", strata=9)
-    assert score_settings(select) == {"score": ("dual",), "score_epochs": None, "window": 4}
+    # What scores are kept under has the revision of a score that was mended.
+    settings = {"score": ("dual", "of probabilities"), "score_epochs": None, "window": 4}
+    assert score_settings(select) == settings
     assert sampler_settings(select) == {"sampler": ("ccs",), "strata": 9, "hardest_cut": 0.0}
     assert score_settings(SelectConfig(score="entropy")) == {"score": ("entropy",)}
     assert sampler_settings(SelectConfig()) == {"sampler": ("top",)}

@@ -29,6 +29,7 @@ from prac.config import SelectConfig
 from prac.errors import ConfigError, unknown
 from prac.methods import Method
 from prac.plugins import is_custom, load_custom
+from prac.selection.true_class import true_probability
 
 Reads = Literal["nothing", "events", "model", "proxy"]
 
@@ -63,11 +64,13 @@ class Scorer:
     round before left, a score for each round; `proxy`, a small network trained first
     (`select.proxy`), one score for the whole search and for all architectures.
     options: the fields of SelectConfig that it reads.
+    revision: another one where the same name scores otherwise than it did: part of its keys.
     """
 
     function: Score
     reads: Reads
     options: tuple[str, ...] = ()
+    revision: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.reads not in get_args(Reads):
@@ -93,9 +96,11 @@ class Scorer:
         return Method(name=name, summary="sets by a score of yours", selects=name, borrows="steps")
 
 
-def scorer(*, reads: Reads, options: tuple[str, ...] = ()) -> Callable[[Score], Scorer]:
+def scorer(
+    *, reads: Reads, options: tuple[str, ...] = (), revision: tuple[str, ...] = ()
+) -> Callable[[Score], Scorer]:
     """Make a function a score; see the module's head for an example."""
-    return lambda function: Scorer(function, reads, options)
+    return lambda function: Scorer(function, reads, options, revision)
 
 
 @scorer(reads="nothing")
@@ -124,23 +129,24 @@ def margin(evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
     return -_mean_over_epochs(evidence, select, "margin")
 
 
-@scorer(reads="events", options=("score_epochs", "window"))
+@scorer(reads="events", options=("score_epochs", "window"), revision=("of probabilities",))
 def dual(evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
     """Difficulty times uncertainty, averaged over all windows of `select.window` epochs.
 
     Cho et al. 2025 (arXiv:2502.06905), section 3: in each window, one minus the mean of the true
     class's probability, times that probability's standard deviation (over window - 1). Events hold
-    margins, not probabilities: sigmoid(margin) stands for it here, the true class's share of what
-    it and its strongest rival have together, which is its probability where there are two classes.
-    Where fewer epochs were recorded than a window has (an early stop, say), all of them are one
-    window. Raises ConfigError for fewer than two epochs.
+    the margin and the error's norm, of which the probability is solved: exactly for two classes,
+    nearly for more (`prac.selection.true_class`). Against the true probabilities of ten classes,
+    scores so made had rank correlations of 0.98 to 0.998, and 92 to 97 % of their highest 30 % in
+    common. Where fewer epochs were recorded than a window has (an early stop, say), all of them are
+    one window. Raises ConfigError for fewer than two epochs.
     """
     window = select.window
     recent = np.zeros((window, len(evidence.sample_ids)))
     total, windows, epochs = np.zeros(len(evidence.sample_ids)), 0, 0
     for batch in _epochs(evidence, select):
-        margins = batch.column("margin").to_numpy().astype(np.float64)
-        recent[epochs % window] = 0.5 * (1 + np.tanh(margins / 2))
+        margin, error = (batch.column(name).to_numpy() for name in ("margin", "el2n"))
+        recent[epochs % window] = true_probability(margin, error, evidence.num_classes)
         epochs += 1
         if epochs >= window:
             total += _dual_of(recent)

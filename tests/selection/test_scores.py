@@ -76,11 +76,72 @@ def test_dual_is_difficulty_times_uncertainty_by_windows(window: int, epochs: in
         assert scores[sample] == pytest.approx(statistics.mean(parts), rel=1e-9)
 
 
-def test_dual_reads_the_true_probability_where_there_are_two_classes() -> None:
-    logits = torch.tensor([[0.7, -0.4], [2.0, 2.5]])
-    _, margin, _ = event_columns(logits, torch.tensor([1, 0]))
-    true = logits.softmax(1)[[0, 1], [1, 0]]
-    assert torch.sigmoid(margin.float()).tolist() == pytest.approx(true.tolist(), abs=1e-3)
+def trajectories(num_classes: int) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Logits of 30 epochs, (3000, K) each: classes that resemble a sample's own, which it learns
+    sooner or later, and noise."""
+    generator = np.random.default_rng(7)
+    count, epochs = 3000, 30
+    labels = generator.integers(0, num_classes, count)
+    resembles = generator.normal(0, 1.5, (count, num_classes))
+    speed = generator.gamma(2, 2, count)
+    made = []
+    for epoch in range(epochs):
+        logits = resembles + generator.normal(0, 1, (count, num_classes))
+        logits[np.arange(count), labels] += 2 * speed * (epoch + 1) / epochs
+        made.append(torch.from_numpy(logits))
+    return made, torch.from_numpy(labels)
+
+
+def dual_by_hand(true: np.ndarray, window: int) -> np.ndarray:
+    """true: (epochs, N) probabilities of the true class."""
+    parts = [true[k : k + window] for k in range(len(true) - window + 1)]
+    return np.mean([(1 - p.mean(axis=0)) * p.std(axis=0, ddof=1) for p in parts], axis=0)
+
+
+def likeness(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """The rank correlation, and how much of the first 30 % is the same."""
+    ranks = [np.argsort(np.argsort(scores)) for scores in (one, other)]
+    first = round(0.3 * len(one))
+    tops = [set(np.argsort(-scores)[:first].tolist()) for scores in (one, other)]
+    return float(np.corrcoef(*ranks)[0, 1]), len(tops[0] & tops[1]) / first
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "correlation", "overlap"),
+    [(2, 0.9999, 0.99), (3, 0.999, 0.98), (10, 0.99, 0.93), (100, 0.99, 0.93)],
+)
+def test_dual_of_recorded_events_ranks_as_the_true_probabilities_do(
+    num_classes: int, correlation: float, overlap: float
+) -> None:
+    logits, labels = trajectories(num_classes)
+    true = np.stack([z.softmax(1).gather(1, labels[:, None])[:, 0].numpy() for z in logits])
+    recorded = [event_columns(z, labels) for z in logits]
+
+    def events(epochs: int | None) -> Iterator[pa.RecordBatch]:
+        for _, margin, el2n in recorded[:epochs]:
+            columns = {"margin": margin.numpy(), "el2n": el2n.numpy()}
+            yield pa.RecordBatch.from_pydict(columns)
+
+    scores = SCORES["dual"](
+        Evidence(
+            sample_ids=np.arange(len(labels), dtype=np.int32),
+            labels=labels.numpy(),
+            num_classes=num_classes,
+            seed=(0, 1),
+            events=events,
+        ),
+        SelectConfig(window=10),
+    )
+    expected = dual_by_hand(true, 10)
+    got = likeness(scores, expected)
+    assert got[0] > correlation
+    assert got[1] > overlap
+    # The margin alone is not enough, where there are more than two classes.
+    if num_classes >= 10:
+        margins = np.stack([margin.double().sigmoid().numpy() for _, margin, _ in recorded])
+        alone = likeness(dual_by_hand(margins, 10), expected)
+        assert alone[0] < 0.92
+        assert alone[1] < 0.8
 
 
 def test_dual_of_fewer_epochs_than_a_window_has() -> None:
