@@ -31,10 +31,12 @@ SCORING_BATCH = 128
 
 @dataclass(frozen=True, kw_only=True)
 class MadeMask:
-    """A mask, the samples that were passed forward and backward to make it, and wall time."""
+    """A mask, the samples that were passed forward and backward to make it, what that cost in
+    forward passes of one image, and wall time."""
 
     mask: Mask
     score_samples: int
+    score_passes: int
     seconds: float
 
 
@@ -56,10 +58,12 @@ def make_mask(config: MaskConfig, images: DeviceImages, mask: Mask | None) -> Ma
         seed=derived_seed(config.seed, "mask", config.round_index),
         iterations=config.iterations,
     )
-    made = find_criterion(config.criterion[0]).next_mask(pruning, config.fraction)
+    criterion = find_criterion(config.criterion[0])
+    made = criterion.next_mask(pruning, config.fraction)
     return MadeMask(
         mask=made.to("cpu"),
         score_samples=sample.used,
+        score_passes=criterion.passes_for(sample.used, config.iterations),
         seconds=time.perf_counter() - started,
     )
 

@@ -188,8 +188,9 @@ class Bill:
     steps: SGD steps of its own trainings (rounds, and whatever else it trained to choose samples).
     borrowed_steps: of other searches' trainings that it rests on (transferred sets, the sizes that
     a random subset takes).
-    samples: training samples presented. cep_samples, score_samples, evaluation_samples: images
-    that were only predicted: for CEP, for scores, for the validation after each epoch.
+    samples: training samples presented. cep_samples, evaluation_samples: images that were
+    only predicted: for CEP, for the validation after each epoch. score_samples: images that scores
+    were made of: of samples, by predicting them; of weights, by running them backward, too.
     flops: of the search's forward and backward passes, by the network's dense cost
     (`prac.models.describe.forward_flops`; a backward pass is two forward passes); None where the
     network's cost is not known.

@@ -33,7 +33,8 @@ class ScoringCost:
 
     steps, samples: of a proxy's training. evaluation_samples: images predicted for its validation.
     score_samples: images predicted for scores. score_gradient_samples: images passed forward and
-    backward for the scores of weights. seconds: wall time.
+    backward for the scores of weights; score_passes: what those scores cost, in forward passes of
+    one image. seconds: wall time.
     """
 
     steps: int = 0
@@ -41,6 +42,7 @@ class ScoringCost:
     evaluation_samples: int = 0
     score_samples: int = 0
     score_gradient_samples: int = 0
+    score_passes: int = 0
     seconds: float = 0.0
 
     def __add__(self, other: ScoringCost) -> ScoringCost:

@@ -225,6 +225,7 @@ class _Search:
         made = make_mask(config, self.images, mask)
         self.cost += ScoringCost(
             score_gradient_samples=made.score_samples,
+            score_passes=made.score_passes,
             seconds=made.seconds,
         )
         return made.mask

@@ -80,3 +80,13 @@ def test_what_a_criterion_does_not_read_is_not_in_its_configuration() -> None:
 def test_iterations_are_each_scored(images: DeviceImages) -> None:
     assert make_mask(config("grasp", iterations=3), images, None).score_samples == 300
     assert make_mask(config("random"), images, None).score_samples == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "passes"),
+    # Three scorings of a hundred images; of one image of ones.
+    [("snip", 300, 900), ("grasp", 300, 3600), ("synflow", 0, 9), ("random", 0, 0)],
+)
+def test_what_a_mask_cost(images: DeviceImages, name: str, samples: int, passes: int) -> None:
+    made = make_mask(config(name, iterations=3), images, None)
+    assert (made.score_samples, made.score_passes) == (samples, passes)

@@ -372,6 +372,7 @@ def test_before_training(find: Find, name: str) -> None:
     assert same(result.rewind_weights, initial())
     # Ten samples a class for each of three masks; SynFlow has no data.
     assert result.scoring.score_gradient_samples == (0 if name == "synflow" else 300)
+    assert result.scoring.score_passes == {"snip": 900, "grasp": 3600, "synflow": 9}[name]
 
 
 def test_the_bill_has_what_scoring_cost(find: Find, images: DeviceImages) -> None:

@@ -3,7 +3,9 @@
 What a stage leaves in its values for the bill, each of them absent where there is none:
 `steps` and `samples`, of training; `cep_samples`, `score_samples`, `evaluation_samples`, images
 that were only predicted (for CEP, for scores, for validation); `score_gradient_samples`, images run
-forward and backward for scores without an SGD step; `other_flops`, of a stage that ran another
+forward and backward for scores of weights, without an SGD step; `score_passes`, what scores of
+weights cost in forward passes of one image (each criterion states its own; where a stage doesn't
+say, three for each of `score_gradient_samples`); `other_flops`, of a stage that ran another
 network than the search's (a proxy), in place of what its images would cost; `seconds`; `joules` and
 `energy_source`.
 """
@@ -106,11 +108,16 @@ def _flops(stages: list[Mapping[str, Any]], forward_flops: int | None) -> int | 
         return None
     # A stage that ran another network (a proxy) counts its FLOPs itself.
     ours = [values for values in stages if "other_flops" not in values]
-    both = _total(ours, "samples") + _total(ours, "score_gradient_samples")
-    forward = sum(
+    passes = (1 + BACKWARD) * _total(ours, "samples") + sum(map(_score_passes, ours))
+    passes += sum(
         _total(ours, name) for name in ("cep_samples", "score_samples", "evaluation_samples")
     )
-    return forward_flops * ((1 + BACKWARD) * both + forward) + _total(stages, "other_flops")
+    return forward_flops * passes + _total(stages, "other_flops")
+
+
+def _score_passes(values: Mapping[str, Any]) -> int:
+    both = (1 + BACKWARD) * int(values.get("score_gradient_samples", 0))
+    return int(values.get("score_passes", both))
 
 
 def _energy(stages: list[Mapping[str, Any]]) -> tuple[float | None, str]:

@@ -150,7 +150,7 @@ def make_pruned(running: Running) -> Made:
         before = running.read("before", artifacts.MASK, artifacts.read_mask)
     made = make_mask(config["mask"], images, before)
     artifacts.write_mask(running.folder, made.mask)
-    cost = ScoringCost(score_gradient_samples=made.score_samples)
+    cost = ScoringCost(score_gradient_samples=made.score_samples, score_passes=made.score_passes)
     values: dict[str, Any] = {
         **bill(cost, started),
         # As a round leaves them, of one that trains nothing.

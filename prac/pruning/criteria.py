@@ -11,7 +11,8 @@ A criterion of your own is a function in a file of yours:
 `--set prune.criterion=package.module:function` prunes by it in every search that prunes,
 `--compare package.module:function` runs a search by it beside the others. The counts, the subset
 and the ties are the mask's affair: a criterion only ranks. Its file's source is part of the keys
-of what it makes.
+of what it makes. What `pruning.batches()` gives is billed as run forward and backward once; a
+criterion that does otherwise says so (`passes`).
 """
 
 from __future__ import annotations
@@ -63,12 +64,16 @@ class Criterion:
 
     reads: `trained`: the weights at the end of every epoch, which makes tentative masks; `initial`:
     the search's initial weights, so that no round has to be trained for it; `nothing` of the
-    weights. options: the fields of PruneConfig beside the fraction that it reads.
+    weights. options: the fields of PruneConfig beside the fraction that it reads. passes: what an
+    image costs at each scoring, in forward passes: 3 where it runs forward and backward.
+    own_images: that it makes itself, and passes at each scoring beside those of the data.
     """
 
     saliency: Saliency
     reads: Reads
     options: tuple[str, ...] = ()
+    passes: int = 3
+    own_images: int = 0
 
     def __post_init__(self) -> None:
         if self.reads not in get_args(Reads):
@@ -76,6 +81,11 @@ class Criterion:
                 f"a criterion that reads {self.reads!r} is not allowed; "
                 f"allowed: {', '.join(get_args(Reads))}"
             )
+
+    def passes_for(self, images: int, scorings: int) -> int:
+        """Forward passes of one image that so many scorings cost, which were given `images` of the
+        data altogether."""
+        return self.passes * (images + self.own_images * scorings)
 
     def next_mask(self, pruning: Pruning, fraction: float) -> Mask:
         """The mask without the `fraction` of the weights alive that matter least.
@@ -120,9 +130,11 @@ class _Magnitude(Criterion):
         return global_magnitude(prunable_weights(pruning.model), pruning.mask, fraction)
 
 
-def criterion(*, reads: Reads, options: tuple[str, ...] = ()) -> Callable[[Saliency], Criterion]:
+def criterion(
+    *, reads: Reads, options: tuple[str, ...] = (), passes: int = 3, own_images: int = 0
+) -> Callable[[Saliency], Criterion]:
     """Make a function a criterion; see the module's head for an example."""
-    return lambda saliency: Criterion(saliency, reads, options)
+    return lambda saliency: Criterion(saliency, reads, options, passes, own_images)
 
 
 def _magnitude(pruning: Pruning) -> Mapping[str, Tensor]:
@@ -151,7 +163,8 @@ def snip(pruning: Pruning) -> Mapping[str, Tensor]:
     return snip_saliency(pruning.model, pruning.mask, pruning.batches())
 
 
-@criterion(reads="initial", options=("iterations", "scoring_samples"))
+# Forward and backward for the gradient g: 3; for Hg the same again, and backward through it: 9.
+@criterion(reads="initial", options=("iterations", "scoring_samples"), passes=12)
 def grasp(pruning: Pruning) -> Mapping[str, Tensor]:
     """GraSP: how much the gradient's flow would change; see `prac.pruning.saliency`."""
     from prac.pruning.saliency import grasp_saliency
@@ -159,7 +172,7 @@ def grasp(pruning: Pruning) -> Mapping[str, Tensor]:
     return grasp_saliency(pruning.model, pruning.mask, pruning.batches())
 
 
-@criterion(reads="initial", options=("iterations",))
+@criterion(reads="initial", options=("iterations",), own_images=1)
 def synflow(pruning: Pruning) -> Mapping[str, Tensor]:
     """SynFlow: the flow through a weight; see `prac.pruning.saliency`."""
     from prac.pruning.saliency import synflow_saliency

@@ -86,6 +86,7 @@ VALUES = {
     "scores": {
         "score_samples": 30,
         "score_gradient_samples": 4,
+        "score_passes": 48,
         "seconds": 1.0,
         "joules": 0.5,
         "energy_source": "RAPL",
@@ -124,9 +125,9 @@ def test_every_line_by_hand() -> None:
     bill = make_bill(*_proxy_graph(), VALUES, forward_flops=10)
     assert (bill.steps, bill.samples, bill.borrowed_steps) == (107, 1000, 0)
     assert (bill.cep_samples, bill.score_samples, bill.evaluation_samples) == (50, 34, 20)
-    # Trained on: 1000 samples at 3 passes of 10. Gradients for scores: 4 at 3. Forward alone:
-    # 50 + 30 + 20 at 1. The proxy: 999.
-    assert bill.flops == 30_000 + 120 + 1000 + 999
+    # Trained on: 1000 samples at 3 passes of 10. Gradients for scores: 4 images, 48
+    # passes (GraSP has 12 each). Forward alone: 50 + 30 + 20 at 1. The proxy: 999.
+    assert bill.flops == 30_000 + 480 + 1000 + 999
     assert (bill.seconds, bill.joules, bill.energy_source) == (13.0, 7.0, "RAPL")
     assert (bill.judging_steps, bill.judging_samples) == (60, 600)
     assert bill.judging_flops == 600 * 30 + 33 * 10

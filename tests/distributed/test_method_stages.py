@@ -70,6 +70,7 @@ BILL = {
     "evaluation_samples",
     "score_samples",
     "score_gradient_samples",
+    "score_passes",
     "seconds",
 }
 
@@ -313,8 +314,7 @@ def test_every_method_has_its_bill(results: Results, pipeline: Pipeline) -> None
     trained_beside = {"proxy": int(pipeline.values(proxy.name)["steps"])}
     for method, bill in bills.items():
         assert bill.steps == per_round[method] + trained_beside.get(method, 0), method
-        # SynFlow looks at no image; its passes of ones are not counted.
-        assert bool(bill.flops) == (method != "synflow"), method
+        assert bill.flops, method
         assert bill.judging_steps == 21 * (2 if method == "prac" else 1), method
     assert bills["random-tickets"].steps == bills["prac"].steps
     assert bills["random-subset"].borrowed_steps > 0 == bills["prac"].borrowed_steps
@@ -322,6 +322,10 @@ def test_every_method_has_its_bill(results: Results, pipeline: Pipeline) -> None
     network = results.forward_flops["resnet8"]
     assert (bills["snip"].steps, bills["snip"].samples) == (0, 0)
     assert bills["snip"].flops == 3 * bills["snip"].score_samples * network > 0
+    assert bills["grasp"].flops == 12 * bills["grasp"].score_samples * network > 0
+    # SynFlow looks at none, but at one of ones, in two iterations of two rounds.
+    assert bills["synflow"].score_samples == 0
+    assert bills["synflow"].flops == 3 * 4 * network
     # Who makes no set of predictions predicts the training split once, in the dense round.
     training = len(pipeline.context.dataset.training_ids)
     rounds_of = {s.method: len(s.rounds) for s in pipeline.graph.searches}

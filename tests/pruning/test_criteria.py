@@ -7,10 +7,12 @@ import dataclasses
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from prac.config import CRITERIA as NAMES
 from prac.errors import ConfigError
 from prac.models import build_model
+from prac.models.describe import forward_flops
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.criteria import CRITERIA, Criterion, Pruning, criterion, find_criterion
 from prac.pruning.keep import keep_highest
@@ -89,6 +91,40 @@ def test_synflow_over_iterations_scores_anew_before_each() -> None:
         mask = keep_highest(synflow_saliency(case.model, mask, (8, 8, 1)), mask, kept)
     assert CRITERIA["synflow"].next_mask(case, 0.5) == mask
     assert CRITERIA["synflow"].next_mask(pruning(), 0.5) != mask
+
+
+@pytest.mark.parametrize("architecture", ["conv4", "resnet8"])
+@pytest.mark.parametrize("iterations", [1, 3])
+def test_what_criteria_state_as_their_cost_is_what_torch_counts(
+    architecture: str, iterations: int
+) -> None:
+    shape = (16, 16, 3)
+    model = build_model(architecture, num_classes=10, image_shape=shape, seed=0)
+    asked = 0
+
+    def batches() -> list[tuple[torch.Tensor, torch.Tensor]]:
+        nonlocal asked
+        asked += 20
+        return [(torch.randn(20, 3, 16, 16), torch.arange(20) % 10)]
+
+    forward = sum(forward_flops(model, shape).values())
+    for name, found in CRITERIA.items():
+        asked = 0
+        case = pruning(model=model, mask=Mask.dense(model), image_shape=shape, batches=batches,
+                       iterations=iterations)  # fmt: skip
+        with FlopCounterMode(display=False) as counter:
+            found.next_mask(case, 0.2)
+        stated = forward * found.passes_for(asked, iterations)
+        # The first layer needs no gradient of its input, which is less than two in a hundred.
+        assert stated * 0.98 <= counter.get_total_flops() <= stated, name
+        assert bool(stated) == (name in ("snip", "grasp", "synflow")), name
+
+
+def test_what_a_criterion_of_ones_own_states_as_its_cost() -> None:
+    saliency = CRITERIA["snip"].saliency
+    assert criterion(reads="trained")(saliency).passes_for(7, 2) == 3 * 7
+    assert criterion(reads="trained", passes=1)(saliency).passes_for(7, 2) == 7
+    assert criterion(reads="initial", passes=5, own_images=2)(saliency).passes_for(7, 3) == 5 * 13
 
 
 def test_a_criterion_of_ones_own() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from prac.pruning.criteria import CRITERIA
 from prac.report import drawings, write_csv, write_report
 from prac.report.html import render
 from prac.results import HardSample, Results, RoundRow
@@ -111,6 +112,12 @@ def test_sections_and_numbers_are_there(page: Page) -> None:
     assert page.tags.count("svg") == 6
     # One seed: nothing may be said to match.
     assert "match" not in text.lower()
+
+
+def test_what_criteria_cost_is_told_as_they_state_it(page: Page) -> None:
+    text = " ".join(" ".join(page.words).split())
+    told = re.findall(r"as much as (\d+)", text)
+    assert told == [str(CRITERIA[name].passes) for name in ("snip", "grasp", "synflow")]
 
 
 def test_every_figure_has_its_numbers_beside_it(folder: Path, results: Results) -> None:
