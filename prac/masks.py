@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from prac.method_config import MaskConfig
 from prac.models import build_model
 from prac.pruning.criteria import Pruning, find_criterion
 from prac.pruning.mask import Mask
+from prac.training.observers import Observer, State
 from prac.training.randomness import derived_seed, generator
 
 if TYPE_CHECKING:
@@ -68,24 +69,53 @@ def make_mask(config: MaskConfig, images: DeviceImages, mask: Mask | None) -> Ma
     )
 
 
-def mask_maker(
-    config: RoundConfig, images: DeviceImages, mask: Mask
-) -> Callable[[nn.Module], Mask]:
-    """What makes the tentative masks of a round whose mask is m_k = `mask`."""
-    found = find_criterion(config.prune.criterion)
-    sample = _Sample(images, None, (config.seed, config.round_index))
-    pruning = Pruning(
-        model=nn.Identity(),
-        mask=mask,
-        image_shape=images.image_shape,
-        batches=sample,
-        seed=derived_seed(config.seed, "mask", config.round_index),
-    )
+class CriterionMasks(Observer):
+    """Makes the tentative masks of a round whose mask is m_k = `mask`, by the round's criterion.
 
-    def make(model: nn.Module) -> Mask:
-        return found.next_mask(dataclasses.replace(pruning, model=model), config.prune.fraction)
+    score_samples: images that the criterion was given so far; score_passes: what its scores cost,
+    in forward passes of one image. As an observer it keeps both in checkpoints.
+    """
 
-    return make
+    name = "criterion"
+
+    def __init__(self, config: RoundConfig, images: DeviceImages, mask: Mask) -> None:
+        self._criterion = find_criterion(config.prune.criterion)
+        self._fraction = config.prune.fraction
+        count = config.prune.scoring_samples
+        self._sample = _Sample(images, count, (config.seed, config.round_index))
+        self._scorings = 0
+        self._pruning = Pruning(
+            model=nn.Identity(),
+            mask=mask,
+            image_shape=images.image_shape,
+            batches=self._sample,
+            seed=derived_seed(config.seed, "mask", config.round_index),
+            iterations=config.prune.iterations,
+        )
+
+    def __call__(self, model: nn.Module) -> Mask:
+        """The mask of a model's weights."""
+        self._scorings += self._pruning.iterations
+        pruning = dataclasses.replace(self._pruning, model=model)
+        return self._criterion.next_mask(pruning, self._fraction)
+
+    @property
+    def score_samples(self) -> int:
+        """Images that were run for scores."""
+        return self._sample.used
+
+    @property
+    def score_passes(self) -> int:
+        """What that cost, in forward passes of one image."""
+        return self._criterion.passes_for(self._sample.used, self._scorings)
+
+    def state(self) -> State:
+        """The counts."""
+        return {}, {"samples": self._sample.used, "scorings": self._scorings}
+
+    def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+        """Take them back."""
+        self._sample.used, self._scorings = progress["samples"], progress["scorings"]
 
 
 class _Sample:

@@ -20,7 +20,7 @@ from prac.config import (
 from prac.errors import ConfigError
 from prac.methods import Method, Start
 from prac.plugins import identity
-from prac.pruning.criteria import find_criterion
+from prac.pruning.criteria import OPTIONS, find_criterion
 from prac.selection.samplers import find_sampler
 from prac.selection.scores import find_score
 
@@ -132,10 +132,7 @@ class MaskConfig:
         """The configuration of the mask m_{k+1}, made after round k = `round_index`."""
         options = find_criterion(prune.criterion).options
         defaults = PruneConfig()
-        read = {
-            name: getattr(prune if name in options else defaults, name)
-            for name in ("iterations", "scoring_samples")
-        }
+        read = {name: getattr(prune if name in options else defaults, name) for name in OPTIONS}
         return cls(
             architecture=architecture,
             criterion=identity(prune.criterion),

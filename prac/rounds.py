@@ -12,13 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prac.config import RewindPoint
+from prac.config import PruneConfig, RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.steps import num_batches
 from prac.events.log import EventLog
 from prac.events.recorder import EventRecorder
 from prac.events.statistics import count_events
-from prac.masks import mask_maker
+from prac.masks import CriterionMasks
 from prac.method_config import StartConfig
 from prac.models import build_model
 from prac.pruning.mask import Mask
@@ -80,7 +80,9 @@ class RoundOutcome:
     made of them. statistics: rows of
     `forgetting_statistics`; None where no events were recorded. distances: between consecutive
     tentative masks. events: `events(epochs)` reads the recorded events again, one batch for each of
-    the first `epochs` epochs (None: all); None where there are none any more.
+    the first `epochs` epochs (None: all); None where there are none any more. score_samples,
+    score_passes: images that the criterion of the masks was given, and forward passes of one image
+    that its scores cost.
     """
 
     budget: Budget
@@ -95,6 +97,8 @@ class RoundOutcome:
     predictions: NDArray[np.int32] | None
     statistics: pa.Table | None
     events: Callable[[int | None], Iterator[pa.RecordBatch]] | None = None
+    score_samples: int = 0
+    score_passes: int = 0
 
     @property
     def steps(self) -> int:
@@ -155,10 +159,14 @@ class _Session:
         mask = task.mask if task.mask is not None else Mask.dense(self.model)
         self.rewind = None if config.rewind is None else RewindCapture(config.rewind)
         earliest = epochs_to_rewind(config.rewind, self.budget)
+        self.masks = CriterionMasks(config, images, mask)
         self.tentative = TentativeMask(
-            mask, config.prune, earliest_epochs=earliest, form=mask_maker(config, images, mask)
+            mask, config.prune, earliest_epochs=earliest, form=self.masks
         )
         self.observers: list[Observer] = [self.tentative]
+        if config.prune.criterion != PruneConfig.criterion:
+            # Magnitudes cost nothing: there is no count to keep.
+            self.observers.append(self.masks)
         if task.max_epochs is not None:
             self.observers.append(StopAfter(task.max_epochs))
         if self.rewind is not None:
@@ -217,6 +225,8 @@ class _Session:
             rewind_weights=None if self.rewind is None else self.rewind.weights,
             predictions=self._predictions(),
             statistics=None,
+            score_samples=self.masks.score_samples,
+            score_passes=self.masks.score_passes,
         )
 
     def _predictions(self) -> NDArray[np.int32] | None:

@@ -218,6 +218,9 @@ class _Search:
                     f"prune.criterion {self.prune.criterion} reads trained weights, and "
                     f"{self.method.name} trains none"
                 )
+            self.cost += ScoringCost(
+                score_gradient_samples=outcome.score_samples, score_passes=outcome.score_passes
+            )
             return outcome.next_mask
         config = MaskConfig.of(
             self.prune, self.architecture, seed=self.recipe.search.seed, round_index=index

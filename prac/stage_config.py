@@ -24,7 +24,7 @@ from prac.errors import ConfigError
 from prac.method_config import prune_for
 from prac.methods import PRAC, Method
 from prac.plugins import identity
-from prac.pruning.criteria import find_criterion
+from prac.pruning.criteria import OPTIONS, find_criterion
 from prac.training.schedule import Budget, round_budget
 
 
@@ -76,12 +76,13 @@ def round_config(
     if not method.stops_early or counted:
         prune = dataclasses.replace(prune, tolerance=None)
     defaults = PruneConfig()
-    made_beside = find_criterion(prune.criterion).reads != "trained"
+    found = find_criterion(prune.criterion)
+    made_beside = found.reads != "trained"
+    read = () if made_beside else found.options
     prune = dataclasses.replace(
         prune,
         criterion=defaults.criterion if made_beside else prune.criterion,
-        iterations=defaults.iterations,
-        scoring_samples=defaults.scoring_samples,
+        **{name: getattr(prune if name in read else defaults, name) for name in OPTIONS},
     )
     return RoundConfig(
         architecture=architecture,

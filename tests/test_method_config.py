@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -108,6 +109,29 @@ def test_rounds_do_not_read_how_masks_are_made_beside_them() -> None:
     assert config("random-pruning") == config("vanilla")
     assert config("prac", criterion="snip", iterations=3) == config("prac")
     assert config("prac").criterion == ("magnitude",)
+
+
+def test_a_criterion_of_trained_weights_has_the_options_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["from prac.pruning.criteria import criterion"]
+    for name, options in {
+        "none": (),
+        "one": ("iterations",),
+        "other": ("scoring_samples",),
+    }.items():
+        lines += [f"@criterion(reads='trained', options={options})", f"def {name}(pruning): ..."]
+    (tmp_path / "criteria_with_options.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def made(name: str, **prune: object) -> PruneConfig:
+        return config("prac", criterion=f"criteria_with_options:{name}", **prune).prune
+
+    assert made("none", iterations=3, scoring_samples=7) == made("none")
+    assert made("one", iterations=3, scoring_samples=7) == made("one", iterations=3)
+    assert made("one", iterations=3).iterations == 3
+    assert made("other", iterations=3, scoring_samples=7) == made("other", scoring_samples=7)
+    assert made("other", scoring_samples=7).scoring_samples == 7
 
 
 def test_which_rounds_record_events() -> None:

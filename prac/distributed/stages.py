@@ -82,6 +82,8 @@ def _leave_round(running: Running, task: RoundTask, outcome: RoundOutcome, secon
         "samples": task.epoch_size * epochs,
         "cep_samples": predicted,
         "evaluation_samples": epochs * len(context.load_dataset().validation_ids),
+        "score_gradient_samples": outcome.score_samples,
+        "score_passes": outcome.score_passes,
         "seconds": seconds,
     }
     metrics = _epoch_metrics(outcome.epochs)

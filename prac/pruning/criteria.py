@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from prac.pruning.mask import Mask
 
 Reads = Literal["trained", "initial", "nothing"]
+OPTIONS = ("iterations", "scoring_samples")
+"""The fields of PruneConfig that a criterion may name as its options."""
 Batches: TypeAlias = "Sequence[tuple[Tensor, Tensor]]"
 
 
@@ -81,6 +83,11 @@ class Criterion:
                 f"a criterion that reads {self.reads!r} is not allowed; "
                 f"allowed: {', '.join(get_args(Reads))}"
             )
+        for option in self.options:
+            if option not in OPTIONS:
+                raise ConfigError(
+                    f"a criterion's option {option!r} is not allowed; allowed: {', '.join(OPTIONS)}"
+                )
 
     def passes_for(self, images: int, scorings: int) -> int:
         """Forward passes of one image that so many scorings cost, which were given `images` of the

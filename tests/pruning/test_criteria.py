@@ -151,3 +151,5 @@ def test_what_is_no_criterion_is_refused() -> None:
         find_criterion("json:dumps")
     with pytest.raises(ConfigError, match="allowed: trained, initial, nothing"):
         Criterion(CRITERIA["snip"].saliency, "weights")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="'patience' is not allowed; allowed: iterations, sco"):
+        criterion(reads="trained", options=("iterations", "patience"))(CRITERIA["snip"].saliency)

@@ -1,0 +1,127 @@
+"""Rounds under a criterion of the user's: what it is given, and what the round says it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from prac.config import AugmentConfig, PruneConfig, Recipe, SearchConfig, TrainConfig
+from prac.data.batches import DeviceImages
+from prac.data.dataset import ImageDataset
+from prac.distributed.bill import make_bill
+from prac.distributed.graph import Graph, SearchStages
+from prac.distributed.stages import _leave_round
+from prac.rounds import RoundTask, run_round, train_round
+from prac.search import search
+from prac.stage_config import round_config
+from prac.storage import Folder
+
+CRITERION = """
+import torch
+from prac.pruning.criteria import criterion
+calls = []
+
+@criterion(reads="trained", options=("iterations", "scoring_samples"), passes=5)
+def watched(pruning):
+    batches = pruning.batches()
+    calls.append((pruning.iterations, [len(labels) for _, labels in batches]))
+    return {name: weight.detach().abs() for name, weight in pruning.model.named_parameters()
+            if name in pruning.mask}
+"""
+RECIPE = Recipe(
+    name="tiny",
+    description="",
+    architectures=("conv4",),
+    augment=AugmentConfig(crop_padding=1, flip=False),
+    train=TrainConfig(epochs=4, batch_size=16, learning_rate=0.05, milestones=(), precision="fp32"),
+    prune=PruneConfig(
+        criterion="watching:watched", iterations=2, scoring_samples=21, tolerance=None
+    ),
+)
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    (tmp_path / "watching.py").write_text(CRITERION)
+    monkeypatch.syspath_prepend(tmp_path)
+    import watching
+
+    watching.calls.clear()
+    return watching.calls
+
+
+@pytest.fixture(scope="module")
+def images(toy_data: Callable[..., ImageDataset]) -> DeviceImages:
+    return DeviceImages(toy_data(60), RECIPE.augment)
+
+
+def task(images: DeviceImages) -> RoundTask:
+    config = round_config(RECIPE, "conv4", 0, precision="fp32", records_events=False)
+    return RoundTask(run="r", config=config, sample_ids=images.training_ids)
+
+
+def test_it_has_its_options_and_its_images_are_counted(
+    calls: list[Any], images: DeviceImages, tmp_path: Path
+) -> None:
+    outcome = run_round(task(images), images, Folder(tmp_path / "work"))
+    # Two scorings of 21 images at the end of each of four epochs.
+    assert calls == [(2, [21])] * 8
+    assert outcome.score_samples == 8 * 21
+    assert outcome.score_passes == 5 * 8 * 21
+
+
+def test_a_resumed_round_says_the_same(
+    calls: list[Any], images: DeviceImages, tmp_path: Path
+) -> None:
+    work = Folder(tmp_path / "work")
+
+    def lost(end: object) -> None:
+        if end.record.epoch == 2:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_round(task(images), images, work, on_epoch=lost)
+    assert len(calls) == 6
+    outcome = train_round(task(images), images, work)
+    assert len(calls) == 6 + 4  # the third epoch again, and the fourth
+    assert outcome.score_samples == 8 * 21
+    # Once more from the finished checkpoint, as what workers left is read: nothing is scored.
+    again = train_round(task(images), images, work)
+    assert len(calls) == 10
+    assert (again.score_samples, again.score_passes) == (8 * 21, 5 * 8 * 21)
+
+
+def test_it_is_on_the_bill(calls: list[Any], images: DeviceImages, tmp_path: Path) -> None:
+    mine = task(images)
+    outcome = run_round(mine, images, Folder(tmp_path / "work"))
+    running = SimpleNamespace(
+        folder=tmp_path,
+        context=SimpleNamespace(
+            load_dataset=lambda: SimpleNamespace(
+                training_ids=images.training_ids, validation_ids=images.validation_ids
+            )
+        ),
+        stage=SimpleNamespace(config={"round": mine.config}),
+    )
+    values = dict(_leave_round(running, mine, outcome, 1.0).values)  # type: ignore[arg-type]
+    stage = SimpleNamespace(inputs={})
+    one = SearchStages(architecture="conv4", method="m", rounds=("d",), masks=("d",), samples=(),
+                       judgements={}, tickets={})  # fmt: skip
+    graph = Graph(stages={"d": stage}, targets=(), searches=(one,))  # type: ignore[dict-item]
+    bill = make_bill(one, graph, {"d": values}, forward_flops=10)
+    trained, held_out = 4 * len(images.training_ids), 4 * len(images.validation_ids)
+    assert bill.samples == trained
+    assert bill.score_samples == 8 * 21
+    assert bill.flops == 10 * (3 * trained + held_out + bill.cep_samples + 5 * 8 * 21)
+    # The search in one process says the same.
+    recipe = RECIPE.replace(search=SearchConfig(rounds=1))
+    found = search(
+        recipe, "conv4", images, lambda t: run_round(t, images, Folder(tmp_path / t.run)),
+        method="vanilla",
+    )  # fmt: skip
+    assert found.scoring.score_gradient_samples == 8 * 21
+    assert found.scoring.score_passes == 5 * 8 * 21
