@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from prac.config import AugmentConfig, TrainConfig
+from prac.config import (
+    AugmentConfig,
+    Recipe,
+    RewindPoint,
+    SearchConfig,
+    SelectConfig,
+    TrainConfig,
+)
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.method_config import ProxyConfig
 from prac.models import build_model
-from prac.scoring import ScoringCost, Witness, train_proxy, training_labels
+from prac.rounds import run_round
+from prac.scoring import Proxy, ScoringCost, Witness, train_proxy, training_labels
+from prac.search import search
+from prac.storage import Folder
 from prac.training.evaluation import predict, predict_probabilities
+from prac.training.observers import EpochEnd
 from prac.training.randomness import derived_seed
 
 ToyData = Callable[..., ImageDataset]
@@ -78,6 +92,58 @@ def test_a_proxy_is_trained_on_everything(images: DeviceImages) -> None:
     assert all(torch.equal(proxy.weights[n], t) for n, t in again.weights.items())
     other = train_proxy(dataclasses.replace(CONFIG, seed=4), images, run="other")
     assert not torch.equal(proxy.weights[name], other.weights[name])
+
+
+def test_a_proxy_s_set_by_hand_from_its_best_weights(
+    images: DeviceImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the epoch with the highest validation accuracy, neither the first nor the last."""
+    seen: list[tuple[float, dict[str, torch.Tensor]]] = []
+
+    def watched(*arguments: Any, **more: Any) -> Proxy:
+        def look(end: EpochEnd) -> None:
+            weights = {n: t.detach().clone() for n, t in end.model.state_dict().items()}
+            seen.append((end.record.validation_accuracy, weights))
+
+        return train_proxy(*arguments, **more, on_epoch=look)
+
+    monkeypatch.setattr("prac.search.train_proxy", watched)
+    recipe = Recipe(
+        name="r",
+        description="",
+        architectures=("resnet8",),
+        augment=CONFIG.augment,
+        train=dataclasses.replace(CONFIG.train, epochs=1, learning_rate=0.3),
+        select=SelectConfig(score="proxy", fraction=0.3, proxy="resnet8", proxy_epochs=6),
+        search=SearchConfig(rounds=1, rewind=RewindPoint("init")),
+    )
+    for seed in range(2, 8):
+        seen.clear()
+        tried = recipe.replace(search=dataclasses.replace(recipe.search, seed=seed))
+        folder = Folder(tmp_path / str(seed))
+        result = search(tried, "resnet8", images, partial(run_round, images=images, work=folder))
+        best = int(np.argmax([accuracy for accuracy, _ in seen]))
+        # At this learning rate the accuracy goes up and down: with the first of these seeds, too.
+        if 0 < best < len(seen) - 1:
+            break
+    assert 0 < best < len(seen) - 1
+    got = set(result.last_set.sample_ids.tolist())
+    size = round(0.3 * len(images.training_ids))
+    assert len(got) == size
+
+    def by_hand(weights: Mapping[str, torch.Tensor]) -> set[int]:
+        net = build_model("resnet8", num_classes=3, image_shape=(8, 8, 1), seed=0)
+        net.load_state_dict(dict(weights))
+        net.eval()
+        with torch.no_grad():
+            shares = net(images.clean(images.training_ids)).double().softmax(1)
+        entropies = -(shares * shares.clamp_min(1e-300).log()).sum(1)
+        order = entropies.argsort(descending=True)[:size].numpy()
+        return set(images.training_ids[order].tolist())
+
+    assert len(got & by_hand(seen[best][1])) >= size - 2
+    for epoch in (0, len(seen) - 1):
+        assert len(got & by_hand(seen[epoch][1])) < 0.9 * size
 
 
 def test_costs_add_up() -> None:

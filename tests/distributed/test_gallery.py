@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
 
+from prac.config import AugmentConfig, PruneConfig, Recipe, TrainConfig
+from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.distributed import gallery as module
 from prac.distributed.gallery import Gallery
 from prac.results import HardSample
+from prac.rounds import RoundTask, run_round
 from prac.selection import PracSet, Reason
+from prac.stage_config import round_config
+from prac.storage import Folder
 
 ToyData = Callable[..., ImageDataset]
 
@@ -104,3 +111,39 @@ def test_inside_and_outside(dataset: ImageDataset) -> None:
     outside = {sample.sample_id for sample in found if sample.inside is False}
     assert outside == set(dataset.training_ids.tolist()) - {1, 2, 6, 7}
     assert found == _gallery(dataset).inside_and_outside(chosen)
+
+
+def test_wrong_labels_are_among_those_never_learned(
+    digits_data: ImageDataset, tmp_path: Path
+) -> None:
+    """Twenty digits with another digit's label, planted; a round of training, its hints."""
+    generator = np.random.default_rng(0)
+    planted = generator.choice(digits_data.training_ids, 20, replace=False)
+    labels = digits_data.train_labels.copy()
+    labels[planted] = (labels[planted] + generator.integers(1, 10, 20)) % 10
+    dataset = dataclasses.replace(digits_data, train_labels=labels)
+    recipe = Recipe(
+        name="r",
+        description="",
+        architectures=("conv4",),
+        augment=AugmentConfig(crop_padding=1, flip=False),
+        train=TrainConfig(
+            epochs=6, batch_size=64, learning_rate=0.02, milestones=(), precision="fp32"
+        ),
+        prune=PruneConfig(tolerance=None),
+    )
+    config = round_config(recipe, "conv4", 0, precision="fp32", records_events=True)
+    images = DeviceImages(dataset, recipe.augment)
+    task = RoundTask(run="r", config=config, sample_ids=dataset.training_ids)
+    outcome = run_round(task, images, Folder(tmp_path))
+    assert outcome.statistics is not None
+    hints = Gallery("conv4", outcome.statistics, dataset, outcome.predictions).never_learned()
+    found = set(_ids(hints)) & set(planted.tolist())
+    # By chance 20 of 1,294 would be one hint in 65.
+    assert len(found) >= 15
+    assert len(found) >= 0.4 * len(hints)
+    # The most surely wrong come first, and the network tells what they are.
+    first = hints[:10]
+    assert len(set(_ids(first)) & set(planted.tolist())) >= 8
+    true = [str(dataset.class_names[digits_data.train_labels[h.sample_id]]) for h in first]
+    assert sum(h.predicted == right for h, right in zip(first, true, strict=True)) >= 8
