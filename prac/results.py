@@ -35,7 +35,8 @@ class RoundRow:
     (round 0, vanilla, random subsets).
     steps, epochs: SGD steps and epochs of this round. budget_epochs: where it would have ended
     without the early-bird stop.
-    search_steps: SGD steps of all rounds before this one: what this row's ticket cost.
+    search_steps: SGD steps of all rounds before this one, and of the proxy that chose their sets:
+    what this row's ticket cost.
     steps_saved: 1 - search_steps / (the same rounds of vanilla); None at round 0.
     validation_accuracy: of the round's best validation epoch, in [0, 1].
     test_accuracies: of the ticket, trained alone from the rewind weights on all the training data,

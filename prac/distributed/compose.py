@@ -259,6 +259,9 @@ def _ticket_inputs(line: Line, index: int, start: str) -> dict[str, str]:
     if line.samples:
         role = "size" if line.method.data == "fresh" else "samples"
         inputs[role] = line.samples[index - 1]
+    if line.proxy is not None and index > 1:
+        # Its steps are the ticket's, from the first mask of a round on a set that it chose.
+        inputs["proxy"] = line.proxy
     return inputs
 
 

@@ -32,6 +32,12 @@ class Line:
     samples: list[str] = field(default_factory=list)
 
     @property
+    def proxy(self) -> str | None:
+        """What trains the network that chooses its sets, if one does."""
+        own = self.method.data == "selected" and not self.transferred
+        return _proxy_name(self.select) if own and self.select.score == "proxy" else None
+
+    @property
     def label(self) -> str:
         """What its stages' names have in common."""
         return f"{self.architecture}:{self.method.name}"
@@ -158,7 +164,11 @@ def _add_proxy(builder: Builder, line: Line) -> str:
     config = ProxyConfig.of(request.recipe, line.select, request.precision)
     return builder.add(
         "proxy",
-        f"proxy:{config.architecture}",
+        _proxy_name(line.select),
         config={"proxy": config},
         max_steps=full_budget(config.train, request.num_training).steps,
     )
+
+
+def _proxy_name(select: SelectConfig) -> str:
+    return f"proxy:{select.proxy}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from prac.config import Recipe
 from prac.data.dataset import ImageDataset
-from prac.distributed.bill import make_bill
+from prac.distributed.bill import make_bill, own_stages
 from prac.distributed.evidence import Evidence
 from prac.distributed.graph import Graph, Request, SearchStages
 from prac.methods import find_method
@@ -41,7 +41,9 @@ def collect_results(
     """
     tickets = {name: locations.get(stage.key) for name, stage in graph.stages.items()}
     values = {name: finished[name].values for name in graph.stages if name in finished}
-    rows = [row for search in graph.searches for row in _rows(request, search, values, tickets)]
+    rows = [
+        row for search in graph.searches for row in _rows(request, search, graph, values, tickets)
+    ]
     recipe = request.recipe
     by_round = {(row.architecture, row.method, row.round): row for row in rows}
     evidence = Evidence(graph, finished, store, dataset, by_round)
@@ -89,6 +91,7 @@ def _told(request: Request) -> str:
 def _rows(
     request: Request,
     search: SearchStages,
+    graph: Graph,
     values: Mapping[str, Mapping[str, Any]],
     tickets: Mapping[str, str | None],
 ) -> list[RoundRow]:
@@ -141,7 +144,18 @@ def _rows(
             )
         )
         spent += int(this.get("steps", 0))
+        if index == 1:
+            # m_2 is the first mask of a round on a set that a proxy chose.
+            spent += _proxy_steps(search, graph, values)
     return rows
+
+
+def _proxy_steps(
+    search: SearchStages, graph: Graph, values: Mapping[str, Mapping[str, Any]]
+) -> int:
+    """Of the network that was trained to choose the sets."""
+    names = own_stages(search, graph)
+    return sum(int(values[name]["steps"]) for name in names if graph.stages[name].kind == "proxy")
 
 
 def _accuracies(judged: Sequence[Mapping[str, Any]], name: str) -> tuple[float, ...]:

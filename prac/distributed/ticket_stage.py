@@ -127,7 +127,8 @@ def make_ticket(running: Running) -> Made:
     rewind = running.read(start, artifacts.REWIND, artifacts.read_weights)
     judged = running.values("judge") if "judge" in running.inputs else {}
     dense = running.values("dense-judge") if "dense-judge" in running.inputs else {}
-    search_steps = sum(int(values["steps"]) for values in rounds)
+    proxy = [running.values("proxy")] if "proxy" in running.inputs else []
+    search_steps = sum(int(values["steps"]) for values in [*rounds, *proxy])
     num_training = len(dataset.training_ids)
     samples = running.values("samples") if "samples" in running.inputs else {}
     sized = running.values("size") if "size" in running.inputs else {}

@@ -268,7 +268,7 @@ def test_tickets_start_where_the_method_starts(
     assert all(torch.equal(ticket.weights[n], t) for n, t in expected.weights.items())
     lineage = ticket.lineage
     assert lineage["method"] == name
-    assert lineage["search_steps"] == result.steps
+    assert lineage["search_steps"] == result.steps + result.scoring.steps
     assert lineage["set_size"] == len(result.last_set)
     untrained = not any(r.outcome for r in result.rounds)
     assert (lineage["rewind"] == "init") == (untrained or name == "random-tickets")
@@ -316,6 +316,13 @@ def test_every_method_has_its_bill(results: Results, pipeline: Pipeline) -> None
         assert bill.steps == per_round[method] + trained_beside.get(method, 0), method
         assert bill.flops, method
         assert bill.judging_steps == 21 * (2 if method == "prac" else 1), method
+    for method in METHODS:
+        # A proxy is trained before the first set: m_1 does without, m_2 and m_3 cost it.
+        _, first, *later = [row for row in results.rows if row.method == method]
+        beside = trained_beside.get(method, 0)
+        rounds = [row.steps for row in results.rows if row.method == method]
+        assert first.search_steps == rounds[0], method
+        assert later[0].search_steps == sum(rounds[:2]) + beside, method
     assert bills["random-tickets"].steps == bills["prac"].steps
     assert bills["random-subset"].borrowed_steps > 0 == bills["prac"].borrowed_steps
     # Nothing is trained: the images that a criterion looked at go forward and backward.
