@@ -35,7 +35,7 @@ def watched(pruning):
 RECIPE = Recipe(
     name="tiny",
     description="",
-    architectures=("conv4",),
+    architectures=("resnet8",),
     augment=AugmentConfig(crop_padding=1, flip=False),
     train=TrainConfig(epochs=4, batch_size=16, learning_rate=0.05, milestones=(), precision="fp32"),
     prune=PruneConfig(
@@ -60,7 +60,7 @@ def images(toy_data: Callable[..., ImageDataset]) -> DeviceImages:
 
 
 def task(images: DeviceImages) -> RoundTask:
-    config = round_config(RECIPE, "conv4", 0, precision="fp32", records_events=False)
+    config = round_config(RECIPE, "resnet8", 0, precision="fp32", records_events=False)
     return RoundTask(run="r", config=config, sample_ids=images.training_ids)
 
 
@@ -109,7 +109,7 @@ def test_it_is_on_the_bill(calls: list[Any], images: DeviceImages, tmp_path: Pat
     )
     values = dict(_leave_round(running, mine, outcome, 1.0).values)  # type: ignore[arg-type]
     stage = SimpleNamespace(inputs={})
-    one = SearchStages(architecture="conv4", method="m", rounds=("d",), masks=("d",), samples=(),
+    one = SearchStages(architecture="resnet8", method="m", rounds=("d",), masks=("d",), samples=(),
                        judgements={}, tickets={})  # fmt: skip
     graph = Graph(stages={"d": stage}, targets=(), searches=(one,))  # type: ignore[dict-item]
     bill = make_bill(one, graph, {"d": values}, forward_flops=10)
@@ -120,7 +120,7 @@ def test_it_is_on_the_bill(calls: list[Any], images: DeviceImages, tmp_path: Pat
     # The search in one process says the same.
     recipe = RECIPE.replace(search=SearchConfig(rounds=1))
     found = search(
-        recipe, "conv4", images, lambda t: run_round(t, images, Folder(tmp_path / t.run)),
+        recipe, "resnet8", images, lambda t: run_round(t, images, Folder(tmp_path / t.run)),
         method="vanilla",
     )  # fmt: skip
     assert found.scoring.score_gradient_samples == 8 * 21
