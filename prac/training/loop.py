@@ -132,7 +132,9 @@ def train(
         end = EpochEnd(record=record, budget=training.budget, model=model)
         # Every observer is asked: `any` over a generator would leave some out.
         wishes = [observer.on_epoch(end) for observer in observers]
-        trained.stopped_early = workers.rank_0_says(any(wishes), device)
+        # After the last epoch nothing is stopped early.
+        left = len(trained.epochs) < training.budget.epochs
+        trained.stopped_early = workers.rank_0_says(any(wishes) and left, device)
         if checkpoints is not None and workers.rank == 0:
             _checkpoint(training, trained, model, optimizer, observers).save(checkpoints)
     return trained

@@ -176,7 +176,7 @@ def _small(epochs: int) -> dict[str, Variant]:
         f"{schedule}/vanilla, 7 rounds of 20 %": Variant(method="vanilla", recipe=seven_rounds),
         f"{schedule}/rs2, 60 % of the rows": Variant(method="rs2", recipe=base, share=0.6),
         f"{schedule}/prac, steps": Variant(method="prac", recipe=base),
-        f"{schedule}/prac, 2/3 of the steps": Variant(method="prac", recipe=floor(2 / 3)),
+        f"{schedule}/prac, 0.67 of the steps": Variant(method="prac", recipe=floor(0.67)),
         f"{schedule}/prac, as many steps": Variant(method="prac", recipe=floor(1)),
     }
 

@@ -613,3 +613,11 @@ def test_an_end_after_some_epochs_whatever_the_budget(images: DeviceImages) -> N
     assert len(trained.epochs) == 2
     assert trained.stopped_early
     assert len(train(_model(), _training(images), observers=[StopAfter(9)]).epochs) == 4
+
+
+def test_who_is_asked_to_stop_after_the_last_epoch_is_not_stopped_early(
+    images: DeviceImages,
+) -> None:
+    trained = train(_model(), _training(images), observers=[StopAfter(CONFIG.epochs)])
+    assert len(trained.epochs) == CONFIG.epochs
+    assert not trained.stopped_early
