@@ -15,7 +15,9 @@ from pathlib import Path
 from measuring import Row, parser, show
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["--architectures", "conv4", "--rounds", "1", "--epochs", "2", "--workers", "1"]
+SMALL = ["--architectures", "conv4", "--compare", "--epochs", "2", "--workers", "1"]
+FEW, MANY = 1, 13
+"""Rounds of two pipelines, whose difference is that of their stages."""
 
 FIRST_STEP = """
 import json, os, sys, time
@@ -97,6 +99,27 @@ def first_step(modules: str, repeats: int) -> dict[str, float]:
     return min(runs, key=lambda marks: marks["first step"])
 
 
+def a_stage(command: list[str]) -> Row:
+    """Wall time that one more stage of a fresh pipeline takes: one run of few rounds, one of many.
+
+    Of every three one trains (two epochs of digits), and that is counted too: what the pipeline
+    adds to it is less.
+    """
+    walls: dict[int, float] = {}
+    stages: dict[int, int] = {}
+    for rounds in (FEW, MANY):
+        with tempfile.TemporaryDirectory() as home:
+            started = time.perf_counter()
+            fresh = [*command, "--home", home, "--rounds", str(rounds)]
+            subprocess.run(fresh, check=True, stdout=subprocess.DEVNULL, env=environment())
+            walls[rounds] = time.perf_counter() - started
+            # The same in the report's folder and among MLflow's artifacts.
+            table = next(Path(home).glob("**/tables/stages.csv"))
+            stages[rounds] = len(table.read_text().splitlines()) - 1
+    added = stages[MANY] - stages[FEW]
+    return {"what": "a stage more, fresh", "seconds": (walls[MANY] - walls[FEW]) / added}
+
+
 def main() -> None:
     """Parse, measure, show."""
     options = parser(__doc__).parse_args()
@@ -104,13 +127,14 @@ def main() -> None:
     full = [sys.executable, str(ROOT / "pipelines" / "full.py")]
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as home:
-        here = ["--home", home, *SMALL]
+        here = ["--home", home, *SMALL, "--rounds", str(FEW)]
         commands = {
             "prac --help": [sys.executable, "-m", "prac.cli", "--help"],
             "pipelines/full.py --plan": [*full, "--home", home, "--plan"],
             "a finished pipeline again": [*full, *here],
         }
         subprocess.run([*full, *here], check=True, stdout=subprocess.DEVNULL, env=environment())
+        rows.append(a_stage([*full, *SMALL]))
         for name, command in commands.items():
             wall, processor = timed(command, repeats)
             rows.append({"what": name, "seconds": wall, "processor seconds": processor})

@@ -101,6 +101,13 @@ TARGETS = [
         1024,
         "MiB",
     ),
+    Target(
+        "a stage of a fresh pipeline, training included",
+        "startup",
+        cell("what", "a stage more, fresh", "seconds"),
+        0.5,
+        "s",
+    ),
     Target("an event with its margin", "events", bytes_of("margin"), 2, "bytes"),
     Target("an event with margin and el2n", "events", bytes_of("margin and el2n"), 2, "bytes"),
     Target("an event without scores", "events", bytes_of("neither"), 0.3, "bytes"),
