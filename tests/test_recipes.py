@@ -82,7 +82,7 @@ def test_the_published_settings(family: str, setting: str) -> None:
 def test_a_fast_recipe_is_what_was_measured(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = Path(__file__).parent / "benchmarks"
     monkeypatch.syspath_prepend(str(folder))  # the program imports what the benchmarks share
-    variants = runpy.run_path(str(folder / "fast_recipes.py"))["PART"]
+    variants = runpy.run_path(str(folder / "fast_variants.py"))["PART"]
     measured, recipe = variants["onecycle/prac, steps"].recipe, get_recipe(name)
     for section in ("augment", "train", "prune", "select", "budget", "search", "architectures"):
         assert getattr(recipe, section) == getattr(measured, section)

@@ -16,8 +16,9 @@ from unittest.mock import patch
 
 import torch
 from measuring import Row, parser, show
+from short_round import bare_steps, training_of
 
-from prac.config import AugmentConfig, DataConfig, TrainConfig
+from prac.config import AugmentConfig, DataConfig
 from prac.data import open_source
 from prac.data.batches import DeviceImages
 from prac.events import EventRecorder
@@ -25,10 +26,9 @@ from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.mask import prunable_weights
 from prac.training import loop
-from prac.training.loop import Training, train
+from prac.training.loop import train
 from prac.training.observers import EventObserver, Observer
-from prac.training.precision import autocast, resolve_precision
-from prac.training.schedule import full_budget
+from prac.training.precision import resolve_precision
 
 
 class Bench:
@@ -39,7 +39,6 @@ class Bench:
         self.images = DeviceImages(dataset, AugmentConfig(), device)
         self.images.validation_ids = self.images.validation_ids[:1]
         self.ids = dataset.training_ids[:samples]
-        self.config = TrainConfig(epochs=1, milestones=(), learning_rate=1e-3)
         self.precision = resolve_precision("auto", self.images.device)
         self.model = build_model(
             architecture, num_classes=dataset.num_classes, image_shape=dataset.image_shape, seed=0
@@ -48,32 +47,9 @@ class Bench:
         self.mask = mask
         self.model.to(self.images.device).to(memory_format=torch.channels_last)
 
-    def bare_steps(self) -> None:
-        """Forward, backward and SGD on one resident batch, as many steps as an epoch has."""
-        part = self.ids[: self.config.batch_size]
-        inputs, labels = self.images.clean(part), self.images.labels(part)
-        optimizer = torch.optim.SGD(
-            self.model.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4, foreach=True
-        )
-        for _ in range(-(-len(self.ids) // self.config.batch_size)):
-            optimizer.zero_grad(set_to_none=True)
-            with autocast(self.images.device, self.precision):
-                logits = self.model(inputs)
-            torch.nn.functional.cross_entropy(logits.float(), labels).backward()
-            optimizer.step()
-
     def epoch(self, *, events: bool, recorded: bool) -> None:
         """An epoch of our loop."""
-        training = Training(
-            run="accelerator",
-            images=self.images,
-            sample_ids=self.ids,
-            config=self.config,
-            budget=full_budget(self.config, len(self.ids)),
-            precision=self.precision,
-            seed=0,
-            stream=("accelerator",),
-        )
+        training = training_of(self.images, self.ids, self.precision)
         recorder = EventRecorder(0, lambda epoch, table: None)
         observers: list[Observer] = [EventObserver(recorder)] if events else []
         with contextlib.nullcontext() if recorded else kernel_by_kernel():
@@ -86,7 +62,6 @@ class Bench:
 
     def seconds(self, way: Callable[[], None]) -> float:
         """Wall time of a way, from an idle device to an idle device."""
-        self.model.train()
         self.synchronize()
         started = time.perf_counter()
         way()
@@ -148,7 +123,7 @@ def main() -> None:
     settings = (options.data, options.architecture, options.device, samples)
     bench, repeats = Bench(*settings), 2 if options.quick else 5
     ways: dict[str, Callable[[], None]] = {
-        "bare step": bench.bare_steps,
+        "bare step": lambda: bare_steps(bench.model, bench.images, bench.ids, bench.precision),
         "loop, kernel by kernel": lambda: bench.epoch(events=False, recorded=False),
         "loop, recorded": lambda: bench.epoch(events=False, recorded=True),
         "loop, recorded, events": lambda: bench.epoch(events=True, recorded=True),

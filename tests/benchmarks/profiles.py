@@ -15,9 +15,10 @@ from unittest.mock import patch
 
 import torch
 from measuring import Row, parser, show
+from short_round import training_of
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from prac.config import AugmentConfig, DataConfig, PruneConfig, TrainConfig
+from prac.config import AugmentConfig, DataConfig, PruneConfig
 from prac.data import batches, open_source
 from prac.data.batches import DeviceImages
 from prac.events import EventRecorder
@@ -25,10 +26,9 @@ from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.mask import prunable_weights
 from prac.training import loop, passes
-from prac.training.loop import Training, train
+from prac.training.loop import train
 from prac.training.observers import EventObserver, TentativeMask
 from prac.training.precision import resolve_precision
-from prac.training.schedule import full_budget
 from prac.training.sgd import Sgd
 
 PARTS = {
@@ -124,21 +124,11 @@ def main() -> None:
     precision = resolve_precision("auto", images.device)
 
     def epochs(count: int) -> int:
-        config = TrainConfig(epochs=count, milestones=(), learning_rate=1e-3)
-        training = Training(
-            run="profile",
-            images=images,
-            sample_ids=ids,
-            config=config,
-            budget=full_budget(config, len(ids)),
-            precision=precision,
-            seed=0,
-            stream=("profile",),
-        )
         observers = [
             EventObserver(EventRecorder(0, lambda epoch, table: None)),
             TentativeMask(mask, PruneConfig()),
         ]
+        training = training_of(images, ids, precision, epochs=count)
         return train(model, training, mask=mask, observers=observers).steps
 
     epochs(1)

@@ -14,14 +14,14 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from measuring import Row, parser, show
+from short_round import training_of
 
-from prac.config import AugmentConfig, DataConfig, TrainConfig
+from prac.config import AugmentConfig, DataConfig
 from prac.data import open_source
 from prac.data.batches import DeviceImages
 from prac.models import build_model
-from prac.training.loop import Training, train
+from prac.training.loop import train
 from prac.training.processor import cpu_precision
-from prac.training.schedule import full_budget
 from prac.training.workers import Workers
 
 
@@ -36,23 +36,13 @@ def work(rank, size, settings, barrier, seconds) -> None:
         file = dist.FileStore(store, size)
         dist.init_process_group("gloo", store=file, rank=rank, world_size=size)
     workers = Workers.of_process_group()
-    config = TrainConfig(epochs=1, milestones=(), learning_rate=1e-3)
     ids = dataset.training_ids[:samples]
 
     def epoch(ids) -> None:
         model = build_model(
             architecture, num_classes=dataset.num_classes, image_shape=dataset.image_shape, seed=0
         )
-        training = Training(
-            run="scaling",
-            images=images,
-            sample_ids=ids,
-            config=config,
-            budget=full_budget(config, len(ids)),
-            precision=cpu_precision(),
-            seed=0,
-            stream=("scaling",),
-        )
+        training = training_of(images, ids, cpu_precision())
         train(model, training, workers=workers)
 
     epoch(ids[:warm])

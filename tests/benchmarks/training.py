@@ -11,8 +11,9 @@ from collections.abc import Callable
 import pyarrow as pa
 import torch
 from measuring import Row, parser, show
+from short_round import CONFIG, bare_steps, training_of
 
-from prac.config import AugmentConfig, DataConfig, TrainConfig
+from prac.config import AugmentConfig, DataConfig
 from prac.data.batches import DeviceImages
 from prac.data.sources import open_source
 from prac.events import EventLog, EventRecorder
@@ -22,26 +23,9 @@ from prac.pruning import Mask, global_magnitude
 from prac.pruning.mask import prunable_weights
 from prac.storage import Folder
 from prac.training.evaluation import EVALUATION_BATCH, predict
-from prac.training.loop import Training, train
+from prac.training.loop import train
 from prac.training.observers import EventObserver, Observer
 from prac.training.precision import autocast, resolve_precision
-from prac.training.schedule import full_budget
-
-
-def bare_steps(model: torch.nn.Module, images: DeviceImages, ids, config: TrainConfig) -> None:
-    """Forward, backward and SGD on one resident batch, as many steps as an epoch has."""
-    precision = resolve_precision("auto", images.device)
-    inputs, labels = images.clean(ids[: config.batch_size]), images.labels(ids[: config.batch_size])
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4, foreach=True
-    )
-    model.train()
-    for _ in range(-(-len(ids) // config.batch_size)):
-        optimizer.zero_grad(set_to_none=True)
-        with autocast(images.device, precision):
-            logits = model(inputs)
-        torch.nn.functional.cross_entropy(logits.float(), labels).backward()
-        optimizer.step()
 
 
 def bare_inference(model: torch.nn.Module, images: DeviceImages, count: int) -> None:
@@ -84,7 +68,6 @@ def main() -> None:
     torch.set_num_threads(1)
     dataset = open_source(DataConfig(source=options.data)).load()
     architecture = options.architecture or ("resnet8" if options.data == "digits" else "resnet20s")
-    config = TrainConfig(epochs=1, milestones=(), learning_rate=1e-3)
     plain = DeviceImages(dataset, AugmentConfig(crop_padding=0, flip=False))
     augmented = DeviceImages(dataset, AugmentConfig())
     ids = dataset.training_ids[: 512 if options.quick else options.samples]
@@ -97,27 +80,18 @@ def main() -> None:
     pruned = global_magnitude(prunable_weights(model), Mask.dense(model), 0.2)
 
     def loop(images: DeviceImages, mask: Mask | None, events: bool) -> None:
-        training = Training(
-            run="benchmark",
-            images=images,
-            sample_ids=ids,
-            config=config,
-            budget=full_budget(config, len(ids)),
-            precision=precision,
-            seed=0,
-            stream=("benchmark",),
-        )
+        training = training_of(images, ids, precision)
         recorder = EventRecorder(0, lambda epoch, table: None)
         observers: list[Observer] = [EventObserver(recorder)] if events else []
         train(model, training, mask=mask, observers=observers)
 
     ways: dict[str, Callable[[], None]] = {
-        "bare step": lambda: bare_steps(model, plain, ids, config),
+        "bare step": lambda: bare_steps(model, plain, ids, precision),
         "loop": lambda: loop(plain, None, False),
         "loop, masked": lambda: loop(plain, pruned, False),
         "loop, masked, augmented": lambda: loop(augmented, pruned, False),
         "loop, masked, augmented, events": lambda: loop(augmented, pruned, True),
-        "events alone": lambda: events_alone(ids, config.batch_size),
+        "events alone": lambda: events_alone(ids, CONFIG.batch_size),
         "bare inference": lambda: bare_inference(model, plain, len(ids)),
         "predictions, as for CEP": lambda: predict(model, plain, ids, precision),
     }
