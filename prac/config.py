@@ -232,6 +232,9 @@ class SelectConfig:
     """How the set of a round is made.
 
     threshold: E_F; samples with more forgetting events than this are critical for training.
+    late_threshold: E_F of the sets from D_k on, k = `late_from`; None: `threshold` for all.
+    easy: share of the samples that a critical set leaves out which each round trains on all the
+    same, drawn anew for every round, of each class as many as its share.
     cet, cep: which of the two parts are taken.
     cep_model: the model compared with the dense one: `round`, the round's own at its best
     validation epoch (under m_k), or `pruned`, the same weights after this round's pruning
@@ -252,6 +255,9 @@ class SelectConfig:
     """
 
     threshold: int = 0
+    late_threshold: int | None = None
+    late_from: int = 2
+    easy: float = 0.0
     cet: bool = True
     cep: bool = True
     cep_model: CepModel = "round"
@@ -267,6 +273,12 @@ class SelectConfig:
 
     def __post_init__(self) -> None:
         _require(self.threshold >= 0, "select.threshold", self.threshold, "0 or more forgets")
+        late = self.late_threshold
+        _require(
+            late is None or late >= 0, "select.late_threshold", late, "0 or more forgets, or none"
+        )
+        _require(self.late_from >= 1, "select.late_from", self.late_from, "1 or more")
+        _require(0 <= self.easy < 1, "select.easy", self.easy, "0 or more, below 1")
         _require(self.cet or self.cep, "select.cet and select.cep", False, "at least one true")
         _require_choice("select.cep_model", self.cep_model, get_args(CepModel))
         _require_strategy("select.score", self.score, SCORES)
@@ -289,6 +301,11 @@ class SelectConfig:
             0 <= self.hardest_cut < 1, "select.hardest_cut", self.hardest_cut, "0 or more, below 1"
         )
         _require(bool(self.proxy), "select.proxy", self.proxy, "an architecture's name")
+
+    def threshold_for(self, round_index: int) -> int:
+        """E_F of the set D_k, k = `round_index`."""
+        late = self.late_threshold
+        return self.threshold if late is None or round_index < self.late_from else late
 
 
 @dataclass(frozen=True)

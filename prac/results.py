@@ -71,6 +71,14 @@ class RoundRow:
     bytes_sparse: int | None = None
 
     @property
+    def easy_size(self) -> int | None:
+        """Samples in the set that are neither in CET nor in CEP; None for sets without parts."""
+        if self.cet_size is None and self.cep_size is None:
+            return None
+        critical = (self.cet_size or 0) + (self.cep_size or 0) - (self.overlap or 0)
+        return self.set_size - critical
+
+    @property
     def test_accuracy(self) -> float | None:
         """The mean over the judging seeds; None where it was not judged."""
         return mean(self.test_accuracies)

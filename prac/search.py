@@ -44,6 +44,7 @@ from prac.rounds import (
 )
 from prac.scoring import ScoringCost, Witness, train_proxy, training_labels
 from prac.selection import PracSet, select_critical
+from prac.selection.easy import with_easy
 from prac.selection.scores import find_score
 from prac.selection.subsets import score_samples, take_by_score
 from prac.stage_config import RoundConfig, check_rewind, round_config
@@ -261,14 +262,18 @@ class _Search:
         outcome = _outcome(done[index])
         if outcome.statistics is None:
             raise ConfigError(f"round {index} recorded no events, so it has no PrAC set")
-        if index == 0:
-            return select_critical(outcome.statistics, self.select)
-        return select_critical(
-            outcome.statistics,
-            self.select,
-            dense=_outcome(done[0]).predictions,
-            pruned=outcome.predictions,
-            sample_ids=self.images.training_ids,
+        select = dataclasses.replace(self.select, threshold=self.select.threshold_for(index + 1))
+        ids, compared = self.images.training_ids, {}
+        if index > 0:
+            dense = _outcome(done[0]).predictions
+            compared = {"dense": dense, "pruned": outcome.predictions, "sample_ids": ids}
+        return with_easy(
+            select_critical(outcome.statistics, select, **compared),
+            select.easy,
+            sample_ids=ids,
+            labels=training_labels(self.images),
+            seed=self.recipe.search.seed,
+            round_index=index + 1,
         )
 
     def _by_score(self, index: int, done: list[SearchRound]) -> PracSet:

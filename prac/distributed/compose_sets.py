@@ -70,7 +70,15 @@ def add_set(builder: Builder, line: Line, index: int) -> None:
 
 def _add_selection(builder: Builder, line: Line, index: int) -> str:
     select = line.select
-    config = {"threshold": select.threshold, "cet": select.cet, "cep": select.cep}
+    config: dict[str, Any] = {
+        "threshold": select.threshold_for(index),
+        "cet": select.cet,
+        "cep": select.cep,
+    }
+    if select.easy > 0:
+        # Only these are drawn: sets without them are the same for every seed of the draw.
+        seed = builder.request.recipe.search.seed
+        config |= {"easy": select.easy, "seed": seed, "round": index}
     inputs = {"before": line.rounds[index - 1]}
     if index == 1:
         inputs = {"statistics": _add_statistics(builder, line)}

@@ -27,6 +27,7 @@ _WORDS = {
     Reason.NEVER_LEARNED: "never learned",
     Reason.DISAGREED: "disagreed on",
     Reason.DRAWN: "drawn",
+    Reason.EASY: "easy, drawn",
 }
 
 

@@ -33,6 +33,7 @@ from prac.rounds import (
 )
 from prac.scoring import ScoringCost
 from prac.selection import PracSet, select_critical
+from prac.selection.easy import with_easy
 from prac.stage_config import RoundConfig
 from prac.tracking.store import DamagedArtifact, Metric
 from prac.training.observers import EpochRecord
@@ -178,6 +179,16 @@ def _select(running: Running) -> Made:
                 "sample_ids": pruned["sample_id"].to_numpy(),
             }
         chosen = select_critical(statistics, select, **columns)
+    if "easy" in config:
+        dataset = running.context.load_dataset()
+        chosen = with_easy(
+            chosen,
+            config["easy"],
+            sample_ids=dataset.training_ids,
+            labels=dataset.train_labels[dataset.training_ids],
+            seed=config["seed"],
+            round_index=config["round"],
+        )
     return _leave_set(running, chosen, dict(config))
 
 

@@ -121,11 +121,11 @@ def _runs(results: Results, row: RoundRow) -> tuple[int, tuple[int, ...]]:
 
 def _sets(results: Results) -> Table:
     names = ["architecture", "method", "round", "sparsity", "set_size", "cet_size", "cep_size"]
+    names += ["overlap", "easy_size"]
     lines = [
-        [*(getattr(row, name) for name in [*names, "overlap"]), _share(results, row)]
-        for row in results.rows
+        [*(getattr(row, name) for name in names), _share(results, row)] for row in results.rows
     ]
-    return [*names, "overlap", "share_of_training"], lines
+    return [*names, "share_of_training"], lines
 
 
 def _share(results: Results, row: RoundRow) -> float:

@@ -143,6 +143,7 @@ def set_grids(results: Results) -> list[Grid]:
             for row in search_rows(results, architecture, methods[0])
             if row.cet_size is not None or row.cep_size is not None
         ]
+        easy = [("easy, drawn", *(count(r.easy_size) for r in rows))]
         found.append(
             Grid(
                 title=f"{architecture}, {'; '.join(map(method_label, methods))}",
@@ -151,6 +152,7 @@ def set_grids(results: Results) -> list[Grid]:
                     ("CEP", *(count(r.cep_size) for r in rows)),
                     ("CET", *(count(r.cet_size) for r in rows)),
                     ("in both", *(count(r.overlap) for r in rows)),
+                    *(easy if any(r.easy_size for r in rows) else ()),
                     ("set", *(count(r.set_size) for r in rows)),
                     ("of training", *(percent(r.set_size / total) for r in rows)),
                 ),

@@ -27,6 +27,8 @@ class Reason(IntFlag):
     """Taken as it came: everything, or a set that somebody brings."""
     SCORED = 16
     """Taken by a score other than the critical ones."""
+    EASY = 32
+    """Not critical: drawn beside those that are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +85,11 @@ class PracSet:
     def everything(cls, sample_ids: NDArray[np.integer]) -> PracSet:
         """All the given samples, as `DRAWN`: D_0, or a subset that somebody brings."""
         return cls.from_reasons({Reason.DRAWN: sample_ids})
+
+    def and_also(self, reason: Reason, ids: NDArray[np.integer]) -> PracSet:
+        """This set with more samples, or more reasons for those in it."""
+        mine = {each: self.having(each) for each in Reason}
+        return PracSet.from_reasons({**mine, reason: np.union1d(mine[reason], ids)})
 
     def having(self, reason: Reason) -> NDArray[np.int32]:
         """The ids that have at least one of the given reasons."""

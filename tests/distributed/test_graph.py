@@ -32,7 +32,7 @@ GOLDEN = {
     "judge:resnet8:prac:0": "9de4af5eeae80c2aa674a8813ec2cd3d",
     "judge:resnet8:prac:8": "1d7c1cc5d8811c7bcf0e43834efde564",
     "ticket:resnet8:prac:8": "0e4a6f740a75221535a009cb79d6d2b1",
-    "report": "69193b3bf114806d935146ed7868821c",
+    "report": "652079572d6fbed5168a3ff5250d7497",
 }
 
 
@@ -94,6 +94,22 @@ def test_the_threshold_changes_what_follows_the_selection(request_for) -> None:
         *(f"round:{a}:vanilla:{k}" for a in ("resnet8", "conv4") for k in (1, 2)),
         *(f"{kind}:{a}:vanilla:3" for a in ("resnet8", "conv4") for kind in ("judge", "ticket")),
     }
+
+
+def test_a_late_threshold_leaves_the_sets_before_it(request_for) -> None:
+    late = SelectConfig(late_threshold=2, late_from=2)
+    changed = _changed(request_for(), request_for(select=late))
+    ours = {name for name in changed if name.startswith("select:")}
+    assert ours == {f"select:{a}:prac:{k}" for a in ("resnet8", "conv4") for k in (2, 3)}
+
+
+def test_easy_samples_follow_their_share_and_the_seed(request_for) -> None:
+    easy = SelectConfig(easy=0.25)
+    changed = _changed(request_for(), request_for(select=easy))
+    assert "select:resnet8:prac:1" in changed
+    assert not changed & {"dense:resnet8:prac", "reduce:resnet8:prac"}
+    config = build_graph(request_for(select=easy)).stages["select:resnet8:prac:2"].config
+    assert config.items() >= {"easy": 0.25, "seed": 0, "round": 2}.items()
 
 
 def test_the_cep_model_changes_pruned_rounds_not_the_dense_run(request_for) -> None:

@@ -41,7 +41,7 @@ from prac.results import Results
 from prac.round_events import reduce_events
 from prac.rounds import RoundOutcome, RoundTask, run_round, train_round
 from prac.search import SearchResult, search
-from prac.selection import PracSet
+from prac.selection import PracSet, Reason, critical_for_training
 from prac.storage import Folder
 from prac.ticket import Ticket
 from prac.tracking.store import Finished
@@ -186,10 +186,9 @@ class Pipeline:
         return self.context.store.left[self.graph.stages[name].key]
 
 
-@pytest.fixture(scope="module")
-def pipeline(digits_data: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+def run_all(recipe: Recipe, digits_data: ImageDataset, folder: Path) -> Pipeline:
     request = Request(
-        recipe=RECIPE,
+        recipe=recipe,
         data=digits_data.fingerprint,
         data_name="digits",
         num_training=len(digits_data.training_ids),
@@ -197,10 +196,15 @@ def pipeline(digits_data: ImageDataset, tmp_path_factory: pytest.TempPathFactory
         workers=1,
     )
     graph = build_graph(request)
-    context = PlainContext(digits_data, tmp_path_factory.mktemp("stages"))
+    context = PlainContext(digits_data, folder)
     with pytest.MonkeyPatch.context() as patch:
         run(graph, context, patch)
     return Pipeline(request, graph, context)
+
+
+@pytest.fixture(scope="module")
+def pipeline(digits_data: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    return run_all(RECIPE, digits_data, tmp_path_factory.mktemp("stages"))
 
 
 @pytest.fixture(scope="module")
@@ -254,6 +258,36 @@ def test_stages_and_the_search_in_one_process_find_the_same(
     assert bill.samples == samples + scoring.samples
 
 
+def test_easy_samples_and_a_late_threshold_are_the_same_in_stages(
+    digits_data: ImageDataset, tmp_path: Path
+) -> None:
+    select = SelectConfig(easy=0.3, late_threshold=1, late_from=2)
+    recipe = RECIPE.replace(select=select, compare=())
+    made = run_all(recipe, digits_data, tmp_path)
+    images = DeviceImages(digits_data, recipe.augment)
+    work = tmp_path / "search"
+    result = search(
+        recipe,
+        "resnet8",
+        images,
+        lambda task: run_round(task, images, Folder(work / task.run)),
+    )
+    names = made.graph.searches[0].samples
+    read = [made.read(name, artifacts.SAMPLES, artifacts.read_table) for name in names]
+    assert [PracSet.from_table(table) for table in read] == list(result.sets[1:])
+    for index, chosen in enumerate(result.sets[1:]):
+        statistics = result.rounds[index].outcome.statistics
+        forgets = critical_for_training(statistics, threshold=index)
+        assert chosen.training_ids.tolist() == forgets.tolist()
+        easy, critical = chosen.having(Reason.EASY), len(chosen) - len(chosen.having(Reason.EASY))
+        assert len(easy) == round(0.3 * (len(images.training_ids) - critical)) > 0
+    rows = {r.round: r for r in collected(made).rows}
+    assert [rows[k].easy_size for k in (0, 1, 2)] == [
+        None,
+        *(len(chosen.having(Reason.EASY)) for chosen in result.sets[1:]),
+    ]
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_tickets_start_where_the_method_starts(
     pipeline: Pipeline, find: Callable[[str], SearchResult], name: str
@@ -283,8 +317,7 @@ def test_tickets_start_where_the_method_starts(
     assert {str(config) for config, _, _ in pipeline.context.judged.values()} == {str(config)}
 
 
-@pytest.fixture(scope="module")
-def results(pipeline: Pipeline, digits_data: ImageDataset) -> Results:
+def collected(pipeline: Pipeline) -> Results:
     """What the report is made of."""
     done = {
         name: dataclasses.replace(finished(stage), values=pipeline.values(name))
@@ -297,10 +330,15 @@ def results(pipeline: Pipeline, digits_data: ImageDataset) -> Results:
         done,
         set(done),
         pipeline.context.store,  # type: ignore[arg-type]
-        dataset=digits_data,
+        dataset=pipeline.context.dataset,
         link="",
         locations={},
     )
+
+
+@pytest.fixture(scope="module")
+def results(pipeline: Pipeline) -> Results:
+    return collected(pipeline)
 
 
 def test_every_method_has_its_bill(results: Results, pipeline: Pipeline) -> None:

@@ -39,7 +39,7 @@ def test_a_table_and_back(members: dict[Reason, list[int]]) -> None:
     made = make(members)
     table = made.to_table()
     assert table.column_names == [
-        "sample_id", "forgotten", "never_learned", "disagreed", "drawn", "scored",
+        "sample_id", "forgotten", "never_learned", "disagreed", "drawn", "scored", "easy",
     ]  # fmt: skip
     assert PracSet.from_table(table) == made
     chunked = pa.concat_tables([table.slice(len(made) // 2), table.slice(0, len(made) // 2)])
@@ -54,6 +54,7 @@ def test_the_reasons_are_frozen_numbers() -> None:
         "DISAGREED": 4,
         "DRAWN": 8,
         "SCORED": 16,
+        "EASY": 32,
     }
 
 

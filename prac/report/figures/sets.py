@@ -20,6 +20,7 @@ _PARTS = {
     "CET only": "#5E4FA2",
     "both": "#A99BD6",
     "CEP only": "#E8A33D",
+    "easy, drawn beside them": "#8FBF9F",
     "not divided (the first round trains on everything)": "#CFCFCF",
 }
 
@@ -35,15 +36,20 @@ def set_sizes(results: Results) -> Figure:
         name = f"{architecture}, {method_label(methods[0])}{more}"
         panel_title(ax, name, f"last set: {last} of all")
         _panel(ax, rows, results.num_training_samples)
-    legend_below(figure, [Patch(color=c, label=name) for name, c in _PARTS.items()])
+    drawn = [_parts(row) for row in results.rows]
+    met = [any(parts[place] for parts in drawn) for place in range(len(_PARTS))]
+    shown = [item for item, some in zip(_PARTS.items(), met, strict=True) if some]
+    legend_below(figure, [Patch(color=c, label=name) for name, c in shown])
     return figure
 
 
-def _parts(row: RoundRow) -> tuple[int, int, int, int]:
-    if row.cet_size is None and row.cep_size is None:
-        return 0, 0, 0, row.set_size
+def _parts(row: RoundRow) -> tuple[int, ...]:
+    """Samples of each of `_PARTS`."""
+    easy = row.easy_size
+    if easy is None:
+        return 0, 0, 0, 0, row.set_size
     both = row.overlap or 0
-    return (row.cet_size or 0) - both, both, (row.cep_size or 0) - both, 0
+    return (row.cet_size or 0) - both, both, (row.cep_size or 0) - both, easy, 0
 
 
 def _panel(ax: Axes, rows: list[RoundRow], total: int) -> None:
