@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from prac.errors import ConfigError, unknown
 from prac.plugins import is_custom, load_custom
@@ -27,6 +27,7 @@ Data = Literal["selected", "everything", "fresh"]
 Part = Literal["cet", "cep"]
 Start = Literal["rewind", "initial", "redrawn"]
 Borrows = Literal["nothing", "sizes", "steps", "rounds"]
+Trains = Literal["rounds", "dense", "nothing"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,8 @@ class Method:
     samples: how samples are taken by that score (a `select.sampler`); None is the configuration's.
     parts: of a critical set; None takes those of the configuration.
     prunes: the criterion that makes the masks (a `prune.criterion`); None is the configuration's.
-    trains: false where masks are made without any training.
+    trains: all its `rounds`; the `dense` network alone, for the weights that tickets rewind to,
+    where masks read no weights; or `nothing`.
     stops_early: the early-bird stop may end a round.
     starts: where its tickets start from: the `rewind` weights of its round 0, the `initial` weights
     of the search, or weights `redrawn` with another seed.
@@ -56,12 +58,27 @@ class Method:
     samples: str | None = None
     parts: tuple[Part, ...] | None = None
     prunes: str | None = None
-    trains: bool = True
+    trains: Trains = "rounds"
     stops_early: bool = True
     starts: Start = "rewind"
     borrows: Borrows = "nothing"
 
     def __post_init__(self) -> None:
+        if self.trains not in get_args(Trains):
+            raise ConfigError(
+                f"a Method with trains={self.trains!r} is not allowed; "
+                f"allowed: {', '.join(get_args(Trains))}"
+            )
+        if self.trains != "rounds" and self.data != "everything":
+            raise ConfigError(
+                f"a Method with trains={self.trains!r} has no rounds for data={self.data!r}; "
+                "allowed: data='everything'"
+            )
+        if self.trains == "nothing" and self.starts == "rewind":
+            raise ConfigError(
+                "a Method with trains='nothing' has no weights to rewind to; "
+                "allowed: starts='initial' or starts='redrawn'"
+            )
         sized = self.borrows in ("sizes", "steps")
         if self.data == "everything" and sized:
             raise ConfigError(
@@ -73,6 +90,10 @@ class Method:
                 f"a Method with data='fresh' and borrows={self.borrows!r} has no sizes; "
                 "allowed: borrows='sizes' or borrows='steps'"
             )
+
+    def trains_round(self, index: int) -> bool:
+        """Whether it trains a network in round k = `index`."""
+        return self.trains == "rounds" or (self.trains == "dense" and index == 0)
 
     def as_method(self, name: str) -> Method:
         """Itself, under the name that it was asked for by."""
@@ -99,7 +120,7 @@ def _untrained(name: str, summary: str) -> Method:
         summary=summary,
         data="everything",
         prunes=name,
-        trains=False,
+        trains="nothing",
         stops_early=False,
         starts="initial",
     )
@@ -122,9 +143,10 @@ _KNOWN = (
     ),
     Method(
         name="random-pruning",
-        summary="vanilla with weights pruned at random, the same counts",
+        summary="weights pruned at random, as many as by the others",
         data="everything",
         prunes="random",
+        trains="dense",
         stops_early=False,
     ),
     Method(

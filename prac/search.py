@@ -159,7 +159,9 @@ class _Search:
         samples = PracSet.everything(self.images.training_ids)
         done: list[SearchRound] = []
         for index in range(recipe.search.rounds):
-            outcome = self._train(index, mask, samples, done) if method.trains else None
+            outcome: RoundOutcome | None = None
+            if method.trains_round(index):
+                outcome = self._train(index, mask, samples, done)
             finished = SearchRound(mask=mask, samples=samples, outcome=outcome)
             done.append(finished)
             if on_round is not None:
@@ -214,11 +216,7 @@ class _Search:
 
     def _next_mask(self, index: int, mask: Mask, outcome: RoundOutcome | None) -> Mask:
         if self.criterion.reads == "trained":
-            if outcome is None:
-                raise ConfigError(
-                    f"prune.criterion {self.prune.criterion} reads trained weights, and "
-                    f"{self.method.name} trains none"
-                )
+            assert outcome is not None
             self.cost += ScoringCost(
                 score_gradient_samples=outcome.score_samples, score_passes=outcome.score_passes
             )

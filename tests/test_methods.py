@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from prac.config import CRITERIA, SCORES
+from prac.config import CRITERIA, SCORES, PruneConfig
 from prac.errors import ConfigError
+from prac.method_config import prune_for
 from prac.methods import METHODS, PRAC, Borrows, Data, Method, find_method
 from prac.plugins import identity, is_custom, load_custom
 
@@ -78,11 +80,11 @@ def test_methods_of_the_user(users: Path) -> None:
     halves = find_method("users_strategies:halves")
     assert (halves.name, halves.selects) == ("users_strategies:halves", "users_strategies:last")
     last = find_method("users_strategies:last")
-    assert (last.selects, last.borrows, last.trains) == ("users_strategies:last", "steps", True)
+    assert (last.selects, last.borrows, last.trains) == ("users_strategies:last", "steps", "rounds")
     first = find_method("users_strategies:first")
     assert (first.prunes, first.trains, first.starts) == (
         "users_strategies:first",
-        False,
+        "nothing",
         "initial",
     )
     with pytest.raises(ConfigError, match=r"is of type int; allowed: a prac.methods.Method"):
@@ -131,3 +133,22 @@ def test_an_import_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(ConfigError, match="RuntimeError: two lines; is it") as caught:
         load_custom("select.score", "broken_strategies:x")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "allowed"),
+    [
+        ({"trains": False}, "allowed: rounds, dense, nothing"),
+        ({"trains": "dense"}, "allowed: data='everything'"),
+        ({"trains": "nothing", "data": "everything"}, "allowed: starts='initial'"),
+    ],
+)
+def test_what_a_method_can_not_train(values: dict[str, Any], allowed: str) -> None:
+    with pytest.raises(ConfigError, match=allowed):
+        Method(name="mine", summary="", **values)
+
+
+def test_a_criterion_of_trained_weights_needs_rounds() -> None:
+    method = Method(name="mine", summary="", data="everything", trains="dense", prunes="magnitude")
+    with pytest.raises(ConfigError, match=r"prune\.criterion magnitude .* mine trains dense; all"):
+        prune_for(method, PruneConfig())

@@ -173,9 +173,12 @@ def test_sets_have_prac_s_sizes(find: Find, name: str) -> None:
     assert [len(s) for s in find(name).sets] == [len(s) for s in find("prac").sets]
 
 
-def test_random_pruning_trains_as_vanilla_under_other_masks(find: Find) -> None:
+def test_random_pruning_trains_the_dense_network_alone(find: Find) -> None:
     vanilla, random = find("vanilla"), find("random-pruning")
-    assert random.steps == vanilla.steps
+    assert [r.outcome is not None for r in random.rounds] == [True, False, False]
+    assert random.steps == vanilla.rounds[0].outcome.steps
+    assert same(random.rewind_weights, vanilla.rewind_weights)
+    assert [mask.num_alive for mask in random.masks] == [m.num_alive for m in vanilla.masks]
     assert random.masks[1].distance(vanilla.masks[1]) > 0.2
     # Every layer loses alike, which magnitudes do not.
     shares = [float(alive.float().mean()) for alive in random.last_mask.values()]

@@ -83,10 +83,11 @@ def _add_rounds(builder: Builder, line: Line) -> None:
     """Rounds 0 to N - 1 with the sets and masks between them, to D_N and m_N."""
     rounds = builder.request.recipe.search.rounds
     for index in range(rounds):
-        if line.method.trains:
+        trained = line.method.trains_round(index)
+        if trained:
             line.rounds.append(_add_round(builder, line, index))
         line.masks.append(_add_mask(builder, line, index))
-        if not line.method.trains:
+        if not trained:
             line.rounds.append(line.masks[-1])
         add_set(builder, line, index + 1)
 

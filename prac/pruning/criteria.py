@@ -24,7 +24,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from prac.errors import ConfigError, unknown
-from prac.methods import Method
+from prac.methods import Method, Trains
 from prac.plugins import is_custom, load_custom
 
 # A plan needs to know what a criterion reads, and does without torch.
@@ -66,9 +66,10 @@ class Criterion:
 
     reads: `trained`: the weights at the end of every epoch, which makes tentative masks; `initial`:
     the search's initial weights, so that no round has to be trained for it; `nothing` of the
-    weights. options: the fields of PruneConfig beside the fraction that it reads. passes: what an
-    image costs at each scoring, in forward passes: 3 where it runs forward and backward.
-    own_images: that it makes itself, and passes at each scoring beside those of the data.
+    weights, so that round 0 alone is trained, for what tickets rewind to. options: the fields of
+    PruneConfig beside the fraction that it reads. passes: what an image costs at each scoring, in
+    forward passes: 3 where it runs forward and backward. own_images: that it makes itself, and
+    passes at each scoring beside those of the data.
     """
 
     saliency: Saliency
@@ -116,15 +117,19 @@ class Criterion:
     def as_method(self, name: str) -> Method:
         """The method that `--compare` runs: vanilla with this criterion; no training without
         need."""
-        trains = self.reads != "initial"
+        trains: dict[Reads, Trains] = {
+            "trained": "rounds",
+            "nothing": "dense",
+            "initial": "nothing",
+        }
         return Method(
             name=name,
             summary="masks by a criterion of yours",
             data="everything",
             prunes=name,
-            trains=trains,
+            trains=trains[self.reads],
             stops_early=False,
-            starts="rewind" if trains else "initial",
+            starts="initial" if self.reads == "initial" else "rewind",
         )
 
 

@@ -72,10 +72,6 @@ def test_what_each_stage_reads(graph: Graph) -> None:
     expected = {
         f"prune:{a}:random-pruning:0": {},
         f"prune:{a}:random-pruning:1": {"before": f"prune:{a}:random-pruning:0"},
-        f"round:{a}:random-pruning:1": {
-            "before": f"prune:{a}:random-pruning:0",
-            "rewind": f"dense:{a}:vanilla",
-        },
         f"select:{a}:cet-only:2": {"before": f"round:{a}:cet-only:1"},
         f"select:{a}:cep-only:2": {"before": f"round:{a}:cep-only:1", "dense": f"dense:{a}:prac"},
         f"select:{a}:no-early-stop:1": {"statistics": f"reduce:{a}:no-early-stop"},
@@ -111,8 +107,9 @@ def test_what_each_stage_reads(graph: Graph) -> None:
     for name, inputs in expected.items():
         assert graph.stages[name].inputs == inputs, name
     ticket = graph.stages[f"ticket:{a}:random-pruning:2"].inputs
-    assert ticket["mask"] == f"prune:{a}:random-pruning:1"
-    assert ticket["round-1"] == f"round:{a}:random-pruning:1"
+    assert ticket["round-1"] == f"prune:{a}:random-pruning:1"
+    assert ticket["round-0"] == f"dense:{a}:vanilla"
+    assert f"round:{a}:random-pruning:1" not in graph.stages
 
 
 def test_before_training_there_is_nothing_to_train(graph: Graph) -> None:

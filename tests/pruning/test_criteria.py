@@ -139,9 +139,9 @@ def test_a_criterion_of_ones_own() -> None:
     smallest_gone = min(float(weights[n].detach().abs()[~made[n]].min()) for n in made)
     assert largest_kept <= smallest_gone
     method = largest_go.as_method("a.b:largest_go")
-    assert (method.prunes, method.trains, method.starts) == ("a.b:largest_go", True, "rewind")
+    assert (method.prunes, method.trains, method.starts) == ("a.b:largest_go", "rounds", "rewind")
     before = Criterion(largest_go.saliency, "initial").as_method("a.b:c")
-    assert (before.trains, before.starts) == (False, "initial")
+    assert (before.trains, before.starts) == ("nothing", "initial")
 
 
 def test_what_is_no_criterion_is_refused() -> None:
