@@ -21,7 +21,7 @@ from prac.report.wording import (
     sparsity_tick,
     spread,
 )
-from prac.results import Results, RoundRow
+from prac.results import Results, RoundRow, sample_std
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def summary_grids(results: Results) -> list[Grid]:
                 row = s.matching.row
                 line += [percent(row.sparsity), _saving(results, row)]
             elif comparable:
-                line += ["none" if s.num_comparable else ABSENT, ""]
+                line += ["none" if s.num_comparable else ABSENT, ABSENT]
             rows.append(tuple(line))
         found.append(Grid(title=architecture, columns=tuple(columns), rows=tuple(rows)))
     return found
@@ -90,7 +90,8 @@ def accuracy_grids(results: Results) -> list[Grid]:
             cells = [_accuracy(own.get(k)) for k in sorted(rounds)]
             rows.append((method_label(method), *cells))
         dense = results.dense_test_accuracy.get(architecture)
-        note = "" if dense is None else f" (dense: {percent(dense, 2)})"
+        spread_of = sample_std(results.dense_test_accuracies.get(architecture, ()))
+        note = "" if dense is None else f" (dense: {spread(dense, spread_of)})"
         found.append(
             Grid(
                 title=architecture + note,

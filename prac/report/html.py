@@ -11,6 +11,7 @@ from pathlib import Path
 from jinja2 import Environment
 from markupsafe import Markup
 
+from prac.methods import METHODS
 from prac.report.compare import MATCHING_SEEDS
 from prac.report.csv_files import write_csv
 from prac.report.figures import Drawing, drawings, to_png, to_svg
@@ -33,7 +34,7 @@ from prac.report.grids import (
 )
 from prac.report.tables import bill_table, energy_sources, judging_table, result_table
 from prac.report.verdict import noise_sentence, verdicts
-from prac.report.wording import short_count
+from prac.report.wording import method_label, ordered_methods, short_count
 from prac.results import HardSample, Results
 
 _TEXT_COLUMNS = ("architecture", "method")
@@ -96,6 +97,7 @@ def render(
         pictures=pictures,
         galleries=_galleries(results),
         unlearned=_unlearned(results),
+        methods=_methods(results),
         glossary=[*GLOSSARY, MATCHES] if results.num_seeds >= MATCHING_SEEDS else GLOSSARY,
         tables=tables,
         link=_safe_link(results.mlflow_link),
@@ -133,6 +135,12 @@ def _tile(sample: HardSample, under: str) -> _Tile:
         sample_id=sample.sample_id,
         source="data:image/png;base64," + base64.b64encode(sample.png).decode("ascii"),
     )
+
+
+def _methods(results: Results) -> list[tuple[str, str]]:
+    """What each method of the results is, in a line; a user's own say so themselves."""
+    names = ordered_methods(row.method for row in results.rows)
+    return [(method_label(n), METHODS[n].summary) for n in names if n in METHODS]
 
 
 def _unlearned(results: Results) -> list[tuple[str, int]]:

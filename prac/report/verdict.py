@@ -24,7 +24,7 @@ from prac.report.compare import (
     sparsest,
     steps_saved,
 )
-from prac.report.wording import architectures, gap, method_label, methods_of, percent, spread
+from prac.report.wording import architectures, count, gap, method_label, methods_of, percent, spread
 from prac.results import Results, RoundRow
 
 Level = Literal["good", "mixed", "poor", "open"]
@@ -97,6 +97,8 @@ def _verdict(results: Results, architecture: str, noise: float) -> Verdict:
     focus = _focus(judged, own, shown)
     if focus is not None:
         sentences.extend(_matching(judged, focus, results.num_seeds))
+        cheaper = _cheaper(judged, take)
+        sentences.extend(cheaper)
         caveats = _caveats(judged, focus, shown, noise)
         sentences.extend(caveats)
         level = "mixed" if level == "good" and (caveats or focus.matches is False) else level
@@ -137,8 +139,9 @@ def _facts(shown: Comparison) -> str:
             gaps.append(_gap(found, name))
     parts = [f"{_ticket(shown.row)}: {_accuracy(shown)} test accuracy"]
     parts += [" and ".join(gaps)] if gaps else []
+    parts.append(f"found in {count(shown.row.search_steps)} SGD steps")
     if shown.row.method != "vanilla" and shown.steps_saved is not None:
-        parts.append(_saving(shown.steps_saved))
+        parts.append(f"{_fewer(shown.steps_saved)} than vanilla")
     missing = []
     if shown.to_dense is None:
         missing.append("dense model")
@@ -146,6 +149,21 @@ def _facts(shown: Comparison) -> str:
         missing.append("vanilla ticket")
     text = ", ".join(parts) + "."
     return text + (f" There is no {' and no '.join(missing)} to compare with." if missing else "")
+
+
+def _cheaper(judged: Sequence[Comparison], take: Comparison | None) -> list[str]:
+    """The ticket that the fewest steps find, as sparse as the one to take and close enough too."""
+    if take is None:
+        return []
+    close = [c for c in judged if c.row.round == take.row.round and close_enough(c.to_dense)]
+    least = min(close, key=lambda c: (c.row.search_steps, -c.test_accuracy), default=take)
+    if least.row.search_steps >= take.row.search_steps:
+        return []
+    return [
+        f"The fewest SGD steps for that sparsity within 1 point of dense: "
+        f"{method_label(least.row.method)}, {_accuracy(least)} test accuracy, "
+        f"{count(least.row.search_steps)} steps."
+    ]
 
 
 def _matching(judged: Sequence[Comparison], focus: Comparison, seeds: int) -> list[str]:
@@ -192,7 +210,7 @@ def _caveats(
             f"{_gap(focus.vanilla, 'vanilla')}."
         )
     if focus.random is not None and below_noise(focus.random, noise):
-        found.append(_random_sentence(focus.random.points))
+        found.append(_random_sentence(focus.random))
     return found + _rivals(judged, focus, noise)
 
 
@@ -208,17 +226,20 @@ def _rivals(judged: Sequence[Comparison], focus: Comparison, noise: float) -> li
             better.append((found.points, method_label(other.row.method), found))
     better.sort(key=lambda entry: (-entry[0], entry[1]))
     told = [f"{name} is {_gap(found, 'it')}" for _, name, found in better[:_TOLD_RIVALS]]
+    ticket = f"that {method_label(focus.row.method)} ticket"
     more = f", and {len(better) - len(told)} more are better" if len(better) > len(told) else ""
-    return [f"At the same sparsity {', '.join(told)}{more}."] if told else []
+    return [f"At the sparsity of {ticket}, {', '.join(told)}{more}."] if told else []
 
 
-def _random_sentence(to_random: float) -> str:
-    if to_random <= -0.05:
-        how = f"does as well or better (by {-to_random:.1f} points)"
-    elif to_random < 0.05:
+def _random_sentence(to_random: Difference) -> str:
+    points, error = to_random.points, to_random.error
+    spread_of = "" if error is None or to_random.pairs < MATCHING_SEEDS else f" ± {error:.1f}"
+    if points <= -0.05:
+        how = f"does as well or better (by {-points:.1f}{spread_of} points)"
+    elif points < 0.05:
         how = "does as well"
     else:
-        how = f"comes within {to_random:.1f} points of it"
+        how = f"comes within {points:.1f}{spread_of} points of it"
     subset = "A random subset of the same size"
     return f"{subset} {how}: nothing here shows that choosing the samples paid."
 
@@ -269,9 +290,11 @@ def _facts_short(c: Comparison) -> str:
 
 
 def _saving(saved: float) -> str:
-    if saved < 0:
-        return f"{percent(-saved, 0)} more SGD steps than vanilla"
-    return f"{percent(saved, 0)} of the SGD steps saved"
+    return f"{_fewer(saved, ' SGD steps')} than vanilla"
+
+
+def _fewer(saved: float, what: str = "") -> str:
+    return f"{percent(abs(saved), 0)} {'more' if saved < 0 else 'fewer'}{what}"
 
 
 def _sentence(text: str) -> str:

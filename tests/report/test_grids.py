@@ -66,8 +66,8 @@ def test_the_answer_of_three_seeds(row: Rows, build: Build) -> None:
     lines = _lines(grid)
     assert lines["PrAC"][0] == "67.2 %"
     assert lines["PrAC"][-2:] == ("59.0 %", "45 %")  # 1 - (1000 + 3 * 400) / 4000
-    assert lines["vanilla"][-2:] == ("–", "")
-    assert lines["SNIP"][-2:] == ("none", "")
+    assert lines["vanilla"][-2:] == ("–", "–")
+    assert lines["SNIP"][-2:] == ("none", "–")
 
 
 def test_equal_steps_in_words(row: Rows, build: Build) -> None:

@@ -132,7 +132,7 @@ def test_a_crowd_keeps_the_answer_first(crowd: Results, tmp_path: Path) -> None:
     page = Page(text)
     words = " ".join(" ".join(page.words).split()).replace("\u00a0", " ")
     answer = words[words.index("What was found") : words.index("Accuracy Test accuracy")]
-    assert answer.count("Take PrAC") == answer.count("Take it: ") == 3
+    assert answer.count("Take PrAC") == answer.count("The ticket of the headline") == 3
     assert answer.count("matches vanilla up to") == 3
     assert "Tickets of one search, trained with 3 seeds" in answer
     assert answer.count("Each search was run once") == 1

@@ -42,8 +42,8 @@ def test_good_verdict(results: Results) -> None:
     assert (verdict.take.method, verdict.take.round) == ("prac", 8)
     assert verdict.text == (
         "PrAC at 83.2 % sparsity: 91.7 % test accuracy, 0.3 points below dense and 0.1 points "
-        "below vanilla, 52 % of the SGD steps saved. One seed: a difference below about 1.0 points "
-        "can't be told from noise."
+        "below vanilla, found in 3,800 SGD steps, 52 % fewer than vanilla. One seed: a difference "
+        "below about 1.0 points can't be told from noise."
     )
 
 
@@ -51,7 +51,7 @@ def test_vanilla_is_sparser(results: Results) -> None:
     verdict = verdicts(results)[0]
     assert (verdict.headline, verdict.level) == ("Take vanilla at 83.2 % sparsity", "mixed")
     assert "PrAC comes within 1 point of dense up to 67.2 % sparsity" in verdict.text
-    assert "48 % of the SGD steps saved" in verdict.text
+    assert "48 % fewer SGD steps than vanilla" in verdict.text
 
 
 def test_says_plainly_that_prac_falls_short_and_random_does_as_well(results: Results) -> None:
@@ -122,9 +122,9 @@ def test_three_seeds_say_what_matches(row: Rows, build: Build) -> None:
     assert verdict.level == "mixed"
     assert verdict.sentences == (
         "PrAC at 67.2 % sparsity: 91.50 ± 0.30 % test accuracy, 0.5 ± 0.2 points below dense and "
-        "0.5 ± 0.2 points below vanilla, 48 % of the SGD steps saved.",
+        "0.5 ± 0.2 points below vanilla, found in 2,600 SGD steps, 48 % fewer than vanilla.",
         "Of the tickets of one search, trained with 3 seeds, the sparsest PrAC ticket that matches "
-        "vanilla: 59.0 % sparsity, 45 % of the SGD steps saved.",
+        "vanilla: 59.0 % sparsity, 45 % fewer SGD steps than vanilla.",
         "It does not match vanilla at the same sparsity: 0.5 ± 0.2 points below vanilla.",
     )
     assert verdict.noise == (
@@ -172,7 +172,9 @@ def test_better_rivals_are_named(row: Rows, build: Build) -> None:
     )
     verdict = verdicts(_three_seeds(row, build, *rivals))[0]
     assert verdict.headline == "Take PrAC at 67.2 % sparsity"
-    assert "At the same sparsity SynFlow is 1.3 ± 0.0 points above it." in verdict.text
+    assert (
+        "At the sparsity of that PrAC ticket, SynFlow is 1.3 ± 0.0 points above it." in verdict.text
+    )
     assert "SNIP" not in verdict.text
 
 
@@ -183,7 +185,7 @@ def test_a_random_subset_is_told_apart_by_two_standard_errors(row: Rows, build: 
     # Pairs 0.9, -0.3, 0.0: 0.2 with a standard error of 0.36.
     random = row("a", "random-subset", 5, test=(0.903, 0.921, 0.915))
     text = verdicts(_three_seeds(row, build, random))[0].text
-    assert "A random subset of the same size comes within 0.2 points of it" in text
+    assert "A random subset of the same size comes within 0.2 ± 0.4 points of it" in text
 
 
 def test_random_subset_within_noise_is_a_caveat(row: Rows, build: Build) -> None:
@@ -222,7 +224,9 @@ def test_nothing_judged(row: Rows, build: Build) -> None:
     rows = tuple(row("a", "prac", k) for k in range(4))
     verdict = verdicts(build(rows=rows, dense_test_accuracy={"a": 0.9}))[0]
     assert (verdict.headline, verdict.level) == ("No ticket was judged", "open")
-    assert "The search made PrAC at 48.8 % sparsity, 40 % of the SGD steps saved" in verdict.text
+    assert (
+        "The search made PrAC at 48.8 % sparsity, 40 % fewer SGD steps than vanilla" in verdict.text
+    )
 
 
 def test_a_judged_round_zero_is_the_dense_model_and_no_ticket(row: Rows, build: Build) -> None:
@@ -258,7 +262,25 @@ def test_saving_is_computed_where_the_row_does_not_tell(row: Rows, build: Build)
 def test_a_dearer_search_is_called_dearer(row: Rows, build: Build) -> None:
     rows = (row("a", "prac", 3, test=0.9, saved=-0.25),)
     text = verdicts(build(rows=rows, dense_test_accuracy={"a": 0.9}))[0].text
-    assert "25 % more SGD steps than vanilla" in text
+    assert "found in 1,800 SGD steps, 25 % more than vanilla" in text
+
+
+def test_the_cheapest_as_sparse_as_the_one_to_take_is_told(row: Rows, build: Build) -> None:
+    rows = (
+        row("a", "vanilla", 3, test=0.91),
+        row("a", "prac", 2, test=0.91, search_steps=10),  # not as sparse
+        row("a", "prac", 3, test=0.85, search_steps=20),  # not close enough
+        row("a", "random-subset", 3, test=0.905, search_steps=1500),
+        row("a", "rs2", 3, test=0.905, search_steps=1600),
+    )
+    verdict = verdicts(build(rows=rows, dense_test_accuracy={"a": 0.91}))[0]
+    assert verdict.headline == "Take vanilla at 48.8 % sparsity"
+    assert (
+        "The fewest SGD steps for that sparsity within 1 point of dense: random subset, 90.5 % test"
+        " accuracy, 1,500 steps."
+    ) in verdict.text
+    dearer = (rows[0], row("a", "rs2", 3, test=0.905, search_steps=3000))
+    assert "fewest" not in verdicts(build(rows=dearer, dense_test_accuracy={"a": 0.91}))[0].text
 
 
 def test_noise_of_a_small_test_split(row: Rows, build: Build) -> None:

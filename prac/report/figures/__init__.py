@@ -61,9 +61,10 @@ ACCURACY = Drawing(
     name="accuracy",
     alt="Line chart: accuracy of tickets over the share of weights removed",
     caption="Marked points are tickets that were trained alone and tested, the mean over the "
-    "seeds; bands and bars are one standard deviation. The nearer to the dashed line (the dense "
-    "model), the less was lost. Thin lines are validation accuracies within the search: they "
-    "guide, the marked points decide.",
+    "seeds; bands and bars are one standard deviation. On or above the dashed line (the dense "
+    "model) nothing was lost. Marks of one sparsity stand side by side to be told apart, and every "
+    "round has the same width. Thin lines without marks are validation accuracies within the "
+    "search: they guide, the marked points decide.",
     table="accuracy.csv",
     draw=accuracy,
 )
