@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from prac.methods import METHODS
 from prac.report.compare import (
     BASELINES,
     MATCHING_SEEDS,
@@ -162,8 +163,15 @@ def _cheaper(judged: Sequence[Comparison], take: Comparison | None) -> list[str]
     return [
         f"The fewest SGD steps for that sparsity within 1 point of dense: "
         f"{method_label(least.row.method)}, {_accuracy(least)} test accuracy, "
-        f"{count(least.row.search_steps)} steps."
+        f"{count(least.row.search_steps)} steps{_borrowed(least.row.method)}."
     ]
+
+
+def _borrowed(method: str) -> str:
+    """That a control has its set sizes from PrAC's search; it is no way to find them."""
+    known = METHODS.get(method)
+    takes = known is not None and known.borrows in ("sizes", "steps")
+    return ", with the set sizes that PrAC found" if takes else ""
 
 
 def _matching(judged: Sequence[Comparison], focus: Comparison, seeds: int) -> list[str]:

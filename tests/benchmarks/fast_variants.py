@@ -16,6 +16,7 @@ from prac.config import (
     Recipe,
     RewindPoint,
     SearchConfig,
+    SelectConfig,
     TrainConfig,
 )
 from prac.data.steps import num_batches
@@ -119,41 +120,95 @@ PART: dict[str, Variant] = {
 }
 
 
-# All rows at 16x16 pixels; in twenty epochs the network has learned about what it can.
+# All rows at 16x16 pixels; in twenty epochs ResNet-8 has learned about what it can.
 SMALL_AUGMENT = AugmentConfig(crop_padding=2)
 
 
-def _small(epochs: int) -> dict[str, Variant]:
-    train = TrainConfig(
-        epochs=epochs,
-        batch_size=128,
-        learning_rate=0.3,
-        milestones=(),
-        schedule="onecycle",
-        nesterov=True,
-    )
-    base = BASE.replace(train=train, augment=SMALL_AUGMENT)
-    steps = epochs * num_batches(45_000, train.batch_size)
+@dataclass(frozen=True, kw_only=True)
+class _Small:
+    """One schedule of `small`: all its variants have the same rounds, epochs and rewind point."""
 
-    def floor(share: float) -> Recipe:
-        budget = BudgetConfig(scaling="epochs", min_round_steps=round(share * steps))
-        return base.replace(budget=budget)
+    epochs: int
+    architecture: str = "resnet8"
+    rounds: int = 3
+    rewind: int = 1
 
-    seven_rounds = base.replace(
-        prune=PruneConfig(fraction=0.2), search=dataclasses.replace(base.search, rounds=7)
-    )
-    schedule = f"{epochs} epochs"
-    return {
-        f"{schedule}/vanilla": Variant(method="vanilla", recipe=base),
-        f"{schedule}/vanilla, 7 rounds of 20 %": Variant(method="vanilla", recipe=seven_rounds),
-        f"{schedule}/rs2, 60 % of the rows": Variant(method="rs2", recipe=base, share=0.6),
-        f"{schedule}/prac, steps": Variant(method="prac", recipe=base),
-        f"{schedule}/prac, 0.67 of the steps": Variant(method="prac", recipe=floor(0.67)),
-        f"{schedule}/prac, as many steps": Variant(method="prac", recipe=floor(1)),
-    }
+    @property
+    def name(self) -> str:
+        parts = [self.architecture, f"{self.epochs} epochs"]
+        parts += [f"{self.rounds} rounds of 20 %"] if self.rounds == 7 else []
+        parts += [f"rewound to {self.rewind}"] if self.rewind > 1 else []
+        return ", ".join(parts)
+
+    @property
+    def _base(self) -> Recipe:
+        train = TrainConfig(
+            epochs=self.epochs,
+            batch_size=128,
+            learning_rate=0.3,
+            milestones=(),
+            schedule="onecycle",
+            nesterov=True,
+        )
+        return BASE.replace(
+            architectures=(self.architecture,),
+            train=train,
+            augment=SMALL_AUGMENT,
+            # Seven rounds of 20 % and three of 40 % end at 79.0 and 78.4 % sparsity.
+            prune=PruneConfig(fraction=0.2 if self.rounds == 7 else 0.4),
+            search=SearchConfig(rounds=self.rounds, rewind=RewindPoint("epoch", self.rewind)),
+        )
+
+    def _floor(self, share: float) -> BudgetConfig:
+        steps = self.epochs * num_batches(45_000, self._base.train.batch_size)
+        return BudgetConfig(scaling="epochs", min_round_steps=round(share * steps))
+
+    def vanilla(self) -> dict[str, Variant]:
+        return {f"{self.name}/vanilla": Variant(method="vanilla", recipe=self._base)}
+
+    def rs2(self, share: float) -> dict[str, Variant]:
+        """So much of the rows in every epoch, and of the steps of a full round."""
+        recipe = self._base.replace(budget=self._floor(share))
+        name = f"{self.name}/rs2, {share:g} of the rows"
+        return {name: Variant(method="rs2", recipe=recipe, share=share)}
+
+    def prac(self, share: float | None = None, easy: float = 0.0) -> dict[str, Variant]:
+        """share: of a full round's steps, at least; None: steps as the set's rows."""
+        recipe = self._base.replace(select=SelectConfig(easy=easy))
+        what = "prac, steps" if share is None else f"prac, {share:g} of the steps"
+        if share is not None:
+            recipe = recipe.replace(budget=self._floor(share))
+        what += f", easy {easy:g}" if easy else ""
+        return {f"{self.name}/{what}": Variant(method="prac", recipe=recipe)}
 
 
-SMALL = {**_small(8), **_small(20)}
+_SHORT, _LONG = _Small(epochs=8), _Small(epochs=20)
+_LATE = _Small(epochs=8, rewind=4)
+_ROUNDS = _Small(epochs=8, rounds=7)
+_VGG = _Small(epochs=8, architecture="vgg8s")
+_VGG_LONG = _Small(epochs=20, architecture="vgg8s")
+SMALL: dict[str, Variant] = {
+    **_SHORT.vanilla(),
+    **_SHORT.rs2(0.6),
+    **_SHORT.prac(),
+    **_SHORT.prac(0.67),
+    **_SHORT.prac(1),
+    **_LATE.vanilla(),
+    **_LATE.prac(0.67),
+    **_ROUNDS.vanilla(),
+    **_ROUNDS.rs2(0.5),
+    **_ROUNDS.prac(0.5),
+    **_ROUNDS.prac(0.5, easy=0.3),
+    **_LONG.vanilla(),
+    **_LONG.rs2(0.6),
+    **_LONG.prac(0.67),
+    **_VGG.vanilla(),
+    **_VGG.prac(),
+    **_VGG.prac(0.5, easy=0.5),
+    **_VGG_LONG.vanilla(),
+    **_VGG_LONG.rs2(0.5),
+    **_VGG_LONG.prac(0.5, easy=0.5),
+}
 
 EXPERIMENTS = {
     "part": Experiment(

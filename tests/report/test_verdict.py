@@ -277,7 +277,7 @@ def test_the_cheapest_as_sparse_as_the_one_to_take_is_told(row: Rows, build: Bui
     assert verdict.headline == "Take vanilla at 48.8 % sparsity"
     assert (
         "The fewest SGD steps for that sparsity within 1 point of dense: random subset, 90.5 % test"
-        " accuracy, 1,500 steps."
+        " accuracy, 1,500 steps, with the set sizes that PrAC found."
     ) in verdict.text
     dearer = (rows[0], row("a", "rs2", 3, test=0.905, search_steps=3000))
     assert "fewest" not in verdicts(build(rows=dearer, dense_test_accuracy={"a": 0.91}))[0].text
