@@ -56,6 +56,11 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     ("PrAC set", "CET and CEP together: what the next round trains on."),
     (
+        "easy samples",
+        "A share of the samples outside the PrAC set that a round trains on all the same, where "
+        "select.easy asks for it.",
+    ),
+    (
         "tentative mask",
         "The mask that pruning would give if the round ended after this epoch.",
     ),

@@ -45,7 +45,8 @@ def what_if(
     dense: NDArray[np.integer] | None = None,
     pruned: NDArray[np.integer] | None = None,
 ) -> list[ThresholdRow]:
-    """One row a threshold, from what round k left: exactly the sets that `select_critical` makes.
+    """One row a threshold, from what round k left: exactly the sets that `select_critical` makes,
+    before easy samples are drawn beside them.
 
     statistics: of the events of round k. labels: by sample id. select: all of the selection but its
     threshold. dense, pruned: (|training_ids|,) predicted classes; absent for round 0.
