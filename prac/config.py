@@ -346,7 +346,8 @@ class BudgetConfig:
     scaling: `epochs` scales the number of epochs by |D_k|/|D_0| (steps fall with its square: the
     published runs), `steps` scales the number of steps (the published text).
     min_round_epochs, min_round_steps: floors under a round's scaled budget, up to the full one:
-    a small set may be seen more often than the full budget's epochs.
+    a small set may be seen more often than the full budget's epochs. They are numbers, no shares:
+    who changes train.epochs or the data changes them too.
     """
 
     scaling: Scaling = "epochs"
@@ -411,6 +412,16 @@ class Recipe:
                 f"select.sampler {select.sampler!r} takes samples by a score, and select.score is "
                 "critical; allowed: another select.score, or a method that has a sampler, e.g. "
                 "--compare el2n-ccs"
+            )
+        if select.score != "critical" and (select.easy or select.late_threshold is not None):
+            raise ConfigError(
+                "select.easy and select.late_threshold are of critical sets, and select.score is "
+                f"{select.score}; allowed: select.easy=0 and select.late_threshold=none"
+            )
+        if select.late_threshold is not None and select.late_from > self.search.rounds:
+            raise ConfigError(
+                f"select.late_from {select.late_from} is past the last set, so that "
+                f"select.late_threshold is never used; allowed: 1 to {self.search.rounds}"
             )
         rewind = self.search.rewind
         if rewind.unit == "epoch" and rewind.at > self.train.epochs:

@@ -100,7 +100,7 @@ class Method:
         return dataclasses.replace(self, name=name)
 
 
-PRAC = Method(name="prac", summary="critical sets, early stop: the method itself")
+PRAC = Method(name="prac", summary="the method itself, on critical samples")
 
 
 def _by_score(score: str, summary: str, *, sampler: str = "top") -> Method:

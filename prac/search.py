@@ -54,8 +54,8 @@ from prac.stage_config import RoundConfig, check_rewind, round_config
 class SearchRound:
     """One finished round of a search: the mask m_k and the set D_k it had, and what it left.
 
-    outcome: of its training; None where the method trains nothing. samples: of a method that draws
-    a fresh subset in every epoch, the set whose size that has.
+    outcome: of its training; None where the method trains nothing in it. samples: of a method that
+    draws a fresh subset in every epoch, the set whose size that has.
     """
 
     mask: Mask

@@ -48,7 +48,13 @@ def _made(search: SearchStages) -> list[str]:
 
 
 def _rounds_of_others(search: SearchStages, graph: Graph) -> set[str]:
-    every = {name for other in graph.searches for name in other.rounds}
+    # Masks made without training are shared by who prunes alike, and on the bill of each.
+    every = {
+        name
+        for other in graph.searches
+        for name in other.rounds
+        if graph.stages[name].kind != "prune"
+    }
     return every - set(search.rounds)
 
 

@@ -101,7 +101,7 @@ def _rows(
     dense = values[search.rounds[0]]
     for index in range(num_rounds + 1):
         this = values[search.rounds[index]] if index < num_rounds else {}
-        # Masks made before training come without any.
+        # Masks that are made beside the training come without any.
         trained = "epochs" in this
         before = values[search.rounds[index - 1]] if index else {}
         samples = values[search.samples[index - 1]] if index and search.samples else {}

@@ -115,8 +115,8 @@ class Criterion:
         return mask
 
     def as_method(self, name: str) -> Method:
-        """The method that `--compare` runs: vanilla with this criterion; no training without
-        need."""
+        """The method that `--compare` runs: as many weights as vanilla, chosen by this
+        criterion; no training without need."""
         trains: dict[Reads, Trains] = {
             "trained": "rounds",
             "nothing": "dense",

@@ -54,7 +54,11 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "Critical examples for pruning: training samples on which the dense and the pruned model "
         "predict different classes.",
     ),
-    ("PrAC set", "CET and CEP together: what the next round trains on."),
+    (
+        "PrAC set",
+        "CET and CEP together: what the next round trains on, with easy samples where there are "
+        "any.",
+    ),
     (
         "easy samples",
         "A share of the samples outside the PrAC set that a round trains on all the same, where "

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from prac.methods import METHODS
 from prac.report.compare import (
     BASELINES,
     MATCHING_SEEDS,
@@ -98,7 +97,7 @@ def _verdict(results: Results, architecture: str, noise: float) -> Verdict:
     focus = _focus(judged, own, shown)
     if focus is not None:
         sentences.extend(_matching(judged, focus, results.num_seeds))
-        cheaper = _cheaper(judged, take)
+        cheaper = _cheaper(results, judged, take)
         sentences.extend(cheaper)
         caveats = _caveats(judged, focus, shown, noise)
         sentences.extend(caveats)
@@ -152,7 +151,7 @@ def _facts(shown: Comparison) -> str:
     return text + (f" There is no {' and no '.join(missing)} to compare with." if missing else "")
 
 
-def _cheaper(judged: Sequence[Comparison], take: Comparison | None) -> list[str]:
+def _cheaper(results: Results, judged: Sequence[Comparison], take: Comparison | None) -> list[str]:
     """The ticket that the fewest steps find, as sparse as the one to take and close enough too."""
     if take is None:
         return []
@@ -163,15 +162,15 @@ def _cheaper(judged: Sequence[Comparison], take: Comparison | None) -> list[str]
     return [
         f"The fewest SGD steps for that sparsity within 1 point of dense: "
         f"{method_label(least.row.method)}, {_accuracy(least)} test accuracy, "
-        f"{count(least.row.search_steps)} steps{_borrowed(least.row.method)}."
+        f"{count(least.row.search_steps)} steps{_borrowed(results, least.row)}."
     ]
 
 
-def _borrowed(method: str) -> str:
-    """That a control has its set sizes from PrAC's search; it is no way to find them."""
-    known = METHODS.get(method)
-    takes = known is not None and known.borrows in ("sizes", "steps")
-    return ", with the set sizes that PrAC found" if takes else ""
+def _borrowed(results: Results, row: RoundRow) -> str:
+    """That a control has its set sizes from PrAC's search: it is no way to find them."""
+    searches = [b for b in results.bills if b.architecture == row.architecture]
+    takes = any(b.method == row.method and b.borrowed_steps for b in searches)
+    return ", with the set sizes of another search" if takes else ""
 
 
 def _matching(judged: Sequence[Comparison], focus: Comparison, seeds: int) -> list[str]:

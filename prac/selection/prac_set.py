@@ -50,7 +50,7 @@ class PracSet:
         if len(ids) == 0:
             raise EmptySetError(
                 "the set is empty: no sample was forgotten, never learned or disagreed on; "
-                "lower select.threshold or shorten the round"
+                "lower select.threshold (select.late_threshold) or shorten the round"
             )
         if ids.shape != reasons.shape or ids.ndim != 1:
             raise ConfigError(f"{ids.shape} sample ids with {reasons.shape} reasons; one each")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from prac.config import PruneConfig
 from prac.distributed.bill import borrowed_stages, make_bill, own_stages
 from prac.distributed.compose import build_graph
 from prac.distributed.graph import Graph, SearchStages, Stage
@@ -50,6 +51,15 @@ def test_transferred_sets_are_borrowed(request_for) -> None:
         "round:resnet8:prac:1",
         "round:resnet8:prac:2",
     ]
+
+
+def test_masks_that_searches_share_are_on_the_bill_of_each(request_for) -> None:
+    prune = PruneConfig(criterion="random")
+    graph = build_graph(request_for(prune=prune, compare=("vanilla", "random-pruning")))
+    made = [f"prune:conv4:prac:{k}" for k in range(3)]
+    for method in ("prac", "vanilla", "random-pruning"):
+        own = own_stages(_search(graph, "conv4", method), graph)
+        assert [name for name in own if name.startswith("prune")] == made, method
 
 
 def _stage(name: str, *inputs: str, kind: Any = "round") -> Stage:

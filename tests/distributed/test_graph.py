@@ -110,6 +110,15 @@ def test_easy_samples_follow_their_share_and_the_seed(request_for) -> None:
     assert not changed & {"dense:resnet8:prac", "reduce:resnet8:prac"}
     config = build_graph(request_for(select=easy)).stages["select:resnet8:prac:2"].config
     assert config.items() >= {"easy": 0.25, "seed": 0, "round": 2}.items()
+    again = request_for(select=easy, seed=5)
+    assert build_graph(again).stages["select:resnet8:prac:2"].config["seed"] == 5
+
+
+def test_transfer_takes_the_source_s_easy_samples(request_for) -> None:
+    easy = SelectConfig(easy=0.25)
+    graph = build_graph(request_for(select=easy, transfer_from="resnet8"))
+    assert graph.stages["round:conv4:prac:2"].inputs["samples"] == "select:resnet8:prac:2"
+    assert graph.stages["select:resnet8:prac:2"].config["easy"] == 0.25
 
 
 def test_the_cep_model_changes_pruned_rounds_not_the_dense_run(request_for) -> None:

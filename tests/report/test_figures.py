@@ -56,6 +56,19 @@ def test_bands_are_one_deviation(row: Callable[..., RoundRow], build: Callable[.
     assert heights == pytest.approx([91.333 - 1.155, 91.333 + 1.155], abs=0.002)
 
 
+def test_easy_samples_stand_on_the_critical_ones(
+    row: Callable[..., RoundRow], build: Callable[..., Results]
+) -> None:
+    plain = row("a", "prac", 1)
+    mixed = dataclasses.replace(row("a", "prac", 2), set_size=row("a", "prac", 2).set_size + 4500)
+    (ax,) = set_sizes(build(rows=(plain, mixed))).axes
+    bars = {c.get_label(): c for c in ax.containers}["easy, drawn beside them"]
+    assert [bar.get_height() for bar in bars] == pytest.approx([0, 10])
+    (legend,) = set_sizes(build(rows=(plain, mixed))).legends
+    told = [text.get_text() for text in legend.get_texts()]
+    assert told == ["CET only", "both", "CEP only", "easy, drawn beside them"]
+
+
 def test_validation_stands_in_where_few_are_judged(
     row: Callable[..., RoundRow], build: Callable[..., Results]
 ) -> None:

@@ -117,3 +117,11 @@ def test_searches_with_the_same_sets_share_a_table(row: Rows, build: Build) -> N
         "a, PrAC; random tickets",
         "a, CET only",
     ]
+
+
+def test_easy_samples_have_a_line_where_there_are_any(row: Rows, build: Build) -> None:
+    plain = row("a", "prac", 1)
+    mixed = dataclasses.replace(row("a", "prac", 2), set_size=row("a", "prac", 2).set_size + 700)
+    assert "easy, drawn" not in _lines(set_grids(build(rows=(plain,)))[0])
+    lines = _lines(set_grids(build(rows=(plain, mixed)))[0])
+    assert lines["easy, drawn"] == ("0", "700")

@@ -265,7 +265,9 @@ def test_a_dearer_search_is_called_dearer(row: Rows, build: Build) -> None:
     assert "found in 1,800 SGD steps, 25 % more than vanilla" in text
 
 
-def test_the_cheapest_as_sparse_as_the_one_to_take_is_told(row: Rows, build: Build) -> None:
+def test_the_cheapest_as_sparse_as_the_one_to_take_is_told(
+    row: Rows, build: Build, results: Results
+) -> None:
     rows = (
         row("a", "vanilla", 3, test=0.91),
         row("a", "prac", 2, test=0.91, search_steps=10),  # not as sparse
@@ -273,11 +275,14 @@ def test_the_cheapest_as_sparse_as_the_one_to_take_is_told(row: Rows, build: Bui
         row("a", "random-subset", 3, test=0.905, search_steps=1500),
         row("a", "rs2", 3, test=0.905, search_steps=1600),
     )
-    verdict = verdicts(build(rows=rows, dense_test_accuracy={"a": 0.91}))[0]
+    bill = results.bills[0]
+    control = {"architecture": "a", "method": "random-subset", "borrowed_steps": 900}
+    bills = (dataclasses.replace(bill, **control),)
+    verdict = verdicts(build(rows=rows, bills=bills, dense_test_accuracy={"a": 0.91}))[0]
     assert verdict.headline == "Take vanilla at 48.8 % sparsity"
     assert (
         "The fewest SGD steps for that sparsity within 1 point of dense: random subset, 90.5 % test"
-        " accuracy, 1,500 steps, with the set sizes that PrAC found."
+        " accuracy, 1,500 steps, with the set sizes of another search."
     ) in verdict.text
     dearer = (rows[0], row("a", "rs2", 3, test=0.905, search_steps=3000))
     assert "fewest" not in verdicts(build(rows=dearer, dense_test_accuracy={"a": 0.91}))[0].text

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prac.config import SelectConfig
+from prac.config import SearchConfig, SelectConfig
 from prac.errors import ConfigError
+from prac.recipes import digits
 from prac.selection import PracSet, Reason
 from prac.selection.easy import with_easy
 
@@ -93,3 +94,20 @@ def test_late_threshold_holds_from_its_round_on() -> None:
 def test_values_that_are_not_allowed(field: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"select\.{field} .* allowed"):
         SelectConfig(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("select", "rounds", "said"),
+    [
+        (SelectConfig(late_threshold=2, late_from=4), 3, r"late_from 4 .* allowed: 1 to 3"),
+        (SelectConfig(score="el2n", fraction=0.5, easy=0.1), 3, r"select\.score is el2n; allowed"),
+        (
+            SelectConfig(score="random", fraction=0.5, late_threshold=1),
+            3,
+            r"select\.score is random",
+        ),
+    ],
+)
+def test_what_would_do_nothing_is_refused(select: SelectConfig, rounds: int, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        digits().replace(select=select, search=SearchConfig(rounds=rounds))

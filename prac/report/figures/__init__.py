@@ -90,7 +90,7 @@ SETS = Drawing(
     alt="Stacked bar chart: size and parts of the critical set over the rounds",
     caption="Each bar is the set that a round trains on, as a share of all training samples: CET "
     "are samples that were forgotten or never learned, CEP those on which the pruned and the dense "
-    "model disagree.",
+    "model disagree, and where select.easy asks for them others are drawn beside both.",
     table="sets.csv",
     draw=set_sizes,
 )
@@ -98,8 +98,9 @@ THRESHOLDS = Drawing(
     name="thresholds",
     alt="Line chart: size of the set over the rounds for other thresholds",
     caption="What each round's events would have given with another threshold: samples forgotten "
-    "more often than it, or never learned, with the same CEP. Nothing was trained for this; a "
-    "search with that threshold would meet other events from its second round on.",
+    "more often than it, or never learned, with the same CEP and no easy samples. Nothing was "
+    "trained for this; a search with that threshold would meet other events from its second round "
+    "on.",
     table="thresholds.csv",
     draw=threshold_sizes,
 )
