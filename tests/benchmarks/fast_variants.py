@@ -173,13 +173,26 @@ class _Small:
         recipe = self._base.replace(budget=budget)
         return {name: Variant(method="rs2", recipe=recipe, share=share)}
 
-    def prac(self, share: float | None = None, easy: float = 0.0) -> dict[str, Variant]:
-        """share: of a full round's steps, at least; None: steps as the set's rows."""
-        recipe = self._base.replace(select=SelectConfig(easy=easy))
+    def prac(
+        self,
+        share: float | None = None,
+        *,
+        easy: float = 0.0,
+        late: int | None = None,
+        stop: tuple[float, int] | None = None,
+    ) -> dict[str, Variant]:
+        """share: of a full round's steps, at least; None: steps as the set's rows. late: E_F of the
+        sets from D_2 on. stop: tolerance and patience."""
+        recipe = self._base.replace(select=SelectConfig(easy=easy, late_threshold=late))
         what = "prac, steps" if share is None else f"prac, {share:g} of the steps"
         if share is not None:
             recipe = recipe.replace(budget=self._floor(share))
+        if stop is not None:
+            prune = dataclasses.replace(recipe.prune, tolerance=stop[0], patience=stop[1])
+            recipe = recipe.replace(prune=prune)
+            what += f", tolerance {stop[0]:g}, patience {stop[1]}"
         what += f", easy {easy:g}" if easy else ""
+        what += f", E_F {late} from D_2" if late is not None else ""
         return {f"{self.name}/{what}": Variant(method="prac", recipe=recipe)}
 
 
@@ -192,6 +205,8 @@ SMALL: dict[str, Variant] = {
     **_SHORT.vanilla(),
     **_SHORT.rs2(0.6),
     **_SHORT.prac(),
+    **_SHORT.prac(late=1),
+    **_SHORT.prac(stop=(0.15, 2)),
     **_SHORT.prac(0.67),
     **_SHORT.prac(1),
     **_LATE.vanilla(),
