@@ -222,6 +222,7 @@ SMALL: dict[str, Variant] = {
     **_VGG.vanilla(),
     **_VGG.prac(),
     **_VGG.prac(0.5, easy=0.5),
+    **_VGG.prac(1, easy=0.5, stop=(0.15, 2)),
     **_VGG_LONG.vanilla(),
     **_VGG_LONG.prac(0.5, easy=0.5),
 }
