@@ -195,12 +195,20 @@ class _Small:
         what += f", E_F {late} from D_2" if late is not None else ""
         return {f"{self.name}/{what}": Variant(method="prac", recipe=recipe)}
 
+    def random(self, like: dict[str, Variant]) -> dict[str, Variant]:
+        """Random subsets with the sizes and epochs of another variant's rounds."""
+        ((name, variant),) = like.items()
+        mine = Variant(method="random-subset", recipe=variant.recipe, sizes_of=name)
+        return {f"{self.name}/random, as {name.partition('/')[2]}": mine}
+
 
 _SHORT, _LONG = _Small(epochs=8), _Small(epochs=20)
 _LATE = _Small(epochs=8, rewind=4)
 _ROUNDS = _Small(epochs=8, rounds=7)
 _VGG = _Small(epochs=8, architecture="vgg8s")
 _VGG_LONG = _Small(epochs=24, architecture="vgg8s")
+# Of the full budget's steps, but for what the early-bird stop cuts off.
+_STOPPED = _VGG.prac(1, easy=0.5, stop=(0.15, 2))
 SMALL: dict[str, Variant] = {
     **_SHORT.vanilla(),
     **_SHORT.rs2(0.6),
@@ -222,7 +230,8 @@ SMALL: dict[str, Variant] = {
     **_VGG.vanilla(),
     **_VGG.prac(),
     **_VGG.prac(0.5, easy=0.5),
-    **_VGG.prac(1, easy=0.5, stop=(0.15, 2)),
+    **_STOPPED,
+    **_VGG.random(_STOPPED),
     **_VGG_LONG.vanilla(),
     **_VGG_LONG.prac(0.5, easy=0.5),
 }
