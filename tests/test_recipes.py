@@ -108,6 +108,7 @@ def test_a_fast_recipe_is_what_was_measured(name: str, measured: dict[str, Any])
     for section in set(SECTIONS) - {"augment"}:
         assert getattr(recipe, section) == getattr(variant, section), section
     assert recipe.data.source == name.removesuffix("_fast")
+    assert recipe.compare == ("vanilla", "random-subset")
 
 
 def test_a_setting_changes_only_what_it_names() -> None:
