@@ -149,15 +149,19 @@ def changed_in_one_place(made) -> dict[str, list[object]]:
 
 
 def test_every_field_of_a_configuration_counts() -> None:
-    # Critical sets take no other sampler, so the field could not change alone beside them.
-    select = config.SelectConfig(score="el2n", fraction=0.5)
-    recipe = config.Recipe(name="r", description="", architectures=("resnet8",), select=select)
-    copies = changed_in_one_place(recipe)
-    copies |= changed_in_one_place(config.ModelConfig(architecture="resnet8"))
-    assert all(copies.values()), [name for name, tried in copies.items() if not tried]
-    assert len(copies) > 35
-    keys = [fingerprint(recipe), *(fingerprint(c) for tried in copies.values() for c in tried)]
-    assert len(set(keys)) == len(keys)
+    # Critical sets take no other sampler and scores no easy samples: no one recipe has all fields.
+    recipes = [
+        config.Recipe(name="r", description="", architectures=("resnet8",), select=select)
+        for select in (config.SelectConfig(score="el2n", fraction=0.5), config.SelectConfig())
+    ]
+    copies = [changed_in_one_place(recipe) for recipe in recipes]
+    for made in copies:
+        made |= changed_in_one_place(config.ModelConfig(architecture="resnet8"))
+    assert all(copies[0][name] or copies[1][name] for name in copies[0])
+    assert len(copies[0]) > 35
+    for recipe, made in zip(recipes, copies, strict=True):
+        keys = [fingerprint(recipe), *(fingerprint(c) for tried in made.values() for c in tried)]
+        assert len(set(keys)) == len(keys)
 
 
 def digest_of(*pieces: bytes) -> str:

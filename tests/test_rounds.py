@@ -108,7 +108,7 @@ def test_it_is_on_the_bill(calls: list[Any], images: DeviceImages, tmp_path: Pat
         stage=SimpleNamespace(config={"round": mine.config}),
     )
     values = dict(_leave_round(running, mine, outcome, 1.0).values)  # type: ignore[arg-type]
-    stage = SimpleNamespace(inputs={})
+    stage = SimpleNamespace(inputs={}, kind="dense")
     one = SearchStages(architecture="resnet8", method="m", rounds=("d",), masks=("d",), samples=(),
                        judgements={}, tickets={})  # fmt: skip
     graph = Graph(stages={"d": stage}, targets=(), searches=(one,))  # type: ignore[dict-item]
