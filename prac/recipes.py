@@ -241,7 +241,7 @@ def _published(
 def _fast(name: str, source: str, what: str) -> Recipe:
     return Recipe(
         name=name,
-        description=f"{what}, a short budget: 8 epochs, 3 rounds to 78.4 % sparsity",
+        description=f"{what}, vgg8s, a short budget: 8 epochs, 3 rounds to 78.4 % sparsity",
         architectures=("vgg8s",),
         data=DataConfig(source=source),
         train=TrainConfig(
