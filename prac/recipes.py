@@ -26,6 +26,8 @@ from prac.errors import unknown
 
 Setting = Callable[[Recipe], Recipe]
 
+_ONE_CYCLE = TrainConfig(epochs=8, milestones=(), schedule="onecycle", nesterov=True)
+
 
 def standard(recipe: Recipe) -> Recipe:
     """Learning rate 0.1 from the first step, rewound to the weights after the third epoch."""
@@ -149,14 +151,8 @@ def cifar10_quick() -> Recipe:
         description="CIFAR-10, ResNet-8, a quick look: 8 epochs, 3 rounds to 78.4 % sparsity",
         architectures=("resnet8",),
         data=DataConfig(source="cifar10"),
-        train=TrainConfig(
-            epochs=8,
-            batch_size=64,
-            learning_rate=0.2,
-            milestones=(),
-            schedule="onecycle",
-            label_smoothing=0.1,
-            nesterov=True,
+        train=dataclasses.replace(
+            _ONE_CYCLE, batch_size=64, learning_rate=0.2, label_smoothing=0.1
         ),
         prune=PruneConfig(fraction=0.4),
         budget=BudgetConfig(scaling="steps"),
@@ -172,7 +168,7 @@ def cifar10_fast() -> Recipe:
     Three searches on 16x16 pixels (tests/benchmarks/fast_recipes.md): at 78.4 % sparsity 79.20 +-
     0.08 % test accuracy against vanilla's 79.05 +- 0.10 %, for 31 % fewer SGD steps. At 64.0 % it
     does not match: 78.7 against 79.2 %. Random subsets of the same sizes and steps did as well (two
-    searches): the stop and the number of samples do it, not the choice. Not measured at 32x32.
+    searches), so nothing shows that the choice of samples does it. Not measured at 32x32.
     """
     return _fast("cifar10_fast", "cifar10", "CIFAR-10")
 
@@ -244,16 +240,9 @@ def _fast(name: str, source: str, what: str) -> Recipe:
         description=f"{what}, vgg8s, a short budget: 8 epochs, 3 rounds to 78.4 % sparsity",
         architectures=("vgg8s",),
         data=DataConfig(source=source),
-        train=TrainConfig(
-            epochs=8,
-            batch_size=128,
-            learning_rate=0.3,
-            milestones=(),
-            schedule="onecycle",
-            nesterov=True,
-        ),
-        # A schedule of full length that the stop cuts off where masks have settled costs less
-        # accuracy than a shorter one: it came after 6 of 8 epochs, and 7 of 10 on smaller sets.
+        train=dataclasses.replace(_ONE_CYCLE, batch_size=128, learning_rate=0.3),
+        # A schedule of full length, which the stop cuts off where masks have settled: it came after
+        # 6 of 8 epochs, and 7 of 10 on smaller sets.
         prune=PruneConfig(fraction=0.4, tolerance=0.15, patience=2),
         # Hard samples alone are a bad diet for a short round.
         select=SelectConfig(easy=0.5),

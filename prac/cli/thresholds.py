@@ -25,9 +25,9 @@ events, and of the rounds that followed it, are read from the store.
 
 CET: samples forgotten more than E_F times, or never learned. CEP: samples on which the dense and
 the pruned model disagree (from round 1 on). The set is both together, without the easy samples that
-select.easy draws beside them; overlap is in both. The first
-table (after round 0) is exact for every threshold; a later one says what another threshold would
-have made of a round that was trained with the recipe's own."""
+select.easy draws beside them; overlap is in both. The first table (after round 0) is exact for
+every threshold; a later one says what another threshold would have made of a round that was trained
+with the recipe's own."""
 
 _EXAMPLES = """\
 examples:

@@ -97,8 +97,7 @@ def _verdict(results: Results, architecture: str, noise: float) -> Verdict:
     focus = _focus(judged, own, shown)
     if focus is not None:
         sentences.extend(_matching(judged, focus, results.num_seeds))
-        cheaper = _cheaper(results, judged, take)
-        sentences.extend(cheaper)
+        sentences.extend(_cheaper(results, judged, take))
         caveats = _caveats(judged, focus, shown, noise)
         sentences.extend(caveats)
         level = "mixed" if level == "good" and (caveats or focus.matches is False) else level
