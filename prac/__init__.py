@@ -6,7 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prac.config import (
+    from prac.config.methods import Method
+    from prac.config.recipes import get_recipe
+    from prac.config.sections import (
         AugmentConfig,
         BudgetConfig,
         DataConfig,
@@ -21,33 +23,31 @@ if TYPE_CHECKING:
     from prac.data import ImageDataset, open_source
     from prac.errors import ConfigError, PracError
     from prac.events import EVENT_SCHEMA, EventLog, forgetting_statistics
-    from prac.methods import Method
     from prac.models import build_model
     from prac.pruning import EarlyBird, Mask, global_magnitude
     from prac.pruning.criteria import criterion
-    from prac.recipes import get_recipe
     from prac.selection import PracSet, Reason, critical_for_pruning, critical_for_training
     from prac.selection.samplers import sampler
     from prac.selection.scores import scorer
-    from prac.ticket import Ticket
+    from prac.ticket.format import Ticket
 
 _HOMES = {
-    "prac.config": (
+    "prac.config.sections": (
         "AugmentConfig BudgetConfig DataConfig ModelConfig PruneConfig Recipe RewindPoint "
         "SearchConfig SelectConfig TrainConfig"
     ),
     "prac.data": "ImageDataset open_source",
     "prac.errors": "ConfigError PracError",
     "prac.events": "EVENT_SCHEMA EventLog forgetting_statistics",
-    "prac.methods": "Method",
+    "prac.config.methods": "Method",
     "prac.models": "build_model",
     "prac.pruning": "EarlyBird Mask global_magnitude",
     "prac.pruning.criteria": "criterion",
-    "prac.recipes": "get_recipe",
+    "prac.config.recipes": "get_recipe",
     "prac.selection": "PracSet Reason critical_for_pruning critical_for_training",
     "prac.selection.samplers": "sampler",
     "prac.selection.scores": "scorer",
-    "prac.ticket": "Ticket",
+    "prac.ticket.format": "Ticket",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from prac.config import AugmentConfig, DataConfig, TrainConfig
+from prac.config.sections import AugmentConfig, DataConfig, TrainConfig
 from prac.data import open_source
 from prac.data.dataset import ImageDataset
 
@@ -85,9 +85,9 @@ def commit_ticket(digits_data: ImageDataset) -> Callable[..., str]:
     from prac.pruning import Mask, global_magnitude
     from prac.pruning.mask import prunable_weights
     from prac.report.layers import save_layers
-    from prac.retrain import train_ticket
-    from prac.ticket import Ticket
-    from prac.ticket_cost import ticket_cost
+    from prac.ticket.cost import ticket_cost
+    from prac.ticket.format import Ticket
+    from prac.ticket.retrain import train_ticket
     from prac.tracking.datasets import DataInput
     from prac.tracking.models import write_model
     from prac.tracking.store import TICKETS, Store

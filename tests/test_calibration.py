@@ -6,8 +6,8 @@ import time
 
 import torch
 
-from prac.calibration import seconds_per_image
-from prac.config import TrainConfig
+from prac.analysis.calibration import seconds_per_image
+from prac.config.sections import TrainConfig
 from prac.models import build_model
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prac import config
-from prac.config import (
+from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
     DataConfig,
@@ -26,7 +26,7 @@ from prac.errors import ConfigError, PracError
 CONFIGS = [
     kind
     for _, kind in inspect.getmembers(config, inspect.isclass)
-    if dataclasses.is_dataclass(kind) and kind.__module__ == "prac.config"
+    if dataclasses.is_dataclass(kind) and kind.__module__ == "prac.config.sections"
 ]
 MINIMAL = {
     ModelConfig: {"architecture": "resnet8"},

@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from prac.config import AugmentConfig, RewindPoint, TrainConfig
-from prac.connectivity import (
+from prac.analysis.connectivity import (
     Line,
     barrier,
     connectivity,
@@ -21,15 +20,16 @@ from prac.connectivity import (
     renew_statistics,
     rewind_connectivity,
 )
+from prac.config.recipes import digits
+from prac.config.sections import AugmentConfig, RewindPoint, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import ConfigError
+from prac.lottery.rounds import RoundTask, run_round
+from prac.lottery.stage_config import round_config
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.mask import prunable_weights
-from prac.recipes import digits
-from prac.rounds import RoundTask, run_round
-from prac.stage_config import round_config
 from prac.storage import Folder
 from prac.training.randomness import derived_seed
 
@@ -122,7 +122,7 @@ def test_the_line_of_a_ticket_stays_under_its_mask(
     def watch(model: nn.Module, first: dict, second: dict, *_: object, **__: object) -> None:
         ends.extend((first, second))
 
-    monkeypatch.setattr("prac.connectivity.line", watch)
+    monkeypatch.setattr("prac.analysis.connectivity.line", watch)
     connectivity("resnet8", _initial(0), mask, images, CONFIG)
     assert not torch.equal(ends[0]["stem.0.weight"], ends[1]["stem.0.weight"])
     for end in ends:
@@ -139,7 +139,7 @@ def test_rewind_points_are_those_of_the_search(
         starts.append(weights)
         return Line(shares=(), training_errors=(), validation_errors=())
 
-    monkeypatch.setattr("prac.connectivity.connectivity", watch)
+    monkeypatch.setattr("prac.analysis.connectivity.connectivity", watch)
     points = [RewindPoint("init"), RewindPoint("step", 3), RewindPoint("epoch", 1)]
     rewind_connectivity(recipe, "resnet8", images, points, "fp32")
     initial = _initial(derived_seed(recipe.search.seed, "weights"))

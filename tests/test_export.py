@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from prac.errors import ConfigError, TicketError
-from prac.export import ExportFormat, ImageClassifier, export_ticket, image_classifier
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.mask import prunable_weights
-from prac.shrink import resized
-from prac.ticket import Ticket
+from prac.ticket.export import ExportFormat, ImageClassifier, export_ticket, image_classifier
+from prac.ticket.format import Ticket
+from prac.ticket.shrink import resized
 
 SHAPE = (8, 8, 1)
 
@@ -164,7 +164,7 @@ def test_a_shrunk_file_is_held_against_the_whole_network(
     dying: Ticket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A shrink that removed what mattered would be found out."""
-    export = sys.modules["prac.export"]
+    export = sys.modules["prac.ticket.export"]
     honest = export.shrink_network
 
     def careless(network: torch.nn.Module) -> object:
@@ -181,7 +181,7 @@ def test_a_shrunk_file_is_held_against_the_whole_network(
 def test_onnx_without_its_packages_names_the_extra(
     ticket: Ticket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prac.export.find_spec", lambda name: None)
+    monkeypatch.setattr("prac.ticket.export.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'prac\[export\]'"):
         export_ticket(ticket, tmp_path / "network.onnx", "onnx")
     assert not list(tmp_path.iterdir())
@@ -201,7 +201,7 @@ def test_a_file_that_answers_otherwise_is_not_kept(
     def other(file: Path, read: Ticket) -> object:
         return lambda images: torch.zeros(len(images), 3)
 
-    monkeypatch.setitem(sys.modules["prac.export"]._RUNNERS, "safetensors", other)
+    monkeypatch.setitem(sys.modules["prac.ticket.export"]._RUNNERS, "safetensors", other)
     with pytest.raises(TicketError, match="differ by"):
         export_ticket(ticket, tmp_path / "w.safetensors", "safetensors")
     assert not list(tmp_path.iterdir())

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prac import config
-from prac.config import RewindPoint, SearchConfig
+from prac.config.sections import RewindPoint, SearchConfig
 from prac.fingerprint import fingerprint, stage_key
 
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from prac.config import AugmentConfig, TrainConfig
+from prac.config.sections import AugmentConfig, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.judge import Judgement, judge
+from prac.lottery.judge import Judgement, judge
+from prac.lottery.stage_config import JudgeConfig
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.mask import prunable_weights
-from prac.stage_config import JudgeConfig
 from prac.storage import Folder
 
 ToyData = Callable[..., ImageDataset]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from prac.config import PruneConfig, Recipe, SelectConfig, TrainConfig
+from prac.config.methods import METHODS, Method
+from prac.config.sections import PruneConfig, Recipe, SelectConfig, TrainConfig
 from prac.errors import ConfigError
-from prac.method_config import (
+from prac.lottery.method_config import (
     ProxyConfig,
     predicts,
     prune_for,
@@ -19,8 +20,7 @@ from prac.method_config import (
     select_for,
     set_size,
 )
-from prac.methods import METHODS, Method
-from prac.stage_config import RoundConfig, round_config
+from prac.lottery.stage_config import RoundConfig, round_config
 
 RECIPE = Recipe(name="r", description="", architectures=("resnet8",))
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from prac.config import CRITERIA, SCORES, PruneConfig
+from prac.config.methods import METHODS, PRAC, Borrows, Data, Method, find_method
+from prac.config.sections import CRITERIA, SCORES, PruneConfig
 from prac.errors import ConfigError
-from prac.method_config import prune_for
-from prac.methods import METHODS, PRAC, Borrows, Data, Method, find_method
+from prac.lottery.method_config import prune_for
 from prac.plugins import identity, is_custom, load_custom
 
 USERS_FILE = """
-from prac.methods import Method
+from prac.config.methods import Method
 from prac.pruning.criteria import criterion
 from prac.selection.scores import scorer
 
@@ -87,7 +87,7 @@ def test_methods_of_the_user(users: Path) -> None:
         "nothing",
         "initial",
     )
-    with pytest.raises(ConfigError, match=r"is of type int; allowed: a prac.methods.Method"):
+    with pytest.raises(ConfigError, match=r"is of type int; allowed: a prac.Method"):
         find_method("users_strategies:number")
     with pytest.raises(ConfigError, match="has no 'nope'"):
         find_method("users_strategies:nope")

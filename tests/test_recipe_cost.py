@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from prac.config import DataConfig
+from prac.config.costs import FORWARD_FLOPS, KNOWN_DATA, recipe_costs
+from prac.config.recipes import RECIPES, get_recipe
+from prac.config.sections import DataConfig
 from prac.data.dataset import ImageDataset
 from prac.data.torchvision_sets import SETS
 from prac.errors import ConfigError
+from prac.lottery.search import check_rewind
 from prac.models import build_model
 from prac.models.describe import forward_flops
-from prac.recipe_cost import FORWARD_FLOPS, KNOWN_DATA, recipe_costs
-from prac.recipes import RECIPES, get_recipe
-from prac.search import check_rewind
 from prac.training.schedule import full_budget
 
 

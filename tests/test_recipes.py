@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from prac.config import DataConfig, Recipe, SearchConfig
+from prac.config.costs import KNOWN_DATA, recipe_costs
+from prac.config.recipes import RECIPES, digits, get_recipe, low, standard, warmup
+from prac.config.sections import DataConfig, Recipe, SearchConfig
 from prac.errors import ConfigError
 from prac.fingerprint import fingerprint
 from prac.models import build_model
-from prac.recipe_cost import KNOWN_DATA, recipe_costs
-from prac.recipes import RECIPES, digits, get_recipe, low, standard, warmup
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from prac.config import AugmentConfig, PruneConfig, Recipe, SearchConfig, TrainConfig
+from prac.analysis.bill import make_bill
+from prac.config.sections import AugmentConfig, PruneConfig, Recipe, SearchConfig, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.distributed.bill import make_bill
-from prac.distributed.graph import Graph, SearchStages
 from prac.distributed.stages import _leave_round
-from prac.rounds import RoundTask, run_round, train_round
-from prac.search import search
-from prac.stage_config import round_config
+from prac.lottery.graph import Graph, SearchStages
+from prac.lottery.rounds import RoundTask, run_round, train_round
+from prac.lottery.search import search
+from prac.lottery.stage_config import round_config
 from prac.storage import Folder
 
 CRITERION = """

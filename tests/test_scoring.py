@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from prac.config import (
+from prac.config.sections import (
     AugmentConfig,
     Recipe,
     RewindPoint,
@@ -22,11 +22,11 @@ from prac.config import (
 )
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.method_config import ProxyConfig
+from prac.lottery.method_config import ProxyConfig
+from prac.lottery.rounds import run_round
+from prac.lottery.scoring import Proxy, ScoringCost, Witness, train_proxy, training_labels
+from prac.lottery.search import search
 from prac.models import build_model
-from prac.rounds import run_round
-from prac.scoring import Proxy, ScoringCost, Witness, train_proxy, training_labels
-from prac.search import search
 from prac.storage import Folder
 from prac.training.evaluation import predict, predict_probabilities
 from prac.training.observers import EpochEnd
@@ -107,7 +107,7 @@ def test_a_proxy_s_set_by_hand_from_its_best_weights(
 
         return train_proxy(*arguments, **more, on_epoch=look)
 
-    monkeypatch.setattr("prac.search.train_proxy", watched)
+    monkeypatch.setattr("prac.lottery.search.train_proxy", watched)
     recipe = Recipe(
         name="r",
         description="",

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from prac.config import (
+from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
     DataConfig,
@@ -27,10 +27,10 @@ from prac.config import (
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import CheckpointError, ConfigError, EmptySetError
+from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
+from prac.lottery.search import SearchResult, search
 from prac.models import build_model
 from prac.pruning.mask import prunable_weights
-from prac.rounds import RoundOutcome, RoundTask, run_round
-from prac.search import SearchResult, search
 from prac.selection import PracSet, Reason
 from prac.storage import Folder
 from prac.training.randomness import derived_seed

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from prac.config import (
+from prac.config.methods import METHODS
+from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
     DataConfig,
@@ -25,13 +26,12 @@ from prac.config import (
 from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import ConfigError
-from prac.judge import JudgeConfig, judge
-from prac.methods import METHODS
+from prac.lottery.judge import JudgeConfig, judge
+from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
+from prac.lottery.search import SearchResult, search
 from prac.models import build_model
 from prac.pruning import Mask
 from prac.pruning.mask import prunable_weights
-from prac.rounds import RoundOutcome, RoundTask, run_round
-from prac.search import SearchResult, search
 from prac.selection import Reason
 from prac.selection.scores import SCORES
 from prac.storage import Folder
@@ -231,7 +231,7 @@ def test_a_method_of_ones_own_borrows_steps_or_sizes_alone(
     find: Find, images: DeviceImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "users_borrowers.py").write_text(
-        "from prac.methods import Method\n"
+        "from prac.config.methods import Method\n"
         "steps = Method(name='', summary='', selects='random', borrows='steps')\n"
         "sizes = Method(name='', summary='', selects='random', borrows='sizes')\n"
         "fresh = Method(name='', summary='', data='fresh', borrows='sizes')\n"
@@ -413,7 +413,7 @@ def test_what_a_method_lacks_is_said_before_anything_trains(
         with pytest.raises(ConfigError, match=f"{name} needs PrAC's search"):
             search(RECIPE, "resnet8", images, never, method=name)
     (tmp_path / "users_sizes.py").write_text(
-        "from prac.methods import Method\n"
+        "from prac.config.methods import Method\n"
         "mine = Method(name='', summary='', selects='el2n', borrows='sizes')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)

@@ -13,7 +13,7 @@ from prac.models import build_model
 from prac.models.describe import forward_flops
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.mask import prunable_weights
-from prac.shrink import resized, shrink
+from prac.ticket.shrink import resized, shrink
 
 SHAPES = {
     "conv4": (8, 8, 3),

@@ -15,7 +15,7 @@ from prac.errors import TicketError
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.mask import prunable_weights
-from prac.ticket import MANIFEST_FILE, MASK_FILE, WEIGHTS_FILE, Ticket
+from prac.ticket.format import MANIFEST_FILE, MASK_FILE, WEIGHTS_FILE, Ticket
 
 LINEAGE = {
     "architecture": "resnet8",

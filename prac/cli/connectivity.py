@@ -18,14 +18,14 @@ from prac.cli.stored import (
     print_rows,
     split_settings,
 )
+from prac.config.recipes import RECIPES, get_recipe
 from prac.errors import ConfigError
-from prac.recipes import RECIPES, get_recipe
 
 if TYPE_CHECKING:
-    from prac.config import Recipe, RewindPoint
-    from prac.connectivity import Line
+    from prac.analysis.connectivity import Line
+    from prac.config.sections import Recipe, RewindPoint
     from prac.data.batches import DeviceImages
-    from prac.ticket import Ticket
+    from prac.ticket.format import Ticket
 
 _DESCRIPTION = """\
 From the same weights the network is trained twice for the full budget, in two orders of the data.
@@ -126,7 +126,7 @@ def _images(recipe: Recipe, shape: Any, device: str) -> DeviceImages:
 def _of_ticket(
     arguments: argparse.Namespace, recipe: Recipe, ticket: Ticket
 ) -> tuple[str, Mapping[str, Line]]:
-    from prac.connectivity import connectivity
+    from prac.analysis.connectivity import connectivity
     from prac.training.precision import resolve_precision
 
     if arguments.rewinds is not None or arguments.architecture is not None:
@@ -164,7 +164,7 @@ def _of_ticket(
 def _of_recipe(arguments: argparse.Namespace, recipe: Recipe) -> tuple[str, Mapping[str, Line]]:
     architecture = arguments.architecture or recipe.architectures[0]
     rewinds = _rewinds(arguments.rewinds, recipe)
-    from prac.connectivity import rewind_connectivity
+    from prac.analysis.connectivity import rewind_connectivity
     from prac.training.precision import resolve_precision
 
     images = _images(recipe, None, arguments.device)
@@ -187,7 +187,7 @@ def _of_recipe(arguments: argparse.Namespace, recipe: Recipe) -> tuple[str, Mapp
 
 
 def _rewinds(text: str | None, recipe: Recipe) -> list[RewindPoint]:
-    from prac.config import RewindPoint
+    from prac.config.sections import RewindPoint
 
     words = ["init", str(recipe.search.rewind)] if text is None else text.split(",")
     return [RewindPoint.parse(word.strip()) for word in dict.fromkeys(words)]

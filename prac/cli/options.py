@@ -10,11 +10,11 @@ import typing
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from prac.config import Recipe, RewindPoint
+from prac.config.methods import METHODS, PRAC
+from prac.config.recipes import get_recipe
+from prac.config.sections import Recipe, RewindPoint
 from prac.errors import ConfigError
-from prac.methods import METHODS, PRAC
 from prac.plugins import is_custom
-from prac.recipes import get_recipe
 
 SECTIONS = ("data", "augment", "train", "prune", "select", "budget", "search")
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from prac.cli.options import SECTIONS
-from prac.recipe_cost import NetworkCost, recipe_costs
-from prac.recipes import RECIPES, get_recipe
+from prac.config.costs import NetworkCost, recipe_costs
+from prac.config.recipes import RECIPES, get_recipe
 
 if TYPE_CHECKING:
-    from prac.config import Recipe
+    from prac.config.sections import Recipe
 
 _DESCRIPTION = """\
 The recipes by name with an upper bound of what one search costs: that of vanilla, every round on
@@ -93,7 +93,7 @@ def _hours(recipe: Recipe, costs: Iterable[NetworkCost], speeds: dict[_Timed, fl
 
 
 def _calibrate(recipes: Iterable[Recipe]) -> dict[_Timed, float]:
-    from prac.calibration import seconds_per_image
+    from prac.analysis.calibration import seconds_per_image
 
     speeds: dict[_Timed, float] = {}
     for recipe in recipes:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from prac.distributed.graph import Kind
-    from prac.distributed.options import Options
+    from prac.app.options import Options
+    from prac.lottery.graph import Kind
 
 
 def add(commands: Any) -> None:
@@ -60,7 +60,7 @@ def run_command(arguments: argparse.Namespace, only: tuple[Kind, ...] = ()) -> d
     recipe = recipe_from(arguments)
     options = run_options(arguments, only)
     # From here on torch and MLflow are imported, which takes seconds.
-    from prac.distributed.pipeline import run_pipeline
+    from prac.app.pipeline import run_pipeline
 
     return run_pipeline(recipe, options, make_console())
 
@@ -68,7 +68,7 @@ def run_command(arguments: argparse.Namespace, only: tuple[Kind, ...] = ()) -> d
 def run_options(arguments: argparse.Namespace, only: tuple[Kind, ...] = ()) -> Options:
     """How to run, as the command line says. Raises ConfigError."""
     judge = judged_rounds(arguments.judge)
-    from prac.distributed.options import Options
+    from prac.app.options import Options
 
     return Options(
         home=arguments.home,

@@ -17,8 +17,8 @@ from prac.cli.stored import (
     print_rows,
     split_settings,
 )
+from prac.config.recipes import get_recipe
 from prac.errors import ConfigError
-from prac.recipes import get_recipe
 
 if TYPE_CHECKING:
     import argparse

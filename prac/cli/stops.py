@@ -13,7 +13,7 @@ from prac.cli.sweep import pipeline_command
 from prac.errors import ConfigError
 
 if TYPE_CHECKING:
-    from prac.distributed.sweep_stops import ReplayedSearch
+    from prac.app.stops import ReplayedSearch
     from prac.pruning.replay import RecordedRound, Replayed
 
 _DESCRIPTION = """\
@@ -69,7 +69,7 @@ def stops_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     patience = recipe.prune.patience if arguments.patience is None else arguments.patience
     if patience < 1:
         raise ConfigError(f"--patience {patience} is not allowed; allowed: 1 or more")
-    from prac.distributed.sweep_stops import replayed_searches
+    from prac.app.stops import replayed_searches
 
     searches = replayed_searches(
         recipe,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from prac.errors import ConfigError
 
 if TYPE_CHECKING:
-    from prac.config import DataConfig
+    from prac.config.sections import DataConfig
     from prac.data.dataset import ImageDataset
-    from prac.ticket import Ticket
+    from prac.ticket.format import Ticket
     from prac.tracking.store import Store
 
 WHERE_HELP = (
@@ -70,7 +70,7 @@ def open_store(home: str | None) -> Store:
 
 def open_ticket(where: str, home: str | None) -> Ticket:
     """A verified ticket: from a folder, or by its registered name. Raises PracError."""
-    from prac.ticket import Ticket
+    from prac.ticket.format import Ticket
 
     ticket = Ticket.load(ticket_folder(where, home)[0])
     ticket.verify()

@@ -17,11 +17,11 @@ from prac.cli.options import (
     recipe_from,
 )
 from prac.cli.run import make_console, run_options
-from prac.config import Recipe
+from prac.config.sections import Recipe
 from prac.errors import ConfigError
 
 if TYPE_CHECKING:
-    from prac.distributed.sweep_space import Axis
+    from prac.sweep.space import Axis
 
 _DESCRIPTION = """\
 Try many selections, and what follows from them, at the cost of what differs: the dense run and its
@@ -117,7 +117,7 @@ def sweep_pipeline(words: Sequence[str] | None = None) -> int:
 
 def sweep_command(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run a sweep, or print its plan."""
-    from prac.distributed.sweep_space import Space, SweepOptions
+    from prac.sweep.space import Space, SweepOptions
 
     recipe = recipe_from(arguments)
     space = Space(
@@ -135,7 +135,7 @@ def sweep_command(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     options = run_options(arguments)
     # From here on torch and MLflow are imported, which takes seconds.
-    from prac.distributed.sweep import run_sweep
+    from prac.app.sweep import run_sweep
 
     return run_sweep(
         recipe,
@@ -148,7 +148,7 @@ def sweep_command(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def parse_axis(recipe: Recipe, text: str) -> Axis:
     """Read `section.field=a,b,c` or `section.field=low..high`. Raises ConfigError."""
-    from prac.distributed.sweep_space import SECTIONS, Axis
+    from prac.sweep.space import SECTIONS, Axis
 
     name, equals, listed = text.partition("=")
     section, _, field = name.partition(".")

@@ -16,7 +16,7 @@ from prac.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from prac.distributed.sweep_thresholds import StoredSets, StoredThresholds
+    from prac.app.thresholds import StoredSets, StoredThresholds
 
 _DESCRIPTION = """\
 What if the threshold E_F were another? For each one: how many samples the next round's set would
@@ -73,7 +73,7 @@ def thresholds_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
         raise ConfigError(
             f"--after {arguments.after} is not allowed; allowed: 0 to {recipe.search.rounds - 1}"
         )
-    from prac.distributed.sweep_thresholds import stored_thresholds
+    from prac.app.thresholds import stored_thresholds
 
     console = make_console()
     sets = stored_thresholds(

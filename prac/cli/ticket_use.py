@@ -19,14 +19,14 @@ from prac.cli.stored import (
     split_settings,
     ticket_folder,
 )
+from prac.config.recipes import RECIPES, get_recipe
 from prac.errors import ConfigError, TicketError
-from prac.recipes import RECIPES, get_recipe
 
 if TYPE_CHECKING:
     import argparse
 
-    from prac.config import Recipe
-    from prac.ticket import Ticket
+    from prac.config.sections import Recipe
+    from prac.ticket.format import Ticket
     from prac.training.observers import EpochEnd
 
 _SAME = 0.001
@@ -90,7 +90,7 @@ def verify_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def _measure(ticket: Ticket, arguments: argparse.Namespace) -> dict[str, Any]:
-    from prac.retrain import measure_ticket
+    from prac.ticket.retrain import measure_ticket
 
     recorded = ticket.lineage.get("test_accuracy")
     if ticket.trained is None or recorded is None:
@@ -161,8 +161,8 @@ def add_train(actions: Any) -> None:
 
 def train_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Train, print the accuracy, leave a ticket with trained weights."""
-    from prac.retrain import train_ticket
-    from prac.ticket import MANIFEST_FILE, TRAINED_FILE
+    from prac.ticket.format import MANIFEST_FILE, TRAINED_FILE
+    from prac.ticket.retrain import train_ticket
 
     out = Path(arguments.out)
     if (out / MANIFEST_FILE).exists() and not arguments.force:
@@ -244,7 +244,7 @@ def add_export(actions: Any) -> None:
 
 def export_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Export and check."""
-    from prac.export import export_ticket
+    from prac.ticket.export import export_ticket
 
     ticket = open_ticket(arguments.where, arguments.home)
     made = export_ticket(

@@ -25,7 +25,7 @@ from prac.errors import ConfigError
 if TYPE_CHECKING:
     import argparse
 
-    from prac.ticket import Ticket
+    from prac.ticket.format import Ticket
     from prac.tracking.registry import TicketEntry
 
 _ORDERS = ("accuracy", "sparsity", "steps-saved", "set-size", "newest", "name")
@@ -197,8 +197,8 @@ def _costs(ticket: Ticket) -> dict[str, Any]:
     Of a trained network whose channels can be removed, also how many died.
     """
     from prac.errors import PracError
-    from prac.shrink import shrink
-    from prac.ticket_cost import ticket_cost
+    from prac.ticket.cost import ticket_cost
+    from prac.ticket.shrink import shrink
 
     try:
         model, shape = ticket.build(), tuple(ticket.lineage["image_shape"])
@@ -220,7 +220,7 @@ def _pruned(alive: Any) -> float:
 
 def pull_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Copy a verified ticket into a folder."""
-    from prac.ticket import MANIFEST_FILE
+    from prac.ticket.format import MANIFEST_FILE
 
     out = Path(arguments.out)
     if (out / MANIFEST_FILE).exists() and not arguments.force:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prac.config import AugmentConfig
+from prac.config.sections import AugmentConfig
 from prac.data.dataset import ImageDataset
 from prac.data.steps import num_batches
 from prac.errors import ConfigError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prac.config import DataConfig
+from prac.config.sections import DataConfig
 from prac.data.dataset import DataSummary, ImageDataset
 from prac.data.decode import convert_images, shape_after
 from prac.data.splits import LabelledImages, assemble, held_out_count, split_options

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prac.config import DataConfig
+from prac.config.sections import DataConfig
 from prac.data.dataset import DataSummary, ImageDataset
 from prac.data.decode import decode_images, first_shape
 from prac.data.splits import Labels, assemble, held_out_count, slug, split_options

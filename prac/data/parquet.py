@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prac.config import DataConfig
+from prac.config.sections import DataConfig
 from prac.data.dataset import DataSummary, ImageDataset
 from prac.data.decode import Encoded, decode_images, first_shape, name_some
 from prac.data.parquet_layout import Columns, find_columns, find_files

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prac.config import DataConfig
+from prac.config.sections import DataConfig
 from prac.data.dataset import Source
 from prac.errors import unknown
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prac.config import DataConfig
+from prac.config.sections import DataConfig
 from prac.data.dataset import ImageDataset
 from prac.errors import ConfigError
 

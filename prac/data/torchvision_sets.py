@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from prac.config import DataConfig
+from prac.config.sections import DataConfig
 from prac.data.dataset import DataSummary, ImageDataset
 from prac.data.decode import convert_images, shape_after
 from prac.data.splits import LabelledImages, assemble, split_options

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from prac.config import AugmentConfig
+from prac.config.sections import AugmentConfig
 from prac.data.dataset import ImageDataset
 from prac.storage import Folder
 from prac.tracking.store import Store

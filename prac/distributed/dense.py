@@ -15,7 +15,7 @@ from prac.distributed.context import Context, Resources, use_threads
 from prac.distributed.process_group import BoundTorchConfig
 from prac.distributed.progress import epoch_reporter
 from prac.errors import PracError
-from prac.rounds import RoundOutcome, RoundTask, outcome_of_workers, train_with_workers
+from prac.lottery.rounds import RoundOutcome, RoundTask, outcome_of_workers, train_with_workers
 from prac.storage import Folder
 from prac.training.workers import Workers
 

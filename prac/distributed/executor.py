@@ -14,10 +14,10 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from prac.distributed.context import Context, Resources
-from prac.distributed.graph import COMPUTING, Graph, Kind, Stage
 from prac.distributed.made import Running
 from prac.distributed.progress import Display
 from prac.errors import PracError
+from prac.lottery.graph import COMPUTING, Graph, Kind, Stage
 from prac.quick_import import quick_import
 from prac.tracking.store import STAGES, TICKETS, DamagedArtifact, Finished, StoreAway
 from prac.tracking.tickets import register

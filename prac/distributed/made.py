@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from prac.distributed.context import Context
-from prac.distributed.graph import Stage
+from prac.lottery.graph import Stage
 from prac.tracking.datasets import DataInput
 from prac.tracking.store import Finished, Metric
 

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from prac.analysis.bill import BACKWARD
 from prac.distributed import artifacts
-from prac.distributed.bill import BACKWARD
 from prac.distributed.context import use_threads
 from prac.distributed.made import Made, Running
 from prac.distributed.progress import epoch_reporter
 from prac.errors import EventLogError
-from prac.masks import make_mask
-from prac.method_config import set_size
+from prac.lottery.masks import make_mask
+from prac.lottery.method_config import set_size
+from prac.lottery.round_events import read_events
+from prac.lottery.rounds import start_weights
+from prac.lottery.scoring import ScoringCost, Witness, train_proxy
 from prac.models import build_model
 from prac.models.describe import forward_flops
-from prac.round_events import read_events
-from prac.rounds import start_weights
-from prac.scoring import ScoringCost, Witness, train_proxy
 from prac.selection import PracSet
 from prac.selection.scores import Evidence
 from prac.selection.subsets import score_samples, take_by_score

@@ -11,7 +11,7 @@ import ray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from prac.distributed.graph import Stage
+from prac.lottery.graph import Stage
 
 if TYPE_CHECKING:
     from prac.training.observers import EpochEnd

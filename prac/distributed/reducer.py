@@ -13,7 +13,7 @@ from prac.data.dataset import ImageDataset
 from prac.distributed.context import Context
 from prac.errors import EventLogError
 from prac.events.counter import ForgettingCounter
-from prac.round_events import count_epochs
+from prac.lottery.round_events import count_epochs
 
 EVENTS_A_TASK = 100_000_000
 """Some seconds of one core: less work is not worth a process of its own."""

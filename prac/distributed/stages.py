@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from prac.config import SelectConfig
+from prac.config.sections import SelectConfig
 from prac.distributed import artifacts
 from prac.distributed.context import use_threads
-from prac.distributed.energy import stage_meter
-from prac.distributed.graph import Kind
 from prac.distributed.made import Made, Running
 from prac.distributed.method_stages import (
     bill,
@@ -25,16 +23,18 @@ from prac.distributed.method_stages import (
 from prac.distributed.progress import epoch_reporter
 from prac.distributed.reducer import reduce_in_parts
 from prac.errors import EventLogError, StoreError
-from prac.judge import judge
-from prac.rounds import (
+from prac.lottery.energy import stage_meter
+from prac.lottery.graph import Kind
+from prac.lottery.judge import judge
+from prac.lottery.rounds import (
     RoundOutcome,
     RoundTask,
     run_round,
 )
-from prac.scoring import ScoringCost
+from prac.lottery.scoring import ScoringCost
+from prac.lottery.stage_config import RoundConfig
 from prac.selection import PracSet, select_critical
 from prac.selection.easy import with_easy
-from prac.stage_config import RoundConfig
 from prac.tracking.store import DamagedArtifact, Metric
 from prac.training.observers import EpochRecord
 

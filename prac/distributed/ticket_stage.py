@@ -6,27 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from prac.config import RewindPoint
+from prac.config.sections import RewindPoint
 from prac.distributed import artifacts
 from prac.distributed.made import Made, Running
 from prac.models import build_model
 from prac.report.layers import save_layers
-from prac.ticket import Ticket
-from prac.ticket_cost import ticket_cost
+from prac.ticket.cost import ticket_cost
+from prac.ticket.format import Ticket
 from prac.tracking.datasets import DataInput
 from prac.tracking.models import usage, write_model
 from prac.tracking.store import Metric
 from prac.tracking.tickets import model_name
 
 if TYPE_CHECKING:
-    from prac.stage_config import RoundConfig
+    from prac.lottery.stage_config import RoundConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class TicketFacts:
     """What a ticket's page says; accuracies are fractions, None where it was not judged.
 
-    flops, bytes: of `prac.ticket_cost`, dense and sparse.
+    flops, bytes: of `prac.ticket.cost`, dense and sparse.
     """
 
     architecture: str

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from prac.config.methods import Method, Trains
 from prac.errors import ConfigError, unknown
-from prac.methods import Method, Trains
 from prac.plugins import is_custom, load_custom
 
 # A plan needs to know what a criterion reads, and does without torch.

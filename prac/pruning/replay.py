@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prac.config import PruneConfig
+from prac.config.sections import PruneConfig
 from prac.errors import ConfigError
 from prac.pruning.early_bird import EarlyBird
 

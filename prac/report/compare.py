@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from prac.analysis.results import Results, RoundRow, mean, sample_std
 from prac.report.wording import architectures, methods_of
-from prac.results import Results, RoundRow, mean, sample_std
 
 CLOSE_POINTS = 1.0
 """How near to dense or vanilla a ticket must come: the published criterion, in points."""

@@ -8,10 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from prac.report.compare import comparisons
-from prac.report.equal_steps import equal_steps
-from prac.report.wording import architectures
-from prac.results import (
+from prac.analysis.results import (
     Bill,
     ClassShare,
     DistanceRow,
@@ -22,6 +19,9 @@ from prac.results import (
     StageRow,
     ThresholdSet,
 )
+from prac.report.compare import comparisons
+from prac.report.equal_steps import equal_steps
+from prac.report.wording import architectures
 
 Table = tuple[Sequence[str], Iterable[Sequence[Any]]]
 

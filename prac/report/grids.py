@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from prac.analysis.results import Results, RoundRow, sample_std
 from prac.report.compare import SAME_SPARSITY, steps_saved, summaries
 from prac.report.equal_steps import equal_steps
 from prac.report.verdict import own_method
@@ -21,7 +22,6 @@ from prac.report.wording import (
     sparsity_tick,
     spread,
 )
-from prac.results import Results, RoundRow, sample_std
 
 
 @dataclass(frozen=True, kw_only=True)

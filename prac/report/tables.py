@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prac.analysis.results import Results, RoundRow
 from prac.report.compare import steps_saved
 from prac.report.wording import (
     ABSENT,
@@ -13,7 +14,6 @@ from prac.report.wording import (
     short_count,
     spread,
 )
-from prac.results import Results, RoundRow
 
 
 def result_table(results: Results) -> list[dict[str, str]]:

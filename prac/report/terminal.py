@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from prac.analysis.results import Results
 from prac.report.tables import key_rows, result_row
 from prac.report.verdict import noise_sentence, verdicts
-from prac.results import Results
 
 _COLUMNS = (
     ("architecture", "left"),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from prac.analysis.results import Results, RoundRow
 from prac.report.compare import (
     BASELINES,
     MATCHING_SEEDS,
@@ -25,7 +26,6 @@ from prac.report.compare import (
     steps_saved,
 )
 from prac.report.wording import architectures, count, gap, method_label, methods_of, percent, spread
-from prac.results import Results, RoundRow
 
 Level = Literal["good", "mixed", "poor", "open"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prac.results import Results, RoundRow
+from prac.analysis.results import Results, RoundRow
 
 ABSENT = "–"
 """What a table shows where there is no number."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from prac.config import SelectConfig
+from prac.config.sections import SelectConfig
 from prac.errors import ConfigError, EmptySetError
 from prac.fingerprint import fingerprint
 from prac.selection.critical import critical_for_pruning, critical_for_training

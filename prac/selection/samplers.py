@@ -21,7 +21,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from prac.config import SelectConfig
+from prac.config.sections import SelectConfig
 from prac.errors import ConfigError, unknown
 from prac.plugins import is_custom, load_custom
 

@@ -25,9 +25,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from prac.config import SelectConfig
+from prac.config.methods import Method
+from prac.config.sections import SelectConfig
 from prac.errors import ConfigError, unknown
-from prac.methods import Method
 from prac.plugins import is_custom, load_custom
 from prac.selection.true_class import true_probability
 

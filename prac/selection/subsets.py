@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prac.config import SelectConfig
+from prac.config.sections import SelectConfig
 from prac.selection.prac_set import PracSet, Reason
 from prac.selection.samplers import Draw, find_sampler
 from prac.selection.scores import Evidence, find_score
@@ -21,7 +21,7 @@ def _narrowed(settings: Mapping[str, Any]) -> SelectConfig:
 
 
 def score_samples(settings: Mapping[str, Any], evidence: Evidence) -> NDArray[np.floating]:
-    """(N,) scores of the evidence's samples; settings: of `prac.method_config.score_settings`."""
+    """(N,) scores of the evidence's samples; settings: of `score_settings`."""
     select = _narrowed(settings)
     return find_score(select.score)(evidence, select)
 
@@ -37,7 +37,7 @@ def take_by_score(
     round_index: int,
 ) -> PracSet:
     """The set of `size` samples for a round; `settings` as of
-    `prac.method_config.sampler_settings`."""
+    `prac.lottery.method_config.sampler_settings`."""
     select = _narrowed(settings)
     generator = np.random.Generator(np.random.PCG64([seed, round_index, 0x5A3B1E]))
     draw = Draw(scores=scores, labels=labels, size=size, select=select, generator=generator)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from prac.config import SelectConfig
+from prac.config.sections import SelectConfig
 from prac.errors import ConfigError, EmptySetError
 from prac.selection.prac_set import PracSet, Reason, select_critical
 

@@ -16,8 +16,8 @@ import shutil
 from pathlib import Path
 
 from prac.errors import TicketError
-from prac.export import image_classifier, write_pt2
-from prac.ticket import Ticket
+from prac.ticket.export import image_classifier, write_pt2
+from prac.ticket.format import Ticket
 from prac.tracking.store import Store, finished_run
 
 DATA, GRAPH, FACTS, CODE = "data", "model.pt2", "classes.json", "predict_images.py"

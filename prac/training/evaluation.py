@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prac.config import Precision
+from prac.config.sections import Precision
 from prac.data.batches import DeviceImages
 from prac.training.precision import autocast
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prac.config import Precision, TrainConfig
+from prac.config.sections import Precision, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.errors import PracError
 from prac.pruning.mask import Mask, prunable_weights

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from prac.config import PruneConfig, RewindPoint
+from prac.config.sections import PruneConfig, RewindPoint
 from prac.data.batches import Batch
 from prac.events.recorder import EventRecorder
 from prac.pruning import EarlyBird, Mask, global_magnitude

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from prac.config import Precision
+from prac.config.sections import Precision
 from prac.training.precision import autocast
 
 _log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from prac.config import Precision
+from prac.config.sections import Precision
 from prac.errors import ConfigError
 from prac.training.processor import cpu_precision
 

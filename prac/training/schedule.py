@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from prac.config import BudgetConfig, Schedule, TrainConfig
+from prac.config.sections import BudgetConfig, Schedule, TrainConfig
 from prac.data.steps import num_batches
 
 RISE = 0.3

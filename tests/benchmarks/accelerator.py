@@ -18,7 +18,7 @@ import torch
 from measuring import Row, parser, show
 from short_round import bare_steps, training_of
 
-from prac.config import AugmentConfig, DataConfig
+from prac.config.sections import AugmentConfig, DataConfig
 from prac.data import open_source
 from prac.data.batches import DeviceImages
 from prac.events import EventRecorder

@@ -25,7 +25,7 @@ import torch
 from fast_variants import EXPERIMENTS, Variant
 from measuring import machine, parser
 
-from prac.config import (
+from prac.config.sections import (
     BudgetConfig,
     DataConfig,
     Precision,
@@ -35,9 +35,9 @@ from prac.data.dataset import ImageDataset
 from prac.data.sources import open_source
 from prac.data.splits import channel_statistics, stratified_split
 from prac.fingerprint import fingerprint
-from prac.judge import JudgeConfig, judge
-from prac.rounds import RoundOutcome, RoundTask, run_round
-from prac.search import SearchResult, SearchRound, search
+from prac.lottery.judge import JudgeConfig, judge
+from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
+from prac.lottery.search import SearchResult, SearchRound, search
 from prac.selection import PracSet
 from prac.storage import Folder
 from prac.training.precision import resolve_precision

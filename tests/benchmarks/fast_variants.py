@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prac.config import (
+from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
     PruneConfig,

@@ -16,15 +16,15 @@ from made_events import epochs_of, sample_ids
 from matplotlib.figure import Figure
 from measuring import Row, least_seconds, parser, show
 
-from prac.config import Recipe
-from prac.distributed.compose import build_graph
-from prac.distributed.graph import Request
+from prac.config.recipes import get_recipe
+from prac.config.sections import Recipe
 from prac.events import EventLog, forgetting_statistics
 from prac.events.file import EventFile
+from prac.lottery.compose import build_graph
+from prac.lottery.graph import Request
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.mask import prunable_weights
-from prac.recipes import get_recipe
 from prac.storage import Folder
 
 

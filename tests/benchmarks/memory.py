@@ -15,9 +15,9 @@ import psutil
 import ray
 from measuring import Row, parser, show
 
-from prac.config import DataConfig
+from prac.config.recipes import get_recipe
+from prac.config.sections import DataConfig
 from prac.data import open_source
-from prac.recipes import get_recipe
 
 
 def one_round(dataset_ref: list[Any], folder: str, samples: int) -> dict[str, float]:
@@ -26,11 +26,11 @@ def one_round(dataset_ref: list[Any], folder: str, samples: int) -> dict[str, fl
 
     import torch
 
-    from prac.config import RewindPoint
+    from prac.config.sections import RewindPoint
     from prac.data.batches import DeviceImages
     from prac.distributed import stages  # noqa: F401  what a stage's process imports
-    from prac.rounds import RoundTask, run_round
-    from prac.stage_config import round_config
+    from prac.lottery.rounds import RoundTask, run_round
+    from prac.lottery.stage_config import round_config
     from prac.storage import Folder
     from prac.tracking.store import Store
     from prac.training.processor import cpu_precision

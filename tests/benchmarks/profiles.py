@@ -18,7 +18,7 @@ from measuring import Row, parser, show
 from short_round import training_of
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from prac.config import AugmentConfig, DataConfig, PruneConfig
+from prac.config.sections import AugmentConfig, DataConfig, PruneConfig
 from prac.data import batches, open_source
 from prac.data.batches import DeviceImages
 from prac.events import EventRecorder

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from measuring import Row, parser, show
 from short_round import training_of
 
-from prac.config import AugmentConfig, DataConfig
+from prac.config.sections import AugmentConfig, DataConfig
 from prac.data import open_source
 from prac.data.batches import DeviceImages
 from prac.models import build_model

@@ -3,7 +3,7 @@
 import torch
 from numpy.typing import NDArray
 
-from prac.config import Precision, TrainConfig
+from prac.config.sections import Precision, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.training.loop import Training
 from prac.training.precision import autocast

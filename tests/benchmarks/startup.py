@@ -32,12 +32,12 @@ MODULES
 mark("imports")
 import numpy as np, torch
 torch.set_num_threads(1)
-from prac.config import AugmentConfig
+from prac.config.sections import AugmentConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.models import build_model
 from prac.training.loop import Training, train
-from prac.config import TrainConfig
+from prac.config.sections import TrainConfig
 from prac.training.schedule import full_budget
 images, labels = np.zeros((200, 32, 32, 3), np.uint8), np.arange(200) % 10
 ids = np.arange(200, dtype=np.int32)

@@ -13,7 +13,7 @@ import torch
 from measuring import Row, parser, show
 from short_round import CONFIG, bare_steps, training_of
 
-from prac.config import AugmentConfig, DataConfig
+from prac.config.sections import AugmentConfig, DataConfig
 from prac.data.batches import DeviceImages
 from prac.data.sources import open_source
 from prac.events import EventLog, EventRecorder

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from prac.cli.guard import guarded
+from prac.config.recipes import RECIPES
 from prac.errors import ConfigError, PracError
-from prac.recipes import RECIPES
 from prac.tracking.store import Store
 
 
@@ -96,7 +96,7 @@ def test_recipes_cost_what_their_vanilla_searches_cost(command, monkeypatch) -> 
     # 16 rounds of 64,064 steps; VGG-16: 0.31 billion multiply-adds an image.
     assert row.split()[1:3] == ["1,025,024", "2.5e+17"]
     assert "hours" not in out
-    monkeypatch.setattr("prac.calibration.seconds_per_image", lambda *_: 0.001)
+    monkeypatch.setattr("prac.analysis.calibration.seconds_per_image", lambda *_: 0.001)
     _, out, _ = command("recipes", "digits", "--calibrate", "--json")
     (digits,) = json.loads(out)["recipes"]
     # Three networks, 8 rounds of 16 epochs on 1,294 images, a millisecond each.

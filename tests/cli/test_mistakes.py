@@ -36,7 +36,7 @@ def _refused(command, *words: str) -> str:
         ("--data parquet:/no/such/folder", "/no/such/folder"),
         ("--compare nope", "invalid choice: 'nope'"),
         ("--compare no.such:thing", "method 'no.such:thing': module 'no.such' can't be imported"),
-        ("--compare json:dumps", "is of type function; allowed: a prac.methods.Method"),
+        ("--compare json:dumps", "is of type function; allowed: a prac.Method"),
         ("--transfer-from nope", "allowed: resnet8, vgg8s, conv4"),
         ("--no-such-option", "--no-such-option"),
         ("--unknown", "see prac"),

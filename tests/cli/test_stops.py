@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from prac.distributed.compose import build_graph
-from prac.distributed.options import Options
-from prac.distributed.pipeline import Pipeline
-from prac.recipes import digits
+from prac.app.options import Options
+from prac.app.pipeline import Pipeline
+from prac.config.recipes import digits
+from prac.lottery.compose import build_graph
 from prac.tracking.store import STAGES
 
 SMALL = ("--architectures", "resnet8", "--rounds", "2", "--workers", "1")

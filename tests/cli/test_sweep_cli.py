@@ -12,9 +12,9 @@ from prac.cli.options import OneLineParser, recipe_from
 from prac.cli.sweep import add_sweep_options, parse_axis, pipeline_command, sweep_pipeline
 from prac.cli.thresholds import add as add_thresholds
 from prac.cli.thresholds import thresholds_command
-from prac.config import Recipe
+from prac.config.recipes import digits
+from prac.config.sections import Recipe
 from prac.errors import ConfigError
-from prac.recipes import digits
 
 SMALL = ["--architectures", "resnet8", "--rounds", "2", "--epochs", "3", "--workers", "1"]
 

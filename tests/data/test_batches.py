@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prac.config import AugmentConfig
+from prac.config.sections import AugmentConfig
 from prac.data.batches import Batch, DeviceImages, augmented
 from prac.data.dataset import ImageDataset
 from prac.data.steps import num_batches

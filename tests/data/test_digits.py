@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from prac.config import DataConfig
+from prac.config.sections import DataConfig
 from prac.data.digits import DigitsSource
 from prac.data.splits import stratified_split
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prac.config import DataConfig
+from prac.config.sections import DataConfig
 from prac.data.image_folder import ImageFolderSource
 from prac.errors import ConfigError
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from prac.config import DataConfig
+from prac.config.sections import DataConfig
 from prac.data.parquet import ParquetSource
 from prac.errors import ConfigError
 

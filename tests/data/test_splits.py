@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prac.config import DataConfig
+from prac.config.sections import DataConfig
 from prac.data.splits import assemble, channel_statistics, slug, stratified_split
 from prac.errors import ConfigError
 

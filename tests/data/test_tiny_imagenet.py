@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from prac.config import DataConfig
+from prac.config.recipes import tiny_imagenet
+from prac.config.sections import DataConfig
 from prac.data.dataset import ImageDataset
 from prac.data.sources import open_source
 from prac.errors import ConfigError
-from prac.recipes import tiny_imagenet
 
 WORDS = "n01\tgoldfish, Carassius auratus\nn02\tcrane\nn03\tcrane\nn99\tentity\n"
 

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from prac.config import DataConfig
+from prac.config.sections import DataConfig
 from prac.data.torchvision_sets import SETS, TorchvisionSource
 from prac.errors import ConfigError
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from prac.config import Recipe
-from prac.distributed.graph import Request
-from prac.recipes import digits
+from prac.config.recipes import digits
+from prac.config.sections import Recipe
+from prac.lottery.graph import Request
 
 
 def small_recipe(**changes: Any) -> Recipe:

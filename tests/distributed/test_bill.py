@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from prac.config import PruneConfig
-from prac.distributed.bill import borrowed_stages, make_bill, own_stages
-from prac.distributed.compose import build_graph
-from prac.distributed.graph import Graph, SearchStages, Stage
+from prac.analysis.bill import borrowed_stages, make_bill, own_stages
+from prac.config.sections import PruneConfig
+from prac.lottery.compose import build_graph
+from prac.lottery.graph import Graph, SearchStages, Stage
 
 
 def _search(graph: Graph, architecture: str, method: str) -> SearchStages:

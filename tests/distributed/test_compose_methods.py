@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from prac.config import PruneConfig, SelectConfig
-from prac.distributed.bill import borrowed_stages, own_stages
-from prac.distributed.compose import build_graph
-from prac.distributed.graph import Graph
+from prac.analysis.bill import borrowed_stages, own_stages
+from prac.config.methods import METHODS
+from prac.config.sections import PruneConfig, SelectConfig
 from prac.errors import ConfigError
-from prac.methods import METHODS
+from prac.lottery.compose import build_graph
+from prac.lottery.graph import Graph
 
 ALL = tuple(name for name in METHODS if name != "prac")
 CCS = ("el2n-ccs", "margin-ccs", "dual-ccs")
@@ -57,11 +57,18 @@ def test_dense_runs_that_are_the_same_are_one_stage(graph: Graph) -> None:
 def test_random_tickets_share_the_whole_search(graph: Graph) -> None:
     searches = {s.method: s for s in graph.searches}
     prac, random = searches["prac"], searches["random-tickets"]
-    assert (random.rounds, random.masks, random.samples) == (prac.rounds, prac.masks, prac.samples)
+    assert (random.rounds, random.masks, random.samples) == (
+        prac.rounds,
+        prac.masks,
+        prac.samples,
+    )
     own = [s.name for s in graph.stages.values() if s.method == "random-tickets"]
     assert Counter(name.partition(":")[0] for name in own) == {"start": 1, "judge": 3, "ticket": 3}
     judge = graph.stages[random.judgements[2][0]]
-    assert judge.inputs == {"rewind": "start:resnet8:random-tickets", "before": prac.rounds[1]}
+    assert judge.inputs == {
+        "rewind": "start:resnet8:random-tickets",
+        "before": prac.rounds[1],
+    }
     ticket = graph.stages[random.tickets[2]]
     assert ticket.inputs["rewind"] == "start:resnet8:random-tickets"
     assert "rewind" not in graph.stages[prac.tickets[2]].inputs
@@ -281,7 +288,7 @@ def test_what_a_method_of_the_user_s_borrows(
     request_for, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "users_loans.py").write_text(
-        "from prac.methods import Method\n"
+        "from prac.config.methods import Method\n"
         "steps = Method(name='', summary='', selects='el2n', borrows='steps')\n"
         "sizes = Method(name='', summary='', selects='el2n', borrows='sizes')\n"
         "fresh = Method(name='', summary='', data='fresh', borrows='sizes')\n"
@@ -301,7 +308,7 @@ def test_what_a_method_of_the_user_s_borrows(
 
 def test_a_graph_is_made_without_torch() -> None:
     program = (
-        "import sys, prac.method_config, prac.selection.scores, prac.pruning.criteria\n"
+        "import sys, prac.lottery.method_config, prac.selection.scores, prac.pruning.criteria\n"
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from prac.distributed.energy import EnergyMeter, NvmlCounter, RaplCounter
+from prac.lottery.energy import EnergyMeter, NvmlCounter, RaplCounter
 
 
 def _zone(folder: Path, name: str, label: str, microjoules: int, limit: int = 1000_000_000) -> Path:

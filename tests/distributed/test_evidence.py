@@ -13,13 +13,13 @@ import pyarrow as pa
 import pytest
 import torch
 
-from prac.config import SelectConfig
+from prac.analysis.evidence import Evidence, dice, pack, thinned
+from prac.analysis.outcome import _evidence
+from prac.config.sections import SelectConfig
 from prac.data.dataset import ImageDataset
 from prac.distributed import artifacts
-from prac.distributed.compose import build_graph
-from prac.distributed.evidence import Evidence, dice, pack, thinned
-from prac.distributed.graph import SearchStages
-from prac.distributed.outcome import _evidence
+from prac.lottery.compose import build_graph
+from prac.lottery.graph import SearchStages
 from prac.pruning import Mask
 from prac.selection import PracSet, Reason
 
@@ -150,9 +150,9 @@ def test_large_masks_are_compared_in_some_rounds_and_the_last(
     evidence: Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Three searches of 6 weights: 18 bytes a round, so one of the two rounds.
-    monkeypatch.setattr("prac.distributed.evidence.MAX_MASK_BYTES", 35)
+    monkeypatch.setattr("prac.analysis.evidence.MAX_MASK_BYTES", 35)
     assert {m.round for m in evidence.mask_overlaps("conv4")} == {2}
-    monkeypatch.setattr("prac.distributed.evidence.MAX_MASK_BYTES", 36)
+    monkeypatch.setattr("prac.analysis.evidence.MAX_MASK_BYTES", 36)
     assert {m.round for m in evidence.mask_overlaps("conv4")} == {1, 2}
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from ray.exceptions import RayTaskError, WorkerCrashedError
 
-from prac.config import AugmentConfig
+from prac.config.sections import AugmentConfig
 from prac.distributed import executor as executor_module
-from prac.distributed.compose import build_graph
 from prac.distributed.context import Context, Resources
 from prac.distributed.executor import Executor
-from prac.distributed.graph import Graph, Stage
 from prac.errors import ConfigError, EmptySetError, PracError
+from prac.lottery.compose import build_graph
+from prac.lottery.graph import Graph, Stage
 from prac.tracking.store import DamagedArtifact, Finished
 
 Behaviour = Callable[[Stage, Mapping[str, Finished], int], Finished]

@@ -12,15 +12,15 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from prac.config import AugmentConfig, PruneConfig, Recipe, TrainConfig
+from prac.analysis import gallery as module
+from prac.analysis.gallery import Gallery
+from prac.analysis.results import HardSample
+from prac.config.sections import AugmentConfig, PruneConfig, Recipe, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.distributed import gallery as module
-from prac.distributed.gallery import Gallery
-from prac.results import HardSample
-from prac.rounds import RoundTask, run_round
+from prac.lottery.rounds import RoundTask, run_round
+from prac.lottery.stage_config import round_config
 from prac.selection import PracSet, Reason
-from prac.stage_config import round_config
 from prac.storage import Folder
 
 ToyData = Callable[..., ImageDataset]

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 
 import pytest
 
-from prac.config import DataConfig, PruneConfig, SelectConfig
-from prac.distributed.compose import build_graph
-from prac.distributed.graph import Graph, Request, Stage
+from prac.config.recipes import digits
+from prac.config.sections import DataConfig, PruneConfig, SelectConfig
 from prac.errors import ConfigError
-from prac.recipes import digits
-from prac.stage_config import RoundConfig
+from prac.lottery.compose import build_graph
+from prac.lottery.graph import Graph, Request, Stage
+from prac.lottery.stage_config import RoundConfig
 
 # The keys of the digits recipe's first stages, frozen. Where this test fails, results of earlier
 # versions are no longer found: that has to be meant. When it is, raise the stage's number in
-# `prac.distributed.compose.VERSIONS` (or know why the configuration's own change is enough), and
+# `prac.lottery.compose.VERSIONS` (or know why the configuration's own change is enough), and
 # put
 # the keys that the failing test prints here.
 GOLDEN = {

@@ -13,9 +13,9 @@ HEAVY = {"torch", "torchvision", "mlflow", "matplotlib", "sklearn", "pandas", "r
 @pytest.mark.parametrize(
     ("module", "allowed"),
     [
-        ("prac.distributed.pipeline", set()),
+        ("prac.app.pipeline", set()),
         ("prac.distributed.executor", set()),  # the driver of a run
-        ("prac.distributed.summary", set()),  # a replay, with the next
+        ("prac.analysis.summary", set()),  # a replay, with the next
         ("prac.report.terminal", set()),
         ("prac.distributed.progress", set()),  # the news desk, a process of its own
         ("prac.distributed.stages", {"torch"}),  # a round or a judgement

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from prac.config import AugmentConfig
+from prac.config.sections import AugmentConfig
 from prac.distributed import stages
 from prac.distributed.context import Context, Resources
 from prac.distributed.executor import run_stage
-from prac.distributed.graph import Stage
 from prac.errors import EventLogError
+from prac.lottery.graph import Stage
 from prac.tracking.store import Finished, StoreAway
 
 STAGE = Stage(

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from prac.distributed import energy, stages
-from prac.distributed.energy import RaplCounter, stage_meter
+from prac.distributed import stages
 from prac.distributed.made import Made
+from prac.lottery import energy
+from prac.lottery.energy import RaplCounter, stage_meter
 
 
 def _running(kind: str) -> Any:

@@ -12,7 +12,11 @@ import pyarrow as pa
 import pytest
 import torch
 
-from prac.config import (
+from prac.analysis.bill import make_bill, own_stages
+from prac.analysis.outcome import collect_results
+from prac.analysis.results import Results
+from prac.config.methods import METHODS
+from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
     PruneConfig,
@@ -25,25 +29,21 @@ from prac.config import (
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.distributed import artifacts, stages, ticket_stage
-from prac.distributed.bill import make_bill, own_stages
-from prac.distributed.compose import build_graph
 from prac.distributed.context import Resources
-from prac.distributed.graph import Graph, Request, Stage
 from prac.distributed.made import Running
-from prac.distributed.outcome import collect_results
-from prac.judge import JudgeConfig, Judgement
-from prac.methods import METHODS
+from prac.lottery.compose import build_graph
+from prac.lottery.graph import Graph, Request, Stage
+from prac.lottery.judge import JudgeConfig, Judgement
+from prac.lottery.round_events import reduce_events
+from prac.lottery.rounds import RoundOutcome, RoundTask, run_round, train_round
+from prac.lottery.search import SearchResult, search
 from prac.pruning import Mask
 from prac.report import write_csv
 from prac.report.html import render
 from prac.report.wording import method_label
-from prac.results import Results
-from prac.round_events import reduce_events
-from prac.rounds import RoundOutcome, RoundTask, run_round, train_round
-from prac.search import SearchResult, search
 from prac.selection import PracSet, Reason, critical_for_training
 from prac.storage import Folder
-from prac.ticket import Ticket
+from prac.ticket.format import Ticket
 from prac.tracking.store import Finished
 from prac.training.loop import Trained
 from prac.training.observers import EpochRecord

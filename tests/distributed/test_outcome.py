@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from prac.distributed.compose import build_graph
-from prac.distributed.outcome import collect_results
-from prac.distributed.summary import summary_json
-from prac.results import Results, results_from_json, results_to_json
+from prac.analysis.outcome import collect_results
+from prac.analysis.results import Results, results_from_json, results_to_json
+from prac.analysis.summary import summary_json
+from prac.lottery.compose import build_graph
 from prac.tracking.store import Finished
 
 

@@ -6,9 +6,9 @@ import io
 
 from rich.console import Console
 
-from prac.distributed.compose import build_graph
-from prac.distributed.graph import Graph
-from prac.distributed.plan import print_plan
+from prac.app.plan import print_plan
+from prac.lottery.compose import build_graph
+from prac.lottery.graph import Graph
 
 
 def _plan(graph: Graph, done: list[str]) -> dict[str, str]:

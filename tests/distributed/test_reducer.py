@@ -16,7 +16,7 @@ from prac.distributed.reducer import EVENTS_A_TASK, epoch_parts, reduce_in_parts
 from prac.errors import EventLogError
 from prac.events import EVENT_SCHEMA, EventLog, forgetting_statistics
 from prac.events.file import EventFile
-from prac.round_events import event_folder
+from prac.lottery.round_events import event_folder
 from prac.storage import Folder
 
 EPOCHS, IDS = 7, np.array([1, 2, 5, 9, 12], np.int32)

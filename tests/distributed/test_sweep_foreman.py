@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from ray.exceptions import RayTaskError
 
-from prac.config import AugmentConfig
+from prac.config.sections import AugmentConfig
 from prac.distributed import executor as executor_module
 from prac.distributed.context import Context, Resources
-from prac.distributed.graph import Request, Stage
-from prac.distributed.sweep_foreman import Foreman
-from prac.distributed.sweep_space import label
-from prac.distributed.sweep_trials import Ask
-from prac.distributed.sweep_union import swept_stages, trial_graph
+from prac.distributed.sweep.foreman import Foreman
+from prac.distributed.sweep.trials import Ask
 from prac.errors import EmptySetError, PracError
+from prac.lottery.graph import Request, Stage
+from prac.sweep.space import label
+from prac.sweep.union import swept_stages, trial_graph
 from prac.tracking.store import DamagedArtifact, Finished, Metric
 
 ROUNDS = 2

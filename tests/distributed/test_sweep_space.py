@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from prac.distributed.graph import Graph, Request
-from prac.distributed.sweep_space import Axis, Space, label, short_label, tidy, varied
-from prac.distributed.sweep_union import Trial, Union, swept_stages, trial_graph
+from prac.config.recipes import digits
 from prac.errors import ConfigError
-from prac.recipes import digits
+from prac.lottery.graph import Graph, Request
+from prac.sweep.space import Axis, Space, label, short_label, tidy, varied
+from prac.sweep.union import Trial, Union, swept_stages, trial_graph
 
 THRESHOLDS = Axis(field="select.threshold", values=(0, 1, 2))
 CEP = Axis(field="select.cep", values=(True, False))

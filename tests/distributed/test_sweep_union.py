@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prac.distributed.sweep_union import _mean
+from prac.sweep.union import _mean
 
 
 def test_accuracies_are_means_over_the_seeds() -> None:

@@ -17,15 +17,15 @@ import numpy as np
 import pytest
 
 from prac.cli.options import OneLineParser, add_pipeline_options, recipe_from
-from prac.config import Recipe
+from prac.config.sections import Recipe
 from prac.data import open_source
 from prac.data.batches import DeviceImages
 from prac.distributed import artifacts
-from prac.rounds import run_round
-from prac.search import SearchResult, search
+from prac.lottery.rounds import run_round
+from prac.lottery.search import SearchResult, search
 from prac.selection import PracSet
 from prac.storage import Folder
-from prac.ticket import Ticket
+from prac.ticket.format import Ticket
 from prac.tracking.store import Store
 
 ARCHITECTURES = ("resnet8", "conv4")

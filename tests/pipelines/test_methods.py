@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from prac.methods import METHODS
+from prac.config.methods import METHODS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 USERS_FILE = """
-from prac.methods import Method
+from prac.config.methods import Method
 from prac.pruning.criteria import criterion
 from prac.pruning.mask import prunable_weights
 from prac.selection.scores import scorer

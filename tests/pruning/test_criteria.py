@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from prac.config import CRITERIA as NAMES
+from prac.config.sections import CRITERIA as NAMES
 from prac.errors import ConfigError
 from prac.models import build_model
 from prac.models.describe import forward_flops

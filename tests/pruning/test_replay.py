@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prac.config import AugmentConfig, PruneConfig, RewindPoint, TrainConfig
+from prac.config.recipes import digits
+from prac.config.sections import AugmentConfig, PruneConfig, RewindPoint, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import ConfigError
+from prac.lottery.rounds import RoundTask, run_round
+from prac.lottery.stage_config import round_config
 from prac.pruning.replay import RecordedRound, parse_tolerances, replay_stop
-from prac.recipes import digits
-from prac.rounds import RoundTask, run_round
-from prac.stage_config import round_config
 from prac.storage import Folder
 
 

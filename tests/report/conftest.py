@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from prac.results import Bill, DistanceRow, HardSample, Results, RoundRow, StageRow
+from prac.analysis.results import Bill, DistanceRow, HardSample, Results, RoundRow, StageRow
 
 ARCHITECTURES = ("resnet8", "resnet20s", "vgg16")
 METHODS = ("prac", "vanilla", "random-subset")

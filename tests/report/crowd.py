@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from prac.results import (
+from prac.analysis.results import (
     Bill,
     ClassShare,
     DistanceRow,

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from prac.analysis.results import Results, RoundRow, StageRow
 from prac.report.figures import (
     accuracy,
     accuracy_at_steps,
@@ -29,7 +30,6 @@ from prac.report.figures import (
 from prac.report.figures.graph import drawn_stages, short_name
 from prac.report.figures.layout import lay_out
 from prac.report.figures.style import literal, method_styles, views
-from prac.results import Results, RoundRow, StageRow
 
 
 def test_accuracy_lines(results: Results) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from prac.analysis.results import Results, RoundRow
 from prac.report.grids import (
     Grid,
     accuracy_grids,
@@ -13,7 +14,6 @@ from prac.report.grids import (
     summary_grids,
     threshold_grids,
 )
-from prac.results import Results, RoundRow
 
 Rows = Callable[..., RoundRow]
 Build = Callable[..., Results]

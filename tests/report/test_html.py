@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from prac.analysis.results import HardSample, Results, RoundRow
 from prac.pruning.criteria import CRITERIA
 from prac.report import drawings, write_csv, write_report
 from prac.report.html import render
-from prac.results import HardSample, Results, RoundRow
 
 HOSTILE = "<script>alert('x')</script>\"&"
 _VOID = {"meta", "br", "img", "link", "input", "hr"}

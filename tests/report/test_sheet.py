@@ -7,8 +7,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from prac.analysis.results import HardSample
 from prac.report.figures.sheet import COLUMNS, GAP, TEXT, TILE, sheet
-from prac.results import HardSample
 
 
 def sample(shade: int, *, shown: bool = True) -> HardSample:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from prac.analysis.results import Results, RoundRow
 from prac.report import (
     bill_table,
     equal_steps,
@@ -19,7 +20,6 @@ from prac.report import (
     result_table,
     write_csv,
 )
-from prac.results import Results, RoundRow
 
 
 def test_one_row_a_round_in_words(results: Results) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from prac.analysis.results import Results, RoundRow
 from prac.report import comparisons, noise_points, summaries, verdicts
 from prac.report.compare import steps_saved
-from prac.results import Results, RoundRow
 
 Rows = Callable[..., RoundRow]
 Build = Callable[..., Results]

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prac.config import SearchConfig, SelectConfig
+from prac.config.recipes import digits
+from prac.config.sections import SearchConfig, SelectConfig
 from prac.errors import ConfigError
-from prac.recipes import digits
 from prac.selection import PracSet, Reason
 from prac.selection.easy import with_easy
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prac.config import SAMPLERS as NAMES
-from prac.config import SelectConfig
+from prac.config.sections import SAMPLERS as NAMES
+from prac.config.sections import SelectConfig
 from prac.errors import ConfigError
 from prac.selection.samplers import SAMPLERS, Draw, find_sampler, sampler
 

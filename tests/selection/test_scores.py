@@ -13,8 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prac.config import SCORES as NAMES
-from prac.config import SelectConfig
+from prac.config.sections import SCORES as NAMES
+from prac.config.sections import SelectConfig
 from prac.errors import ConfigError
 from prac.events.schema import EVENT_SCHEMA, event_columns
 from prac.selection.scores import SCORES, Evidence, Scorer, find_score, scorer

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prac.config import SelectConfig
+from prac.config.sections import SelectConfig
 from prac.errors import ConfigError
-from prac.method_config import sampler_settings, score_settings
+from prac.lottery.method_config import sampler_settings, score_settings
 from prac.selection import PracSet, Reason
 from prac.selection.scores import Evidence
 from prac.selection.subsets import score_samples, take_by_score

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from prac.config import SelectConfig
+from prac.config.sections import SelectConfig
 from prac.errors import ConfigError
 from prac.selection import select_critical
 from prac.selection.thresholds import parse_thresholds, what_if

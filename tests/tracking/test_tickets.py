@@ -12,7 +12,7 @@ import torch
 
 from prac.errors import TicketError
 from prac.pruning import Mask
-from prac.ticket import Ticket
+from prac.ticket.format import Ticket
 from prac.tracking.store import TICKETS, Store
 from prac.tracking.tickets import (
     download_ticket,

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from prac.config import (
+from prac.config.sections import (
     AugmentConfig,
     Precision,
     PruneConfig,

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from prac.config import AugmentConfig, PruneConfig, RewindPoint, TrainConfig
+from prac.config.sections import AugmentConfig, PruneConfig, RewindPoint, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.events.recorder import EventRecorder

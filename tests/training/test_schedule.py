@@ -10,7 +10,7 @@ import torch
 from torch.optim import SGD, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
-from prac.config import BudgetConfig, Schedule, TrainConfig
+from prac.config.sections import BudgetConfig, Schedule, TrainConfig
 from prac.training.schedule import Budget, full_budget, round_budget
 
 PUBLISHED = TrainConfig()

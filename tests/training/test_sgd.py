@@ -57,7 +57,7 @@ def test_the_same_bits_as_torchs(momentum: float, weight_decay: float, nesterov:
 def test_training_imports_no_compiler() -> None:
     program = """
 import sys, numpy as np, torch
-from prac.config import AugmentConfig, TrainConfig
+from prac.config.sections import AugmentConfig, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.models import build_model

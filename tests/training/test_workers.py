@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from prac.config import (
+from prac.config.sections import (
     AugmentConfig,
     DataConfig,
     PruneConfig,
@@ -33,16 +33,16 @@ from prac.config import (
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.events.log import EventLog
-from prac.pruning import Mask, global_magnitude
-from prac.pruning.mask import prunable_weights
-from prac.round_events import event_folder, reduce_events
-from prac.rounds import (
+from prac.lottery.round_events import event_folder, reduce_events
+from prac.lottery.rounds import (
     RoundTask,
     initial_model,
     train_round,
     train_with_workers,
 )
-from prac.stage_config import round_config
+from prac.lottery.stage_config import round_config
+from prac.pruning import Mask, global_magnitude
+from prac.pruning.mask import prunable_weights
 from prac.storage import Folder
 from prac.training.checkpoint import Checkpoint
 from prac.training.loop import Training, train

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from prac.analysis.results import Results
 from prac.report.figures.accuracy import accuracy, accuracy_at_steps
 from prac.report.figures.classes import class_shares
 from prac.report.figures.cost import cost
@@ -18,7 +19,6 @@ from prac.report.figures.masks import mask_overlaps
 from prac.report.figures.sets import set_sizes
 from prac.report.figures.thresholds import threshold_sizes
 from prac.report.wording import searches_by_sets
-from prac.results import Results
 
 __all__ = [
     "Drawing",

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from prac.analysis.results import Results, RoundRow
 from prac.report.figures.style import (
     GREY,
     INK,
@@ -29,7 +30,6 @@ from prac.report.figures.style import (
     views,
 )
 from prac.report.wording import method_label, ordered_methods, search_rows, short_count
-from prac.results import Results, RoundRow
 
 _FEW = 3
 """Methods in a panel up to which every method has a band; judged tickets of a search below which

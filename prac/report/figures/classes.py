@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from prac.analysis.results import ClassShare, Results
 from prac.report.figures.style import (
     GREY,
     INK,
@@ -19,7 +20,6 @@ from prac.report.figures.style import (
     sparsity_axis,
 )
 from prac.report.wording import method_label, ordered_methods, search_rows
-from prac.results import ClassShare, Results
 
 _NAMED = 10
 """Classes up to which every line is named; of more, the outermost are."""

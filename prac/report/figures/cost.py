@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from prac.analysis.results import Results, RoundRow
 from prac.report.compare import steps_saved
 from prac.report.figures.style import (
     REFERENCES,
@@ -23,7 +24,6 @@ from prac.report.figures.style import (
     views,
 )
 from prac.report.wording import method_label, methods_of, ordered_methods, percent, search_rows
-from prac.results import Results, RoundRow
 
 
 def cost(results: Results) -> Figure:

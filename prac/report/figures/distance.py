@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from prac.analysis.results import DistanceRow, Results
 from prac.report.figures.style import INK, label_axes, legend_below, panel_title, panels
 from prac.report.wording import method_label, ordered_methods
-from prac.results import DistanceRow, Results
 
 _SHOWN = 3
 

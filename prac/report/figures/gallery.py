@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from matplotlib.figure import Figure
 from PIL import Image, UnidentifiedImageError
 
+from prac.analysis.results import HardSample, Results
 from prac.report.figures.style import GREY, INK, literal
-from prac.results import HardSample, Results
 
 _COLUMNS = 8
 _CELL = 1.4

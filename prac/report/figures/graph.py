@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Patch, PathPatch, Rectangle
 from matplotlib.path import Path
 
+from prac.analysis.results import Results, StageRow
 from prac.report.figures.layout import Layout, lay_out
 from prac.report.figures.style import GREY, INK, legend_below, literal
 from prac.report.wording import method_label, ordered_methods
-from prac.results import Results, StageRow
 
 _PASTELS = (
     "#A6CEE3",

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from prac.analysis.results import StageRow
 from prac.report.wording import ordered_methods
-from prac.results import StageRow
 
 Lane = tuple[str, str]
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from prac.analysis.results import MaskOverlap, Results
 from prac.report.figures.style import (
     GREY,
     INK,
@@ -22,7 +23,6 @@ from prac.report.figures.style import (
     sparsity_axis,
 )
 from prac.report.wording import method_label, ordered_methods, percent, search_rows
-from prac.results import MaskOverlap, Results
 
 _NUMBERED = 8
 """Methods up to which the matrix has room for numbers."""

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from prac.analysis.results import Results, RoundRow
 from prac.report.figures.style import (
     label_axes,
     legend_below,
@@ -14,7 +15,6 @@ from prac.report.figures.style import (
     sparsity_axis,
 )
 from prac.report.wording import method_label, percent, search_rows, searches_by_sets
-from prac.results import Results, RoundRow
 
 _PARTS = {
     "CET only": "#5E4FA2",

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
+from prac.analysis.results import HardSample
 from prac.report.figures.gallery import membership
-from prac.results import HardSample
 
 COLUMNS, TILE, GAP, TEXT = 8, 96, 8, 28
 """Tiles in a row; pixels of a tile's side, between tiles, and for the two lines under each."""

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter
 
+from prac.analysis.results import Results, RoundRow
 from prac.report.wording import (
     PRUNERS,
     architectures,
@@ -18,7 +19,6 @@ from prac.report.wording import (
     ordered_methods,
     sparsity_tick,
 )
-from prac.results import Results, RoundRow
 
 INK = "#222222"
 GREY = "#6b6b6b"

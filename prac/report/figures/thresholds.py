@@ -6,6 +6,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from prac.analysis.results import Results
 from prac.report.figures.style import (
     label_axes,
     legend_below,
@@ -15,7 +16,6 @@ from prac.report.figures.style import (
     sparsity_axis,
 )
 from prac.report.wording import method_label, search_rows
-from prac.results import Results
 
 
 def threshold_sizes(results: Results) -> Figure:

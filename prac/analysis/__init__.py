@@ -1,0 +1,1 @@
+"""What finished stages tell: results, bills, samples, statistics."""

@@ -1,0 +1,320 @@
+"""What a pipeline found, as plain values: the input of every table, figure and verdict."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def mean(values: tuple[float, ...]) -> float | None:
+    """The arithmetic mean; None of nothing."""
+    return math.fsum(values) / len(values) if values else None
+
+
+def sample_std(values: tuple[float, ...]) -> float | None:
+    """The standard deviation of a sample (n - 1); None of fewer than two values."""
+    if len(values) < 2:
+        return None
+    middle = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((v - middle) ** 2 for v in values) / (len(values) - 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundRow:
+    """One round of one search: the mask it trains under, the set it trains on, what it cost.
+
+    The row after the last round (`trained` false) holds the last mask and set: a ticket that the
+    search makes and does not train itself.
+
+    sparsity: share of the convolution weights that m_k removes, in [0, 1).
+    set_size: |D_k|, samples. cet_size, cep_size, overlap: its parts; None for sets without parts
+    (round 0, vanilla, random subsets).
+    steps, epochs: SGD steps and epochs of this round. budget_epochs: where it would have ended
+    without the early-bird stop.
+    search_steps: SGD steps of all rounds before this one, and of the proxy that chose their sets:
+    what this row's ticket cost.
+    steps_saved: 1 - search_steps / (the same rounds of vanilla); None at round 0.
+    validation_accuracy: of the round's best validation epoch, in [0, 1].
+    test_accuracies: of the ticket, trained alone from the rewind weights on all the training data,
+    one for each judging seed in the order of `Results.judging_seeds`; empty where it was not
+    judged. judge_validation_accuracy: the mean over the same trainings.
+    flops_sparse, bytes_sparse: what the ticket costs where zeros are skipped (`prac.ticket.cost`):
+    FLOPs of one image, bytes of its weights; None where no ticket was made.
+    """
+
+    architecture: str
+    method: str
+    round: int
+    trained: bool
+    sparsity: float
+    weights_left: int
+    set_size: int
+    cet_size: int | None
+    cep_size: int | None
+    overlap: int | None
+    epochs: int
+    budget_epochs: int
+    steps: int
+    search_steps: int
+    steps_saved: float | None
+    validation_accuracy: float | None
+    best_epoch: int | None
+    judge_validation_accuracy: float | None
+    seconds: float
+    test_accuracies: tuple[float, ...] = ()
+    ticket: str | None = None
+    flops_sparse: int | None = None
+    bytes_sparse: int | None = None
+
+    @property
+    def easy_size(self) -> int | None:
+        """Samples in the set that are neither in CET nor in CEP; None for sets without parts."""
+        if self.cet_size is None and self.cep_size is None:
+            return None
+        critical = (self.cet_size or 0) + (self.cep_size or 0) - (self.overlap or 0)
+        return self.set_size - critical
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """The mean over the judging seeds; None where it was not judged."""
+        return mean(self.test_accuracies)
+
+    @property
+    def test_std(self) -> float | None:
+        """The sample standard deviation over the judging seeds; None of fewer than two."""
+        return sample_std(self.test_accuracies)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistanceRow:
+    """The distance between the tentative masks of two consecutive epochs of one round."""
+
+    architecture: str
+    method: str
+    round: int
+    epoch: int
+    distance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardSample:
+    """A training sample with what round 0 saw of it, for galleries and lists.
+
+    predicted: the class that the dense model predicts; None where that is not known.
+    reason: why it is in the set, in words; empty where it is in none.
+    png: the image's bytes; empty where it is listed and not shown.
+    """
+
+    architecture: str
+    sample_id: int
+    label: str
+    presentations: int
+    forgotten: int
+    never_learned: bool
+    mean_margin: float
+    png: bytes
+    predicted: str | None = None
+    inside: bool | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThresholdSet:
+    """The set that a threshold E_F would make of what round `round` left, without any training.
+
+    sparsity: of the mask that the set would be trained under. Sizes are samples; 0 where nothing
+    would be left.
+    """
+
+    architecture: str
+    method: str
+    round: int
+    sparsity: float
+    threshold: int
+    set_size: int
+    cet_size: int
+    never_learned: int
+    cep_size: int
+    overlap: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskOverlap:
+    """How alike the masks of two methods are in the same round.
+
+    overlap: twice the weights alive in both, over those alive in one plus those in the other
+    (Dice); 1 is the same mask. chance: what two masks drawn at random would have.
+    """
+
+    architecture: str
+    round: int
+    sparsity: float
+    method: str
+    other: str
+    overlap: float
+    chance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassShare:
+    """How much of a round's set one class is.
+
+    share: of the set, in [0, 1]. of_training: the class's share of all training samples.
+    """
+
+    architecture: str
+    method: str
+    round: int
+    sparsity: float
+    label: str
+    samples: int
+    share: float
+    of_training: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRow:
+    """One stage of the graph as it ended, for the drawing and the bill."""
+
+    name: str
+    kind: str
+    architecture: str
+    method: str
+    inputs: tuple[str, ...]
+    cached: bool
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bill:
+    """What a search cost, and apart from it what judging its tickets did.
+
+    steps: SGD steps of its own trainings (rounds, and whatever else it trained to choose samples).
+    borrowed_steps: of other searches' trainings that it rests on (transferred sets, the sizes that
+    a random subset takes).
+    samples: training samples presented. cep_samples, evaluation_samples: images that were
+    only predicted: for CEP, for the validation after each epoch. score_samples: images that scores
+    were made of: of samples, by predicting them; of weights, by running them backward, too.
+    flops: of the search's forward and backward passes, by the network's dense cost
+    (`prac.models.describe.forward_flops`; a backward pass is two forward passes); None where the
+    network's cost is not known.
+    seconds: wall time of its stages, added up although some ran side by side.
+    joules: energy; None where the machine does not tell it. energy_source: what told it, or why
+    nothing did.
+    """
+
+    architecture: str
+    method: str
+    steps: int
+    borrowed_steps: int
+    samples: int
+    cep_samples: int
+    score_samples: int
+    evaluation_samples: int
+    flops: int | None
+    seconds: float
+    joules: float | None
+    energy_source: str
+    judging_steps: int
+    judging_samples: int
+    judging_evaluation_samples: int
+    judging_flops: int | None
+    judging_seconds: float
+    judging_joules: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """All that one pipeline found. Accuracies are fractions in [0, 1], times are seconds.
+
+    dense_test_accuracies: of the dense network, one for each judging seed. forward_flops: of one
+    image through the dense network, by architecture. recorded: the architectures whose round 0
+    recorded events: of others nothing is known about samples, which is not the same as none.
+    """
+
+    title: str
+    data: str
+    recipe: str
+    num_training_samples: int
+    num_test_samples: int | None = None
+    num_classes: int
+    tolerance: float | None
+    seed: int
+    judging_seeds: tuple[int, ...] = ()
+    settings: dict[str, str]
+    rows: tuple[RoundRow, ...]
+    dense_test_accuracies: dict[str, tuple[float, ...]]
+    distances: tuple[DistanceRow, ...] = ()
+    recorded: tuple[str, ...] = ()
+    hardest: tuple[HardSample, ...] = ()
+    never_learned: tuple[HardSample, ...] = ()
+    samples: tuple[HardSample, ...] = ()
+    thresholds: tuple[ThresholdSet, ...] = ()
+    masks: tuple[MaskOverlap, ...] = ()
+    classes: tuple[ClassShare, ...] = ()
+    stages: tuple[StageRow, ...] = ()
+    bills: tuple[Bill, ...] = ()
+    forward_flops: dict[str, int] = field(default_factory=dict)
+    mlflow_link: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def dense_test_accuracy(self) -> dict[str, float]:
+        """The mean over the judging seeds."""
+        known = {name: mean(values) for name, values in self.dense_test_accuracies.items()}
+        return {name: value for name, value in known.items() if value is not None}
+
+    @property
+    def num_seeds(self) -> int:
+        """How many seeds each judged ticket was trained with, at least."""
+        judged = [len(row.test_accuracies) for row in self.rows if row.test_accuracies]
+        return min(judged, default=0)
+
+
+_PARTS: dict[str, type[Any]] = {
+    "rows": RoundRow,
+    "distances": DistanceRow,
+    "hardest": HardSample,
+    "never_learned": HardSample,
+    "samples": HardSample,
+    "thresholds": ThresholdSet,
+    "masks": MaskOverlap,
+    "classes": ClassShare,
+    "stages": StageRow,
+    "bills": Bill,
+}
+
+
+def results_to_json(results: Results) -> str:
+    """The results as JSON text; images as base64."""
+
+    def encode(value: object) -> str:
+        if isinstance(value, bytes):
+            return base64.b64encode(value).decode()
+        raise TypeError(f"a {type(value).__name__} has no place in results")
+
+    return json.dumps(dataclasses.asdict(results), default=encode, sort_keys=True)
+
+
+def results_from_json(text: str) -> Results:
+    """The results that `results_to_json` wrote."""
+    values = json.loads(text)
+    for name, kind in _PARTS.items():
+        values[name] = tuple(_part(kind, part) for part in values[name])
+    for name in ("judging_seeds", "recorded"):
+        values[name] = tuple(values[name])
+    dense = values["dense_test_accuracies"]
+    values["dense_test_accuracies"] = {name: tuple(found) for name, found in dense.items()}
+    return Results(**values)
+
+
+def _part(kind: type[Any], part: dict[str, Any]) -> Any:
+    if "png" in part:
+        part["png"] = base64.b64decode(part["png"])
+    # JSON has lists where the rows have tuples.
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in part.items()})

@@ -1,0 +1,46 @@
+"""What a pipeline prints last, for programs. A replay prints it too, and needs no torch for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from prac.analysis.results import Results
+
+
+def summary_json(results: Results, mlflow: Mapping[str, str]) -> dict[str, Any]:
+    """What a pipeline prints last: its MLflow link, and every search's rounds and savings."""
+    searches = []
+    seen = dict.fromkeys((row.architecture, row.method) for row in results.rows)
+    for architecture, method in seen:
+        rows = [r for r in results.rows if (r.architecture, r.method) == (architecture, method)]
+        searches.append(
+            {
+                "architecture": architecture,
+                "method": method,
+                "rounds": [
+                    {
+                        "round": row.round,
+                        "trained": row.trained,
+                        "sparsity": round(row.sparsity, 6),
+                        "set_size": row.set_size,
+                        "steps": row.steps,
+                        "validation_accuracy": row.validation_accuracy,
+                        "test_accuracy": row.test_accuracy,
+                        "test_accuracies": list(row.test_accuracies),
+                        "test_std": row.test_std,
+                    }
+                    for row in rows
+                ],
+                "iterations_saved": rows[-1].steps_saved,
+            }
+        )
+    dense = {name: list(values) for name, values in results.dense_test_accuracies.items()}
+    return {
+        **mlflow,
+        "search_seed": results.seed,
+        "judging_seeds": list(results.judging_seeds),
+        "dense_test_accuracy": results.dense_test_accuracy,
+        "dense_test_accuracies": dense,
+        "searches": searches,
+    }

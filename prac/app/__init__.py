@@ -1,0 +1,1 @@
+"""What a command does, from checked options to its last line."""

@@ -1,0 +1,88 @@
+"""How a pipeline is run, and what is asked of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from prac.config.sections import Recipe
+from prac.data import Source
+from prac.data.splits import held_out_count
+from prac.errors import ConfigError
+from prac.lottery.graph import Kind, Request
+from prac.training.processor import cpu_precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a pipeline is run; none of this changes what it finds but `workers`, which is in keys.
+
+    home: where the embedded store, events and reports go by default; None is the working folder,
+    or `~/prac` for a job, whose working folder is thrown away.
+    workers: data-parallel workers of dense training; None is two where two cores are there.
+    min_workers: that dense training starts or goes on with where more can't be had; None is all.
+    only: stop after stages of these kinds; empty runs everything.
+    """
+
+    home: str | None = None
+    tracking_uri: str | None = None
+    storage: str | None = None
+    storage_is_shared: bool = False
+    workers: int | None = None
+    min_workers: int | None = None
+    cpus_per_round: int = 1
+    gpus_per_worker: float = 0
+    gpus_per_round: float = 0
+    max_failures: int = 3
+    transfer_from: str | None = None
+    judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
+    seeds: int = 1
+    plan: bool = False
+    only: tuple[Kind, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("cpus_per_round", "gpus_per_worker", "gpus_per_round", "max_failures"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"--{name.replace('_', '-')} must be 0 or more")
+        if self.cpus_per_round < 1:
+            raise ConfigError("--cpus-per-round 0 is not allowed; allowed: 1 or more")
+
+
+def home_of(options: Options) -> Path:
+    """Where the store, events and reports go by default."""
+    if options.home is not None:
+        return Path(options.home).absolute()
+    # Set by Ray for the driver of a submitted job, whose working folder is a throw-away copy.
+    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    return Path.home() / "prac" if in_job else Path.cwd()
+
+
+def request_of(recipe: Recipe, options: Options, source: Source, num_train: int) -> Request:
+    """What the pipeline is asked for, as its graph reads it. Raises ConfigError."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    workers = options.workers if options.workers is not None else min(2, cores or 1)
+    if options.min_workers is not None and not 1 <= options.min_workers <= workers:
+        raise ConfigError(
+            f"--min-workers {options.min_workers} is not allowed; allowed: 1 to {workers}, "
+            "the workers of dense training"
+        )
+    precision = recipe.train.precision
+    if options.gpus_per_round > 0:
+        # The driver may have no accelerator; the ones that rounds are given compute in bf16.
+        precision = "bf16" if precision == "auto" else precision
+    elif precision == "auto":
+        precision = cpu_precision()
+    num_validation = held_out_count(num_train, recipe.data.validation_fraction)
+    return Request(
+        recipe=recipe,
+        data=source.fingerprint(),
+        data_name=source.name,
+        num_training=num_train - num_validation,
+        precision=precision,
+        workers=workers,
+        transfer_from=options.transfer_from,
+        judge=options.judge,
+        seeds=options.seeds,
+    )

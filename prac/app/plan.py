@@ -1,0 +1,64 @@
+"""The graph printed: each stage, cached or to run, SGD steps to go, what it waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from prac.lottery.graph import Graph, Stage
+from prac.lottery.stage_config import RoundConfig
+
+
+def print_plan(graph: Graph, finished: Iterable[str], console: Console) -> None:
+    """Print what a run would do. Steps are upper bounds: a set's size is known only when made."""
+    done = set(finished)
+    to_run = graph.to_run(done)
+    names = {stage.name for stage in to_run}
+    table = Table(header_style="bold", title="plan", title_justify="left")
+    for column in ("stage", "state", "SGD steps", "events", "waits for"):
+        table.add_column(column, justify="right" if column == "SGD steps" else "left")
+    for stage in _needed(graph):
+        state = "to run" if stage.name in names else "cached" if stage.key in done else "not needed"
+        steps = f"<= {stage.max_steps:,}" if stage.max_steps and state == "to run" else ""
+        waits = [i for i in dict.fromkeys(stage.inputs.values()) if i in names]
+        table.add_row(
+            Text(stage.name), state, steps, _events(stage), Text(_shortened(waits, stage))
+        )
+    console.print(table)
+    total = sum(stage.max_steps for stage in to_run)
+    cached = sum(stage.key in done for stage in _needed(graph))
+    console.print(
+        f"{len(to_run)} stages to run, {cached} cached; at most {total:,} SGD steps to go "
+        "(early stops and smaller sets make it fewer)",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _needed(graph: Graph) -> list[Stage]:
+    wanted: set[str] = set()
+    names = list(graph.targets)
+    while names:
+        name = names.pop()
+        if name not in wanted:
+            wanted.add(name)
+            names.extend(graph.stages[name].inputs.values())
+    return [stage for name, stage in graph.stages.items() if name in wanted]
+
+
+def _events(stage: Stage) -> str:
+    config = stage.config.get("round")
+    if not isinstance(config, RoundConfig):
+        return ""
+    return "recorded" if config.records_events else "none"
+
+
+def _shortened(waits: list[str], stage: Stage) -> str:
+    if stage.kind == "report" and len(waits) > 3:
+        return f"all {len(waits)} stages that run"
+    if len(waits) > 3:
+        return f"{', '.join(waits[:2])} and {len(waits) - 2} more"
+    return ", ".join(waits)

@@ -1,0 +1,1 @@
+"""Everything that changes a result, as typed values: sections, methods, whole recipes."""

@@ -1,0 +1,207 @@
+"""The methods that can be compared by name: one frozen value each, and nothing else about them.
+
+The graph of stages (`prac.lottery.compose`) reads these values and knows no method by its name. A method of your own is such a value in a file of
+yours, `--compare package.module:name` runs it beside PrAC:
+
+    from prac import Method
+
+    mine = Method(name="", summary="mine", selects="package.module:my_score", borrows="steps")
+
+A score (`prac.selection.scores`) or a criterion (`prac.pruning.criteria`) of yours can be named
+there too, and is then a method by itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+from prac.errors import ConfigError, unknown
+from prac.plugins import is_custom, load_custom
+
+Data = Literal["selected", "everything", "fresh"]
+Part = Literal["cet", "cep"]
+Start = Literal["rewind", "initial", "redrawn"]
+Borrows = Literal["nothing", "sizes", "steps", "rounds"]
+Trains = Literal["rounds", "dense", "nothing"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """How one method differs from PrAC's search; the defaults are PrAC.
+
+    summary: a line for people.
+    data: what a round after the first trains on: a `selected` set, `everything`, or a `fresh`
+    random subset in every epoch.
+    selects: the score that makes the sets (a `select.score`); None is the configuration's own.
+    samples: how samples are taken by that score (a `select.sampler`); None is the configuration's.
+    parts: of a critical set; None takes those of the configuration.
+    prunes: the criterion that makes the masks (a `prune.criterion`); None is the configuration's.
+    trains: all its `rounds`; the `dense` network alone, for the weights that tickets rewind to,
+    where masks read no weights; or `nothing`.
+    stops_early: the early-bird stop may end a round.
+    starts: where its tickets start from: the `rewind` weights of its round 0, the `initial` weights
+    of the search, or weights `redrawn` with another seed.
+    borrows: what it takes from PrAC's search of the same architecture: `nothing`, the `sizes` of
+    its sets, these and the number of its `steps` (the epochs of each round, in place of a stop of
+    its own), or all of its `rounds`. Raises ConfigError where its data can't have them.
+    """
+
+    name: str
+    summary: str
+    data: Data = "selected"
+    selects: str | None = None
+    samples: str | None = None
+    parts: tuple[Part, ...] | None = None
+    prunes: str | None = None
+    trains: Trains = "rounds"
+    stops_early: bool = True
+    starts: Start = "rewind"
+    borrows: Borrows = "nothing"
+
+    def __post_init__(self) -> None:
+        if self.trains not in get_args(Trains):
+            raise ConfigError(
+                f"a Method with trains={self.trains!r} is not allowed; "
+                f"allowed: {', '.join(get_args(Trains))}"
+            )
+        if self.trains != "rounds" and self.data != "everything":
+            raise ConfigError(
+                f"a Method with trains={self.trains!r} has no rounds for data={self.data!r}; "
+                "allowed: data='everything'"
+            )
+        if self.trains == "nothing" and self.starts == "rewind":
+            raise ConfigError(
+                "a Method with trains='nothing' has no weights to rewind to; "
+                "allowed: starts='initial' or starts='redrawn'"
+            )
+        sized = self.borrows in ("sizes", "steps")
+        if self.data == "everything" and sized:
+            raise ConfigError(
+                f"a Method with data='everything' has no sets to give PrAC's {self.borrows}; "
+                "allowed: data='selected' or data='fresh'"
+            )
+        if self.data == "fresh" and not sized:
+            raise ConfigError(
+                f"a Method with data='fresh' and borrows={self.borrows!r} has no sizes; "
+                "allowed: borrows='sizes' or borrows='steps'"
+            )
+
+    def trains_round(self, index: int) -> bool:
+        """Whether it trains a network in round k = `index`."""
+        return self.trains == "rounds" or (self.trains == "dense" and index == 0)
+
+    def as_method(self, name: str) -> Method:
+        """Itself, under the name that it was asked for by."""
+        return dataclasses.replace(self, name=name)
+
+
+PRAC = Method(name="prac", summary="the method itself, on critical samples")
+
+
+def _by_score(score: str, summary: str, *, sampler: str = "top") -> Method:
+    # The sampler is part of what a name stands for, whatever PrAC's own search is told to use.
+    return Method(
+        name=score if sampler == "top" else f"{score}-{sampler}",
+        summary=summary,
+        selects=score,
+        samples=sampler,
+        borrows="steps",
+    )
+
+
+def _untrained(name: str, summary: str) -> Method:
+    return Method(
+        name=name,
+        summary=summary,
+        data="everything",
+        prunes=name,
+        trains="nothing",
+        stops_early=False,
+        starts="initial",
+    )
+
+
+_KNOWN = (
+    PRAC,
+    Method(
+        name="vanilla",
+        summary="the same rounds on everything, none stopped early",
+        data="everything",
+        stops_early=False,
+    ),
+    Method(
+        name="random-subset",
+        summary="random samples, sizes and steps those of PrAC",
+        selects="random",
+        samples="top",
+        borrows="steps",
+    ),
+    Method(
+        name="random-pruning",
+        summary="weights pruned at random, as many as by the others",
+        data="everything",
+        prunes="random",
+        trains="dense",
+        stops_early=False,
+    ),
+    Method(
+        name="random-tickets",
+        summary="PrAC's masks on weights drawn anew",
+        starts="redrawn",
+        borrows="rounds",
+    ),
+    Method(
+        name="cet-only",
+        summary="PrAC with the samples critical for training alone",
+        selects="critical",
+        parts=("cet",),
+    ),
+    Method(
+        name="cep-only",
+        summary="PrAC with the samples critical for pruning alone",
+        selects="critical",
+        parts=("cep",),
+    ),
+    Method(name="no-early-stop", summary="PrAC, every round to its end", stops_early=False),
+    Method(
+        name="rs2",
+        summary="a fresh random subset in every epoch, sizes and steps those of PrAC",
+        data="fresh",
+        borrows="steps",
+    ),
+    _by_score("entropy", "samples on which the round's model is least sure"),
+    _by_score("proxy", "samples on which a small network, trained first, is least sure"),
+    _by_score("el2n", "samples with the largest mean error of round 0"),
+    _by_score("el2n", "as el2n, the same number of each class", sampler="balanced"),
+    _by_score("el2n", "as el2n, from strata of the error", sampler="ccs"),
+    _by_score("margin", "samples with the smallest area under the margin of round 0"),
+    _by_score("margin", "as margin, from strata of the margin", sampler="ccs"),
+    _by_score("dual", "samples both difficult and uncertain in round 0"),
+    _by_score("dual", "as dual, from strata of the score", sampler="ccs"),
+    _untrained("snip", "weights by their effect on the loss, before training"),
+    _untrained("grasp", "weights by their effect on the gradient's flow, before training"),
+    _untrained("synflow", "weights by their synaptic flow, before training, without data"),
+)
+METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method in _KNOWN})
+"""By name, in the order in which they are told."""
+
+
+def find_method(name: str) -> Method:
+    """The method with this name, or what `package.module:name` stands for. Raises ConfigError."""
+    if name in METHODS:
+        return METHODS[name]
+    if not is_custom(name):
+        raise unknown("method", name, [*METHODS, "package.module:name"])
+    found: Any = load_custom("method", name)
+    if not hasattr(found, "as_method"):
+        raise ConfigError(
+            f"method {name!r} is of type {type(found).__name__}; allowed: a prac.Method, "
+            "a function decorated with prac.selection.scores.scorer or "
+            "prac.pruning.criteria.criterion"
+        )
+    made: Method = found.as_method(name)
+    return made

@@ -1,0 +1,435 @@
+"""Everything that changes a result, in frozen, typed, keyword-only values.
+
+Machinery (paths of the store, addresses, progress) is not here: what is here is hashed into the
+keys of stages (`prac.fingerprint`), what is not here never is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from prac.config.methods import METHODS
+from prac.errors import ConfigError
+from prac.plugins import is_custom
+
+Scaling = Literal["epochs", "steps"]
+CepModel = Literal["round", "pruned"]
+Precision = Literal["auto", "fp32", "bf16"]
+Schedule = Literal["multistep", "cosine", "onecycle"]
+CRITERIA = ("magnitude", "random", "snip", "grasp", "synflow")
+"""What decides which weights a round prunes; `prac.pruning.criteria` has them."""
+SCORES = ("critical", "random", "el2n", "margin", "dual", "entropy", "proxy")
+"""What decides which samples a round trains on; but for `critical`, `prac.selection.scores`."""
+SAMPLERS = ("top", "balanced", "ccs")
+"""How samples are taken by their scores; `prac.selection.samplers` has them."""
+
+
+def _require(condition: bool, name: str, value: object, allowed: str) -> None:
+    if not condition:
+        raise ConfigError(f"{name} {value!r} is not allowed; allowed: {allowed}")
+
+
+def _require_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
+    _require(value in choices, name, value, ", ".join(map(str, choices)))
+
+
+def _require_strategy(name: str, value: str, known: Iterable[str]) -> None:
+    """One of ours, or the form of a user's name; whether that exists is seen when it is loaded."""
+    allowed = ", ".join((*known, "package.module:name"))
+    _require(value in known or is_custom(value), name, value, allowed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which images, and how they are split.
+
+    source: `digits`, `cifar10`, `cifar100`, `parquet:PATH` or `folder:PATH`.
+    image_size: resize the shorter side to this and crop the centre; None keeps images as they are.
+    channels: 1 or 3 to convert; None keeps what the images have.
+    test_fraction: used only where the source brings no test split of its own.
+    """
+
+    source: str = "digits"
+    label_column: str | None = None
+    image_size: int | None = None
+    channels: int | None = None
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.2
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("validation_fraction", "test_fraction"):
+            value = getattr(self, name)
+            _require(0 < value < 1, f"data.{name}", value, "above 0 and below 1")
+        _require(
+            0 <= self.split_seed < 2**31, "data.split_seed", self.split_seed, "0 to 2147483647"
+        )
+        _require(self.channels in (None, 1, 3), "data.channels", self.channels, "1, 3 or none")
+        if self.image_size is not None:
+            _require(self.image_size >= 4, "data.image_size", self.image_size, "4 or more pixels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """How training images are augmented.
+
+    crop_padding: pixels of zeros on each side before the random crop back to size.
+    flip: mirror half of the images, drawn at random, left to right.
+    """
+
+    crop_padding: int = 4
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        _require(
+            0 <= self.crop_padding <= 64,
+            "augment.crop_padding",
+            self.crop_padding,
+            "0 to 64 pixels",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """An architecture by name: ours, torchvision's, or `package.module:callable`."""
+
+    architecture: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The full training budget N_0 and the optimiser (SGD); METHOD section "Settings".
+
+    epochs, milestones and warmup_epochs are those of the full budget; a round on fewer samples
+    scales them (`prac.training.schedule`).
+    schedule: `multistep`, times `decay` at every milestone (the published runs); `cosine`, a half
+    cosine from learning_rate to 0 after the warm-up; `onecycle`, up to learning_rate over the first
+    30 % of the steps and down again (Smith and Topin 2017, arXiv:1708.07120), which has its own
+    warm-up. Only `multistep` reads milestones and decay.
+    label_smoothing: the share of a label that is spread over all classes.
+    nesterov: Nesterov's momentum.
+    """
+
+    epochs: int = 182
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    milestones: tuple[int, ...] = (91, 136)
+    decay: float = 0.1
+    warmup_epochs: int = 0
+    precision: Precision = "auto"
+    schedule: Schedule = "multistep"
+    label_smoothing: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        # Events keep the epoch as int16.
+        _require(1 <= self.epochs < 2**15, "train.epochs", self.epochs, "1 to 32767")
+        _require(self.batch_size >= 1, "train.batch_size", self.batch_size, "1 or more samples")
+        _require(
+            0 < self.learning_rate < math.inf,
+            "train.learning_rate",
+            self.learning_rate,
+            "above 0, finite",
+        )
+        _require(0 <= self.momentum < 1, "train.momentum", self.momentum, "0 or more, below 1")
+        _require(
+            0 <= self.weight_decay < math.inf,
+            "train.weight_decay",
+            self.weight_decay,
+            "0 or more, finite",
+        )
+        _require(0 < self.decay <= 1, "train.decay", self.decay, "above 0, at most 1")
+        _require(
+            list(self.milestones) == sorted(set(self.milestones))
+            and all(m >= 1 for m in self.milestones),
+            "train.milestones",
+            self.milestones,
+            "rising epochs, 1 or more",
+        )
+        _require(
+            0 <= self.warmup_epochs < self.epochs,
+            "train.warmup_epochs",
+            self.warmup_epochs,
+            f"0 or more, below train.epochs ({self.epochs})",
+        )
+        _require_choice("train.precision", self.precision, get_args(Precision))
+        self._check_modern()
+
+    def _check_modern(self) -> None:
+        _require_choice("train.schedule", self.schedule, get_args(Schedule))
+        if self.schedule == "onecycle":
+            _require(
+                self.warmup_epochs == 0,
+                "train.warmup_epochs",
+                self.warmup_epochs,
+                "0 with train.schedule=onecycle, which has its own",
+            )
+        _require(
+            0 <= self.label_smoothing < 1,
+            "train.label_smoothing",
+            self.label_smoothing,
+            "0 or more, below 1",
+        )
+        _require(
+            not self.nesterov or self.momentum > 0,
+            "train.nesterov",
+            self.nesterov,
+            "false where train.momentum is 0",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneConfig:
+    """How much is pruned a round, and when the early-bird stop ends it.
+
+    fraction: rho, the share of the convolution weights still alive that a round removes.
+    tolerance: eps; None trains every round to its end.
+    patience: consecutive mask distances that must be below eps.
+    record_at_once: record distances from the first on, not only after one above eps was seen.
+    criterion: what decides which weights go: `magnitude`, `random`, `snip`, `grasp`, `synflow`, or
+    `package.module:name` of your own (`prac.pruning.criteria`). One that reads no trained weights
+    leaves the early-bird stop to watch the magnitudes.
+    iterations: of snip, grasp and synflow, in each round: it is pruned in so many steps of equal
+    ratio, and scored anew before each.
+    scoring_samples: that snip and grasp look at, the same number of each class; None is ten a
+    class, as GraSP has it.
+    """
+
+    fraction: float = 0.2
+    tolerance: float | None = 0.08
+    patience: int = 5
+    record_at_once: bool = False
+    criterion: str = "magnitude"
+    iterations: int = 1
+    scoring_samples: int | None = None
+
+    def __post_init__(self) -> None:
+        _require(0 < self.fraction < 1, "prune.fraction", self.fraction, "above 0 and below 1")
+        if self.tolerance is not None:
+            _require(
+                0 < self.tolerance <= 1, "prune.tolerance", self.tolerance, "above 0 to 1, or none"
+            )
+        _require(self.patience >= 1, "prune.patience", self.patience, "1 or more distances")
+        _require_strategy("prune.criterion", self.criterion, CRITERIA)
+        _require(1 <= self.iterations <= 1000, "prune.iterations", self.iterations, "1 to 1000")
+        if self.scoring_samples is not None:
+            _require(
+                self.scoring_samples >= 1,
+                "prune.scoring_samples",
+                self.scoring_samples,
+                "1 or more samples, or none",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectConfig:
+    """How the set of a round is made.
+
+    threshold: E_F; samples with more forgetting events than this are critical for training.
+    late_threshold: E_F of the sets from D_k on, k = `late_from`; None: `threshold` for all.
+    easy: share of the samples that a critical set leaves out which each round trains on all the
+    same, drawn anew for every round, of each class as many as its share.
+    cet, cep: which of the two parts are taken.
+    cep_model: the model compared with the dense one: `round`, the round's own at its best
+    validation epoch (under m_k), or `pruned`, the same weights after this round's pruning
+    (under m_{k+1}), as Algorithm 1 reads.
+    score: `critical` is the PrAC set, CET with CEP. With any other the samples are taken by a score
+    of the whole training split: `random`, `el2n`, `margin`, `dual` (of round 0's events), `entropy`
+    (of the round's predictions), `proxy` (of a small network's, trained first), or
+    `package.module:name` of your own (`prac.selection.scores`).
+    sampler: how they are taken by it: `top`, `balanced` (the same of each class), `ccs` (strata of
+    the score), or `package.module:name` (`prac.selection.samplers`). Critical sets have none.
+    fraction: of the training split that a score takes in every round. It is needed for any score
+    but `critical`, whose sets have the size that follows from the data; methods that are compared
+    always take as many as this search.
+    score_epochs: the first epochs of round 0 that el2n, margin and dual look at; None: all.
+    window: of dual, epochs. strata, hardest_cut: of ccs: how many strata, and the share of the
+    samples with the highest scores that is left out.
+    proxy, proxy_epochs: the architecture of the proxy, and its full budget; None is train.epochs.
+    """
+
+    threshold: int = 0
+    late_threshold: int | None = None
+    late_from: int = 2
+    easy: float = 0.0
+    cet: bool = True
+    cep: bool = True
+    cep_model: CepModel = "round"
+    score: str = "critical"
+    sampler: str = "top"
+    fraction: float | None = None
+    score_epochs: int | None = None
+    window: int = 10
+    strata: int = 50
+    hardest_cut: float = 0.0
+    proxy: str = "resnet8"
+    proxy_epochs: int | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.threshold >= 0, "select.threshold", self.threshold, "0 or more forgets")
+        late = self.late_threshold
+        _require(
+            late is None or late >= 0, "select.late_threshold", late, "0 or more forgets, or none"
+        )
+        _require(self.late_from >= 1, "select.late_from", self.late_from, "1 or more")
+        _require(0 <= self.easy < 1, "select.easy", self.easy, "0 or more, below 1")
+        _require(self.cet or self.cep, "select.cet and select.cep", False, "at least one true")
+        _require_choice("select.cep_model", self.cep_model, get_args(CepModel))
+        _require_strategy("select.score", self.score, SCORES)
+        _require_strategy("select.sampler", self.sampler, SAMPLERS)
+        if self.fraction is not None:
+            _require(
+                0 < self.fraction <= 1, "select.fraction", self.fraction, "above 0 to 1, or none"
+            )
+        for name in ("score_epochs", "proxy_epochs"):
+            epochs = getattr(self, name)
+            _require(
+                epochs is None or 1 <= epochs < 2**15,
+                f"select.{name}",
+                epochs,
+                "1 to 32767, or none",
+            )
+        _require(self.window >= 2, "select.window", self.window, "2 or more epochs")
+        _require(1 <= self.strata <= 10**6, "select.strata", self.strata, "1 to 1000000")
+        _require(
+            0 <= self.hardest_cut < 1, "select.hardest_cut", self.hardest_cut, "0 or more, below 1"
+        )
+        _require(bool(self.proxy), "select.proxy", self.proxy, "an architecture's name")
+
+    def threshold_for(self, round_index: int) -> int:
+        """E_F of the set D_k, k = `round_index`."""
+        late = self.late_threshold
+        return self.threshold if late is None or round_index < self.late_from else late
+
+
+@dataclass(frozen=True)
+class RewindPoint:
+    """Where the rewind weights are taken in round 0: `epoch:3`, `step:500` or `init`.
+
+    `epoch:3` is after the third epoch, `step:500` after the 500th SGD step.
+    """
+
+    unit: Literal["epoch", "step", "init"] = "epoch"
+    at: int = 3
+
+    def __post_init__(self) -> None:
+        _require_choice("search.rewind unit", self.unit, ("epoch", "step", "init"))
+        if self.unit == "init":
+            object.__setattr__(self, "at", 0)
+        else:
+            _require(self.at >= 1, f"search.rewind {self.unit}", self.at, "1 or more")
+
+    @classmethod
+    def parse(cls, text: str) -> RewindPoint:
+        """Read `epoch:3`, `step:500` or `init`."""
+        unit, _, at = text.partition(":")
+        if text == "init":
+            return cls("init")
+        if unit in ("epoch", "step") and at.isdecimal():
+            return cls(unit, int(at))  # type: ignore[arg-type]
+        raise ConfigError(f"search.rewind {text!r} is not allowed; allowed: epoch:N, step:N, init")
+
+    def __str__(self) -> str:
+        return self.unit if self.unit == "init" else f"{self.unit}:{self.at}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetConfig:
+    """How the full budget N_0 becomes that of a round on fewer samples.
+
+    scaling: `epochs` scales the number of epochs by |D_k|/|D_0| (steps fall with its square: the
+    published runs), `steps` scales the number of steps (the published text).
+    min_round_epochs, min_round_steps: floors under a round's scaled budget, up to the full one:
+    a small set may be seen more often than the full budget's epochs. They are numbers, no shares:
+    who changes train.epochs or the data changes them too.
+    """
+
+    scaling: Scaling = "epochs"
+    min_round_epochs: int = 1
+    min_round_steps: int = 0
+
+    def __post_init__(self) -> None:
+        _require_choice("budget.scaling", self.scaling, get_args(Scaling))
+        _require(
+            self.min_round_epochs >= 1,
+            "budget.min_round_epochs",
+            self.min_round_epochs,
+            "1 or more",
+        )
+        _require(
+            self.min_round_steps >= 0, "budget.min_round_steps", self.min_round_steps, "0 or more"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """The rounds of one search, where they rewind to, and the seed of everything drawn."""
+
+    rounds: int = 16
+    rewind: RewindPoint = field(default_factory=RewindPoint)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.rounds <= 1000, "search.rounds", self.rounds, "1 to 1000")
+        _require(0 <= self.seed < 2**31, "search.seed", self.seed, "0 to 2147483647")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A whole configuration; `prac.config.recipes` has those with a name. `replace` changes one."""
+
+    name: str
+    description: str
+    architectures: tuple[str, ...]
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    select: SelectConfig = field(default_factory=SelectConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    compare: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require(len(self.architectures) >= 1, "architectures", self.architectures, "one or more")
+        _require(
+            len(set(self.architectures)) == len(self.architectures),
+            "architectures",
+            self.architectures,
+            "each name once",
+        )
+        for method in self.compare:
+            _require_strategy("compare", method, METHODS)
+        select = self.select
+        if select.score == "critical" and select.sampler != "top":
+            raise ConfigError(
+                f"select.sampler {select.sampler!r} takes samples by a score, and select.score is "
+                "critical; allowed: another select.score, or a method that has a sampler, e.g. "
+                "--compare el2n-ccs"
+            )
+        if select.score != "critical" and (select.easy or select.late_threshold is not None):
+            raise ConfigError(
+                "select.easy and select.late_threshold are of critical sets, and select.score is "
+                f"{select.score}; allowed: select.easy=0 and select.late_threshold=none"
+            )
+        if select.late_threshold is not None and select.late_from > self.search.rounds:
+            raise ConfigError(
+                f"select.late_from {select.late_from} is past the last set, so that "
+                f"select.late_threshold is never used; allowed: 1 to {self.search.rounds}"
+            )
+        rewind = self.search.rewind
+        if rewind.unit == "epoch" and rewind.at > self.train.epochs:
+            raise ConfigError(
+                f"search.rewind {rewind} is past the budget; "
+                f"allowed: up to epoch:{self.train.epochs}"
+            )
+
+    def replace(self, **changes: Any) -> Recipe:
+        """A copy with some fields changed; see `dataclasses.replace`."""
+        return dataclasses.replace(self, **changes)

@@ -1,0 +1,163 @@
+"""Ray Tune's side of a sweep: a trial asks for its rounds, waits for them, and reports them.
+
+A trial computes nothing itself. It takes no CPU, so that any number of them can wait while the
+stages they wait for have the cores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# The table that Tune draws on a terminal would cut through our own progress.
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+
+import ray
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+
+from prac.errors import PracError
+from prac.sweep.space import Axis, Space, Values, label, tidy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """A trial waits for a goal: round `goal`, or everything where it is the number of rounds.
+
+    reach: how far its stages may run meanwhile.
+    """
+
+    values: Values
+    goal: int
+    reach: int
+
+
+@ray.remote(num_cpus=0)
+class Exchange:
+    """Where trials ask and the foreman answers; asking again for the same is harmless."""
+
+    def __init__(self) -> None:
+        self._asked: list[Ask] = []
+        self._answers: dict[tuple[str, int], asyncio.Future[dict[str, Any]]] = {}
+
+    def _answer(self, name: str, goal: int) -> asyncio.Future[dict[str, Any]]:
+        key = (name, goal)
+        if key not in self._answers:
+            self._answers[key] = asyncio.get_running_loop().create_future()
+        return self._answers[key]
+
+    async def ask(self, ask: Ask) -> dict[str, Any]:
+        """Wait for a goal; what is to be reported to Tune. Raises PracError where it failed."""
+        self._asked.append(ask)
+        # Shielded: a trial that is stopped must not cancel what another waits for.
+        answer = await asyncio.shield(self._answer(label(ask.values), ask.goal))
+        if "failed" in answer:
+            raise PracError(answer["failed"])
+        return answer
+
+    async def collect(self) -> list[Ask]:
+        """Hand over what was asked since the last time."""
+        asked, self._asked = self._asked, []
+        return asked
+
+    async def answer(self, name: str, goal: int, report: dict[str, Any]) -> None:
+        """Answer a goal, once; a report with `failed` is an error for who asked."""
+        answer = self._answer(name, goal)
+        if not answer.done():
+            answer.set_result(report)
+
+
+def follow_trial(config: dict[str, Any], *, exchange: Any, rounds: int, gated: bool) -> None:
+    """One trial: round after round, then the judged tickets.
+
+    gated: a round is asked for only when the scheduler let the one before pass, so that a trial
+    that is stopped has cost nothing more.
+    """
+    values = tidy(config.get("values", config))
+    for goal in range(rounds + 1):
+        ask = Ask(values=values, goal=goal, reach=goal if gated else rounds)
+        tune.report(ray.get(exchange.ask.remote(ask)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneSettings:
+    """How Tune runs the trials. concurrency: at once. asha: stop hopeless trials early.
+
+    grace_rounds: rounds that every trial gets. storage: where Tune keeps its own state.
+    """
+
+    concurrency: int
+    asha: bool
+    grace_rounds: int
+    rounds: int
+    storage: str
+    name: str
+
+
+def run_tune(
+    space: Space, settings: TuneSettings, exchange: Any, started: Sequence[Values]
+) -> None:
+    """Run all trials to their end. A trial that fails ends alone.
+
+    started: points that an earlier, killed process had begun: Optuna takes them first.
+    """
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    trainable = tune.with_resources(
+        tune.with_parameters(
+            follow_trial, exchange=exchange, rounds=settings.rounds, gated=settings.asha
+        ),
+        # Tune refuses a trial that asks for nothing at all; a MiB is as good as nothing.
+        {"CPU": 0, "memory": 1 << 20},
+    )
+    scheduler = None
+    if settings.asha:
+        scheduler = ASHAScheduler(
+            time_attr="rounds",
+            metric="validation_accuracy",
+            mode="max",
+            grace_period=settings.grace_rounds,
+            max_t=settings.rounds + 1,
+            reduction_factor=2,
+        )
+    searcher = _optuna(space, started) if space.sampler == "optuna" else None
+    tuner = tune.Tuner(
+        trainable,
+        param_space={} if searcher else {"values": tune.grid_search(space.points())},
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=max(space.trials or 1, len(started)) if searcher else 1,
+            max_concurrent_trials=settings.concurrency,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(name=settings.name, storage_path=settings.storage, verbose=0),
+    )
+    tuner.fit()
+
+
+def _optuna(space: Space, started: Sequence[Values]) -> Any:
+    import optuna
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return OptunaSearch(
+        {axis.field: _domain(axis) for axis in space.axes},
+        metric=["accuracy", "steps"],
+        mode=["max", "min"],
+        sampler=optuna.samplers.TPESampler(seed=space.seed),
+        points_to_evaluate=[dict(values) for values in started] or None,
+    )
+
+
+def _domain(axis: Axis) -> Any:
+    if not axis.is_range:
+        return tune.choice(list(axis.values))
+    if axis.whole:
+        return tune.randint(int(axis.low), int(axis.high) + 1)
+    return tune.uniform(axis.low, axis.high)

@@ -1,0 +1,199 @@
+"""Energy that a stage used, where the machine tells it: RAPL for processors, NVML for GPUs.
+
+Counters are of a whole machine. A stage is charged the share of the processors that it was given,
+so that stages side by side are not charged for each other, and the GPUs it may use, by its fraction
+of them. What nobody was given is charged to nobody.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prac.distributed.context import Resources
+from prac.lottery.graph import COMPUTING
+
+POWERCAP = Path("/sys/class/powercap")
+NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Energy:
+    """What a stage used. joules: None where nothing told it; source: what did, or why nothing."""
+
+    joules: float | None
+    source: str
+
+
+class RaplCounter:
+    """The packages' and memories' energy counters of Linux, in microjoules, which wrap around."""
+
+    def __init__(self, folder: Path = POWERCAP) -> None:
+        self._zones = [zone for zone in _zones(folder) if _read(zone / "energy_uj") is not None]
+        self.reason = "" if self._zones else _why_not(folder)
+
+    def read(self) -> list[tuple[int, int]]:
+        """For each zone its counter and the value at which it wraps, microjoules."""
+        return [
+            (_read(zone / "energy_uj") or 0, _read(zone / "max_energy_range_uj") or 0)
+            for zone in self._zones
+        ]
+
+    @staticmethod
+    def joules(before: list[tuple[int, int]], after: list[tuple[int, int]]) -> float:
+        """Between two readings; a counter that went down has wrapped once."""
+        used = 0
+        for (start, limit), (end, _) in zip(before, after, strict=True):
+            used += end - start if end >= start else end - start + limit
+        return used / 1e6
+
+
+class NvmlCounter:
+    """The GPUs' energy counters since the driver was loaded, in millijoules, through NVML."""
+
+    def __init__(self, library: Any = None, environ: Mapping[str, str] = os.environ) -> None:
+        self._library = library if library is not None else _load_nvml()
+        self._handles: list[Any] = []
+        self.reason = "no NVIDIA GPU library here"
+        if self._library is None or self._library.nvmlInit_v2() != 0:
+            return
+        self._handles = [h for h in self._visible(environ) if self._millijoules(h) is not None]
+        self.reason = "" if self._handles else "the GPU has no energy counter"
+
+    def _visible(self, environ: Mapping[str, str]) -> list[Any]:
+        """Handles of the GPUs this process may use: all, or those that the environment names."""
+        count = ctypes.c_uint()
+        if self._library.nvmlDeviceGetCount_v2(ctypes.byref(count)) != 0:
+            return []
+        named = environ.get("CUDA_VISIBLE_DEVICES")
+        names = map(str, range(count.value)) if named is None else named.split(",")
+        handles = []
+        for name in names:
+            handle = ctypes.c_void_p()
+            if name.strip().isdecimal():
+                found = self._library.nvmlDeviceGetHandleByIndex_v2(
+                    ctypes.c_uint(int(name)), ctypes.byref(handle)
+                )
+            else:
+                found = self._library.nvmlDeviceGetHandleByUUID(
+                    name.strip().encode(), ctypes.byref(handle)
+                )
+            if found == 0:
+                handles.append(handle)
+        return handles
+
+    def _millijoules(self, handle: Any) -> int | None:
+        value = ctypes.c_ulonglong()
+        if self._library.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(value)) != 0:
+            return None
+        return value.value
+
+    def read(self) -> list[int]:
+        """Each GPU's counter."""
+        return [self._millijoules(handle) or 0 for handle in self._handles]
+
+    @staticmethod
+    def joules(before: list[int], after: list[int]) -> float:
+        """Between two readings."""
+        return sum(end - start for start, end in zip(before, after, strict=True)) / 1e3
+
+
+class EnergyMeter:
+    """Measures from its making until `stop`.
+
+    cpu_share: the share of this machine's processors that is charged, in [0, 1].
+    gpu_share: the share of each visible GPU; 0 charges none.
+    """
+
+    def __init__(
+        self,
+        *,
+        cpu_share: float,
+        gpu_share: float = 0.0,
+        rapl: RaplCounter | None = None,
+        nvml: Callable[[], NvmlCounter] = NvmlCounter,
+    ) -> None:
+        self._shares = (min(1.0, cpu_share), min(1.0, gpu_share))
+        self._rapl = rapl if rapl is not None else RaplCounter()
+        # Asked for only where a GPU is used: loading the driver's library takes a while.
+        self._nvml = nvml() if gpu_share > 0 else None
+        self._before = self._rapl.read(), self._nvml.read() if self._nvml else []
+
+    def stop(self) -> Energy:
+        """What was used since the making."""
+        joules, told, missing = 0.0, [], []
+        cpu, gpu = self._shares
+        if self._rapl.reason:
+            missing.append(f"processors {NOT_MEASURED}: {self._rapl.reason}")
+        else:
+            joules += cpu * self._rapl.joules(self._before[0], self._rapl.read())
+            told.append("RAPL")
+        if self._nvml is not None:
+            if self._nvml.reason:
+                missing.append(f"GPU {NOT_MEASURED}: {self._nvml.reason}")
+            else:
+                joules += gpu * self._nvml.joules(self._before[1], self._nvml.read())
+                told.append("NVML")
+        source = "; ".join([" and ".join(told), *missing] if told else missing)
+        return Energy(joules=joules if told else None, source=source)
+
+
+def stage_meter(kind: str, resources: Resources) -> EnergyMeter:
+    """The meter of a stage at work here: it is charged what the executor gave it."""
+    cores = os.cpu_count() or 1
+    if kind in COMPUTING:
+        return EnergyMeter(
+            cpu_share=resources.cpus_per_round / cores, gpu_share=resources.gpus_per_round
+        )
+    if kind == "dense":
+        # Its workers are other processes: the GPUs are theirs, not named in this environment.
+        gpus = resources.workers * resources.gpus_per_worker
+        return EnergyMeter(
+            cpu_share=resources.workers * resources.cpus_per_round / cores,
+            gpu_share=gpus / max(1, _num_gpus()) if gpus else 0.0,
+            nvml=lambda: NvmlCounter(environ={}),
+        )
+    return EnergyMeter(cpu_share=1 / cores)
+
+
+def _num_gpus() -> int:
+    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+
+
+def _zones(folder: Path) -> list[Path]:
+    """Packages, and memory beside them; a package's own parts are in its count already."""
+    found = []
+    for zone in sorted(folder.glob("intel-rapl:*")):
+        try:
+            name = (zone / "name").read_text().strip()
+        except OSError:
+            continue
+        top = zone.name.count(":") == 1
+        if (top and name.startswith("package")) or name == "dram":
+            found.append(zone)
+    return found
+
+
+def _why_not(folder: Path) -> str:
+    if not _zones(folder):
+        return "this machine has no RAPL counters"
+    return "the RAPL counters can be read by the superuser only"
+
+
+def _read(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _load_nvml() -> Any:
+    try:
+        return ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return None

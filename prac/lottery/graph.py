@@ -1,0 +1,175 @@
+"""The pipeline's graph as a value: printed, drawn and costed before anything runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from prac.config.methods import METHODS, PRAC, Method, find_method
+from prac.config.sections import Precision, Recipe
+from prac.data.steps import num_batches
+from prac.errors import ConfigError
+
+Kind = Literal[
+    "dense",
+    "reduce",
+    "select",
+    "proxy",
+    "score",
+    "subset",
+    "round",
+    "prune",
+    "start",
+    "judge",
+    "ticket",
+    "report",
+]
+
+COMPUTING: frozenset[Kind] = frozenset({"round", "judge", "proxy", "score", "prune"})
+"""Kinds that pass images through a network in their own process."""
+
+MAX_SEEDS = 100
+"""More judgements of one ticket than anybody asks for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One node: what it reads, and therefore its key.
+
+    config: what it reads of the configuration; all of it is hashed. inputs: role to the name of the
+    stage that makes it. max_steps: SGD steps it takes at most; a set's size is known only later.
+    """
+
+    name: str
+    kind: Kind
+    architecture: str
+    method: str
+    round_index: int
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    key: str
+    max_steps: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a pipeline is asked for.
+
+    workers: data-parallel workers of dense training. transfer_from: an architecture of the recipe
+    whose sets all others use. judge: `last`, `all`, `none` or a list of rounds. seeds: how often
+    each judged ticket is trained, each time with a training seed of its own.
+    """
+
+    recipe: Recipe
+    data: str
+    data_name: str
+    num_training: int
+    precision: Precision
+    workers: int = 1
+    transfer_from: str | None = None
+    judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
+    seeds: int = 1
+
+    def __post_init__(self) -> None:
+        known = self.recipe.architectures
+        if self.transfer_from is not None and self.transfer_from not in known:
+            raise ConfigError(
+                f"--transfer-from {self.transfer_from!r} is not among the architectures; "
+                f"allowed: {', '.join(known)}"
+            )
+        if self.workers < 1:
+            raise ConfigError(f"workers {self.workers} is not allowed; allowed: 1 or more")
+        # As `DeviceImages.epoch` divides them: the smallest step needs a sample for each worker.
+        smallest = self.num_training // num_batches(self.num_training, self.recipe.train.batch_size)
+        if self.workers > smallest:
+            raise ConfigError(
+                f"a step of {smallest} samples can't be shared by {self.workers} workers; "
+                "use fewer workers or a larger train.batch_size"
+            )
+        rounds = self.recipe.search.rounds
+        if isinstance(self.judge, tuple) and not all(0 <= k <= rounds for k in self.judge):
+            raise ConfigError(f"--judge {self.judge} is not allowed; allowed: rounds 0 to {rounds}")
+        if not 1 <= self.seeds <= MAX_SEEDS:
+            raise ConfigError(f"--seeds {self.seeds} is not allowed; allowed: 1 to {MAX_SEEDS}")
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """PrAC first, then what it is compared with."""
+        names = self.recipe.compare
+        ours = [name for name in METHODS if name in names and name != PRAC.name]
+        theirs = [name for name in dict.fromkeys(names) if name not in METHODS]
+        return (PRAC, *(find_method(name) for name in [*ours, *theirs]))
+
+    @property
+    def judging_seeds(self) -> tuple[int, ...]:
+        """The training seeds of judgements: the search's own, and those that follow it.
+
+        The same for every ticket, so that judgements of two tickets are compared in pairs.
+        """
+        first = self.recipe.search.seed
+        return tuple((first + place) % 2**31 for place in range(self.seeds))
+
+    @property
+    def judged_rounds(self) -> tuple[int, ...]:
+        """The rounds whose tickets are judged; 0 is the dense network."""
+        rounds = self.recipe.search.rounds
+        if self.judge == "none":
+            return ()
+        if self.judge == "last":
+            return (0, rounds)
+        if self.judge == "all":
+            return tuple(range(rounds + 1))
+        return tuple(sorted(set(self.judge)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchStages:
+    """The names of one search's stages. A stage may be shared with another search.
+
+    rounds: what trains m_0 to m_{N-1}; where nothing is trained, what makes the masks. masks: what
+    makes m_1 to m_N. samples: what makes D_1 to D_N; empty where every round trains on everything.
+    judgements: by round, one for each seed, the same seed at the same place in all searches.
+    tickets: by round. Round 0 is the dense network.
+    """
+
+    architecture: str
+    method: str
+    rounds: tuple[str, ...]
+    masks: tuple[str, ...]
+    samples: tuple[str, ...]
+    judgements: Mapping[int, tuple[str, ...]]
+    tickets: Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Stages by name, each after its inputs. `targets` are what the pipeline is for."""
+
+    stages: Mapping[str, Stage]
+    targets: tuple[str, ...]
+    searches: tuple[SearchStages, ...] = ()
+
+    def only(self, kinds: Iterable[Kind]) -> Graph:
+        """The part of the graph that is for stages of these kinds, with what they need."""
+        wanted = set(kinds)
+        targets = tuple(name for name, stage in self.stages.items() if stage.kind in wanted)
+        return dataclasses.replace(self, targets=targets)
+
+    def to_run(self, finished: Iterable[str]) -> list[Stage]:
+        """The stages that have to run, given the keys of finished ones: in order, none too many.
+
+        A stage whose results nobody who runs has to read is left out, finished or not.
+        """
+        done = set(finished)
+        needed: set[str] = set()
+        open_names = [name for name in self.targets if self.stages[name].key not in done]
+        while open_names:
+            name = open_names.pop()
+            if name in needed:
+                continue
+            needed.add(name)
+            inputs = self.stages[name].inputs.values()
+            open_names.extend(i for i in inputs if self.stages[i].key not in done)
+        return [stage for name, stage in self.stages.items() if name in needed]

@@ -1,0 +1,152 @@
+"""Masks by a criterion: in a training's tentative masks, or beside it, from the initial weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from prac.data.batches import DeviceImages
+from prac.lottery.method_config import MaskConfig
+from prac.models import build_model
+from prac.pruning.criteria import Pruning, find_criterion
+from prac.pruning.mask import Mask
+from prac.training.observers import Observer, State
+from prac.training.randomness import derived_seed, generator
+
+if TYPE_CHECKING:
+    from prac.lottery.stage_config import RoundConfig
+
+GRASP_SAMPLES_PER_CLASS = 10
+"""What `prune.scoring_samples=none` is: the choice of GraSP's authors' code (arXiv:2002.07376)."""
+SCORING_BATCH = 128
+"""Samples of one forward pass, which bounds the memory that a second derivative takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeMask:
+    """A mask, the samples that were passed forward and backward to make it, what that cost in
+    forward passes of one image, and wall time."""
+
+    mask: Mask
+    score_samples: int
+    score_passes: int
+    seconds: float
+
+
+def make_mask(config: MaskConfig, images: DeviceImages, mask: Mask | None) -> MadeMask:
+    """m_{k+1} under m_k = `mask` (None: all ones), by the initial weights of the search."""
+    started = time.perf_counter()
+    model = build_model(
+        config.architecture,
+        num_classes=images.num_classes,
+        image_shape=images.image_shape,
+        seed=derived_seed(config.seed, "weights"),
+    ).to(images.device)
+    sample = _Sample(images, config.scoring_samples, (config.seed, config.round_index))
+    pruning = Pruning(
+        model=model,
+        mask=mask if mask is not None else Mask.dense(model),
+        image_shape=images.image_shape,
+        batches=sample,
+        seed=derived_seed(config.seed, "mask", config.round_index),
+        iterations=config.iterations,
+    )
+    criterion = find_criterion(config.criterion[0])
+    made = criterion.next_mask(pruning, config.fraction)
+    return MadeMask(
+        mask=made.to("cpu"),
+        score_samples=sample.used,
+        score_passes=criterion.passes_for(sample.used, config.iterations),
+        seconds=time.perf_counter() - started,
+    )
+
+
+class CriterionMasks(Observer):
+    """Makes the tentative masks of a round whose mask is m_k = `mask`, by the round's criterion.
+
+    score_samples: images that the criterion was given so far; score_passes: what its scores cost,
+    in forward passes of one image. As an observer it keeps both in checkpoints.
+    """
+
+    name = "criterion"
+
+    def __init__(self, config: RoundConfig, images: DeviceImages, mask: Mask) -> None:
+        self._criterion = find_criterion(config.prune.criterion)
+        self._fraction = config.prune.fraction
+        count = config.prune.scoring_samples
+        self._sample = _Sample(images, count, (config.seed, config.round_index))
+        self._scorings = 0
+        self._pruning = Pruning(
+            model=nn.Identity(),
+            mask=mask,
+            image_shape=images.image_shape,
+            batches=self._sample,
+            seed=derived_seed(config.seed, "mask", config.round_index),
+            iterations=config.prune.iterations,
+        )
+
+    def __call__(self, model: nn.Module) -> Mask:
+        """The mask of a model's weights."""
+        self._scorings += self._pruning.iterations
+        pruning = dataclasses.replace(self._pruning, model=model)
+        return self._criterion.next_mask(pruning, self._fraction)
+
+    @property
+    def score_samples(self) -> int:
+        """Images that were run for scores."""
+        return self._sample.used
+
+    @property
+    def score_passes(self) -> int:
+        """What that cost, in forward passes of one image."""
+        return self._criterion.passes_for(self._sample.used, self._scorings)
+
+    def state(self) -> State:
+        """The counts."""
+        return {}, {"samples": self._sample.used, "scorings": self._scorings}
+
+    def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+        """Take them back."""
+        self._sample.used, self._scorings = progress["samples"], progress["scorings"]
+
+
+class _Sample:
+    """The samples that a criterion looks at, drawn when it first asks; counts those it is given."""
+
+    def __init__(self, images: DeviceImages, count: int | None, purpose: tuple[int, int]) -> None:
+        self._images, self._purpose = images, purpose
+        wanted = GRASP_SAMPLES_PER_CLASS * images.num_classes if count is None else count
+        self._count = min(wanted, len(images.training_ids))
+        self._ids: NDArray[np.int32] | None = None
+        self.used = 0
+
+    def __call__(self) -> list[tuple[Tensor, Tensor]]:
+        if self._ids is None:
+            self._ids = scoring_ids(self._images, self._count, *self._purpose)
+        self.used += len(self._ids)
+        parts = range(0, len(self._ids), SCORING_BATCH)
+        chosen = [self._ids[start : start + SCORING_BATCH] for start in parts]
+        return [(self._images.clean(ids), self._images.labels(ids)) for ids in chosen]
+
+
+def scoring_ids(images: DeviceImages, count: int, seed: int, round_index: int) -> NDArray[np.int32]:
+    """`count` training rows in an order in which classes take turns; drawn by seed and round.
+
+    A class that has no more rows is passed over.
+    """
+    drawn = generator(seed, "scoring", round_index)
+    ids = images.training_ids[torch.randperm(len(images.training_ids), generator=drawn).numpy()]
+    labels = images.labels(ids).cpu().numpy()
+    turn = np.zeros(len(ids), np.int64)
+    for label in np.unique(labels):
+        turn[labels == label] = np.arange(np.count_nonzero(labels == label))
+    chosen: NDArray[np.int32] = ids[np.lexsort((labels, turn))][:count]
+    return chosen

@@ -1,0 +1,191 @@
+"""What a method reads of the configuration: the sections as it has them, and keys of its stages.
+
+Nothing here needs torch: a plan is made of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from prac.config.methods import Method, Start
+from prac.config.sections import (
+    AugmentConfig,
+    Precision,
+    PruneConfig,
+    Recipe,
+    SelectConfig,
+    TrainConfig,
+)
+from prac.errors import ConfigError
+from prac.plugins import identity
+from prac.pruning.criteria import OPTIONS, find_criterion
+from prac.selection.samplers import find_sampler
+from prac.selection.scores import find_score
+
+
+def prune_for(method: Method, prune: PruneConfig) -> PruneConfig:
+    """Pruning as a method has it.
+
+    Raises ConfigError for a criterion of trained weights where the rounds are not trained.
+    """
+    made = prune if method.prunes is None else dataclasses.replace(prune, criterion=method.prunes)
+    if method.trains != "rounds" and find_criterion(made.criterion).reads == "trained":
+        raise ConfigError(
+            f"prune.criterion {made.criterion} reads trained weights, but {method.name} trains "
+            f"{method.trains}; allowed: a criterion that reads initial weights or nothing"
+        )
+    return made
+
+
+def select_for(method: Method, select: SelectConfig) -> SelectConfig:
+    """The selection as a method has it.
+
+    Raises ConfigError for a score that has no size: none of PrAC's and no fraction; and for
+    critical sets, which have sizes of their own and no sampler, that are to have PrAC's or one.
+    """
+    changes: dict[str, Any] = {}
+    if method.selects is not None:
+        changes["score"] = method.selects
+    if method.samples is not None:
+        changes["sampler"] = method.samples
+    if method.parts is not None:
+        changes |= {part: part in method.parts for part in ("cet", "cep")}
+    made = dataclasses.replace(select, **changes)
+    borrowed = method.borrows in ("sizes", "steps")
+    if method.data == "selected" and borrowed and made.score == "critical":
+        raise ConfigError(
+            f"{method.name} borrows the {method.borrows} of PrAC's sets, but critical sets have "
+            "sizes of their own; allowed: another score as its selects"
+        )
+    if made.score == "critical" and method.samples is not None:
+        raise ConfigError(
+            f"{method.name} has the sampler {method.samples}, but critical sets take all their "
+            "samples; allowed: another score as its selects"
+        )
+    sized = method.data != "selected" or method.borrows != "nothing"
+    if made.score != "critical" and made.fraction is None and not sized:
+        raise ConfigError(
+            f"select.score {made.score} needs select.fraction, the share of the training split "
+            "that every round trains on"
+        )
+    return made
+
+
+def records_events(
+    method: Method, select: SelectConfig, round_index: int, *, transferred: bool
+) -> bool:
+    """Whether a round's events are needed: of all rounds for critical sets, of round 0 for scores.
+
+    Round 0 records them for all methods, so that those that train it alike have one and the same.
+    """
+    if transferred:
+        return False
+    critical = method.data == "selected" and select.score == "critical"
+    return round_index == 0 or (critical and method.borrows == "nothing")
+
+
+def predicts(method: Method, select: SelectConfig, round_index: int, *, transferred: bool) -> bool:
+    """Whether a round's predictions are needed: of all rounds for sets critical for pruning.
+
+    Round 0 leaves them for all methods, as it records events, and for the gallery.
+    """
+    critical = method.data == "selected" and select.score == "critical" and select.cep
+    own = method.borrows == "nothing" and not transferred
+    return round_index == 0 or (critical and own)
+
+
+def set_size(fraction: float | None, num_samples: int, borrowed: int | None) -> int:
+    """How many samples a set by a score has: as many as the borrowed set, else the fraction."""
+    if borrowed is not None:
+        return borrowed
+    assert fraction is not None
+    return max(1, round(fraction * num_samples))
+
+
+def score_settings(select: SelectConfig) -> dict[str, Any]:
+    """What a score reads of the configuration, the source of one of the user's included."""
+    found = find_score(select.score)
+    settings = {name: getattr(select, name) for name in found.options}
+    return {"score": (*identity(select.score), *found.revision), **settings}
+
+
+def sampler_settings(select: SelectConfig) -> dict[str, Any]:
+    """What a sampler reads of the configuration, the source of one of the user's included."""
+    options = find_sampler(select.sampler).options
+    settings = {name: getattr(select, name) for name in options}
+    return {"sampler": identity(select.sampler), **settings}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskConfig:
+    """What a mask that is made beside the training reads: this is hashed into its key.
+
+    criterion: its name, and the source of one of the user's. The options that the criterion doesn't
+    read have their defaults.
+    """
+
+    architecture: str
+    criterion: tuple[str, ...]
+    fraction: float
+    iterations: int
+    scoring_samples: int | None
+    seed: int
+    round_index: int
+
+    @classmethod
+    def of(
+        cls, prune: PruneConfig, architecture: str, *, seed: int, round_index: int
+    ) -> MaskConfig:
+        """The configuration of the mask m_{k+1}, made after round k = `round_index`."""
+        options = find_criterion(prune.criterion).options
+        defaults = PruneConfig()
+        read = {name: getattr(prune if name in options else defaults, name) for name in OPTIONS}
+        return cls(
+            architecture=architecture,
+            criterion=identity(prune.criterion),
+            fraction=prune.fraction,
+            seed=seed,
+            round_index=round_index,
+            **read,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyConfig:
+    """What the training of a proxy reads of the configuration: this is hashed into its key."""
+
+    architecture: str
+    train: TrainConfig
+    augment: AugmentConfig
+    seed: int
+
+    @classmethod
+    def of(cls, recipe: Recipe, select: SelectConfig, precision: Precision) -> ProxyConfig:
+        """The proxy of a recipe; milestones and warm-up scale with its epochs."""
+        train = dataclasses.replace(recipe.train, precision=precision)
+        epochs = select.proxy_epochs
+        if epochs is not None:
+            scaled = {max(1, at * epochs // train.epochs) for at in train.milestones}
+            train = dataclasses.replace(
+                train,
+                epochs=epochs,
+                milestones=tuple(sorted(scaled)),
+                warmup_epochs=min(train.warmup_epochs * epochs // train.epochs, epochs - 1),
+            )
+        return cls(
+            architecture=select.proxy,
+            train=train,
+            augment=recipe.augment,
+            seed=recipe.search.seed,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartConfig:
+    """Where tickets start that don't rewind: this is hashed into its key."""
+
+    architecture: str
+    start: Start
+    seed: int

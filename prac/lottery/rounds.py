@@ -1,0 +1,333 @@
+"""One round: what it trains, how it is trained, what it leaves. Knows neither Ray nor MLflow."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from prac.config.sections import PruneConfig, RewindPoint
+from prac.data.batches import DeviceImages
+from prac.data.steps import num_batches
+from prac.events.log import EventLog
+from prac.events.recorder import EventRecorder
+from prac.events.statistics import count_events
+from prac.lottery.masks import CriterionMasks
+from prac.lottery.method_config import StartConfig
+from prac.lottery.round_events import event_folder, event_writer, read_events
+from prac.lottery.stage_config import RoundConfig
+from prac.models import build_model
+from prac.pruning.mask import Mask
+from prac.storage import Folder
+from prac.training.checkpoint import Checkpoint
+from prac.training.evaluation import predict
+from prac.training.loop import Trained, Training, train
+from prac.training.observers import (
+    EpochCallback,
+    EpochEnd,
+    EpochRecord,
+    EventObserver,
+    Observer,
+    RewindCapture,
+    StopAfter,
+    TentativeMask,
+)
+from prac.training.randomness import derived_seed
+from prac.training.schedule import Budget
+from prac.training.workers import Workers
+
+Weights = Mapping[str, Tensor]
+"""A state dictionary: weights and BatchNorm statistics by name, on the CPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundTask:
+    """One round to train: its configuration and what it starts from.
+
+    run: the key of this round. mask: m_k; None means all ones. weights: the rewind weights; None in
+    round 0, which starts from the architecture's initial weights. sample_ids: D_k, sorted int32.
+    fresh: so many of `sample_ids`, drawn anew, make each epoch; None: all of them. max_epochs:
+    where the round ends at the latest, whatever its budget.
+    """
+
+    run: str
+    config: RoundConfig
+    sample_ids: NDArray[np.int32]
+    mask: Mask | None = None
+    weights: Weights | None = None
+    fresh: int | None = None
+    max_epochs: int | None = None
+
+    @property
+    def epoch_size(self) -> int:
+        """Samples of an epoch."""
+        return len(self.sample_ids) if self.fresh is None else self.fresh
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundOutcome:
+    """What a round leaves.
+
+    next_mask: m_{k+1}. rewind_weights: of round 0, else None. best_weights: at the best validation
+    epoch, under m_k. predictions: (|D_0|,) int32 classes over the training rows, by the best model
+    (or by it after this round's pruning, where the configuration says so); None where no set is
+    made of them. statistics: rows of
+    `forgetting_statistics`; None where no events were recorded. distances: between consecutive
+    tentative masks. events: `events(epochs)` reads the recorded events again, one batch for each of
+    the first `epochs` epochs (None: all); None where there are none any more. score_samples,
+    score_passes: images that the criterion of the masks was given, and forward passes of one image
+    that its scores cost.
+    """
+
+    budget: Budget
+    epochs: tuple[EpochRecord, ...]
+    best_epoch: int
+    best_accuracy: float
+    stopped_early: bool
+    distances: tuple[float, ...]
+    next_mask: Mask
+    best_weights: Weights
+    rewind_weights: Weights | None
+    predictions: NDArray[np.int32] | None
+    statistics: pa.Table | None
+    events: Callable[[int | None], Iterator[pa.RecordBatch]] | None = None
+    score_samples: int = 0
+    score_passes: int = 0
+
+    @property
+    def steps(self) -> int:
+        """SGD steps done."""
+        return sum(record.steps for record in self.epochs)
+
+
+class TrainRound(Protocol):
+    """Trains one round: here in this process, or on the workers of a cluster."""
+
+    def __call__(self, task: RoundTask) -> RoundOutcome:
+        """Train it."""
+        ...
+
+
+def initial_model(config: RoundConfig, images: DeviceImages) -> nn.Module:
+    """The architecture with its initial weights: a function of the architecture and the seed."""
+    return build_model(
+        config.architecture,
+        num_classes=images.num_classes,
+        image_shape=images.image_shape,
+        seed=derived_seed(config.seed, "weights"),
+    )
+
+
+def start_weights(config: StartConfig, images: DeviceImages) -> dict[str, Tensor]:
+    """Where tickets start that don't rewind: the search's initial weights, or others, drawn with
+    another seed (random tickets)."""
+    purpose = {"initial": "weights", "redrawn": "redrawn weights"}[config.start]
+    model = build_model(
+        config.architecture,
+        num_classes=images.num_classes,
+        image_shape=images.image_shape,
+        seed=derived_seed(config.seed, purpose),
+    )
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+class _Session:
+    """One round on one worker: the model, what watches it, and its state after training."""
+
+    def __init__(
+        self,
+        task: RoundTask,
+        images: DeviceImages,
+        work: Folder,
+        *,
+        workers: Workers,
+        attempt: int,
+        on_epoch: Callable[[EpochEnd], None] | None,
+    ) -> None:
+        config = task.config
+        self.task, self.images = task, images
+        self.budget = config.budget_for(task.epoch_size, len(images.training_ids))
+        self.model = initial_model(config, images)
+        if task.weights is not None:
+            self.model.load_state_dict(dict(task.weights))
+        mask = task.mask if task.mask is not None else Mask.dense(self.model)
+        self.rewind = None if config.rewind is None else RewindCapture(config.rewind)
+        earliest = epochs_to_rewind(config.rewind, self.budget)
+        self.masks = CriterionMasks(config, images, mask)
+        self.tentative = TentativeMask(
+            mask, config.prune, earliest_epochs=earliest, form=self.masks
+        )
+        self.observers: list[Observer] = [self.tentative]
+        if config.prune.criterion != PruneConfig.criterion:
+            # Magnitudes cost nothing: there is no count to keep.
+            self.observers.append(self.masks)
+        if task.max_epochs is not None:
+            self.observers.append(StopAfter(task.max_epochs))
+        if self.rewind is not None:
+            self.observers.append(self.rewind)
+        if config.records_events:
+            writer = event_writer(
+                work,
+                run=task.run,
+                round_index=config.round_index,
+                epoch_size=task.epoch_size,
+                workers=workers,
+                attempt=attempt,
+            )
+            self.observers.append(EventObserver(EventRecorder(config.round_index, writer)))
+        if on_epoch is not None and workers.rank == 0:
+            self.observers.append(EpochCallback(on_epoch))
+
+    def train(self, workers: Workers, checkpoints: Folder | None) -> Trained:
+        config = self.task.config
+        training = Training(
+            run=self.task.run,
+            images=self.images,
+            sample_ids=self.task.sample_ids,
+            config=config.train,
+            budget=self.budget,
+            precision=config.train.precision,
+            seed=config.seed,
+            stream=("round", config.round_index),
+            fresh=self.task.fresh,
+        )
+        return train(
+            self.model,
+            training,
+            mask=self.task.mask,
+            observers=self.observers,
+            workers=workers,
+            checkpoints=checkpoints,
+        )
+
+    def outcome(self, trained: Trained) -> RoundOutcome:
+        config, latest = self.task.config, self.tentative.latest
+        assert latest is not None
+        self.model.load_state_dict(trained.best_weights)
+        best_weights = {name: tensor.cpu() for name, tensor in trained.best_weights.items()}
+        if config.predicts_with == "pruned":
+            latest.apply_(self.model)
+        return RoundOutcome(
+            budget=self.budget,
+            epochs=tuple(trained.epochs),
+            best_epoch=trained.best_epoch,
+            best_accuracy=trained.best_accuracy,
+            stopped_early=trained.stopped_early,
+            distances=tuple(self.tentative.distances),
+            next_mask=latest.to("cpu"),
+            best_weights=best_weights,
+            rewind_weights=None if self.rewind is None else self.rewind.weights,
+            predictions=self._predictions(),
+            statistics=None,
+            score_samples=self.masks.score_samples,
+            score_passes=self.masks.score_passes,
+        )
+
+    def _predictions(self) -> NDArray[np.int32] | None:
+        config = self.task.config
+        if config.predicts_with is None:
+            return None
+        ids = self.images.training_ids
+        return predict(self.model, self.images, ids, config.train.precision)
+
+
+def train_with_workers(
+    task: RoundTask,
+    images: DeviceImages,
+    work: Folder,
+    workers: Workers,
+    *,
+    on_epoch: Callable[[EpochEnd], None] | None = None,
+) -> None:
+    """One worker's part of a data-parallel round; all workers call it with the same task.
+
+    The result is the finished checkpoint in `work`, and the event files of all workers. Resumes
+    from the last finished epoch.
+    """
+    attempt = 0
+    if task.config.records_events and workers.rank == 0:
+        attempt = EventLog(event_folder(work), task.run).next_attempt()
+    attempt = workers.rank_0_number(attempt, images.device)
+    session = _Session(task, images, work, workers=workers, attempt=attempt, on_epoch=on_epoch)
+    session.train(workers, work)
+
+
+def train_round(
+    task: RoundTask,
+    images: DeviceImages,
+    work: Folder,
+    *,
+    on_epoch: Callable[[EpochEnd], None] | None = None,
+    checkpoint: bool = True,
+) -> RoundOutcome:
+    """Train one round in this process, or take the finished checkpoint that workers left.
+
+    The events stay in `work`: `statistics` is None until `reduce_events`.
+    """
+    attempt = 0
+    if task.config.records_events:
+        attempt = EventLog(event_folder(work), task.run).next_attempt()
+    workers = Workers()
+    session = _Session(task, images, work, workers=workers, attempt=attempt, on_epoch=on_epoch)
+    return session.outcome(session.train(workers, work if checkpoint else None))
+
+
+def outcome_of_workers(
+    task: RoundTask, images: DeviceImages, work: Folder, scratch: Folder
+) -> RoundOutcome | None:
+    """What workers that trained a round left in `work`; None where it isn't finished.
+
+    scratch: a folder of this process alone: another run of the same round may put an earlier
+    checkpoint in `work` at any moment.
+    """
+    checkpoint = Checkpoint.load(work, task.run)
+    if checkpoint is None:
+        return None
+    budget = task.config.budget_for(task.epoch_size, len(images.training_ids))
+    done = len(checkpoint.progress["epochs"])
+    if not checkpoint.progress["stopped_early"] and done < budget.epochs:
+        return None
+    checkpoint.save(scratch)
+    return train_round(task, images, scratch)
+
+
+def epochs_to_rewind(rewind: RewindPoint | None, budget: Budget) -> int:
+    """The epochs of round 0 that have to be done before the rewind weights are there."""
+    if rewind is None or rewind.unit == "init":
+        return 0
+    if rewind.unit == "epoch":
+        return rewind.at
+    return num_batches(rewind.at, budget.steps_per_epoch)
+
+
+def run_round(
+    task: RoundTask,
+    images: DeviceImages,
+    work: Folder,
+    *,
+    on_epoch: Callable[[EpochEnd], None] | None = None,
+    checkpoint: bool = True,
+) -> RoundOutcome:
+    """Train one round in this process and reduce its events: a `TrainRound` for one worker."""
+    outcome = train_round(task, images, work, on_epoch=on_epoch, checkpoint=checkpoint)
+    if not task.config.records_events:
+        return outcome
+
+    def events(epochs: int | None) -> Iterator[pa.RecordBatch]:
+        recorded = len(outcome.epochs)
+        return read_events(
+            work,
+            run=task.run,
+            round_index=task.config.round_index,
+            epochs=range(recorded if epochs is None else min(epochs, recorded)),
+            sample_ids=task.sample_ids,
+        )
+
+    statistics = count_events(events(None)).statistics()
+    return dataclasses.replace(outcome, statistics=statistics, events=events)

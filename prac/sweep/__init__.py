@@ -1,0 +1,1 @@
+"""Sweeps over the selection: what varies, and what each trial found."""

@@ -1,0 +1,83 @@
+"""What a sweep leaves: parameters and metrics of its run, the best configuration, the last line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from prac.config.sections import Recipe
+from prac.report.front import SweepResults
+from prac.sweep.space import SECTIONS, SweepOptions, Values, setting_text
+from prac.tracking.store import Metric
+
+
+def sweep_parameters(recipe: Recipe, sweep: SweepOptions, num_trials: int) -> dict[str, Any]:
+    """Parameters of the sweep's run: what varies, and what all trials have in common."""
+    space = sweep.space
+    vary = {
+        axis.field: f"{axis.low}..{axis.high}"
+        if axis.is_range
+        else ",".join(map(setting_text, axis.values))
+        for axis in space.axes
+    }
+    common = {
+        f"{section}.{name}": value
+        for section in ("train", "search", *SECTIONS)
+        for name, value in vars(getattr(recipe, section)).items()
+    }
+    return {
+        "recipe": recipe.name,
+        "architectures": " ".join(recipe.architectures),
+        "sampler": space.sampler,
+        "trials": num_trials,
+        "asha": sweep.asha,
+        **{f"vary.{name}": text for name, text in vary.items()},
+        **{name: value for name, value in common.items() if name not in vary},
+    }
+
+
+def sweep_metrics(results: SweepResults) -> list[Metric]:
+    """One step a trial: MLflow draws them as a curve over the trials."""
+    several = len(results.architectures) > 1
+    return [
+        Metric(
+            name=f"{row.architecture}/{name}" if several else name,
+            value=float(value),
+            step=row.trial,
+        )
+        for row in results.rows
+        for name in ("test_accuracy", "search_steps", "set_size")
+        if (value := getattr(row, name)) is not None
+    ]
+
+
+def best_configuration(
+    results: SweepResults, command: Callable[[Values], str]
+) -> dict[str, Any] | None:
+    """The best trial with the command line that runs its whole pipeline; None where none ended."""
+    if results.best is None:
+        return None
+    label = next(row.label for row in results.rows if row.trial == results.best)
+    settings = dict(pair.split("=", 1) for pair in label.split(" "))
+    return {
+        "trial": results.best,
+        "label": label,
+        "settings": settings,
+        "command": command(settings),
+    }
+
+
+def sweep_json(results: SweepResults) -> dict[str, Any]:
+    """Fronts and trials for the last line."""
+    return {
+        "sweep": results.sweep,
+        "front": {
+            architecture: {
+                "steps": [row.label for row in results.front(architecture, "search_steps")],
+                "set_size": [row.label for row in results.front(architecture, "set_size")],
+            }
+            for architecture in results.architectures
+        },
+        "trials": [dataclasses.asdict(row) for row in results.rows],
+    }

@@ -1,0 +1,198 @@
+"""What a sweep varies: fields of the recipe, their values, and the points that are tried."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from prac.config.sections import Recipe
+from prac.errors import ConfigError
+
+Sampler = Literal["grid", "random", "optuna"]
+SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
+SECTIONS = ("select", "prune", "budget")
+"""Sections that may vary: all that follows from the dense run's data and weights."""
+
+Values = Mapping[str, Any]
+"""A point: `section.field` to its value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One field: either its values, or a range from low to high, both included."""
+
+    field: str
+    values: tuple[Any, ...] = ()
+    low: float = 0
+    high: float = 0
+    whole: bool = False
+
+    @property
+    def is_range(self) -> bool:
+        """Whether it is drawn from a range."""
+        return not self.values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """All axes, how points are chosen, and how many (None: the whole grid)."""
+
+    axes: tuple[Axis, ...]
+    sampler: Sampler = "grid"
+    trials: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.axes:
+            raise ConfigError(
+                "nothing varies; give --vary SECTION.FIELD=VALUES, e.g. --vary "
+                "select.threshold=0,1,2,4"
+            )
+        fields = [axis.field for axis in self.axes]
+        if len(set(fields)) < len(fields):
+            raise ConfigError(f"--vary names a field twice: {', '.join(fields)}")
+        if self.sampler not in SAMPLERS:
+            raise ConfigError(
+                f"--sampler {self.sampler!r} is not allowed; allowed: {', '.join(SAMPLERS)}"
+            )
+        ranges = [axis.field for axis in self.axes if axis.is_range]
+        if self.sampler == "grid" and ranges:
+            raise ConfigError(
+                f"--vary {ranges[0]}: a range has no grid; give values with commas, or "
+                "--sampler random or optuna with --trials"
+            )
+        if self.sampler != "grid" and self.trials is None:
+            raise ConfigError(f"--sampler {self.sampler} needs --trials N")
+        if self.trials is not None and self.trials < 1:
+            raise ConfigError(f"--trials {self.trials} is not allowed; allowed: 1 or more")
+        if self.sampler == "grid" and self.trials is not None:
+            raise ConfigError("--trials is for --sampler random or optuna; a grid is tried whole")
+
+    def points(self) -> list[Values]:
+        """The points of a grid or of random draws, each once; none for Optuna, which decides as it
+        goes. Random draws are a function of the seed."""
+        if self.sampler == "optuna":
+            return []
+        if self.sampler == "grid":
+            return self._grid()
+        generator = np.random.default_rng([self.seed, 0x53EE9])
+        wanted = self.trials or 1
+        if not any(axis.is_range for axis in self.axes):
+            grid = self._grid()
+            order = generator.permutation(len(grid))[:wanted]
+            return [grid[place] for place in order]
+        drawn: dict[str, Values] = {}
+        # A range of few whole numbers may not have as many points as are wanted.
+        for _ in range(20 * wanted):
+            point = tidy({axis.field: _draw(axis, generator) for axis in self.axes})
+            drawn.setdefault(label(point), point)
+            if len(drawn) == wanted:
+                break
+        return list(drawn.values())
+
+    def _grid(self) -> list[Values]:
+        fields = [axis.field for axis in self.axes]
+        values = itertools.product(*(axis.values for axis in self.axes))
+        unique = {label(p): p for p in (dict(zip(fields, v, strict=True)) for v in values)}
+        return list(unique.values())
+
+    def probes(self) -> list[Values]:
+        """Points that between them change every field: what they share, all trials share."""
+        ends = {a.field: (a.low, a.high) if a.is_range else a.values for a in self.axes}
+        whole = {a.field for a in self.axes if a.whole}
+        ends = {f: tuple(int(v) for v in e) if f in whole and e else e for f, e in ends.items()}
+        first = {field: values[0] for field, values in ends.items()}
+        return [{**first, field: value} for field, values in ends.items() for value in values]
+
+    def mixes(self) -> list[Values]:
+        """All combinations of listed values, ranges at their lower ends: what has to be allowed
+        together before a sampler that goes by results may propose it."""
+        fields = [axis.field for axis in self.axes]
+        lows = (int(a.low) if a.whole and a.is_range else a.low for a in self.axes)
+        listed = (
+            (low,) if a.is_range else a.values for a, low in zip(self.axes, lows, strict=True)
+        )
+        return [dict(zip(fields, mix, strict=True)) for mix in itertools.product(*listed)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """What a sweep tries and how.
+
+    concurrency: trials at once; None is one for each core. asha: stop trials whose validation
+    accuracy is among the lower half after `grace_rounds` rounds and twice as many, and so on.
+    resume: insist on a sweep that was begun before.
+    """
+
+    space: Space
+    concurrency: int | None = None
+    asha: bool = False
+    grace_rounds: int = 2
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.concurrency is not None and self.concurrency < 1:
+            raise ConfigError(
+                f"--concurrency {self.concurrency} is not allowed; allowed: 1 or more"
+            )
+        if self.grace_rounds < 1:
+            raise ConfigError(f"--grace {self.grace_rounds} is not allowed; allowed: 1 or more")
+        if self.asha and self.space.sampler == "optuna":
+            raise ConfigError(
+                "--asha is not allowed with --sampler optuna: the steps of a trial that was "
+                "stopped early look cheap; allowed: grid, random"
+            )
+        if self.space.sampler == "optuna" and importlib.util.find_spec("optuna") is None:
+            raise ConfigError("--sampler optuna needs Optuna; pip install 'prac[sweep]'")
+
+
+def _draw(axis: Axis, generator: np.random.Generator) -> Any:
+    if not axis.is_range:
+        return axis.values[int(generator.integers(len(axis.values)))]
+    if axis.whole:
+        return int(generator.integers(int(axis.low), int(axis.high) + 1))
+    return float(generator.uniform(axis.low, axis.high))
+
+
+def tidy(values: Values) -> Values:
+    """The point with numbers that a command line can carry: four significant digits."""
+    return {
+        field: float(f"{value:.4g}") if isinstance(value, float) and math.isfinite(value) else value
+        for field, value in values.items()
+    }
+
+
+def setting_text(value: Any) -> str:
+    """A value as `--set` takes it."""
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def label(values: Values) -> str:
+    """A point in words, which is its name everywhere: `select.threshold=2 prune.patience=3`."""
+    return " ".join(f"{field}={setting_text(value)}" for field, value in values.items())
+
+
+def short_label(values: Values) -> str:
+    """A point as part of a stage's name: `threshold=2,patience=3`."""
+    return ",".join(f"{f.partition('.')[2]}={setting_text(v)}" for f, v in values.items())
+
+
+def varied(recipe: Recipe, values: Values) -> Recipe:
+    """The recipe at a point. Raises ConfigError for a value that isn't allowed."""
+    by_section: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        section, _, field = name.partition(".")
+        by_section.setdefault(section, {})[field] = value
+    return recipe.replace(
+        **{
+            section: dataclasses.replace(getattr(recipe, section), **changes)
+            for section, changes in by_section.items()
+        }
+    )

@@ -1,0 +1,1 @@
+"""Tickets: the format, what one costs, and what can be made of one."""

@@ -1,0 +1,155 @@
+"""A ticket put to use: trained on any data of its shape, measured on a test split."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from prac.config.sections import AugmentConfig, Precision, TrainConfig
+from prac.data.batches import DeviceImages
+from prac.data.dataset import ImageDataset
+from prac.errors import TicketError
+from prac.fingerprint import fingerprint
+from prac.models import build_model
+from prac.ticket.format import Ticket
+from prac.training.evaluation import test_accuracy
+from prac.training.loop import Training, train
+from prac.training.observers import EpochCallback, EpochEnd
+from prac.training.precision import pick_device, resolve_precision
+from prac.training.schedule import full_budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrained:
+    """A ticket after training.
+
+    ticket: the same mask and rewind weights, with the trained weights and the data in its lineage.
+    test_accuracy, validation_accuracy: in [0, 1], of the model of the best validation epoch.
+    new_layers: weights of another shape in the ticket (a head for other classes), drawn anew.
+    """
+
+    ticket: Ticket
+    test_accuracy: float
+    validation_accuracy: float
+    best_epoch: int
+    steps: int
+    new_layers: tuple[str, ...]
+
+
+def measure_ticket(ticket: Ticket, dataset: ImageDataset, *, device: str = "cpu") -> float:
+    """Accuracy of the ticket's trained network on the test split, in [0, 1].
+
+    In the precision that its lineage names, fp32 by default. Raises TicketError for a ticket that
+    was not trained, and for images of another shape or number of classes.
+    """
+    _check_shape(ticket, dataset)
+    classes = int(ticket.lineage["num_classes"])
+    if classes != dataset.num_classes:
+        raise TicketError(
+            f"the ticket tells {classes} classes apart; {dataset.name} has {dataset.num_classes}"
+        )
+    place = pick_device(device)
+    model = ticket.build(trained=True).to(place).to(memory_format=torch.channels_last)
+    precision: Precision = ticket.lineage.get("precision", "fp32")
+    return test_accuracy(model, DeviceImages(dataset, AugmentConfig(), place), precision)
+
+
+def train_ticket(
+    ticket: Ticket,
+    dataset: ImageDataset,
+    config: TrainConfig,
+    augment: AugmentConfig,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    on_epoch: Callable[[EpochEnd], None] | None = None,
+) -> Retrained:
+    """Train a ticket from its rewind weights on any data of the same image shape.
+
+    Where the number of classes differs, the layers that don't fit are drawn anew from the seed.
+    Raises TicketError for images of another shape.
+    """
+    _check_shape(ticket, dataset)
+    place = pick_device(device)
+    precision = resolve_precision(config.precision, place)
+    config = dataclasses.replace(config, precision=precision)
+    start, new_layers = _fitted(ticket, dataset, seed)
+    model = start.build()
+    images = DeviceImages(dataset, augment, place)
+    training = Training(
+        run=fingerprint((config, augment, seed, dataset.fingerprint)),
+        images=images,
+        sample_ids=dataset.training_ids,
+        config=config,
+        budget=full_budget(config, len(dataset.training_ids)),
+        precision=precision,
+        seed=seed,
+        # As a judgement: the same seed on the same data is the same training.
+        stream=("judge",),
+    )
+    observers = [] if on_epoch is None else [EpochCallback(on_epoch)]
+    trained = train(model, training, mask=start.mask, observers=observers)
+    model.load_state_dict(trained.best_weights)
+    accuracy = test_accuracy(model, images, precision)
+    after = {name: tensor.detach().cpu() for name, tensor in trained.best_weights.items()}
+    lineage = {
+        **start.lineage,
+        "precision": precision,
+        "seed": seed,
+        "data": dataset.name,
+        "data_fingerprint": dataset.fingerprint,
+        "test_accuracy": accuracy,
+        "validation_accuracy": trained.best_accuracy,
+        "dense_test_accuracy": None,
+        "found_on": ticket.lineage.get("found_on", ticket.lineage.get("data")),
+    }
+    return Retrained(
+        ticket=Ticket(mask=start.mask, weights=start.weights, lineage=lineage, trained=after),
+        test_accuracy=accuracy,
+        validation_accuracy=trained.best_accuracy,
+        best_epoch=trained.best_epoch,
+        steps=trained.steps,
+        new_layers=new_layers,
+    )
+
+
+def _check_shape(ticket: Ticket, dataset: ImageDataset) -> None:
+    shape = tuple(ticket.lineage.get("image_shape", ()))
+    if shape != dataset.image_shape:
+        raise TicketError(
+            f"the ticket was made for images of {_times(shape)}, {dataset.name} has "
+            f"{_times(dataset.image_shape)}; data.image_size and data.channels change the images"
+        )
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "unknown shape"
+
+
+def _fitted(ticket: Ticket, dataset: ImageDataset, seed: int) -> tuple[Ticket, tuple[str, ...]]:
+    """The ticket for this data's classes and normalisation; names of the weights drawn anew."""
+    try:
+        architecture = ticket.lineage["architecture"]
+    except KeyError as error:
+        raise TicketError(f"the ticket's lineage has no {error}; apply it to a model") from error
+    fresh = build_model(
+        architecture, num_classes=dataset.num_classes, image_shape=dataset.image_shape, seed=seed
+    ).state_dict()
+    changed = tuple(
+        name
+        for name, tensor in fresh.items()
+        if name not in ticket.mask and ticket.weights[name].shape != tensor.shape
+    )
+    weights = {**ticket.weights, **{name: fresh[name].clone() for name in changed}}
+    lineage = {
+        **ticket.lineage,
+        "num_classes": dataset.num_classes,
+        "class_names": list(dataset.class_names),
+        "image_shape": list(dataset.image_shape),
+        "mean": list(dataset.mean),
+        "std": list(dataset.std),
+    }
+    return Ticket(mask=ticket.mask, weights=weights, lineage=lineage), changed
