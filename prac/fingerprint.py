@@ -7,7 +7,6 @@ array's dtype and shape count.
 from __future__ import annotations
 
 import dataclasses
-import enum
 import hashlib
 import struct
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,7 @@ KEY_LENGTH = 32
 
 
 def fingerprint(value: Any) -> str:
-    """Hash a value of None, bool, int, float, str, bytes, enum, sequence, mapping, set, array or
+    """Hash a value of None, bool, int, float, str, bytes, sequence, mapping, set, array or
     dataclass, nested as you like, into 32 hexadecimal digits.
 
     Raises TypeError for any other type: what has no canonical form has no key.
@@ -43,10 +42,6 @@ def stage_key(
 def _pieces(value: Any) -> Iterator[bytes]:
     if value is None:
         yield b"none"
-    elif isinstance(value, enum.Enum):
-        yield b"enum"
-        yield type(value).__name__.encode()
-        yield from _pieces(value.name)
     elif isinstance(value, (bool, np.bool_)):
         yield b"bool"
         yield b"1" if value else b"0"
@@ -68,9 +63,16 @@ def _pieces(value: Any) -> Iterator[bytes]:
         yield str(value.shape).encode()
         yield np.ascontiguousarray(value).tobytes()
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        # A name that is written down: renaming a class changes no key.
+        wire = getattr(value, "WIRE", None)
+        if wire is None:
+            raise TypeError(f"a {type(value).__name__} has no WIRE name and can't be hashed")
         yield b"dataclass"
-        yield type(value).__name__.encode()
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        yield wire.encode()
+        fields = {
+            f.metadata.get("wire", f.name): getattr(value, f.name)
+            for f in dataclasses.fields(value)
+        }
         yield from _pieces(fields)
     elif isinstance(value, Mapping):
         yield b"mapping"

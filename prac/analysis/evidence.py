@@ -6,10 +6,9 @@ sets from elsewhere, has none of some.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -20,15 +19,14 @@ from prac.analysis.gallery import Gallery
 from prac.analysis.results import ClassShare, HardSample, MaskOverlap, RoundRow, ThresholdSet
 from prac.config.sections import SelectConfig
 from prac.data.dataset import ImageDataset
-from prac.distributed import artifacts
 from prac.lottery.graph import Graph, SearchStages, Stage
+from prac.lottery.outputs import NEXT_MASK, PREDICTIONS, SET, STATISTICS, File, Made
 from prac.pruning.mask import Mask
 from prac.selection import PracSet
 from prac.selection.thresholds import what_if
-from prac.tracking.store import Finished, Store
 
 THRESHOLDS = (0, 2, 4, 6, 8, 10)
-"""The published table's (METHOD, "Settings of the published results")."""
+"""The published table's (arXiv:2106.03225, section 4)."""
 
 MAX_MASK_BYTES = 2_000_000_000
 """Of masks (a byte a weight) that are read for one architecture: a server may be far away."""
@@ -47,24 +45,21 @@ class Evidence:
     """The files of one pipeline's finished stages. rows: by architecture, method and round."""
 
     graph: Graph
-    finished: Mapping[str, Finished]
-    store: Store
+    made: Mapping[str, Made]
     dataset: ImageDataset
     rows: Rows
 
-    def read(self, stage: str, file: str, reader: Callable[[Path], T]) -> T | None:
-        """An artifact, verified; None where the stage left none of this name."""
-        finished = self.finished[stage]
-        if file not in self.store.read_manifest(finished)["sha256"]:
-            return None
-        return self.store.read(finished, file, reader)
+    def read(self, stage: str, file: File[T]) -> T | None:
+        """A file, verified; None where the stage left none."""
+        made = self.made[stage]
+        return made[file] if file in made.files else None
 
     def statistics(self, search: SearchStages, index: int) -> pa.Table | None:
         """Of the events of round `index`; round 0's are in the reducer."""
         name: str | None = search.rounds[index]
         if index == 0:
             name = next((r.name for r in self._reducers(search.rounds[0])), None)
-        return None if name is None else self.read(name, artifacts.STATISTICS, artifacts.read_table)
+        return None if name is None else self.read(name, STATISTICS)
 
     def _reducers(self, dense: str) -> list[Stage]:
         stages = self.graph.stages.values()
@@ -72,7 +67,7 @@ class Evidence:
 
     def predictions(self, stage: str) -> NDArray[np.int32] | None:
         """(|D_0|,) classes of the training rows."""
-        table = self.read(stage, artifacts.PREDICTIONS, artifacts.read_table)
+        table = self.read(stage, PREDICTIONS)
         if table is None:
             return None
         predicted: NDArray[np.int32] = table["predicted"].to_numpy()
@@ -82,8 +77,7 @@ class Evidence:
         """D_k of round `index`; None where it is everything."""
         if index == 0 or not search.samples:
             return None
-        table = self.read(search.samples[index - 1], artifacts.SAMPLES, artifacts.read_table)
-        return None if table is None else PracSet.from_table(table)
+        return self.read(search.samples[index - 1], SET)
 
     def thresholds(self, search: SearchStages, select: SelectConfig) -> list[ThresholdSet]:
         """The sets that other thresholds would have made of each round's events."""
@@ -188,7 +182,7 @@ class Evidence:
         """The masks that these stages left, by stage; a server is asked for several at a time."""
 
         def one(stage: str) -> tuple[str, Bits | None]:
-            mask = self.read(stage, artifacts.MASK, artifacts.read_mask)
+            mask = self.read(stage, NEXT_MASK)
             return stage, None if mask is None else pack(mask)
 
         with ThreadPoolExecutor(_READERS) as pool:

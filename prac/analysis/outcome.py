@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from prac.analysis.bill import make_bill, own_stages
+from prac.analysis.bill import make_bill
 from prac.analysis.evidence import Evidence
-from prac.analysis.results import DistanceRow, Results, RoundRow, StageRow, mean
-from prac.config.methods import find_method
+from prac.analysis.results import (
+    DistanceRow,
+    HardSample,
+    Results,
+    RoundRow,
+    StageRow,
+    mean,
+)
+from prac.config.methods import PRAC, find_method, method_label
 from prac.config.sections import Recipe
 from prac.data.dataset import ImageDataset
 from prac.lottery.graph import Graph, Request, SearchStages
-from prac.models import build_model
-from prac.models.describe import forward_flops
-from prac.report.figures.sheet import sheet
-from prac.report.wording import method_label
-from prac.tracking.store import Finished, Picture, Store
+from prac.lottery.outputs import JudgeFacts, Made, MaskFacts, RoundFacts, SetFacts, TicketFacts
+from prac.models.cost import dense_flops
+from prac.training.schedule import full_budget
 
 _TITLE_METHODS = 4
 _VERSIONED = ("prac", "torch", "torchvision", "ray", "mlflow", "pyarrow", "numpy")
@@ -26,28 +32,27 @@ _VERSIONED = ("prac", "torch", "torchvision", "ray", "mlflow", "pyarrow", "numpy
 def collect_results(
     request: Request,
     graph: Graph,
-    finished: Mapping[str, Finished],
-    ran: set[str],
-    store: Store,
+    made: Mapping[str, Made],
+    ran: Collection[str],
     *,
     dataset: ImageDataset,
-    link: str,
+    link: str | None,
     locations: Mapping[str, str],
 ) -> Results:
     """Everything that the pipeline found.
 
-    finished: by stage name, with values. ran: the stages that ran just now. locations: of tickets,
-    by stage key.
+    made: by stage name. ran: the stages that ran just now. link: where tickets can be browsed.
+    locations: of tickets, by stage key.
     """
     tickets = {name: locations.get(stage.key) for name, stage in graph.stages.items()}
-    values = {name: finished[name].values for name in graph.stages if name in finished}
-    rows = [
-        row for search in graph.searches for row in _rows(request, search, graph, values, tickets)
-    ]
+    rows = [row for search in graph.searches for row in _rows(request, search, made, tickets)]
     recipe = request.recipe
     by_round = {(row.architecture, row.method, row.round): row for row in rows}
-    evidence = Evidence(graph, finished, store, dataset, by_round)
-    flops = {name: _dense_flops(name, dataset) for name in recipe.architectures}
+    evidence = Evidence(graph, made, dataset, by_round)
+    flops = {
+        name: dense_flops(name, num_classes=dataset.num_classes, image_shape=dataset.image_shape)
+        for name in recipe.architectures
+    }
     return Results(
         title=f"{', '.join(recipe.architectures)} on {request.data_name}: {_told(request)}",
         data=request.data_name,
@@ -61,22 +66,21 @@ def collect_results(
         rows=tuple(rows),
         judging_seeds=request.judging_seeds,
         dense_test_accuracies={
-            search.architecture: _accuracies(
-                [values[name] for name in search.judgements[0]], "test_accuracy"
+            search.architecture: tuple(
+                made[name].known(JudgeFacts).test_accuracy for name in search.judgements[0]
             )
             for search in graph.searches
             if 0 in search.judgements
         },
-        distances=tuple(d for search in graph.searches for d in _distances(search, values)),
+        distances=tuple(d for search in graph.searches for d in _distances(search, made)),
         **_evidence(evidence, recipe),
-        stages=tuple(_stage_rows(graph, values, ran)),
+        stages=tuple(_stage_rows(graph, made, ran)),
         bills=tuple(
-            make_bill(search, graph, values, flops[search.architecture])
-            for search in graph.searches
+            make_bill(search, graph, made, flops[search.architecture]) for search in graph.searches
         ),
         forward_flops=flops,
         mlflow_link=link,
-        versions={name: importlib.metadata.version(name) for name in _VERSIONED},
+        versions=_versions(),
     )
 
 
@@ -91,78 +95,63 @@ def _told(request: Request) -> str:
 def _rows(
     request: Request,
     search: SearchStages,
-    graph: Graph,
-    values: Mapping[str, Mapping[str, Any]],
+    made: Mapping[str, Made],
     tickets: Mapping[str, str | None],
 ) -> list[RoundRow]:
+    full = full_budget(request.recipe.train, request.num_training).steps
+    weights = made[search.masks[0]].known(MaskFacts).weights
+    # Sets that were drawn, or taken by a score, have no parts; of a method that draws in every
+    # epoch, the set tells the size alone.
+    selected = find_method(search.method).data == "selected"
     rows = []
-    spent = 0
-    num_rounds = len(search.rounds)
-    dense = values[search.rounds[0]]
-    for index in range(num_rounds + 1):
-        this = values[search.rounds[index]] if index < num_rounds else {}
+    for index in range(len(search.rounds) + 1):
+        this = made[search.rounds[index]] if index < len(search.rounds) else None
         # Masks that are made beside the training come without any.
-        trained = "epochs" in this
-        before = values[search.rounds[index - 1]] if index else {}
-        samples = values[search.samples[index - 1]] if index and search.samples else {}
-        judged = [values[name] for name in search.judgements.get(index, ())]
+        trained = this.facts if this is not None and isinstance(this.facts, RoundFacts) else None
+        before = made[search.masks[index - 1]].known(MaskFacts) if index else None
+        alive = weights if before is None else before.next_weights_alive
+        samples = None
+        if index and search.samples:
+            samples = made[search.samples[index - 1]].known(SetFacts)
+        parts = samples if samples is not None and selected else None
+        if parts is not None and not (parts.cet_size or parts.cep_size):
+            parts = None
+        judged = [made[name].known(JudgeFacts) for name in search.judgements.get(index, ())]
         ticket = search.tickets.get(index, "")
-        cost = values.get(ticket, {})
-        weights = int(dense["weights"])
-        alive = int(before["next_weights_alive"]) if index else weights
-        # Sets that were drawn, or taken by a score, have no such parts; of a method that draws in
-        # every epoch, the set tells the size alone.
-        selected = find_method(search.method).data == "selected"
-        has_parts = selected and (samples.get("cet_size") or samples.get("cep_size"))
-        critical = samples if has_parts else {}
+        told = made[ticket].known(TicketFacts) if ticket in made else None
+        spent = sum(made[name].cost.steps for name in search.trainings(index))
         rows.append(
             RoundRow(
                 architecture=search.architecture,
                 method=search.method,
                 round=index,
-                trained=trained,
+                trained=trained is not None,
                 sparsity=1 - alive / weights,
                 weights_left=alive,
-                set_size=int(samples.get("set_size", request.num_training)),
-                cet_size=critical.get("cet_size"),
-                cep_size=critical.get("cep_size"),
-                overlap=critical.get("overlap"),
-                epochs=int(this.get("epochs", 0)),
-                budget_epochs=int(this.get("budget_epochs", 0)),
-                steps=int(this.get("steps", 0)),
+                set_size=request.num_training if samples is None else samples.set_size,
+                cet_size=None if parts is None else parts.cet_size,
+                cep_size=None if parts is None else parts.cep_size,
+                overlap=None if parts is None else parts.overlap,
+                epochs=0 if trained is None else trained.epochs,
+                budget_epochs=0 if trained is None else trained.budget_epochs,
+                steps=0 if this is None else this.cost.steps,
                 search_steps=spent,
-                # Vanilla spends the full budget, which round 0 was given, on every round.
-                steps_saved=1 - spent / (int(dense["budget_steps"]) * index) if index else None,
-                validation_accuracy=this.get("best_accuracy"),
-                best_epoch=this.get("best_epoch"),
-                test_accuracies=_accuracies(judged, "test_accuracy"),
-                judge_validation_accuracy=mean(_accuracies(judged, "best_accuracy")),
-                seconds=float(this.get("seconds", 0.0)),
+                # Vanilla spends the full budget on every round.
+                steps_saved=1 - spent / (full * index) if index else None,
+                validation_accuracy=None if trained is None else trained.best_accuracy,
+                best_epoch=None if trained is None else trained.best_epoch,
+                test_accuracies=tuple(facts.test_accuracy for facts in judged),
+                judge_validation_accuracy=mean(tuple(facts.best_accuracy for facts in judged)),
+                seconds=0.0 if this is None else this.cost.seconds,
                 ticket=tickets.get(ticket),
-                flops_sparse=cost.get("flops_sparse"),
-                bytes_sparse=cost.get("bytes_sparse"),
+                flops_sparse=None if told is None else told.flops_sparse,
+                bytes_sparse=None if told is None else told.bytes_sparse,
             )
         )
-        spent += int(this.get("steps", 0))
-        if index == 1:
-            # m_2 is the first mask of a round on a set that a proxy chose.
-            spent += _proxy_steps(search, graph, values)
     return rows
 
 
-def _proxy_steps(
-    search: SearchStages, graph: Graph, values: Mapping[str, Mapping[str, Any]]
-) -> int:
-    """Of the network that was trained to choose the sets."""
-    names = own_stages(search, graph)
-    return sum(int(values[name]["steps"]) for name in names if graph.stages[name].kind == "proxy")
-
-
-def _accuracies(judged: Sequence[Mapping[str, Any]], name: str) -> tuple[float, ...]:
-    return tuple(float(values[name]) for values in judged)
-
-
-def _distances(search: SearchStages, values: Mapping[str, Mapping[str, Any]]) -> list[DistanceRow]:
+def _distances(search: SearchStages, made: Mapping[str, Made]) -> list[DistanceRow]:
     return [
         DistanceRow(
             architecture=search.architecture,
@@ -173,7 +162,7 @@ def _distances(search: SearchStages, values: Mapping[str, Mapping[str, Any]]) ->
             distance=distance,
         )
         for index, name in enumerate(search.rounds)
-        for epoch, distance in enumerate(values[name]["distances"])
+        for epoch, distance in enumerate(getattr(made[name].facts, "distances", ()))
     ]
 
 
@@ -188,7 +177,7 @@ def _evidence(evidence: Evidence, recipe: Recipe) -> dict[str, Any]:
         # Samples that are drawn, or all taken, have the classes of the training split.
         if method.data == "selected" and method.selects != "random":
             found["classes"] += evidence.classes(search)
-        if search.method != "prac":
+        if search.method != PRAC.name:
             continue
         found["thresholds"] += evidence.thresholds(search, recipe.select)
         gallery = evidence.gallery(search)
@@ -202,28 +191,21 @@ def _evidence(evidence: Evidence, recipe: Recipe) -> dict[str, Any]:
     return {name: tuple(rows) for name, rows in found.items()}
 
 
-def set_pictures(
-    graph: Graph, finished: Mapping[str, Finished], store: Store, dataset: ImageDataset
-) -> list[Picture]:
-    """Samples of every PrAC set as a sheet: a key for each network, a step for each round."""
-    evidence = Evidence(graph, finished, store, dataset, {})
-    pictures = []
+def set_samples(
+    graph: Graph, made: Mapping[str, Made], dataset: ImageDataset
+) -> dict[tuple[str, int], list[HardSample]]:
+    """Samples of every PrAC set, by architecture and round."""
+    evidence = Evidence(graph, made, dataset, {})
+    found = {}
     for search in graph.searches:
-        gallery = evidence.gallery(search) if search.method == "prac" else None
-        if gallery is None:
-            continue
-        name = "".join(c if c.isalnum() else "_" for c in search.architecture)
-        pictures += [
-            Picture(key=f"prac_set_{name}", step=index, png=sheet(samples))
-            for index, samples in evidence.members(search, gallery).items()
-            if samples
-        ]
-    return pictures
+        gallery = evidence.gallery(search) if search.method == PRAC.name else None
+        if gallery is not None:
+            for index, samples in evidence.members(search, gallery).items():
+                found[search.architecture, index] = samples
+    return found
 
 
-def _stage_rows(
-    graph: Graph, values: Mapping[str, Mapping[str, Any]], ran: set[str]
-) -> list[StageRow]:
+def _stage_rows(graph: Graph, made: Mapping[str, Made], ran: Collection[str]) -> list[StageRow]:
     return [
         StageRow(
             name=name,
@@ -232,29 +214,25 @@ def _stage_rows(
             method=stage.method,
             inputs=tuple(dict.fromkeys(stage.inputs.values())),
             cached=name not in ran,
-            steps=int(values[name].get("steps", 0)),
-            seconds=float(values[name].get("seconds", 0.0)),
+            steps=made[name].cost.steps,
+            seconds=made[name].cost.seconds,
         )
         for name, stage in graph.stages.items()
         if stage.kind != "report"
     ]
 
 
-def _dense_flops(architecture: str, dataset: ImageDataset) -> int:
-    """FLOPs of one image through the dense network, counted as it runs."""
-    model = build_model(
-        architecture,
-        num_classes=dataset.num_classes,
-        image_shape=dataset.image_shape,
-        seed=0,
-    )
-    return sum(forward_flops(model, dataset.image_shape).values())
+def _versions() -> dict[str, str]:
+    known = {}
+    for name in _VERSIONED:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            known[name] = importlib.metadata.version(name)
+    return known
 
 
 def _settings(request: Request) -> dict[str, str]:
     recipe: Recipe = request.recipe
     settings = {
-        "workers of dense training": str(request.workers),
         "precision": request.precision,
         "judging seeds": ", ".join(map(str, request.judging_seeds)),
         "sets transferred from": request.transfer_from or "nowhere",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,21 +12,29 @@ from prac.config.sections import Recipe
 from prac.data import Source
 from prac.data.splits import held_out_count
 from prac.errors import ConfigError
-from prac.lottery.graph import Kind, Request
+from prac.lottery.graph import Request
 from prac.training.processor import cpu_precision
+from prac.training.schedule import shares_of
+
+Executor = Literal["ray", "local"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How a pipeline is run; none of this changes what it finds but `workers`, which is in keys.
+    """How a pipeline is run; none of this changes what it finds but the precision of a device.
 
+    executor: `ray`, a cluster or one of its own in this machine, with MLflow; `local`, this process
+    alone, with a folder.
     home: where the embedded store, events and reports go by default; None is the working folder,
     or `~/prac` for a job, whose working folder is thrown away.
-    workers: data-parallel workers of dense training; None is two where two cores are there.
+    workers: data-parallel workers of dense training, up to `train.shares`; None is as many, where
+    so many cores are there.
     min_workers: that dense training starts or goes on with where more can't be had; None is all.
+    device: of a local run: `auto`, `cpu` or `cuda`.
     only: stop after stages of these kinds; empty runs everything.
     """
 
+    executor: Executor = "ray"
     home: str | None = None
     tracking_uri: str | None = None
     storage: str | None = None
@@ -36,11 +45,12 @@ class Options:
     gpus_per_worker: float = 0
     gpus_per_round: float = 0
     max_failures: int = 3
+    device: str = "auto"
     transfer_from: str | None = None
     judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
     seeds: int = 1
     plan: bool = False
-    only: tuple[Kind, ...] = ()
+    only: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("cpus_per_round", "gpus_per_worker", "gpus_per_round", "max_failures"):
@@ -48,6 +58,17 @@ class Options:
                 raise ConfigError(f"--{name.replace('_', '-')} must be 0 or more")
         if self.cpus_per_round < 1:
             raise ConfigError("--cpus-per-round 0 is not allowed; allowed: 1 or more")
+        if self.executor == "local":
+            self._check_local()
+
+    def _check_local(self) -> None:
+        """Refuse what a run in this process would not heed."""
+        defaults = {each.name: each.default for each in dataclasses.fields(self)}
+        for name in ("workers", "min_workers", "gpus_per_worker", "gpus_per_round", "tracking_uri"):
+            if getattr(self, name) != defaults[name]:
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} is for --executor ray; a local run is one process"
+                )
 
 
 def home_of(options: Options) -> Path:
@@ -59,17 +80,35 @@ def home_of(options: Options) -> Path:
     return Path.home() / "prac" if in_job else Path.cwd()
 
 
-def request_of(recipe: Recipe, options: Options, source: Source, num_train: int) -> Request:
-    """What the pipeline is asked for, as its graph reads it. Raises ConfigError."""
+def workers_of(recipe: Recipe, options: Options, num_training: int) -> int:
+    """The workers of dense training. Raises ConfigError for more than there are shares."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    workers = options.workers if options.workers is not None else min(2, cores or 1)
+    shares = shares_of(recipe.train, num_training)
+    workers = options.workers if options.workers is not None else min(shares, cores or 1)
+    if not 1 <= workers <= shares:
+        fewer = ", which batches of this data are too small for" if shares < workers else ""
+        raise ConfigError(
+            f"--workers {workers} is not allowed; allowed: 1 to {shares}, the shares of a batch "
+            f"(train.shares={recipe.train.shares}{fewer if shares < recipe.train.shares else ''})"
+        )
     if options.min_workers is not None and not 1 <= options.min_workers <= workers:
         raise ConfigError(
             f"--min-workers {options.min_workers} is not allowed; allowed: 1 to {workers}, "
             "the workers of dense training"
         )
+    return workers
+
+
+def request_of(recipe: Recipe, options: Options, source: Source, num_train: int) -> Request:
+    """What the pipeline is asked for, as its graph reads it. Raises ConfigError."""
     precision = recipe.train.precision
-    if options.gpus_per_round > 0:
+    if options.executor == "local":
+        if precision == "auto":
+            # A device is looked for, which needs torch; a plan of a fixed precision does without.
+            from prac.training.precision import pick_device, resolve_precision
+
+            precision = resolve_precision(precision, pick_device(options.device))
+    elif options.gpus_per_round > 0:
         # The driver may have no accelerator; the ones that rounds are given compute in bf16.
         precision = "bf16" if precision == "auto" else precision
     elif precision == "auto":
@@ -81,7 +120,6 @@ def request_of(recipe: Recipe, options: Options, source: Source, num_train: int)
         data_name=source.name,
         num_training=num_train - num_validation,
         precision=precision,
-        workers=workers,
         transfer_from=options.transfer_from,
         judge=options.judge,
         seeds=options.seeds,

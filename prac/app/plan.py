@@ -50,7 +50,7 @@ def _needed(graph: Graph) -> list[Stage]:
 
 
 def _events(stage: Stage) -> str:
-    config = stage.config.get("round")
+    config = stage.config
     if not isinstance(config, RoundConfig):
         return ""
     return "recorded" if config.records_events else "none"

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
-
 from prac.app.options import Options
-from prac.app.pipeline import Pipeline
+from prac.app.places import Place, open_place
+from prac.app.planned import Planned, plan_pipeline
 from prac.config.sections import Recipe
 from prac.errors import ConfigError
 from prac.lottery.graph import SearchStages
+from prac.lottery.outputs import RoundFacts
 from prac.lottery.rounds import epochs_to_rewind
 from prac.lottery.stage_config import RoundConfig
+from prac.lottery.store import Finished
 from prac.pruning.replay import RecordedRound, Replayed, replay_stop
 
 
@@ -35,7 +36,6 @@ class ReplayedSearch:
 def replayed_searches(
     recipe: Recipe,
     options: Options,
-    console: Console,
     *,
     tolerances: Sequence[float | None],
     patience: int,
@@ -46,10 +46,12 @@ def replayed_searches(
 
     command: makes them. Raises ConfigError where no round is in the store.
     """
-    pipeline = Pipeline(recipe, options, console)
+    planned = plan_pipeline(recipe, options)
+    place = open_place(planned)
+    stored = place.found(planned.graph)
     found = []
-    for search in pipeline.graph.searches:
-        rounds = _recorded(pipeline, search)
+    for search in planned.graph.searches:
+        rounds = _recorded(planned, place, stored, search)
         if not rounds:
             continue
         replayed = tuple(
@@ -71,7 +73,7 @@ def replayed_searches(
             ReplayedSearch(
                 architecture=search.architecture,
                 method=search.method,
-                tolerance=_config(pipeline, search.rounds[0]).prune.tolerance,
+                tolerance=_config(planned, search.rounds[0]).prune.tolerance,
                 rounds=rounds,
                 replayed=replayed,
             )
@@ -79,36 +81,37 @@ def replayed_searches(
     if not found:
         raise ConfigError(
             f"no round of {', '.join(recipe.architectures)} is in the store "
-            f"{pipeline.store.tracking_uri}; make them with: {command()}"
+            f"{place.where}; make them with: {command()}"
         )
     return tuple(found)
 
 
-def _recorded(pipeline: Pipeline, search: SearchStages) -> tuple[RecordedRound, ...]:
+def _recorded(
+    planned: Planned, place: Place, stored: Mapping[str, Finished], search: SearchStages
+) -> tuple[RecordedRound, ...]:
     rounds = []
     for name in search.rounds:
-        if pipeline.graph.stages[name].kind not in ("dense", "round"):
+        stage = planned.graph.stages[name]
+        if not isinstance(stage.config, RoundConfig):
             break  # nothing was trained, so nothing was stopped
-        finished = pipeline.found.get(pipeline.graph.stages[name].key)
-        if finished is None:
+        if stage.key not in stored:
             break
-        values = pipeline.store.values(finished)
-        config = _config(pipeline, name)
-        budget = config.budget_for(int(values["set_size"]), pipeline.request.num_training)
+        facts = place.store.read(stored[stage.key]).known(RoundFacts)
+        budget = stage.config.budget_for(facts.set_size, planned.request.num_training)
         rounds.append(
             RecordedRound(
-                distances=tuple(values["distances"]),
-                epochs=int(values["epochs"]),
+                distances=facts.distances,
+                epochs=facts.epochs,
                 budget_epochs=budget.epochs,
                 steps_per_epoch=budget.steps_per_epoch,
                 earliest_epochs=max(
-                    budget.rising_epochs + 1, epochs_to_rewind(config.rewind, budget)
+                    budget.rising_epochs + 1, epochs_to_rewind(stage.config.rewind, budget)
                 ),
             )
         )
     return tuple(rounds)
 
 
-def _config(pipeline: Pipeline, name: str) -> RoundConfig:
-    config: RoundConfig = pipeline.graph.stages[name].config["round"]
+def _config(planned: Planned, name: str) -> RoundConfig:
+    config: RoundConfig = planned.graph.stages[name].config
     return config

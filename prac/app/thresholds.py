@@ -6,17 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-
 from prac.app.options import Options
-from prac.app.pipeline import Pipeline
+from prac.app.places import Place, open_place
+from prac.app.planned import Planned, plan_pipeline
+from prac.config.methods import PRAC
 from prac.config.sections import Recipe
-from prac.data.dataset import ImageDataset
-from prac.distributed import artifacts
 from prac.errors import ConfigError
 from prac.lottery.graph import SearchStages
+from prac.lottery.outputs import PREDICTIONS, STATISTICS, Made
 from prac.selection.thresholds import ThresholdRow, what_if
-from prac.tracking.store import Finished
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +42,6 @@ class StoredSets:
 def stored_thresholds(
     recipe: Recipe,
     options: Options,
-    console: Console,
     *,
     thresholds: Sequence[int],
     after: int | None,
@@ -60,18 +57,18 @@ def stored_thresholds(
         raise ConfigError(
             f"select.score {recipe.select.score} has no threshold; allowed here: critical"
         )
-    pipeline = Pipeline(recipe, options, console)
-    dataset = pipeline.source.load()
-    reader = _Reader(pipeline, dataset, tuple(thresholds))
+    planned = plan_pipeline(recipe, options)
+    place = open_place(planned)
+    reader = _Reader(planned, place, tuple(thresholds))
     found: list[StoredThresholds] = []
-    for search in pipeline.graph.searches:
+    for search in planned.graph.searches:
         # What borrows another architecture's sets has no statistics of its own.
-        if search.method != "prac" or options.transfer_from not in (None, search.architecture):
+        if search.method != PRAC.name or options.transfer_from not in (None, search.architecture):
             continue
         if not reader.has_dense(search):
             raise ConfigError(
                 f"the dense run of {search.architecture} and its statistics are not in the store "
-                f"{pipeline.store.tracking_uri}; make them with: {command()}"
+                f"{place.where}; make them with: {command()}"
             )
         wanted = range(len(search.rounds)) if after is None else (after,)
         mine = [table for k in wanted if (table := reader.table(search, k)) is not None]
@@ -82,31 +79,32 @@ def stored_thresholds(
             )
         found += mine
     return StoredSets(
-        data=pipeline.request.data_name,
-        num_training=pipeline.request.num_training,
-        class_names=dataset.class_names,
+        data=planned.request.data_name,
+        num_training=planned.request.num_training,
+        class_names=planned.summary.class_names,
         found=tuple(found),
     )
 
 
 class _Reader:
-    def __init__(
-        self, pipeline: Pipeline, dataset: ImageDataset, thresholds: tuple[int, ...]
-    ) -> None:
-        self._pipeline, self._dataset, self._thresholds = pipeline, dataset, thresholds
+    def __init__(self, planned: Planned, place: Place, thresholds: tuple[int, ...]) -> None:
+        self._planned, self._place, self._thresholds = planned, place, thresholds
+        self._found = place.found(planned.graph)
+        self._reducers = {
+            stage.inputs["dense"]: name
+            for name, stage in planned.graph.stages.items()
+            if stage.kind == "reduce"
+        }
 
-    def _stage(self, name: str) -> Finished | None:
-        pipeline = self._pipeline
-        return pipeline.found.get(pipeline.graph.stages[name].key)
+    def _stage(self, name: str) -> Made | None:
+        finished = self._found.get(self._planned.graph.stages[name].key)
+        return None if finished is None else self._place.store.read(finished)
 
-    def _statistics(self, search: SearchStages, index: int) -> Finished | None:
+    def _statistics(self, search: SearchStages, index: int) -> Made | None:
         if index > 0:
             return self._stage(search.rounds[index]) if index < len(search.rounds) else None
-        dense = search.rounds[0]
-        for name, stage in self._pipeline.graph.stages.items():
-            if stage.kind == "reduce" and dense in stage.inputs.values():
-                return self._stage(name)
-        return None
+        reducer = self._reducers.get(search.rounds[0])
+        return None if reducer is None else self._stage(reducer)
 
     def has_dense(self, search: SearchStages) -> bool:
         """Whether the dense run and its statistics are there."""
@@ -122,19 +120,18 @@ class _Reader:
         dense = self._stage(search.rounds[0])
         if left is None or dense is None:
             return None
-        read = self._pipeline.store.read
+        select, dataset = self._planned.recipe.select, self._planned.dataset
         predicted: dict[str, Any] = {}
-        if index > 0 and self._pipeline.recipe.select.cep:
-            for role, stage in (("dense", dense), ("pruned", left)):
-                table = read(stage, artifacts.PREDICTIONS, artifacts.read_table)
-                predicted[role] = table["predicted"].to_numpy()
+        if index > 0 and select.cep:
+            for role, made in (("dense", dense), ("pruned", left)):
+                predicted[role] = made[PREDICTIONS]["predicted"].to_numpy()
         rows = what_if(
-            read(left, artifacts.STATISTICS, artifacts.read_table),
+            left[STATISTICS],
             self._thresholds,
-            labels=self._dataset.train_labels,
-            num_classes=self._dataset.num_classes,
-            training_ids=self._dataset.training_ids,
-            select=self._pipeline.recipe.select,
+            labels=dataset.train_labels,
+            num_classes=dataset.num_classes,
+            training_ids=dataset.training_ids,
+            select=select,
             **predicted,
         )
         return StoredThresholds(architecture=search.architecture, after=index, rows=tuple(rows))

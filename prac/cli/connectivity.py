@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from prac.cli.options import with_epochs, with_settings
+from prac.cli.options import with_settings
 from prac.cli.stored import (
     WHERE_HELP,
     add_data_options,
@@ -107,7 +107,7 @@ def _recipe(arguments: argparse.Namespace, ticket: Ticket | None) -> Recipe:
     own = "" if ticket is None else str(ticket.lineage.get("recipe", ""))
     recipe = get_recipe(arguments.recipe or (own if own in RECIPES else "digits"))
     if arguments.epochs is not None:
-        recipe = with_epochs(recipe, arguments.epochs)
+        recipe = recipe.with_epochs(arguments.epochs)
     changes = split_settings(arguments.settings)
     if arguments.data is not None:
         changes.insert(0, ("data.source", arguments.data))

@@ -99,7 +99,24 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
     )
     how = parser.add_argument_group("how it runs")
     how.add_argument(
-        "--workers", type=int, metavar="N", help="data-parallel workers of dense training (2)"
+        "--executor",
+        choices=("ray", "local"),
+        default="ray",
+        help="ray: a cluster, or one of its own in this machine, and MLflow; local: this process "
+        "alone, finished stages in a folder (%(default)s)",
+    )
+    how.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="of a local run (%(default)s)",
+    )
+    how.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="data-parallel workers of dense training, up to train.shares (as many, where so many "
+        "cores are there)",
     )
     how.add_argument(
         "--min-workers",
@@ -139,7 +156,7 @@ def recipe_from(arguments: argparse.Namespace) -> Recipe:
     if arguments.compare is not None:
         recipe = recipe.replace(compare=tuple(arguments.compare))
     if arguments.epochs is not None:
-        recipe = with_epochs(recipe, arguments.epochs)
+        recipe = recipe.with_epochs(arguments.epochs)
     for option, field in (
         ("data", "data.source"),
         ("rounds", "search.rounds"),
@@ -153,22 +170,6 @@ def recipe_from(arguments: argparse.Namespace) -> Recipe:
             raise ConfigError(f"--set {setting!r} is not SECTION.FIELD=VALUE")
         changes.append((field, value))
     return with_settings(recipe, changes)
-
-
-def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe at another full budget: milestones and warm-up keep their share of it."""
-    train = recipe.train
-    if epochs < 1:
-        raise ConfigError(f"--epochs {epochs} is not allowed; allowed: 1 or more")
-    milestones = sorted({max(1, m * epochs // train.epochs) for m in train.milestones})
-    warmup = min(train.warmup_epochs * epochs // train.epochs, epochs - 1)
-    changed = dataclasses.replace(
-        train, epochs=epochs, milestones=tuple(milestones), warmup_epochs=warmup
-    )
-    search = recipe.search
-    if search.rewind.unit == "epoch" and search.rewind.at > epochs:
-        search = dataclasses.replace(search, rewind=RewindPoint("epoch", epochs))
-    return recipe.replace(train=changed, search=search)
 
 
 def with_settings(recipe: Recipe, settings: Sequence[tuple[str, str]]) -> Recipe:

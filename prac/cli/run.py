@@ -17,10 +17,7 @@ from prac.cli.options import (
 if TYPE_CHECKING:
     import argparse
 
-    from rich.console import Console
-
     from prac.app.options import Options
-    from prac.lottery.graph import Kind
 
 
 def add(commands: Any) -> None:
@@ -37,7 +34,7 @@ def pipeline(
     description: str,
     words: Sequence[str] | None = None,
     *,
-    only: tuple[Kind, ...] = (),
+    only: tuple[str, ...] = (),
     defaults: dict[str, Any] | None = None,
     required: Sequence[str] = (),
 ) -> int:
@@ -55,22 +52,25 @@ def pipeline(
     return guarded(lambda: run_command(arguments, only))
 
 
-def run_command(arguments: argparse.Namespace, only: tuple[Kind, ...] = ()) -> dict[str, Any]:
+def run_command(arguments: argparse.Namespace, only: tuple[str, ...] = ()) -> dict[str, Any]:
     """Run a pipeline, or print its plan."""
     recipe = recipe_from(arguments)
     options = run_options(arguments, only)
     # From here on torch and MLflow are imported, which takes seconds.
     from prac.app.pipeline import run_pipeline
+    from prac.app.screen import make_screen
 
-    return run_pipeline(recipe, options, make_console())
+    return run_pipeline(recipe, options, make_screen())
 
 
-def run_options(arguments: argparse.Namespace, only: tuple[Kind, ...] = ()) -> Options:
+def run_options(arguments: argparse.Namespace, only: tuple[str, ...] = ()) -> Options:
     """How to run, as the command line says. Raises ConfigError."""
     judge = judged_rounds(arguments.judge)
     from prac.app.options import Options
 
     return Options(
+        executor=arguments.executor,
+        device=arguments.device,
         home=arguments.home,
         storage=arguments.storage,
         storage_is_shared=arguments.storage_is_shared,
@@ -85,11 +85,3 @@ def run_options(arguments: argparse.Namespace, only: tuple[Kind, ...] = ()) -> O
         plan=arguments.plan,
         only=only,
     )
-
-
-def make_console() -> Console:
-    """Where tables and progress go; a job's log is no terminal of 80 columns."""
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=160)

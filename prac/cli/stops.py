@@ -7,7 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from prac.cli.options import add_pipeline_options, recipe_from
-from prac.cli.run import make_console, run_options
+from prac.cli.run import run_options
 from prac.cli.stored import print_rows
 from prac.cli.sweep import pipeline_command
 from prac.errors import ConfigError
@@ -74,7 +74,6 @@ def stops_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     searches = replayed_searches(
         recipe,
         options,
-        make_console(),
         tolerances=tolerances,
         patience=patience,
         record_at_once=recipe.prune.record_at_once,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from prac.config.sections import DataConfig
     from prac.data.dataset import ImageDataset
     from prac.ticket.format import Ticket
-    from prac.tracking.store import Store
+    from prac.tracking.store import MlflowStore
 
 WHERE_HELP = (
     "a folder that holds a ticket; a registered name such as prac-digits-resnet8 (its ticket "
@@ -53,19 +53,20 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one line of JSON, no table")
 
 
-def open_store(home: str | None) -> Store:
+def open_store(home: str | None) -> MlflowStore:
     """The store that the environment or the folder names. Raises ConfigError where there is none.
 
     MLflow would make an empty database and find nothing in it.
     """
-    from prac.tracking.store import Store, default_tracking_uri
+    from prac.tracking.connection import default_tracking_uri
+    from prac.tracking.store import MlflowStore
 
     uri = default_tracking_uri(None if home is None else Path(home).absolute())
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         raise ConfigError(
             f"no MLflow store at {uri}; give its folder with --home, or set MLFLOW_TRACKING_URI"
         )
-    return Store(uri)
+    return MlflowStore(uri)
 
 
 def open_ticket(where: str, home: str | None) -> Ticket:
@@ -116,7 +117,7 @@ def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
     """A table; numbers to the right. Without rows one line says so."""
     from rich.table import Table
 
-    from prac.cli.run import make_console
+    from prac.app.console import make_console
 
     shown = list(rows)
     table = Table(title=title, title_justify="left", caption_justify="left")

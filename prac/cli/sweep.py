@@ -8,6 +8,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from prac.app.console import make_console
 from prac.cli.guard import guarded
 from prac.cli.options import (
     OneLineParser,
@@ -16,7 +17,7 @@ from prac.cli.options import (
     parse_value,
     recipe_from,
 )
-from prac.cli.run import make_console, run_options
+from prac.cli.run import run_options
 from prac.config.sections import Recipe
 from prac.errors import ConfigError
 
@@ -135,13 +136,14 @@ def sweep_command(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     options = run_options(arguments)
     # From here on torch and MLflow are imported, which takes seconds.
+    from prac.app.screen import RichScreen
     from prac.app.sweep import run_sweep
 
     return run_sweep(
         recipe,
         options,
         sweep,
-        make_console(),
+        RichScreen(make_console()),
         lambda values: pipeline_command(arguments, "full", values),
     )
 

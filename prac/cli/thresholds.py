@@ -8,8 +8,9 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prac.app.console import make_console
 from prac.cli.options import add_pipeline_options, recipe_from
-from prac.cli.run import make_console, run_options
+from prac.cli.run import run_options
 from prac.cli.sweep import pipeline_command
 from prac.errors import ConfigError
 
@@ -79,7 +80,6 @@ def thresholds_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     sets = stored_thresholds(
         recipe,
         options,
-        console,
         thresholds=thresholds,
         after=arguments.after,
         command=lambda: pipeline_command(arguments, "dense"),

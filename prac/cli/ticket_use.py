@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.cli.options import with_epochs, with_settings
+from prac.cli.options import with_settings
 from prac.cli.stored import (
     WHERE_HELP,
     add_command,
@@ -76,7 +76,7 @@ def verify_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
         "trained weights": ticket.trained is not None,
     }
     if named.startswith("models:/"):
-        from prac.tracking.models import check_files
+        from prac.tracking.registry import check_files
 
         checked = check_files(open_store(arguments.home), named, Path(folder))
         facts["files as registered"] = checked
@@ -123,7 +123,7 @@ def _recipe(ticket: Ticket, name: str | None, arguments: argparse.Namespace) -> 
     own = ticket.lineage.get("recipe", "")
     recipe = get_recipe(name or (own if own in RECIPES else "digits"))
     if getattr(arguments, "epochs", None) is not None:
-        recipe = with_epochs(recipe, arguments.epochs)
+        recipe = recipe.with_epochs(arguments.epochs)
     changes = [("data.source", arguments.data), *split_settings(arguments.settings)]
     return with_settings(recipe, changes)
 

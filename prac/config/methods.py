@@ -1,7 +1,8 @@
 """The methods that can be compared by name: one frozen value each, and nothing else about them.
 
-The graph of stages (`prac.lottery.compose`) reads these values and knows no method by its name. A method of your own is such a value in a file of
-yours, `--compare package.module:name` runs it beside PrAC:
+The graph of stages (`prac.lottery.compose`) reads these values and knows no method by its name. A
+method of your own is such a value in a file of yours, `--compare package.module:name` runs it
+beside PrAC:
 
     from prac import Method
 
@@ -33,7 +34,8 @@ Trains = Literal["rounds", "dense", "nothing"]
 class Method:
     """How one method differs from PrAC's search; the defaults are PrAC.
 
-    summary: a line for people.
+    label: its name in tables and figures; empty is the name itself. colour, marker: in figures;
+    empty are any that are free. summary: a line for people.
     data: what a round after the first trains on: a `selected` set, `everything`, or a `fresh`
     random subset in every epoch.
     selects: the score that makes the sets (a `select.score`); None is the configuration's own.
@@ -52,6 +54,9 @@ class Method:
 
     name: str
     summary: str
+    label: str = ""
+    colour: str = ""
+    marker: str = ""
     data: Data = "selected"
     selects: str | None = None
     samples: str | None = None
@@ -90,6 +95,11 @@ class Method:
                 "allowed: borrows='sizes' or borrows='steps'"
             )
 
+    @property
+    def chooses(self) -> Literal["samples", "weights"]:
+        """What it chooses otherwise than vanilla does."""
+        return "weights" if self.prunes is not None or self.borrows == "rounds" else "samples"
+
     def trains_round(self, index: int) -> bool:
         """Whether it trains a network in round k = `index`."""
         return self.trains == "rounds" or (self.trains == "dense" and index == 0)
@@ -99,49 +109,170 @@ class Method:
         return dataclasses.replace(self, name=name)
 
 
-PRAC = Method(name="prac", summary="the method itself, on critical samples")
+PRAC = Method(
+    name="prac",
+    label="PrAC",
+    colour="#0072B2",
+    marker="o",
+    summary="the method itself, on critical samples",
+)
+VANILLA, CONTROL = "vanilla", "random-subset"
+"""What PrAC is compared with first: everything, and as many samples by chance."""
 
-
-def _by_score(score: str, summary: str, *, sampler: str = "top") -> Method:
-    # The sampler is part of what a name stands for, whatever PrAC's own search is told to use.
-    return Method(
-        name=score if sampler == "top" else f"{score}-{sampler}",
-        summary=summary,
-        selects=score,
-        samples=sampler,
-        borrows="steps",
-    )
-
-
-def _untrained(name: str, summary: str) -> Method:
-    return Method(
-        name=name,
-        summary=summary,
-        data="everything",
-        prunes=name,
-        trains="nothing",
-        stops_early=False,
-        starts="initial",
-    )
-
-
+# The sampler is part of what a score's name stands for, whatever PrAC's own search is told to use.
+# Colours are Okabe and Ito's first: told apart by every common kind of colour blindness. A dozen
+# colours are not, so no two methods share both colour and marker.
 _KNOWN = (
     PRAC,
     Method(
         name="vanilla",
+        label="vanilla",
+        colour="#E69F00",
+        marker="s",
         summary="the same rounds on everything, none stopped early",
         data="everything",
         stops_early=False,
     ),
     Method(
         name="random-subset",
+        label="random subset",
+        colour="#009E73",
+        marker="^",
         summary="random samples, sizes and steps those of PrAC",
         selects="random",
         samples="top",
         borrows="steps",
     ),
     Method(
+        name="rs2",
+        label="RS2",
+        colour="#56B4E9",
+        marker="v",
+        summary="a fresh random subset in every epoch, sizes and steps those of PrAC",
+        data="fresh",
+        borrows="steps",
+    ),
+    Method(
+        name="cet-only",
+        label="CET only",
+        colour="#CC79A7",
+        marker="D",
+        summary="PrAC with the samples critical for training alone",
+        selects="critical",
+        parts=("cet",),
+    ),
+    Method(
+        name="cep-only",
+        label="CEP only",
+        colour="#882255",
+        marker="d",
+        summary="PrAC with the samples critical for pruning alone",
+        selects="critical",
+        parts=("cep",),
+    ),
+    Method(
+        name="no-early-stop",
+        label="PrAC, no early stop",
+        colour="#332288",
+        marker="P",
+        summary="PrAC, every round to its end",
+        stops_early=False,
+    ),
+    Method(
+        name="entropy",
+        label="entropy",
+        colour="#D55E00",
+        marker="X",
+        summary="samples on which the round's model is least sure",
+        selects="entropy",
+        samples="top",
+        borrows="steps",
+    ),
+    Method(
+        name="proxy",
+        label="proxy (SVP)",
+        colour="#999933",
+        marker="<",
+        summary="samples on which a small network, trained first, is least sure",
+        selects="proxy",
+        samples="top",
+        borrows="steps",
+    ),
+    Method(
+        name="el2n",
+        label="EL2N",
+        colour="#8C6D31",
+        marker=">",
+        summary="samples with the largest mean error of round 0",
+        selects="el2n",
+        samples="top",
+        borrows="steps",
+    ),
+    Method(
+        name="el2n-balanced",
+        label="EL2N, balanced",
+        colour="#8C6D31",
+        marker="s",
+        summary="as el2n, the same number of each class",
+        selects="el2n",
+        samples="balanced",
+        borrows="steps",
+    ),
+    Method(
+        name="el2n-ccs",
+        label="EL2N, CCS",
+        colour="#8C6D31",
+        marker="D",
+        summary="as el2n, from strata of the error",
+        selects="el2n",
+        samples="ccs",
+        borrows="steps",
+    ),
+    Method(
+        name="margin",
+        label="margin",
+        colour="#117733",
+        marker="*",
+        summary="samples with the smallest area under the margin of round 0",
+        selects="margin",
+        samples="top",
+        borrows="steps",
+    ),
+    Method(
+        name="margin-ccs",
+        label="margin, CCS",
+        colour="#117733",
+        marker="D",
+        summary="as margin, from strata of the margin",
+        selects="margin",
+        samples="ccs",
+        borrows="steps",
+    ),
+    Method(
+        name="dual",
+        label="DUAL",
+        colour="#AA4499",
+        marker="h",
+        summary="samples both difficult and uncertain in round 0",
+        selects="dual",
+        samples="top",
+        borrows="steps",
+    ),
+    Method(
+        name="dual-ccs",
+        label="DUAL, CCS",
+        colour="#AA4499",
+        marker="D",
+        summary="as dual, from strata of the score",
+        selects="dual",
+        samples="ccs",
+        borrows="steps",
+    ),
+    Method(
         name="random-pruning",
+        label="random pruning",
+        colour="#7F7F7F",
+        marker="^",
         summary="weights pruned at random, as many as by the others",
         data="everything",
         prunes="random",
@@ -150,44 +281,58 @@ _KNOWN = (
     ),
     Method(
         name="random-tickets",
+        label="random tickets",
+        colour="#A0522D",
+        marker="v",
         summary="PrAC's masks on weights drawn anew",
         starts="redrawn",
         borrows="rounds",
     ),
     Method(
-        name="cet-only",
-        summary="PrAC with the samples critical for training alone",
-        selects="critical",
-        parts=("cet",),
+        name="snip",
+        label="SNIP",
+        colour="#D55E00",
+        marker="D",
+        summary="weights by their effect on the loss, before training",
+        data="everything",
+        prunes="snip",
+        trains="nothing",
+        stops_early=False,
+        starts="initial",
     ),
     Method(
-        name="cep-only",
-        summary="PrAC with the samples critical for pruning alone",
-        selects="critical",
-        parts=("cep",),
+        name="grasp",
+        label="GraSP",
+        colour="#CC79A7",
+        marker="X",
+        summary="weights by their effect on the gradient's flow, before training",
+        data="everything",
+        prunes="grasp",
+        trains="nothing",
+        stops_early=False,
+        starts="initial",
     ),
-    Method(name="no-early-stop", summary="PrAC, every round to its end", stops_early=False),
     Method(
-        name="rs2",
-        summary="a fresh random subset in every epoch, sizes and steps those of PrAC",
-        data="fresh",
-        borrows="steps",
+        name="synflow",
+        label="SynFlow",
+        colour="#009E73",
+        marker="P",
+        summary="weights by their synaptic flow, before training, without data",
+        data="everything",
+        prunes="synflow",
+        trains="nothing",
+        stops_early=False,
+        starts="initial",
     ),
-    _by_score("entropy", "samples on which the round's model is least sure"),
-    _by_score("proxy", "samples on which a small network, trained first, is least sure"),
-    _by_score("el2n", "samples with the largest mean error of round 0"),
-    _by_score("el2n", "as el2n, the same number of each class", sampler="balanced"),
-    _by_score("el2n", "as el2n, from strata of the error", sampler="ccs"),
-    _by_score("margin", "samples with the smallest area under the margin of round 0"),
-    _by_score("margin", "as margin, from strata of the margin", sampler="ccs"),
-    _by_score("dual", "samples both difficult and uncertain in round 0"),
-    _by_score("dual", "as dual, from strata of the score", sampler="ccs"),
-    _untrained("snip", "weights by their effect on the loss, before training"),
-    _untrained("grasp", "weights by their effect on the gradient's flow, before training"),
-    _untrained("synflow", "weights by their synaptic flow, before training, without data"),
 )
 METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method in _KNOWN})
 """By name, in the order in which they are told."""
+
+
+def method_label(name: str) -> str:
+    """The name that people read; methods that aren't known keep their own."""
+    known = METHODS.get(name)
+    return name if known is None else known.label or name
 
 
 def find_method(name: str) -> Method:

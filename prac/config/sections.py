@@ -1,16 +1,17 @@
 """Everything that changes a result, in frozen, typed, keyword-only values.
 
 Machinery (paths of the store, addresses, progress) is not here: what is here is hashed into the
-keys of stages (`prac.fingerprint`), what is not here never is.
+keys of stages (`prac.fingerprint`), what is not here never is. `WIRE` is a section's name in keys;
+the names of fields, which are those of settings (`train.epochs`), are in keys as well.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from prac.config.methods import METHODS
 from prac.errors import ConfigError
@@ -53,6 +54,7 @@ class DataConfig:
     test_fraction: used only where the source brings no test split of its own.
     """
 
+    WIRE: ClassVar[str] = "data"
     source: str = "digits"
     label_column: str | None = None
     image_size: int | None = None
@@ -81,6 +83,7 @@ class AugmentConfig:
     flip: mirror half of the images, drawn at random, left to right.
     """
 
+    WIRE: ClassVar[str] = "augment"
     crop_padding: int = 4
     flip: bool = True
 
@@ -97,6 +100,7 @@ class AugmentConfig:
 class ModelConfig:
     """An architecture by name: ours, torchvision's, or `package.module:callable`."""
 
+    WIRE: ClassVar[str] = "model"
     architecture: str
 
 
@@ -112,8 +116,12 @@ class TrainConfig:
     warm-up. Only `multistep` reads milestones and decay.
     label_smoothing: the share of a label that is spread over all classes.
     nesterov: Nesterov's momentum.
+    shares: into how many shares a batch is divided, in every training alike; BatchNorm normalises
+    each alone. One process computes all of them, or up to as many workers: the bits are the same.
+    Batches too small to give each share two samples have fewer.
     """
 
+    WIRE: ClassVar[str] = "train"
     epochs: int = 182
     batch_size: int = 128
     learning_rate: float = 0.1
@@ -126,6 +134,7 @@ class TrainConfig:
     schedule: Schedule = "multistep"
     label_smoothing: float = 0.0
     nesterov: bool = False
+    shares: int = 2
 
     def __post_init__(self) -> None:
         # Events keep the epoch as int16.
@@ -159,7 +168,18 @@ class TrainConfig:
             f"0 or more, below train.epochs ({self.epochs})",
         )
         _require_choice("train.precision", self.precision, get_args(Precision))
+        _require(1 <= self.shares <= 1024, "train.shares", self.shares, "1 to 1024")
         self._check_modern()
+
+    def with_epochs(self, epochs: int) -> TrainConfig:
+        """Another full budget: milestones and warm-up keep their share of it."""
+        scaled = {max(1, at * epochs // self.epochs) for at in self.milestones}
+        return dataclasses.replace(
+            self,
+            epochs=epochs,
+            milestones=tuple(sorted(scaled)),
+            warmup_epochs=min(self.warmup_epochs * epochs // self.epochs, epochs - 1),
+        )
 
     def _check_modern(self) -> None:
         _require_choice("train.schedule", self.schedule, get_args(Schedule))
@@ -201,6 +221,7 @@ class PruneConfig:
     class, as GraSP has it.
     """
 
+    WIRE: ClassVar[str] = "prune"
     fraction: float = 0.2
     tolerance: float | None = 0.08
     patience: int = 5
@@ -254,6 +275,7 @@ class SelectConfig:
     proxy, proxy_epochs: the architecture of the proxy, and its full budget; None is train.epochs.
     """
 
+    WIRE: ClassVar[str] = "select"
     threshold: int = 0
     late_threshold: int | None = None
     late_from: int = 2
@@ -315,6 +337,7 @@ class RewindPoint:
     `epoch:3` is after the third epoch, `step:500` after the 500th SGD step.
     """
 
+    WIRE: ClassVar[str] = "rewind"
     unit: Literal["epoch", "step", "init"] = "epoch"
     at: int = 3
 
@@ -350,6 +373,7 @@ class BudgetConfig:
     who changes train.epochs or the data changes them too.
     """
 
+    WIRE: ClassVar[str] = "budget"
     scaling: Scaling = "epochs"
     min_round_epochs: int = 1
     min_round_steps: int = 0
@@ -371,6 +395,7 @@ class BudgetConfig:
 class SearchConfig:
     """The rounds of one search, where they rewind to, and the seed of everything drawn."""
 
+    WIRE: ClassVar[str] = "search"
     rounds: int = 16
     rewind: RewindPoint = field(default_factory=RewindPoint)
     seed: int = 0
@@ -384,6 +409,7 @@ class SearchConfig:
 class Recipe:
     """A whole configuration; `prac.config.recipes` has those with a name. `replace` changes one."""
 
+    WIRE: ClassVar[str] = "recipe"
     name: str
     description: str
     architectures: tuple[str, ...]
@@ -429,6 +455,24 @@ class Recipe:
                 f"search.rewind {rewind} is past the budget; "
                 f"allowed: up to epoch:{self.train.epochs}"
             )
+
+    def with_epochs(self, epochs: int) -> Recipe:
+        """At another full budget: milestones and warm-up keep their share of it, and a rewind point
+        past it becomes its end. Raises ConfigError."""
+        _require(1 <= epochs < 2**15, "train.epochs", epochs, "1 to 32767")
+        search = self.search
+        if search.rewind.unit == "epoch" and search.rewind.at > epochs:
+            search = dataclasses.replace(search, rewind=RewindPoint("epoch", epochs))
+        return self.replace(train=self.train.with_epochs(epochs), search=search)
+
+    def set(self, **sections: Mapping[str, Any]) -> Recipe:
+        """With some fields changed, by section: `recipe.set(search={"rounds": 3})`."""
+        return self.replace(
+            **{
+                name: dataclasses.replace(getattr(self, name), **fields)
+                for name, fields in sections.items()
+            }
+        )
 
     def replace(self, **changes: Any) -> Recipe:
         """A copy with some fields changed; see `dataclasses.replace`."""

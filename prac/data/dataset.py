@@ -51,6 +51,12 @@ class ImageDataset:
         return len(self.class_names)
 
     @property
+    def training_labels(self) -> NDArray[np.int64]:
+        """(|D_0|,) labels of the training rows."""
+        labels: NDArray[np.int64] = self.train_labels[self.training_ids]
+        return labels
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C) of every image."""
         height, width, channels = self.train_images.shape[1:]

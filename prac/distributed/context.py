@@ -1,20 +1,28 @@
-"""What every stage is handed, wherever it runs: the store, the data, where to work, with what."""
+"""What every stage is handed on a cluster: the data, where to work, with what, who is told."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import ray
 
 from prac.config.sections import AugmentConfig
 from prac.data.dataset import ImageDataset
+from prac.distributed.progress import epoch_reporter
+from prac.lottery.energy import EnergyMeter, NvmlCounter, num_gpus
+from prac.lottery.env import Work
+from prac.lottery.graph import Stage
+from prac.lottery.kinds import KINDS
 from prac.storage import Folder
-from prac.tracking.store import Store
 
 # The driver hands contexts out and computes nothing: it does without torch.
 if TYPE_CHECKING:
     from prac.data.batches import DeviceImages
+    from prac.lottery.rounds import RoundOutcome, RoundTask
+    from prac.training.observers import EpochEnd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +30,8 @@ class Resources:
     """Machinery that changes how fast a result comes, not what it is.
 
     storage: a folder or URI that all nodes reach, for events and checkpoints.
-    workers: data-parallel workers of dense training (this one is science too: it is in the key).
-    min_workers: that are enough to go on with; None is all of them. Fewer take the same
-    shares, later.
+    workers: data-parallel workers of dense training, up to `train.shares`.
+    min_workers: that are enough to go on with; None is all of them.
     cpus_per_round: threads of a round. gpus_per_worker, gpus_per_round: may be fractions.
     """
 
@@ -39,32 +46,78 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """The same for all stages of a pipeline. `dataset` is a reference to one ImageDataset that all
+    """The same for all stages of a pipeline. `shared` is a reference to one ImageDataset that all
     processes of a node share; `desk` is a NewsDesk."""
 
-    store: Store
     data: str
     augment: AugmentConfig
-    dataset: list[Any]
+    shared: list[Any]
     desk: Any
     resources: Resources
+
+    def dataset(self) -> ImageDataset:
+        """The data set, from this node's shared memory."""
+        dataset: ImageDataset = ray.get(self.shared[0])
+        return dataset
+
+    def images(self) -> DeviceImages:
+        """The data set on the device that rounds are given."""
+        return self.images_on(gpus=self.resources.gpus_per_round)
+
+    def images_on(self, *, gpus: float) -> DeviceImages:
+        """The data set on the device that this process was given, which computes with the threads
+        of a round."""
+        from prac.data.batches import DeviceImages
+        from prac.training.precision import pick_device
+
+        use_threads(self.resources.cpus_per_round)
+        device = pick_device("cuda" if gpus > 0 else "cpu")
+        return DeviceImages(self.dataset(), self.augment, device)
 
     def work(self, key: str) -> Folder:
         """The folder of the stage with this key, for events and checkpoints."""
         return Folder(self.resources.storage).child(key)
 
-    def load_dataset(self) -> ImageDataset:
-        """The data set, from this node's shared memory."""
-        dataset: ImageDataset = ray.get(self.dataset[0])
-        return dataset
+    def train(self, task: RoundTask, work: Work) -> RoundOutcome:
+        """Round 0 by Ray Train workers; its events stay in the storage. Others in this process."""
+        if work.stage.kind == "dense":
+            # Ray Train takes 2 s to import: nothing that a process of rounds should pay.
+            from prac.distributed.dense import train_dense
 
-    def images(self, *, gpus: float) -> DeviceImages:
-        """The data set on the device that this stage was given."""
-        from prac.data.batches import DeviceImages
-        from prac.training.precision import pick_device
+            return train_dense(task, self, work.stage.name)
+        from prac.lottery.rounds import run_round
 
-        device = pick_device("cuda" if gpus > 0 else "cpu")
-        return DeviceImages(self.load_dataset(), self.augment, device)
+        return run_round(task, self.images(), work.folder, on_epoch=work.on_epoch)
+
+    def count(self, key: str, epochs: int) -> pa.Table:
+        """In several tasks where there are many."""
+        from prac.distributed.reducer import reduce_in_parts
+
+        return reduce_in_parts(self, run=key, epochs=epochs)
+
+    def on_epoch(self, stage: Stage) -> Callable[[EpochEnd], None]:
+        """Tell the desk."""
+        return epoch_reporter(self.desk, stage.name)
+
+    def meter(self, stage: Stage) -> EnergyMeter:
+        """Of what the executor gave this stage."""
+        from prac.distributed.cluster import available_cpus
+
+        resources, cores = self.resources, available_cpus()
+        needs = KINDS[stage.kind].needs
+        if needs == "a device":
+            return EnergyMeter(
+                cpu_share=resources.cpus_per_round / cores, gpu_share=resources.gpus_per_round
+            )
+        if needs == "workers":
+            # Its workers are other processes: the GPUs are theirs, not named in this environment.
+            gpus = resources.workers * resources.gpus_per_worker
+            return EnergyMeter(
+                cpu_share=resources.workers * resources.cpus_per_round / cores,
+                gpu_share=gpus / max(1, num_gpus()) if gpus else 0.0,
+                nvml=lambda: NvmlCounter(environ={}),
+            )
+        return EnergyMeter(cpu_share=1 / cores)
 
 
 def use_threads(count: int) -> None:

@@ -11,31 +11,40 @@ import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchTrainer
 
-from prac.distributed.context import Context, Resources, use_threads
+from prac.distributed.context import Context, Resources
 from prac.distributed.process_group import BoundTorchConfig
 from prac.distributed.progress import epoch_reporter
-from prac.errors import PracError
+from prac.errors import PracError, StoreError
 from prac.lottery.rounds import RoundOutcome, RoundTask, outcome_of_workers, train_with_workers
+from prac.lottery.run import TRAIN_PREFIX
 from prac.storage import Folder
-from prac.training.workers import Workers
 
-_TRAIN_PREFIX = "train-"
-"""Of the folders that Ray Train makes in a work folder for itself."""
+# Another pipeline that trains the same at the same time may put its earlier checkpoint in place of
+# the finished one; the training then goes on from there.
+_MAX_SHARED = 3
 
 
 def _worker(config: dict[str, Any]) -> None:
     context: Context = config["context"]
     task: RoundTask = config["task"]
-    resources = context.resources
-    use_threads(resources.cpus_per_round)
-    # As many shares as in the key, however many workers there are for them now.
-    workers = Workers.of_process_group(shares=resources.workers)
     train_with_workers(
         task,
-        context.images(gpus=resources.gpus_per_worker),
+        context.images_on(gpus=context.resources.gpus_per_worker),
         context.work(task.run),
-        workers,
         on_epoch=epoch_reporter(context.desk, config["stage"]),
+    )
+
+
+def train_dense(task: RoundTask, context: Context, stage: str) -> RoundOutcome:
+    """Train round 0 on workers, and take what they left. Raises PracError where they fail."""
+    for _ in range(_MAX_SHARED):
+        train_on_workers(task, context, stage)
+        outcome = take_outcome(task, context, stage)
+        if outcome is not None:
+            return outcome
+    raise StoreError(
+        f"{context.work(task.run).describe()} holds no finished checkpoint after the training: "
+        "another pipeline trains the same; run this again when that has ended"
     )
 
 
@@ -61,8 +70,7 @@ def take_outcome(task: RoundTask, context: Context, stage: str) -> RoundOutcome 
 
 
 def _outcome(task: RoundTask, context: Context) -> RoundOutcome | None:
-    use_threads(context.resources.cpus_per_round)
-    images = context.images(gpus=context.resources.gpus_per_round)
+    images = context.images()
     with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
         return outcome_of_workers(task, images, context.work(task.run), Folder(scratch))
 
@@ -80,7 +88,7 @@ def train_on_workers(task: RoundTask, context: Context, stage: str) -> None:
         per_worker["GPU"] = resources.gpus_per_worker
     # Our own checkpoint resumes the run, to the last finished epoch; Train's own would be found
     # again by a fixed name and could skip the training silently.
-    name = f"{_TRAIN_PREFIX}{stage.replace(':', '-')}-{uuid.uuid4().hex[:8]}"
+    name = f"{TRAIN_PREFIX}{stage.replace(':', '-')}-{uuid.uuid4().hex[:8]}"
     work = context.work(task.run)
     if work.is_local:
         work.local_path.mkdir(parents=True, exist_ok=True)

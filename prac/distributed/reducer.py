@@ -24,11 +24,11 @@ def reduce_in_parts(context: Context, *, run: str, epochs: int) -> pa.Table:
 
     Raises EventLogError as `reduce_events` does.
     """
-    samples = len(context.load_dataset().training_ids)
+    samples = len(context.dataset().training_ids)
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     parts = epoch_parts(epochs, samples, cpus=int(resources.get("CPU", 1)))
     if len(parts) == 1:
-        return _count(context, context.load_dataset(), run, parts[0]).statistics()
+        return _count(context, context.dataset(), run, parts[0]).statistics()
     counts = [_count_remotely.remote(context, run, part) for part in parts]
     try:
         return merged(ray.get(count) for count in counts)
@@ -66,4 +66,4 @@ def _count(context: Context, dataset: ImageDataset, run: str, part: range) -> Fo
 
 @ray.remote(num_cpus=1, max_retries=3)
 def _count_remotely(context: Context, run: str, part: range) -> ForgettingCounter:
-    return _count(context, context.load_dataset(), run, part)
+    return _count(context, context.dataset(), run, part)

@@ -1,281 +1,409 @@
-"""From a request to the graph: which stages there are, what each reads, which are shared."""
+"""From a request to the graph: which stages there are, what each reads, which are shared.
+
+A method is a value (`prac.config.methods`): nothing here knows one by its name but PrAC, which the
+others are compared with and borrow from.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from prac.config.methods import PRAC, Method
-from prac.config.sections import Recipe, RewindPoint, TrainConfig
-from prac.lottery.builder import Builder
-from prac.lottery.compose_sets import Line, add_set
-from prac.lottery.graph import Graph, Request, SearchStages
+from prac.config.sections import PruneConfig, RewindPoint, SelectConfig
+from prac.fingerprint import stage_key
+from prac.lottery.graph import Graph, Request, SearchStages, Stage
+from prac.lottery.kinds import KINDS
 from prac.lottery.method_config import (
-    MaskConfig,
-    StartConfig,
     predicts,
     prune_for,
     records_events,
+    score_settings,
     select_for,
 )
-from prac.lottery.stage_config import JudgeConfig, round_config
+from prac.lottery.stage_config import (
+    JudgeConfig,
+    MaskConfig,
+    ProxyConfig,
+    ReduceConfig,
+    ReportConfig,
+    ScoreStageConfig,
+    SelectStageConfig,
+    StartConfig,
+    SubsetStageConfig,
+    TicketStageConfig,
+    round_config,
+)
+from prac.plugins import identity
 from prac.pruning.criteria import find_criterion
+from prac.selection.scores import find_score
 from prac.training.schedule import full_budget
 
 
 def build_graph(request: Request) -> Graph:
     """The whole pipeline for a request."""
-    builder = Builder(request)
+    stages = _Stages(request)
+    searches: dict[tuple[str, str], _Line] = {}
     architectures = list(request.recipe.architectures)
     if request.transfer_from is not None:
         # The source comes first: the targets' stages refer to its sets.
         architectures.sort(key=lambda a: a != request.transfer_from)
     for architecture in architectures:
         for method in request.methods:
-            _add_search(builder, architecture, method)
-    report = builder.add(
-        "report",
-        "report",
-        config={"recipe": _without_path(request), "transfer_from": request.transfer_from},
-        inputs={name: name for name in builder.stages},
-    )
-    searches = tuple(builder.searches.values())
-    return Graph(stages=builder.stages, targets=(report,), searches=searches)
-
-
-def _without_path(request: Request) -> Recipe:
-    """The recipe with the data set's name for its path, which is in no key."""
+            line = _Line(stages, searches, architecture, method)
+            searches[architecture, method.name] = line
+            line.add()
+    # The data set's name stands for its path, which is in no key.
     data = dataclasses.replace(request.recipe.data, source=request.data_name)
-    return request.recipe.replace(data=data)
-
-
-def _add_search(builder: Builder, architecture: str, method: Method) -> None:
-    """One architecture under one method."""
-    recipe = builder.request.recipe
-    line = Line(
-        architecture=architecture,
-        source=builder.request.transfer_from or architecture,
-        method=method,
-        select=select_for(method, recipe.select),
-        prune=prune_for(method, recipe.prune),
+    recipe = request.recipe.replace(data=data)
+    report = stages.add(
+        "report",
+        "report",
+        ReportConfig(recipe=recipe, transfer_from=request.transfer_from),
+        inputs={name: name for name in stages.by_name},
     )
-    if method.borrows == "rounds":
-        prac = builder.searches[architecture, PRAC.name]
-        line.rounds, line.masks = list(prac.rounds), list(prac.masks)
-        line.samples = list(prac.samples)
-    else:
-        _add_rounds(builder, line)
-    builder.samples[architecture, method.name] = line.samples
-    start = _add_start(builder, line)
-    judgements, tickets = _add_tickets(builder, line, start)
-    builder.searches[architecture, method.name] = SearchStages(
-        architecture=architecture,
-        method=method.name,
-        rounds=tuple(line.rounds),
-        masks=tuple(line.masks),
-        samples=tuple(line.samples),
-        judgements=judgements,
-        tickets=tickets,
+    return Graph(
+        stages=stages.by_name,
+        targets=(report,),
+        searches=tuple(line.named() for line in searches.values()),
     )
 
 
-def _add_rounds(builder: Builder, line: Line) -> None:
-    """Rounds 0 to N - 1 with the sets and masks between them, to D_N and m_N."""
-    rounds = builder.request.recipe.search.rounds
-    for index in range(rounds):
-        trained = line.method.trains_round(index)
-        if trained:
-            line.rounds.append(_add_round(builder, line, index))
-        line.masks.append(_add_mask(builder, line, index))
-        if not trained:
-            line.rounds.append(line.masks[-1])
-        add_set(builder, line, index + 1)
+class _Stages:
+    """The stages so far; the same stage twice is one."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.full_steps = full_budget(request.recipe.train, request.num_training).steps
+        self.by_name: dict[str, Stage] = {}
+        self._names: dict[str, str] = {}
+
+    def add(
+        self,
+        kind: str,
+        name: str,
+        config: Any,
+        *,
+        inputs: Mapping[str, str] | None = None,
+        line: _Line | None = None,
+        index: int = 0,
+        max_steps: int = 0,
+    ) -> str:
+        """Add a stage and return its name: that of the stage which has its key already, if any.
+
+        line, index: the search and the round that it is for.
+        """
+        inputs = inputs or {}
+        keys = {role: self.by_name[other].key for role, other in inputs.items()}
+        read = {"data": self.request.data, "reads": config}
+        key = stage_key(kind, KINDS[kind].version, read, keys)
+        if key not in self._names:
+            self._names[key] = name
+            self.by_name[name] = Stage(
+                name=name,
+                kind=kind,
+                architecture="" if line is None else line.architecture,
+                method="" if line is None else line.method.name,
+                round_index=index,
+                config=config,
+                inputs=inputs,
+                key=key,
+                max_steps=max_steps,
+            )
+        return self._names[key]
 
 
-def _add_round(builder: Builder, line: Line, index: int) -> str:
-    """What trains m_k, k = `index`: the dense run, or a round on its set."""
-    request, method = builder.request, line.method
-    config: dict[str, Any] = {
-        "round": round_config(
+@dataclass
+class _Line:
+    """One search while its stages are added, by round.
+
+    others: the searches before it, by architecture and method. rounds: what trains m_0, m_1, ...;
+    masks: what makes m_1, m_2, ...: the same, but where masks are made beside the training.
+    samples: what makes D_1, D_2, ...
+    """
+
+    stages: _Stages
+    others: Mapping[tuple[str, str], _Line]
+    architecture: str
+    method: Method
+    rounds: list[str] = field(default_factory=list)
+    masks: list[str] = field(default_factory=list)
+    samples: list[str] = field(default_factory=list)
+    judgements: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    tickets: dict[int, str] = field(default_factory=dict)
+    proxy: str | None = None
+    select: SelectConfig = field(init=False)
+    prune: PruneConfig = field(init=False)
+
+    def __post_init__(self) -> None:
+        recipe = self.stages.request.recipe
+        self.select = select_for(self.method, recipe.select)
+        self.prune = prune_for(self.method, recipe.prune)
+
+    @property
+    def label(self) -> str:
+        """What its stages' names have in common."""
+        return f"{self.architecture}:{self.method.name}"
+
+    @property
+    def source(self) -> str:
+        """The architecture whose sets it uses: its own, where none are transferred."""
+        return self.stages.request.transfer_from or self.architecture
+
+    @property
+    def transferred(self) -> bool:
+        """Whether it uses the sets that another architecture has under the same method."""
+        return self.source != self.architecture
+
+    def named(self) -> SearchStages:
+        """The names of its stages."""
+        return SearchStages(
+            architecture=self.architecture,
+            method=self.method.name,
+            rounds=tuple(self.rounds),
+            masks=tuple(self.masks),
+            samples=tuple(self.samples),
+            judgements=self.judgements,
+            tickets=self.tickets,
+            proxy=self.proxy,
+        )
+
+    def add(self) -> None:
+        """Rounds 0 to N - 1 with the sets and masks between them, to D_N and m_N; tickets."""
+        rounds = self.stages.request.recipe.search.rounds
+        if self.method.borrows == "rounds":
+            prac = self.others[self.architecture, PRAC.name]
+            self.rounds, self.masks, self.samples = prac.rounds, prac.masks, prac.samples
+            self.proxy = prac.proxy
+        else:
+            for index in range(rounds):
+                trained = self.method.trains_round(index)
+                if trained:
+                    self.rounds.append(self._round(index))
+                self.masks.append(self._mask(index))
+                if not trained:
+                    self.rounds.append(self.masks[-1])
+                self._set(index + 1)
+        start = self._start()
+        judged = set(self.stages.request.judged_rounds)
+        for index in range(rounds + 1):
+            if index in judged and (index > 0 or self.method is PRAC):
+                self.judgements[index] = self._judge(start, index)
+            if index > 0 and (self.method is PRAC or index in self.judgements):
+                self.tickets[index] = self._ticket(start, index)
+
+    def _round(self, index: int) -> str:
+        """What trains m_k, k = `index`: the dense run, or a round on its set."""
+        request, method = self.stages.request, self.method
+        config = round_config(
             request.recipe,
-            line.architecture,
+            self.architecture,
             index,
             method=method,
             precision=request.precision,
-            records_events=records_events(method, line.select, index, transferred=line.transferred),
-            predicts=predicts(method, line.select, index, transferred=line.transferred),
+            records_events=records_events(method, self.select, index, transferred=self.transferred),
+            predicts=predicts(method, self.select, index, transferred=self.transferred),
         )
-    }
-    steps = full_budget(request.recipe.train, request.num_training).steps
-    if index == 0:
-        return builder.add(
-            "dense",
-            f"dense:{line.label}",
-            architecture=line.architecture,
-            method=method.name,
-            config={**config, "workers": request.workers},
-            max_steps=steps,
+        inputs = {}
+        if index > 0:
+            inputs = {"before": self.masks[index - 1], "rewind": self.rounds[0]}
+            if method.data == "selected":
+                inputs["samples"] = self.samples[index - 1]
+            elif method.data == "fresh":
+                # As many samples an epoch as PrAC's round had.
+                inputs["size"] = self.samples[index - 1]
+            if method.borrows == "steps":
+                # As many epochs as PrAC's round had.
+                inputs["epochs"] = self.others[self.architecture, PRAC.name].rounds[index]
+        return self.stages.add(
+            "round" if index else "dense",
+            f"round:{self.label}:{index}" if index else f"dense:{self.label}",
+            config,
+            inputs=inputs,
+            line=self,
+            index=index,
+            max_steps=self.stages.full_steps,
         )
-    inputs = {"before": line.masks[index - 1], "rewind": line.rounds[0]}
-    if method.data == "selected":
-        inputs["samples"] = line.samples[index - 1]
-    elif method.data == "fresh":
-        # As many samples an epoch as PrAC's round had.
-        inputs["size"] = line.samples[index - 1]
-    if method.borrows == "steps":
-        # As many epochs as PrAC's round had.
-        inputs["epochs"] = builder.searches[line.architecture, PRAC.name].rounds[index]
-    return builder.add(
-        "round",
-        f"round:{line.label}:{index}",
-        architecture=line.architecture,
-        method=method.name,
-        round_index=index,
-        config=config,
-        inputs=inputs,
-        max_steps=steps,
-    )
 
+    def _mask(self, index: int) -> str:
+        """What makes m_{k+1}, k = `index`: the round itself, or a stage beside it."""
+        if find_criterion(self.prune.criterion).reads == "trained":
+            return self.rounds[index]
+        seed = self.stages.request.recipe.search.seed
+        return self.stages.add(
+            "prune",
+            f"prune:{self.label}:{index}",
+            MaskConfig.of(self.prune, self.architecture, seed=seed, round_index=index),
+            inputs={"before": self.masks[index - 1]} if index else {},
+            line=self,
+            index=index,
+        )
 
-def _add_mask(builder: Builder, line: Line, index: int) -> str:
-    """What makes m_{k+1}, k = `index`: the round itself, or a stage beside it."""
-    if find_criterion(line.prune.criterion).reads == "trained":
-        return line.rounds[index]
-    request = builder.request
-    mask = MaskConfig.of(
-        line.prune, line.architecture, seed=request.recipe.search.seed, round_index=index
-    )
-    return builder.add(
-        "prune",
-        f"prune:{line.label}:{index}",
-        architecture=line.architecture,
-        method=line.method.name,
-        round_index=index,
-        config={
-            "mask": mask,
-            # What a round of vanilla spends, to which a search's cost is compared.
-            "budget_steps": full_budget(request.recipe.train, request.num_training).steps,
-        },
-        inputs={"before": line.masks[index - 1]} if index else {},
-    )
+    def _set(self, index: int) -> None:
+        """What makes D_k, k = `index`, from what the rounds before left; nothing for everything."""
+        if self.method.data == "everything":
+            return
+        if self.method is PRAC and index == 1 and not self.transferred:
+            # For the report's samples, whatever the selection reads.
+            self._statistics()
+        if self.method.data == "fresh":
+            # PrAC's sets, for their sizes.
+            self.samples.append(self.others[self.source, PRAC.name].samples[index - 1])
+        elif self.transferred:
+            made = self.others[self.source, self.method.name]
+            self.samples.append(made.samples[index - 1])
+        elif self.select.score == "critical":
+            self.samples.append(self._selection(index))
+        else:
+            self.samples.append(self._subset(index))
 
+    def _statistics(self) -> str:
+        """What counts the events of round 0."""
+        inputs = {"dense": self.rounds[0]}
+        name = f"reduce:{self.label}"
+        return self.stages.add("reduce", name, ReduceConfig(), inputs=inputs, line=self)
 
-def _add_start(builder: Builder, line: Line) -> str:
-    """What leaves the weights that the tickets start from."""
-    if line.method.starts == "rewind":
-        return line.rounds[0]
-    start = StartConfig(
-        architecture=line.architecture,
-        start=line.method.starts,
-        seed=builder.request.recipe.search.seed,
-    )
-    return builder.add(
-        "start",
-        f"start:{line.label}",
-        architecture=line.architecture,
-        method=line.method.name,
-        config={"start": start},
-    )
+    def _selection(self, index: int) -> str:
+        inputs = {"statistics": self.rounds[index - 1]}
+        if index == 1:
+            inputs = {"statistics": self._statistics()}
+        elif self.select.cep:
+            inputs |= {"dense": self.rounds[0], "pruned": self.rounds[index - 1]}
+        recipe = self.stages.request.recipe
+        return self.stages.add(
+            "select",
+            f"select:{self.label}:{index}",
+            SelectStageConfig.of(recipe, self.select, index),
+            inputs=inputs,
+            line=self,
+            index=index,
+        )
 
+    def _subset(self, index: int) -> str:
+        inputs = {}
+        if self.method.borrows in ("sizes", "steps"):
+            inputs["size"] = self.others[self.source, PRAC.name].samples[index - 1]
+        scores = self._scores(index)
+        if scores is not None:
+            inputs["scores"] = scores
+        config = SubsetStageConfig.of(
+            self.stages.request.recipe,
+            self.select,
+            index,
+            scored=scores is not None,
+            sized="size" in inputs,
+        )
+        name = f"subset:{self.label}:{index}"
+        return self.stages.add("subset", name, config, inputs=inputs, line=self, index=index)
 
-def _add_tickets(
-    builder: Builder, line: Line, start: str
-) -> tuple[dict[int, tuple[str, ...]], dict[int, str]]:
-    """Judgements and tickets of one search: every PrAC ticket, and all that are judged.
+    def _scores(self, index: int) -> str | None:
+        """What scores the samples for D_k; None where a score reads nothing but the draw."""
+        reads = find_score(self.select.score).reads
+        if reads == "nothing":
+            return None
+        request = self.stages.request
+        # Of the round before for the model's own score, else one for the whole search.
+        number = index if reads == "model" else 0
+        config = ScoreStageConfig(
+            score=score_settings(self.select), draw=(request.recipe.search.seed, number)
+        )
+        line: _Line | None = self
+        if reads == "events":
+            inputs = {"dense": self.rounds[0]}
+        elif reads == "model":
+            inputs = {"model": self.rounds[index - 1]}
+            config = self._calling(config, self.architecture)
+        else:
+            self.proxy = self._proxy()
+            inputs = {"model": self.proxy}
+            config = self._calling(config, self.select.proxy)
+            line = None  # all architectures share it
+        name = f"score:{self.select.score}" if line is None else f"score:{self.label}"
+        name = f"{name}:{number}" if number else name
+        return self.stages.add("score", name, config, inputs=inputs, line=line, index=number)
 
-    A ticket carries the network that its first judgement trained, whatever the number of seeds.
-    """
-    request = builder.request
-    recipe = request.recipe
-    architecture, method, label = line.architecture, line.method, line.label
-    judged = set(request.judged_rounds)
-    judgements: dict[int, tuple[str, ...]] = {}
-    tickets: dict[int, str] = {}
-    for index in range(recipe.search.rounds + 1):
-        judgement = None
-        if index in judged and (index > 0 or method is PRAC):
-            judgements[index] = _add_judgements(builder, line, start, index)
-            judgement = judgements[index][0]
-            if index == 0:
-                builder.dense_judgements[architecture] = judgement
-        if index == 0 or (method is not PRAC and judgement is None):
-            continue
-        inputs = _ticket_inputs(line, index, start)
-        if judgement is not None:
-            inputs["judge"] = judgement
-            if architecture in builder.dense_judgements:
-                inputs["dense-judge"] = builder.dense_judgements[architecture]
-        tickets[index] = builder.add(
-            "ticket",
-            f"ticket:{label}:{index}",
+    def _calling(self, config: ScoreStageConfig, architecture: str) -> ScoreStageConfig:
+        return dataclasses.replace(
+            config,
             architecture=architecture,
-            method=method.name,
-            round_index=index,
-            config={
-                "method": method.name,
-                "dense": _dense_config(request, line),
-                "data_name": request.data_name,
-                "recipe": recipe.name,
-                "transfer_from": request.transfer_from,
-            },
-            inputs=inputs,
+            network=identity(architecture),
+            precision=self.stages.request.precision,
         )
-    return judgements, tickets
 
+    def _proxy(self) -> str:
+        request = self.stages.request
+        config = ProxyConfig.of(request.recipe, self.select, request.precision)
+        steps = full_budget(config.train, request.num_training).steps
+        name = f"proxy:{self.select.proxy}"
+        return self.stages.add("proxy", name, config, max_steps=steps)
 
-def _add_judgements(builder: Builder, line: Line, start: str, index: int) -> tuple[str, ...]:
-    """The judgements of one ticket, one for each seed; they differ in nothing else."""
-    request = builder.request
-    recipe = request.recipe
-    train: TrainConfig = dataclasses.replace(recipe.train, precision=request.precision)
-    inputs = {"rewind": start}
-    if index > 0:
-        inputs["before"] = line.masks[index - 1]
-    return tuple(
-        builder.add(
-            "judge",
-            f"judge:{line.label}:{index}" + (f":seed-{seed}" if place else ""),
-            architecture=line.architecture,
-            method=line.method.name,
-            round_index=index,
-            config={
-                "judge": JudgeConfig(
-                    architecture=line.architecture, train=train, augment=recipe.augment, seed=seed
-                )
-            },
-            inputs=inputs,
-            max_steps=full_budget(recipe.train, request.num_training).steps,
+    def _start(self) -> str:
+        """What leaves the weights that the tickets start from."""
+        if self.method.starts == "rewind":
+            return self.rounds[0]
+        config = StartConfig(
+            architecture=self.architecture,
+            network=identity(self.architecture),
+            start=self.method.starts,
+            seed=self.stages.request.recipe.search.seed,
         )
-        for place, seed in enumerate(request.judging_seeds)
-    )
+        return self.stages.add("start", f"start:{self.label}", config, line=self)
 
+    def _judge(self, start: str, index: int) -> tuple[str, ...]:
+        """The judgements of one ticket, one for each seed; they differ in nothing else."""
+        request = self.stages.request
+        inputs = {"rewind": start}
+        if index > 0:
+            inputs["before"] = self.masks[index - 1]
+        config = JudgeConfig(
+            architecture=self.architecture,
+            network=identity(self.architecture),
+            train=dataclasses.replace(request.recipe.train, precision=request.precision),
+            augment=request.recipe.augment,
+            seed=0,
+        )
+        return tuple(
+            self.stages.add(
+                "judge",
+                f"judge:{self.label}:{index}" + (f":seed-{seed}" if place else ""),
+                dataclasses.replace(config, seed=seed),
+                inputs=inputs,
+                line=self,
+                index=index,
+                max_steps=self.stages.full_steps,
+            )
+            for place, seed in enumerate(request.judging_seeds)
+        )
 
-def _ticket_inputs(line: Line, index: int, start: str) -> dict[str, str]:
-    """What a ticket with m_k, k = `index`, is put together from."""
-    inputs = {f"round-{k}": name for k, name in enumerate(line.rounds[:index])}
-    if start != line.rounds[0]:
-        inputs["rewind"] = start
-    if line.masks[index - 1] != line.rounds[index - 1]:
-        inputs["mask"] = line.masks[index - 1]
-    if line.samples:
-        role = "size" if line.method.data == "fresh" else "samples"
-        inputs[role] = line.samples[index - 1]
-    if line.proxy is not None and index > 1:
-        # Its steps are the ticket's, from the first mask of a round on a set that it chose.
-        inputs["proxy"] = line.proxy
-    return inputs
-
-
-def _dense_config(request: Request, line: Line) -> Any:
-    """Round 0's configuration, with where the ticket's weights are from."""
-    config = round_config(
-        request.recipe,
-        line.architecture,
-        0,
-        method=line.method,
-        precision=request.precision,
-        records_events=records_events(line.method, line.select, 0, transferred=line.transferred),
-    )
-    if line.method.starts == "rewind":
-        return config
-    return dataclasses.replace(config, rewind=RewindPoint("init"))
+    def _ticket(self, start: str, index: int) -> str:
+        """A ticket with m_k, k = `index`: it carries the network of its first judgement."""
+        request, recipe = self.stages.request, self.stages.request.recipe
+        trainings = self.named().trainings(index)
+        inputs = {f"training_{place}": name for place, name in enumerate(trainings)}
+        inputs |= {"mask": self.masks[index - 1], "rewind": start}
+        if self.samples:
+            role = "size" if self.method.data == "fresh" else "samples"
+            inputs[role] = self.samples[index - 1]
+        if index in self.judgements:
+            inputs["judge"] = self.judgements[index][0]
+            dense = self.others[self.architecture, PRAC.name].judgements.get(0)
+            if dense is not None:
+                inputs["dense_judge"] = dense[0]
+        rewinds = self.method.starts == "rewind"
+        config = TicketStageConfig(
+            architecture=self.architecture,
+            network=identity(self.architecture),
+            method=self.method.name,
+            round_index=index,
+            budget_steps=self.stages.full_steps,
+            rewind=recipe.search.rewind if rewinds else RewindPoint("init"),
+            seed=recipe.search.seed,
+            precision=request.precision,
+            data_name=request.data_name,
+            recipe=recipe.name,
+            transfer_from=request.transfer_from,
+        )
+        name = f"ticket:{self.label}:{index}"
+        return self.stages.add("ticket", name, config, inputs=inputs, line=self, index=index)

@@ -12,11 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from prac.distributed.context import Resources
-from prac.lottery.graph import COMPUTING
+from typing import Any
 
 POWERCAP = Path("/sys/class/powercap")
 NOT_MEASURED = "not measured"
@@ -143,25 +139,8 @@ class EnergyMeter:
         return Energy(joules=joules if told else None, source=source)
 
 
-def stage_meter(kind: str, resources: Resources) -> EnergyMeter:
-    """The meter of a stage at work here: it is charged what the executor gave it."""
-    cores = os.cpu_count() or 1
-    if kind in COMPUTING:
-        return EnergyMeter(
-            cpu_share=resources.cpus_per_round / cores, gpu_share=resources.gpus_per_round
-        )
-    if kind == "dense":
-        # Its workers are other processes: the GPUs are theirs, not named in this environment.
-        gpus = resources.workers * resources.gpus_per_worker
-        return EnergyMeter(
-            cpu_share=resources.workers * resources.cpus_per_round / cores,
-            gpu_share=gpus / max(1, _num_gpus()) if gpus else 0.0,
-            nvml=lambda: NvmlCounter(environ={}),
-        )
-    return EnergyMeter(cpu_share=1 / cores)
-
-
-def _num_gpus() -> int:
+def num_gpus() -> int:
+    """NVIDIA GPUs of this machine."""
     return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
 
 

@@ -9,26 +9,7 @@ from typing import Any, Literal
 
 from prac.config.methods import METHODS, PRAC, Method, find_method
 from prac.config.sections import Precision, Recipe
-from prac.data.steps import num_batches
 from prac.errors import ConfigError
-
-Kind = Literal[
-    "dense",
-    "reduce",
-    "select",
-    "proxy",
-    "score",
-    "subset",
-    "round",
-    "prune",
-    "start",
-    "judge",
-    "ticket",
-    "report",
-]
-
-COMPUTING: frozenset[Kind] = frozenset({"round", "judge", "proxy", "score", "prune"})
-"""Kinds that pass images through a network in their own process."""
 
 MAX_SEEDS = 100
 """More judgements of one ticket than anybody asks for."""
@@ -38,16 +19,18 @@ MAX_SEEDS = 100
 class Stage:
     """One node: what it reads, and therefore its key.
 
-    config: what it reads of the configuration; all of it is hashed. inputs: role to the name of the
-    stage that makes it. max_steps: SGD steps it takes at most; a set's size is known only later.
+    kind: a row of `prac.lottery.kinds`. config: what it reads of the configuration, a value of
+    `prac.lottery.stage_config`; all of it is hashed. inputs: role to the name of the stage that
+    makes it; a step takes what that made as the argument of this name. max_steps: SGD steps it
+    takes at most; a set's size is known only later.
     """
 
     name: str
-    kind: Kind
+    kind: str
     architecture: str
     method: str
     round_index: int
-    config: Mapping[str, Any]
+    config: Any
     inputs: Mapping[str, str]
     key: str
     max_steps: int = 0
@@ -57,9 +40,9 @@ class Stage:
 class Request:
     """What a pipeline is asked for.
 
-    workers: data-parallel workers of dense training. transfer_from: an architecture of the recipe
-    whose sets all others use. judge: `last`, `all`, `none` or a list of rounds. seeds: how often
-    each judged ticket is trained, each time with a training seed of its own.
+    precision: what `train.precision` came to. transfer_from: an architecture of the recipe whose
+    sets all others use. judge: `last`, `all`, `none` or a list of rounds. seeds: how often each
+    judged ticket is trained, each time with a training seed of its own.
     """
 
     recipe: Recipe
@@ -67,7 +50,6 @@ class Request:
     data_name: str
     num_training: int
     precision: Precision
-    workers: int = 1
     transfer_from: str | None = None
     judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
     seeds: int = 1
@@ -78,15 +60,6 @@ class Request:
             raise ConfigError(
                 f"--transfer-from {self.transfer_from!r} is not among the architectures; "
                 f"allowed: {', '.join(known)}"
-            )
-        if self.workers < 1:
-            raise ConfigError(f"workers {self.workers} is not allowed; allowed: 1 or more")
-        # As `DeviceImages.epoch` divides them: the smallest step needs a sample for each worker.
-        smallest = self.num_training // num_batches(self.num_training, self.recipe.train.batch_size)
-        if self.workers > smallest:
-            raise ConfigError(
-                f"a step of {smallest} samples can't be shared by {self.workers} workers; "
-                "use fewer workers or a larger train.batch_size"
             )
         rounds = self.recipe.search.rounds
         if isinstance(self.judge, tuple) and not all(0 <= k <= rounds for k in self.judge):
@@ -131,7 +104,8 @@ class SearchStages:
     rounds: what trains m_0 to m_{N-1}; where nothing is trained, what makes the masks. masks: what
     makes m_1 to m_N. samples: what makes D_1 to D_N; empty where every round trains on everything.
     judgements: by round, one for each seed, the same seed at the same place in all searches.
-    tickets: by round. Round 0 is the dense network.
+    tickets: by round. Round 0 is the dense network. proxy: what trained the network that chose its
+    sets, if one did.
     """
 
     architecture: str
@@ -141,6 +115,14 @@ class SearchStages:
     samples: tuple[str, ...]
     judgements: Mapping[int, tuple[str, ...]]
     tickets: Mapping[int, str]
+    proxy: str | None = None
+
+    def trainings(self, index: int) -> tuple[str, ...]:
+        """What was trained to find m_k, k = `index`: the sum of their SGD steps is what the ticket
+        cost, everywhere. A proxy's are from m_2 on, the first mask of a round on a set that it
+        chose."""
+        proxy = (self.proxy,) if self.proxy is not None and index > 1 else ()
+        return (*dict.fromkeys(self.rounds[:index]), *proxy)
 
 
 @dataclass(frozen=True)
@@ -151,7 +133,13 @@ class Graph:
     targets: tuple[str, ...]
     searches: tuple[SearchStages, ...] = ()
 
-    def only(self, kinds: Iterable[Kind]) -> Graph:
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """All networks that are trained, each once: those searched, and proxies."""
+        proxies = (s.config.architecture for s in self.stages.values() if s.kind == "proxy")
+        return tuple(dict.fromkeys((*(s.architecture for s in self.searches), *proxies)))
+
+    def only(self, kinds: Iterable[str]) -> Graph:
         """The part of the graph that is for stages of these kinds, with what they need."""
         wanted = set(kinds)
         targets = tuple(name for name, stage in self.stages.items() if stage.kind in wanted)

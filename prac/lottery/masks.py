@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prac.data.batches import DeviceImages
-from prac.lottery.method_config import MaskConfig
+from prac.lottery.stage_config import MaskConfig
 from prac.models import build_model
 from prac.pruning.criteria import Pruning, find_criterion
 from prac.pruning.mask import Mask
@@ -32,18 +31,16 @@ SCORING_BATCH = 128
 
 @dataclass(frozen=True, kw_only=True)
 class MadeMask:
-    """A mask, the samples that were passed forward and backward to make it, what that cost in
-    forward passes of one image, and wall time."""
+    """A mask, the samples that were passed forward and backward to make it, and what that cost in
+    forward passes of one image."""
 
     mask: Mask
     score_samples: int
     score_passes: int
-    seconds: float
 
 
 def make_mask(config: MaskConfig, images: DeviceImages, mask: Mask | None) -> MadeMask:
     """m_{k+1} under m_k = `mask` (None: all ones), by the initial weights of the search."""
-    started = time.perf_counter()
     model = build_model(
         config.architecture,
         num_classes=images.num_classes,
@@ -65,7 +62,6 @@ def make_mask(config: MaskConfig, images: DeviceImages, mask: Mask | None) -> Ma
         mask=made.to("cpu"),
         score_samples=sample.used,
         score_passes=criterion.passes_for(sample.used, config.iterations),
-        seconds=time.perf_counter() - started,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a method reads of the configuration: the sections as it has them, and keys of its stages.
+"""What a method makes of the configuration: the sections as it has them.
 
 Nothing here needs torch: a plan is made of it.
 """
@@ -6,21 +6,13 @@ Nothing here needs torch: a plan is made of it.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Any
 
-from prac.config.methods import Method, Start
-from prac.config.sections import (
-    AugmentConfig,
-    Precision,
-    PruneConfig,
-    Recipe,
-    SelectConfig,
-    TrainConfig,
-)
+from prac.config.methods import Method
+from prac.config.sections import PruneConfig, SelectConfig
 from prac.errors import ConfigError
 from prac.plugins import identity
-from prac.pruning.criteria import OPTIONS, find_criterion
+from prac.pruning.criteria import find_criterion
 from prac.selection.samplers import find_sampler
 from prac.selection.scores import find_score
 
@@ -116,76 +108,3 @@ def sampler_settings(select: SelectConfig) -> dict[str, Any]:
     options = find_sampler(select.sampler).options
     settings = {name: getattr(select, name) for name in options}
     return {"sampler": identity(select.sampler), **settings}
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaskConfig:
-    """What a mask that is made beside the training reads: this is hashed into its key.
-
-    criterion: its name, and the source of one of the user's. The options that the criterion doesn't
-    read have their defaults.
-    """
-
-    architecture: str
-    criterion: tuple[str, ...]
-    fraction: float
-    iterations: int
-    scoring_samples: int | None
-    seed: int
-    round_index: int
-
-    @classmethod
-    def of(
-        cls, prune: PruneConfig, architecture: str, *, seed: int, round_index: int
-    ) -> MaskConfig:
-        """The configuration of the mask m_{k+1}, made after round k = `round_index`."""
-        options = find_criterion(prune.criterion).options
-        defaults = PruneConfig()
-        read = {name: getattr(prune if name in options else defaults, name) for name in OPTIONS}
-        return cls(
-            architecture=architecture,
-            criterion=identity(prune.criterion),
-            fraction=prune.fraction,
-            seed=seed,
-            round_index=round_index,
-            **read,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProxyConfig:
-    """What the training of a proxy reads of the configuration: this is hashed into its key."""
-
-    architecture: str
-    train: TrainConfig
-    augment: AugmentConfig
-    seed: int
-
-    @classmethod
-    def of(cls, recipe: Recipe, select: SelectConfig, precision: Precision) -> ProxyConfig:
-        """The proxy of a recipe; milestones and warm-up scale with its epochs."""
-        train = dataclasses.replace(recipe.train, precision=precision)
-        epochs = select.proxy_epochs
-        if epochs is not None:
-            scaled = {max(1, at * epochs // train.epochs) for at in train.milestones}
-            train = dataclasses.replace(
-                train,
-                epochs=epochs,
-                milestones=tuple(sorted(scaled)),
-                warmup_epochs=min(train.warmup_epochs * epochs // train.epochs, epochs - 1),
-            )
-        return cls(
-            architecture=select.proxy,
-            train=train,
-            augment=recipe.augment,
-            seed=recipe.search.seed,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class StartConfig:
-    """Where tickets start that don't rewind: this is hashed into its key."""
-
-    architecture: str
-    start: Start
-    seed: int

@@ -19,9 +19,8 @@ from prac.events.log import EventLog
 from prac.events.recorder import EventRecorder
 from prac.events.statistics import count_events
 from prac.lottery.masks import CriterionMasks
-from prac.lottery.method_config import StartConfig
 from prac.lottery.round_events import event_folder, event_writer, read_events
-from prac.lottery.stage_config import RoundConfig
+from prac.lottery.stage_config import RoundConfig, StartConfig
 from prac.models import build_model
 from prac.pruning.mask import Mask
 from prac.storage import Folder
@@ -39,7 +38,7 @@ from prac.training.observers import (
     TentativeMask,
 )
 from prac.training.randomness import derived_seed
-from prac.training.schedule import Budget
+from prac.training.schedule import Budget, shares_of
 from prac.training.workers import Workers
 
 Weights = Mapping[str, Tensor]
@@ -115,7 +114,7 @@ class TrainRound(Protocol):
 
 
 def initial_model(config: RoundConfig, images: DeviceImages) -> nn.Module:
-    """The architecture with its initial weights: a function of the architecture and the seed."""
+    """The network with its initial weights: a function of the architecture and the seed."""
     return build_model(
         config.architecture,
         num_classes=images.num_classes,
@@ -124,14 +123,16 @@ def initial_model(config: RoundConfig, images: DeviceImages) -> nn.Module:
     )
 
 
-def start_weights(config: StartConfig, images: DeviceImages) -> dict[str, Tensor]:
+def start_weights(
+    config: StartConfig, *, num_classes: int, image_shape: tuple[int, int, int]
+) -> dict[str, Tensor]:
     """Where tickets start that don't rewind: the search's initial weights, or others, drawn with
     another seed (random tickets)."""
     purpose = {"initial": "weights", "redrawn": "redrawn weights"}[config.start]
     model = build_model(
         config.architecture,
-        num_classes=images.num_classes,
-        image_shape=images.image_shape,
+        num_classes=num_classes,
+        image_shape=image_shape,
         seed=derived_seed(config.seed, purpose),
     )
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
@@ -241,15 +242,16 @@ def train_with_workers(
     task: RoundTask,
     images: DeviceImages,
     work: Folder,
-    workers: Workers,
     *,
     on_epoch: Callable[[EpochEnd], None] | None = None,
 ) -> None:
-    """One worker's part of a data-parallel round; all workers call it with the same task.
+    """One worker's part of a data-parallel round; all workers of a process group call it with the
+    same task.
 
     The result is the finished checkpoint in `work`, and the event files of all workers. Resumes
     from the last finished epoch.
     """
+    workers = Workers.of_process_group(shares_of(task.config.train, task.epoch_size))
     attempt = 0
     if task.config.records_events and workers.rank == 0:
         attempt = EventLog(event_folder(work), task.run).next_attempt()
@@ -273,7 +275,7 @@ def train_round(
     attempt = 0
     if task.config.records_events:
         attempt = EventLog(event_folder(work), task.run).next_attempt()
-    workers = Workers()
+    workers = Workers(shares=shares_of(task.config.train, task.epoch_size))
     session = _Session(task, images, work, workers=workers, attempt=attempt, on_epoch=on_epoch)
     return session.outcome(session.train(workers, work if checkpoint else None))
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +11,7 @@ from torch import Tensor
 
 from prac.config.sections import Precision
 from prac.data.batches import DeviceImages
-from prac.lottery.method_config import ProxyConfig
+from prac.lottery.stage_config import ProxyConfig
 from prac.models import build_model
 from prac.selection.scores import Evidence
 from prac.storage import Folder
@@ -27,36 +24,12 @@ from prac.training.schedule import full_budget
 Weights = Mapping[str, Tensor]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScoringCost:
-    """What scores, or masks made beside the training, cost on top of the rounds.
-
-    steps, samples: of a proxy's training. evaluation_samples: images predicted for its validation.
-    score_samples: images predicted for scores. score_gradient_samples: images passed forward and
-    backward for the scores of weights; score_passes: what those scores cost, in forward passes of
-    one image. seconds: wall time.
-    """
-
-    steps: int = 0
-    samples: int = 0
-    evaluation_samples: int = 0
-    score_samples: int = 0
-    score_gradient_samples: int = 0
-    score_passes: int = 0
-    seconds: float = 0.0
-
-    def __add__(self, other: ScoringCost) -> ScoringCost:
-        mine, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
-        return ScoringCost(**{name: mine[name] + theirs[name] for name in mine})
-
-
 class Witness:
-    """Gathers evidence on the data set of a search, and counts what that costs."""
+    """Gathers evidence on the data set of a search. predicted: images that it was made of."""
 
     def __init__(self, images: DeviceImages, precision: Precision) -> None:
         self._images, self._precision = images, precision
-        self._started = time.perf_counter()
-        self._passed = 0
+        self.predicted = 0
 
     def evidence(
         self,
@@ -79,7 +52,7 @@ class Witness:
                 seed=0,
             ).to(images.device)
             model.load_state_dict(dict(weights))
-            self._passed += len(images.training_ids)
+            self.predicted += len(images.training_ids)
             return predict_probabilities(model, images, images.training_ids, self._precision)
 
         return Evidence(
@@ -91,27 +64,11 @@ class Witness:
             probabilities=None if weights is None else probabilities,
         )
 
-    def cost(self) -> ScoringCost:
-        """What was passed so far, and the time since the start."""
-        return ScoringCost(
-            score_samples=self._passed,
-            seconds=time.perf_counter() - self._started,
-        )
-
 
 def training_labels(images: DeviceImages) -> NDArray[np.int64]:
     """(N,) labels of the training rows."""
     labels: NDArray[np.int64] = images.labels(images.training_ids).cpu().numpy()
     return labels
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proxy:
-    """A trained proxy: the weights of its best validation epoch, and what it cost."""
-
-    trained: Trained
-    weights: Weights
-    cost: ScoringCost
 
 
 def train_proxy(
@@ -121,12 +78,11 @@ def train_proxy(
     run: str,
     checkpoints: Folder | None = None,
     on_epoch: Callable[[EpochEnd], None] | None = None,
-) -> Proxy:
+) -> Trained:
     """Train a small dense network on the whole training split, whose predictions select for others.
 
     Selection via proxy: Coleman et al. 2020 (arXiv:1906.11829), section 3.1.
     """
-    started = time.perf_counter()
     model = build_model(
         config.architecture,
         num_classes=images.num_classes,
@@ -145,15 +101,4 @@ def train_proxy(
         stream=("proxy",),
     )
     observers = [] if on_epoch is None else [EpochCallback(on_epoch)]
-    trained = train(model, training, observers=observers, checkpoints=checkpoints)
-    epochs = len(trained.epochs)
-    return Proxy(
-        trained=trained,
-        weights={name: tensor.cpu() for name, tensor in trained.best_weights.items()},
-        cost=ScoringCost(
-            steps=trained.steps,
-            samples=count * epochs,
-            evaluation_samples=len(images.validation_ids) * epochs,
-            seconds=time.perf_counter() - started,
-        ),
-    )
+    return train(model, training, observers=observers, checkpoints=checkpoints)

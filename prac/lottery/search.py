@@ -1,333 +1,262 @@
-"""One search in one process: rounds that train, score, prune, rewind, and the sets between them.
+"""A search in this process, from a recipe to rounds, masks, sets, tickets and the bill.
 
-A cluster runs the same functions as stages; this is the method without a cluster.
+What runs is what a cluster runs: the graph of `prac.lottery.compose`, by `run_local`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from prac.config.methods import Method, find_method
-from prac.config.sections import Precision, Recipe
-from prac.data.batches import DeviceImages
+from prac.config.methods import PRAC
+from prac.config.recipes import get_recipe
+from prac.config.sections import Recipe
+from prac.data.dataset import ImageDataset, Source
+from prac.data.given import as_source
+from prac.data.splits import held_out_count
 from prac.errors import ConfigError
-from prac.fingerprint import fingerprint
-from prac.lottery.masks import make_mask
-from prac.lottery.method_config import (
-    MaskConfig,
-    ProxyConfig,
-    StartConfig,
-    predicts,
-    prune_for,
-    records_events,
-    sampler_settings,
-    score_settings,
-    select_for,
-    set_size,
+from prac.lottery.bill import own_stages, total
+from prac.lottery.compose import build_graph
+from prac.lottery.folder_store import FolderStore
+from prac.lottery.graph import Graph, Request, SearchStages
+from prac.lottery.local import LocalEnv, Ran, run_local, scratch_folder
+from prac.lottery.outputs import (
+    NEXT_MASK,
+    SET,
+    TICKET,
+    Cost,
+    JudgeFacts,
+    Made,
+    RoundFacts,
 )
-from prac.lottery.rounds import (
-    RoundOutcome,
-    RoundTask,
-    TrainRound,
-    Weights,
-    initial_model,
-    start_weights,
-)
-from prac.lottery.scoring import ScoringCost, Witness, train_proxy, training_labels
-from prac.lottery.stage_config import RoundConfig, check_rewind, round_config
-from prac.plugins import identity
-from prac.pruning.criteria import find_criterion
+from prac.lottery.progress import SILENT, Display
+from prac.lottery.rounds import TrainRound
+from prac.lottery.stage_config import check_rewind
+from prac.lottery.store import MemoryStore, Store
+from prac.models import check_architecture
 from prac.pruning.mask import Mask
-from prac.selection import PracSet, select_critical
-from prac.selection.easy import with_easy
-from prac.selection.scores import find_score
-from prac.selection.subsets import score_samples, take_by_score
+from prac.selection import PracSet
+from prac.storage import Folder
+from prac.ticket.format import Ticket
+from prac.training.precision import pick_device, resolve_precision
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchRound:
-    """One finished round of a search: the mask m_k and the set D_k it had, and what it left.
+class Local:
+    """How a search runs in this process; none of it but the device's precision changes a result.
 
-    outcome: of its training; None where the method trains nothing in it. samples: of a method that
-    draws a fresh subset in every epoch, the set whose size that has.
+    device: `auto`, `cpu` or `cuda`. threads: of a CPU; None leaves what torch has. train_round:
+    trains the rounds in place of our own loop (`prac.TrainRound`). display: is told how it goes on.
     """
 
+    device: str = "auto"
+    threads: int | None = None
+    train_round: TrainRound | None = None
+    display: Display = SILENT
+
+
+@dataclass(frozen=True)
+class SearchRound:
+    """One round of a search: the mask m_k and the set D_k that it had, and what it left.
+
+    facts: of its training; None where the method trains nothing in it, and at the end, where the
+    last mask and set are. test_accuracies: of the ticket with m_k, one for each judging seed.
+    """
+
+    index: int
     mask: Mask
     samples: PracSet
-    outcome: RoundOutcome | None
+    facts: RoundFacts | None
+    steps: int
+    test_accuracies: tuple[float, ...]
+
+    def __repr__(self) -> str:
+        told = f"round {self.index}: sparsity {self.mask.sparsity:.2%}, {len(self.samples)} samples"
+        if self.facts is not None:
+            told += f", {self.steps} steps, validation {self.facts.best_accuracy:.2%}"
+        if self.test_accuracies:
+            told += f", test {sum(self.test_accuracies) / len(self.test_accuracies):.2%}"
+        return f"<{told}>"
 
 
-@dataclass(frozen=True, kw_only=True)
 class SearchResult:
-    """A whole search: its rounds, and the mask and set that the last of them made.
+    """What a search found: of its first network by PrAC, and of all others by `result[...]`.
 
-    rewind_weights: what every ticket of this search starts from. scoring: what its scores and masks
-    cost beside its rounds.
+    `result["vanilla"]` is the same network by another method, `result["conv4:prac"]` another
+    network. What a store keeps is read when it is asked for.
     """
 
-    rounds: tuple[SearchRound, ...]
-    last_mask: Mask
-    last_set: PracSet
-    rewind_weights: Weights
-    scoring: ScoringCost = dataclasses.field(default_factory=ScoringCost)
+    def __init__(
+        self, stages: SearchStages, graph: Graph, made: _Reader, dataset: Callable[[], ImageDataset]
+    ) -> None:
+        self._stages, self._graph, self._made, self._dataset = stages, graph, made, dataset
+        self.architecture, self.method = stages.architecture, stages.method
 
-    @property
+    def __getitem__(self, name: str) -> SearchResult:
+        architecture, _, method = name.rpartition(":")
+        if name in {search.architecture for search in self._graph.searches}:
+            architecture, method = name, PRAC.name
+        wanted = (architecture or self.architecture, method)
+        for search in self._graph.searches:
+            if (search.architecture, search.method) == wanted:
+                return SearchResult(search, self._graph, self._made, self._dataset)
+        known = [f"{s.architecture}:{s.method}" for s in self._graph.searches]
+        raise ConfigError(f"search {name!r} is not known; known: {', '.join(known)}")
+
+    @cached_property
     def masks(self) -> tuple[Mask, ...]:
         """m_0 to m_N."""
-        return (*(r.mask for r in self.rounds), self.last_mask)
+        made = [self._made(name)[NEXT_MASK] for name in self._stages.masks]
+        dense = Mask({name: tensor.new_ones(tensor.shape) for name, tensor in made[0].items()})
+        return (dense, *made)
 
-    @property
+    @cached_property
     def sets(self) -> tuple[PracSet, ...]:
-        """D_0 to D_N."""
-        return (*(r.samples for r in self.rounds), self.last_set)
+        """D_0 to D_N; of a method that draws in every epoch, the sets whose sizes it has."""
+        everything = PracSet.everything(self._dataset().training_ids)
+        if not self._stages.samples:
+            return (everything,) * (len(self._stages.masks) + 1)
+        return (everything, *(self._made(name)[SET] for name in self._stages.samples))
+
+    @cached_property
+    def rounds(self) -> tuple[SearchRound, ...]:
+        """Rounds 0 to N - 1 as they were trained, then the last mask and set."""
+        found = []
+        for index, (mask, samples) in enumerate(zip(self.masks, self.sets, strict=True)):
+            facts, steps = None, 0
+            if index < len(self._stages.rounds):
+                made = self._made(self._stages.rounds[index])
+                facts = made.facts if isinstance(made.facts, RoundFacts) else None
+                steps = made.cost.steps
+            judged = self._stages.judgements.get(index, ())
+            accuracies = tuple(self._made(n).known(JudgeFacts).test_accuracy for n in judged)
+            found.append(SearchRound(index, mask, samples, facts, steps, accuracies))
+        return tuple(found)
+
+    @cached_property
+    def tickets(self) -> dict[int, Ticket]:
+        """By round: ticket k has m_k."""
+        return {index: self._made(n)[TICKET] for index, n in self._stages.tickets.items()}
 
     @property
-    def steps(self) -> int:
-        """SGD steps of its rounds."""
-        return sum(r.outcome.steps for r in self.rounds if r.outcome is not None)
+    def ticket(self) -> Ticket:
+        """The sparsest one."""
+        return self.tickets[max(self.tickets)]
+
+    @property
+    def bill(self) -> Cost:
+        """All that its rounds, sets and masks cost; judging is apart."""
+        return total(self._made(name).cost for name in own_stages(self._stages, self._graph))
+
+    def steps_to_find(self, index: int) -> int:
+        """SGD steps that the ticket with m_k, k = `index`, cost."""
+        return sum(self._made(name).cost.steps for name in self._stages.trainings(index))
+
+    def __repr__(self) -> str:
+        last = self.rounds[-1]
+        return (
+            f"SearchResult({self.architecture} by {self.method}: {len(self.rounds) - 1} rounds to "
+            f"sparsity {last.mask.sparsity:.2%}, {self.bill.steps} SGD steps)"
+        )
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads what a stage made, by its name."""
+
+    store: Store
+    ran: Ran
+
+    def __call__(self, name: str) -> Made:
+        return self.store.read(self.ran.finished[name])
 
 
 def search(
-    recipe: Recipe,
-    architecture: str,
-    images: DeviceImages,
-    train_one: TrainRound,
+    recipe: str | Recipe = "images",
     *,
-    method: str = "prac",
-    precision: Precision = "fp32",
-    sets: tuple[PracSet, ...] | None = None,
-    beside: SearchResult | None = None,
-    on_round: Callable[[int, SearchRound], None] | None = None,
+    data: Any = None,
+    network: Any = None,
+    transfer_from: str | None = None,
+    judge: Literal["last", "all", "none"] | tuple[int, ...] = "last",
+    seeds: int = 1,
+    store: Store | str | Path | None = None,
+    how: Local = Local(),
 ) -> SearchResult:
-    """Find tickets of one architecture, round by round, in one process (METHOD, steps 1 to 6).
+    """Find tickets: dense training, sets, rounds, masks, tickets (arXiv:2106.03225, algorithm 1).
 
-    train_one: trains one round, e.g. a partial of `run_round`. sets: D_0 to D_N of another
-    architecture, to transfer, or whose sizes the method's sets take; without them every round makes
-    the next round's set itself. beside: PrAC's search of the same architecture, for methods that
-    borrow its sizes, steps or rounds. Raises ConfigError, before anything is trained, where the
-    method lacks one of them.
+    recipe: a name (`prac recipes`) or a value; its `compare` names methods to run beside PrAC.
+    data: a source's name, an ImageDataset, arrays or a torch Dataset (`prac.data.given`); None is
+    the recipe's. network: an architecture's name, a callable that makes a module from
+    `in_channels` and `num_classes` as far as it takes them, or several of both; None is the
+    recipe's. transfer_from: the network whose sets all others use. judge: which tickets are trained
+    alone and tested, by `seeds` seeds each. store: a folder (or a Store) that keeps finished
+    stages, so that the same call goes on from there; None keeps them in memory.
+
+    Raises ConfigError before anything is trained for what can't be, PracError for what fails.
     """
-    found = _Search(
-        recipe, architecture, images, train_one, find_method(method), precision, sets, beside
-    )
-    return found.run(on_round)
-
-
-class _Search:
-    def __init__(
-        self,
-        recipe: Recipe,
-        architecture: str,
-        images: DeviceImages,
-        train_one: TrainRound,
-        method: Method,
-        precision: Precision,
-        sets: tuple[PracSet, ...] | None,
-        beside: SearchResult | None,
-    ) -> None:
-        check_rewind(recipe, len(images.training_ids))
-        self.recipe, self.architecture, self.images = recipe, architecture, images
-        self.train_one, self.method, self.precision = train_one, method, precision
-        self.beside = beside
-        self.select = select_for(method, recipe.select)
-        self.prune = prune_for(method, recipe.prune)
-        self.criterion = find_criterion(self.prune.criterion)
-        if sets is None and beside is not None and method.borrows != "nothing":
-            sets = beside.sets
-        _check_borrowed(recipe, method, sets, beside)
-        self.sets = sets if method.data != "everything" else None
-        self.transferred = method.borrows == "nothing" and self.sets is not None
-        self.cost = ScoringCost()
-        self.scores: NDArray[np.floating] | None = None
-        # A mask that is made beside the training is in no round's configuration.
-        self.run_name = fingerprint(
-            (images.fingerprint, self.prune, identity(self.prune.criterion))
+    recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
+    source = as_source(recipe.data.source if data is None else data, recipe.data)
+    if network is not None:
+        several = isinstance(network, Sequence) and not isinstance(network, str)
+        recipe = recipe.replace(architectures=tuple(network) if several else (network,))
+    request = local_request(recipe, source, how.device, transfer_from, judge, seeds)
+    graph = build_graph(request)
+    with _places(store) as (kept, work):
+        env = LocalEnv(
+            data=request.data,
+            load=source.load,
+            augment=recipe.augment,
+            storage=work,
+            device=pick_device(how.device).type,
+            threads=how.threads,
+            train_round=how.train_round,
+            display=how.display,
         )
-
-    def run(self, on_round: Callable[[int, SearchRound], None] | None) -> SearchResult:
-        recipe, method = self.recipe, self.method
-        if method.borrows == "rounds":
-            assert self.beside is not None
-            return dataclasses.replace(self.beside, rewind_weights=self._start(None))
-        mask = Mask.dense(self._initial_model())
-        samples = PracSet.everything(self.images.training_ids)
-        done: list[SearchRound] = []
-        for index in range(recipe.search.rounds):
-            outcome: RoundOutcome | None = None
-            if method.trains_round(index):
-                outcome = self._train(index, mask, samples, done)
-            finished = SearchRound(mask=mask, samples=samples, outcome=outcome)
-            done.append(finished)
-            if on_round is not None:
-                on_round(index, finished)
-            mask = self._next_mask(index, mask, outcome)
-            samples = self._next_set(index, done)
-        return SearchResult(
-            rounds=tuple(done),
-            last_mask=mask,
-            last_set=samples,
-            rewind_weights=self._start(done[0].outcome),
-            scoring=self.cost,
-        )
-
-    def _initial_model(self) -> Any:
-        return initial_model(self._config(0), self.images)
-
-    def _config(self, index: int) -> RoundConfig:
-        return round_config(
-            self.recipe,
-            self.architecture,
-            index,
-            method=self.method,
-            precision=self.precision,
-            records_events=records_events(
-                self.method, self.select, index, transferred=self.transferred
-            ),
-            predicts=predicts(self.method, self.select, index, transferred=self.transferred),
-        )
-
-    def _train(
-        self, index: int, mask: Mask, samples: PracSet, done: list[SearchRound]
-    ) -> RoundOutcome:
-        config = self._config(index)
-        fresh, last = self.method.data == "fresh" and index > 0, None
-        if self.method.borrows == "steps" and index > 0:
-            assert self.beside is not None
-            last = len(_outcome(self.beside.rounds[index]).epochs)
-        # Names everything this round follows from, so that no other search's checkpoint is taken.
-        self.run_name = fingerprint((self.run_name, config, samples.sample_ids))
-        return self.train_one(
-            RoundTask(
-                run=f"{self.architecture}-{self.method.name}-{index}-{self.run_name}",
-                config=config,
-                sample_ids=self.images.training_ids if fresh else samples.sample_ids,
-                mask=None if index == 0 else mask,
-                weights=None if index == 0 else _outcome(done[0]).rewind_weights,
-                fresh=len(samples) if fresh else None,
-                max_epochs=last,
-            )
-        )
-
-    def _next_mask(self, index: int, mask: Mask, outcome: RoundOutcome | None) -> Mask:
-        if self.criterion.reads == "trained":
-            assert outcome is not None
-            self.cost += ScoringCost(
-                score_gradient_samples=outcome.score_samples, score_passes=outcome.score_passes
-            )
-            return outcome.next_mask
-        config = MaskConfig.of(
-            self.prune, self.architecture, seed=self.recipe.search.seed, round_index=index
-        )
-        made = make_mask(config, self.images, mask)
-        self.cost += ScoringCost(
-            score_gradient_samples=made.score_samples,
-            score_passes=made.score_passes,
-            seconds=made.seconds,
-        )
-        return made.mask
-
-    def _start(self, dense: RoundOutcome | None) -> Weights:
-        if self.method.starts == "rewind":
-            assert dense is not None
-            assert dense.rewind_weights is not None
-            return dense.rewind_weights
-        config = StartConfig(
-            architecture=self.architecture,
-            start=self.method.starts,
-            seed=self.recipe.search.seed,
-        )
-        return start_weights(config, self.images)
-
-    def _next_set(self, index: int, done: list[SearchRound]) -> PracSet:
-        """D_{k+1} after round k = `index`."""
-        ids = self.images.training_ids
-        if self.method.data == "everything":
-            return PracSet.everything(ids)
-        if self.transferred or self.method.data == "fresh":
-            assert self.sets is not None
-            return self.sets[index + 1]
-        if self.select.score == "critical":
-            return self._critical(index, done)
-        return self._by_score(index, done)
-
-    def _critical(self, index: int, done: list[SearchRound]) -> PracSet:
-        outcome = _outcome(done[index])
-        if outcome.statistics is None:
-            raise ConfigError(f"round {index} recorded no events, so it has no PrAC set")
-        select = dataclasses.replace(self.select, threshold=self.select.threshold_for(index + 1))
-        ids, compared = self.images.training_ids, {}
-        if index > 0:
-            dense = _outcome(done[0]).predictions
-            compared = {"dense": dense, "pruned": outcome.predictions, "sample_ids": ids}
-        return with_easy(
-            select_critical(outcome.statistics, select, **compared),
-            select.easy,
-            sample_ids=ids,
-            labels=training_labels(self.images),
-            seed=self.recipe.search.seed,
-            round_index=index + 1,
-        )
-
-    def _by_score(self, index: int, done: list[SearchRound]) -> PracSet:
-        if self.scores is None or find_score(self.select.score).reads in ("nothing", "model"):
-            self.scores = self._score(index, done)
-        ids = self.images.training_ids
-        borrowed = None if self.sets is None else len(self.sets[index + 1])
-        return take_by_score(
-            sampler_settings(self.select),
-            self.scores,
-            ids,
-            training_labels(self.images),
-            set_size(self.select.fraction, len(ids), borrowed),
-            seed=self.recipe.search.seed,
-            round_index=index + 1,
-        )
-
-    def _score(self, index: int, done: list[SearchRound]) -> NDArray[np.floating]:
-        reads = find_score(self.select.score).reads
-        weights: Mapping[str, Any] = {}
-        if reads == "events":
-            weights = {"events": _outcome(done[0]).events}
-        elif reads == "model":
-            best = _outcome(done[index]).best_weights
-            weights = {"architecture": self.architecture, "weights": best}
-        elif reads == "proxy":
-            config = ProxyConfig.of(self.recipe, self.select, self.precision)
-            run = fingerprint((self.images.fingerprint, config))
-            proxy = train_proxy(config, self.images, run=run)
-            self.cost += proxy.cost
-            weights = {"architecture": config.architecture, "weights": proxy.weights}
-        witness = Witness(self.images, self.precision)
-        evidence = witness.evidence(seed=self.recipe.search.seed, round_index=index + 1, **weights)
-        scores = score_samples(score_settings(self.select), evidence)
-        self.cost += witness.cost()
-        return scores
+        check_networks(graph, env.dataset())
+        ran = run_local(graph, env, kept)
+    return SearchResult(graph.searches[0], graph, _Reader(kept, ran), env.dataset)
 
 
-def _outcome(finished: SearchRound) -> RoundOutcome:
-    assert finished.outcome is not None
-    return finished.outcome
-
-
-def _check_borrowed(
+def local_request(
     recipe: Recipe,
-    method: Method,
-    sets: tuple[PracSet, ...] | None,
-    beside: SearchResult | None,
-) -> None:
-    """Raise ConfigError, before anything is trained, where a search would miss something later."""
-    if method.borrows in ("steps", "rounds") and beside is None:
-        raise ConfigError(f"{method.name} needs PrAC's search of the architecture to stand beside")
-    if method.borrows == "sizes" and sets is None:
-        raise ConfigError(f"{method.name} needs the sizes of the PrAC sets it stands beside")
-    if method.data != "everything" and sets is not None and len(sets) <= recipe.search.rounds:
-        raise ConfigError(
-            f"{len(sets)} sets are too few for {recipe.search.rounds} rounds; "
-            f"allowed: {recipe.search.rounds + 1}, D_0 to D_{recipe.search.rounds}"
-        )
+    source: Source,
+    device: str,
+    transfer_from: str | None,
+    judge: Literal["last", "all", "none"] | tuple[int, ...],
+    seeds: int,
+) -> Request:
+    """What is asked for, as a graph is built of it. Raises ConfigError."""
+    num_train = source.summary().num_train
+    num_validation = held_out_count(num_train, recipe.data.validation_fraction)
+    check_rewind(recipe, num_train - num_validation)
+    return Request(
+        recipe=recipe,
+        data=source.fingerprint(),
+        data_name=source.name,
+        num_training=num_train - num_validation,
+        precision=resolve_precision(recipe.train.precision, pick_device(device)),
+        transfer_from=transfer_from,
+        judge=judge,
+        seeds=seeds,
+    )
+
+
+def check_networks(graph: Graph, dataset: ImageDataset) -> None:
+    """Raise ConfigError for a network that can't be trained on these images."""
+    for architecture in graph.architectures:
+        check_architecture(architecture, dataset.num_classes, dataset.image_shape)
+
+
+@contextlib.contextmanager
+def _places(store: Store | str | Path | None) -> Iterator[tuple[Store, Folder]]:
+    """Where finished stages are kept, and where those at work keep events and checkpoints."""
+    if isinstance(store, (str, Path)):
+        root = Path(store)
+        yield FolderStore(root / "stages"), Folder(root / "work")
+        return
+    with scratch_folder() as scratch:
+        yield MemoryStore() if store is None else store, Folder(scratch)

@@ -1,15 +1,18 @@
 """What stages read of the configuration: hashed into their keys, and known before anything runs.
 
 A plan and a replay read keys and train nothing, so this module and all it imports do without torch,
-whose import takes more than a second.
+whose import takes more than a second. `WIRE` is a value's name in keys, written down so that a
+class can be renamed.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-from prac.config.methods import PRAC, Method
+from prac.config.methods import PRAC, Method, Start
 from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
@@ -18,11 +21,12 @@ from prac.config.sections import (
     PruneConfig,
     Recipe,
     RewindPoint,
+    SelectConfig,
     TrainConfig,
 )
 from prac.data.steps import num_batches
 from prac.errors import ConfigError
-from prac.lottery.method_config import prune_for
+from prac.lottery.method_config import prune_for, sampler_settings, score_settings
 from prac.plugins import identity
 from prac.pruning.criteria import OPTIONS, find_criterion
 from prac.training.schedule import Budget, round_budget
@@ -30,15 +34,18 @@ from prac.training.schedule import Budget, round_budget
 
 @dataclass(frozen=True, kw_only=True)
 class RoundConfig:
-    """What a round reads of the configuration, and nothing else: this is hashed into its key.
+    """What a round reads of the configuration, and nothing else: of kinds `dense` and `round`.
 
+    network: what the architecture's name stands for, with the source of one of the user's.
     rewind: where to take the rewind weights; None in every round but the first.
     records_events: false where another architecture's sets are used, or none are needed.
     predicts_with: whose predictions of the training split it leaves, for critical sets; None: none.
     criterion: what makes the tentative masks: its name, and the source of one of the user's.
     """
 
+    WIRE: ClassVar[str] = "round"
     architecture: str
+    network: tuple[str, ...]
     round_index: int
     train: TrainConfig
     prune: PruneConfig
@@ -67,25 +74,22 @@ def round_config(
 ) -> RoundConfig:
     """The configuration of one round of one search.
 
-    Raises ConfigError for a criterion of the user's that can't be loaded.
+    Raises ConfigError for a network or a criterion of the user's that can't be loaded.
     """
     first = round_index == 0
     prune = prune_for(method, recipe.prune)
-    # Who has PrAC's steps begins with PrAC's round 0, and counts epochs from then on.
+    # A method that takes PrAC's steps shares PrAC's round 0, and counts epochs from then on.
     counted = method.borrows == "steps" and not first
     if not method.stops_early or counted:
         prune = dataclasses.replace(prune, tolerance=None)
-    defaults = PruneConfig()
-    found = find_criterion(prune.criterion)
-    made_beside = found.reads != "trained"
-    read = () if made_beside else found.options
+    made_beside = find_criterion(prune.criterion).reads != "trained"
+    criterion = PruneConfig.criterion if made_beside else prune.criterion
     prune = dataclasses.replace(
-        prune,
-        criterion=defaults.criterion if made_beside else prune.criterion,
-        **{name: getattr(prune if name in read else defaults, name) for name in OPTIONS},
+        prune, criterion=criterion, **_criterion_options(prune, () if made_beside else None)
     )
     return RoundConfig(
         architecture=architecture,
+        network=identity(architecture),
         round_index=round_index,
         train=dataclasses.replace(recipe.train, precision=precision),
         prune=prune,
@@ -100,14 +104,194 @@ def round_config(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class JudgeConfig:
-    """What a judgement reads of the configuration: this is hashed into its key."""
+def _criterion_options(prune: PruneConfig, read: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """The options that a criterion reads, all others with their defaults."""
+    names = find_criterion(prune.criterion).options if read is None else read
+    defaults = PruneConfig()
+    return {name: getattr(prune if name in names else defaults, name) for name in OPTIONS}
 
+
+@dataclass(frozen=True, kw_only=True)
+class ReduceConfig:
+    """Nothing: events are counted in one way."""
+
+    WIRE: ClassVar[str] = "reduce"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectStageConfig:
+    """What makes D_k, k = `round_index`, of what the round before left: of kind `select`.
+
+    draw: the seed and the round of the easy samples' draw; None where none are drawn, so that sets
+    without them are the same for every seed.
+    """
+
+    WIRE: ClassVar[str] = "select"
+    threshold: int
+    cet: bool
+    cep: bool
+    easy: float = 0.0
+    draw: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, recipe: Recipe, select: SelectConfig, index: int) -> SelectStageConfig:
+        """For D_k, k = `index`."""
+        return cls(
+            threshold=select.threshold_for(index),
+            cet=select.cet,
+            cep=select.cep,
+            easy=select.easy,
+            draw=(recipe.search.seed, index) if select.easy > 0 else None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreStageConfig:
+    """What scores the samples: of kind `score`. draw: the seed, and the number of the score: that
+    of the round it is for, or 0 for one that serves the whole search. architecture: of the model
+    that is called; empty where none is."""
+
+    WIRE: ClassVar[str] = "score"
+    score: Mapping[str, Any]
+    draw: tuple[int, int]
+    architecture: str = ""
+    network: tuple[str, ...] = ()
+    precision: Precision = "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubsetStageConfig:
+    """What takes samples by a score: of kind `subset`. score: where it reads nothing but the draw.
+    fraction: None where the size is that of a set that is given."""
+
+    WIRE: ClassVar[str] = "subset"
+    sampler: Mapping[str, Any]
+    draw: tuple[int, int]
+    score: Mapping[str, Any] | None
+    fraction: float | None
+
+    @classmethod
+    def of(
+        cls, recipe: Recipe, select: SelectConfig, index: int, *, scored: bool, sized: bool
+    ) -> SubsetStageConfig:
+        """For D_k, k = `index`. scored: by another stage. sized: by another set."""
+        return cls(
+            sampler=sampler_settings(select),
+            draw=(recipe.search.seed, index),
+            score=None if scored else score_settings(select),
+            fraction=None if sized else select.fraction,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyConfig:
+    """What the training of a proxy reads of the configuration: of kind `proxy`."""
+
+    WIRE: ClassVar[str] = "proxy"
     architecture: str
+    network: tuple[str, ...]
     train: TrainConfig
     augment: AugmentConfig
     seed: int
+
+    @classmethod
+    def of(cls, recipe: Recipe, select: SelectConfig, precision: Precision) -> ProxyConfig:
+        """The proxy of a recipe; milestones and warm-up scale with its epochs."""
+        train = dataclasses.replace(recipe.train, precision=precision)
+        if select.proxy_epochs is not None:
+            train = train.with_epochs(select.proxy_epochs)
+        return cls(
+            architecture=select.proxy,
+            network=identity(select.proxy),
+            train=train,
+            augment=recipe.augment,
+            seed=recipe.search.seed,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskConfig:
+    """What a mask that is made beside the training reads: of kind `prune`.
+
+    criterion: its name, and the source of one of the user's. The options that the criterion doesn't
+    read have their defaults.
+    """
+
+    WIRE: ClassVar[str] = "mask"
+    architecture: str
+    network: tuple[str, ...]
+    criterion: tuple[str, ...]
+    fraction: float
+    iterations: int
+    scoring_samples: int | None
+    seed: int
+    round_index: int
+
+    @classmethod
+    def of(
+        cls, prune: PruneConfig, architecture: str, *, seed: int, round_index: int
+    ) -> MaskConfig:
+        """The configuration of the mask m_{k+1}, made after round k = `round_index`."""
+        return cls(
+            architecture=architecture,
+            network=identity(architecture),
+            criterion=identity(prune.criterion),
+            fraction=prune.fraction,
+            seed=seed,
+            round_index=round_index,
+            **_criterion_options(prune),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartConfig:
+    """Where tickets start that don't rewind: of kind `start`."""
+
+    WIRE: ClassVar[str] = "start"
+    architecture: str
+    network: tuple[str, ...]
+    start: Start
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeConfig:
+    """What a judgement reads of the configuration: of kind `judge`."""
+
+    WIRE: ClassVar[str] = "judge"
+    architecture: str
+    network: tuple[str, ...]
+    train: TrainConfig
+    augment: AugmentConfig
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketStageConfig:
+    """What a ticket tells beside what its inputs left: of kind `ticket`. budget_steps: of the full
+    budget, which vanilla spends on every round."""
+
+    WIRE: ClassVar[str] = "ticket"
+    architecture: str
+    network: tuple[str, ...]
+    method: str
+    round_index: int
+    budget_steps: int
+    rewind: RewindPoint
+    seed: int
+    precision: Precision
+    data_name: str
+    recipe: str
+    transfer_from: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """What a report tells beside its inputs: of kind `report`."""
+
+    WIRE: ClassVar[str] = "report"
+    recipe: Recipe = field()
+    transfer_from: str | None
 
 
 def check_rewind(recipe: Recipe, num_training: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prac.analysis.results import Results, RoundRow, sample_std
+from prac.config.methods import method_label
 from prac.report.compare import SAME_SPARSITY, steps_saved, summaries
 from prac.report.equal_steps import equal_steps
 from prac.report.verdict import own_method
@@ -13,7 +14,6 @@ from prac.report.wording import (
     ABSENT,
     architectures,
     count,
-    method_label,
     methods_of,
     ordered_methods,
     percent,

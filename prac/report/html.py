@@ -12,7 +12,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from prac.analysis.results import HardSample, Results
-from prac.config.methods import METHODS
+from prac.config.methods import METHODS, method_label
 from prac.report.compare import MATCHING_SEEDS
 from prac.report.csv_files import write_csv
 from prac.report.figures import Drawing, drawings, to_png, to_svg
@@ -35,7 +35,7 @@ from prac.report.grids import (
 )
 from prac.report.tables import bill_table, energy_sources, judging_table, result_table
 from prac.report.verdict import noise_sentence, verdicts
-from prac.report.wording import method_label, ordered_methods, short_count
+from prac.report.wording import ordered_methods, short_count
 
 _TEXT_COLUMNS = ("architecture", "method")
 

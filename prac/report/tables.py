@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from prac.analysis.results import Results, RoundRow
+from prac.config.methods import method_label
 from prac.report.compare import steps_saved
 from prac.report.wording import (
     ABSENT,
     count,
     duration,
     energy,
-    method_label,
     percent,
     short_count,
     spread,

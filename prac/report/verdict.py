@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from prac.analysis.results import Results, RoundRow
+from prac.config.methods import method_label
 from prac.report.compare import (
     BASELINES,
     MATCHING_SEEDS,
@@ -25,7 +26,7 @@ from prac.report.compare import (
     sparsest,
     steps_saved,
 )
-from prac.report.wording import architectures, count, gap, method_label, methods_of, percent, spread
+from prac.report.wording import architectures, count, gap, methods_of, percent, spread
 
 Level = Literal["good", "mixed", "poor", "open"]
 

@@ -5,38 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from prac.analysis.results import Results, RoundRow
+from prac.config.methods import METHODS
 
 ABSENT = "–"
 """What a table shows where there is no number."""
-
-METHOD_LABELS = {
-    "prac": "PrAC",
-    "vanilla": "vanilla",
-    "random-subset": "random subset",
-    "rs2": "RS2",
-    "cet-only": "CET only",
-    "cep-only": "CEP only",
-    "no-early-stop": "PrAC, no early stop",
-    "entropy": "entropy",
-    "proxy": "proxy (SVP)",
-    "el2n": "EL2N",
-    "el2n-balanced": "EL2N, balanced",
-    "el2n-ccs": "EL2N, CCS",
-    "margin": "margin",
-    "margin-ccs": "margin, CCS",
-    "dual": "DUAL",
-    "dual-ccs": "DUAL, CCS",
-    "random-pruning": "random pruning",
-    "random-tickets": "random tickets",
-    "snip": "SNIP",
-    "grasp": "GraSP",
-    "synflow": "SynFlow",
-    "dense": "dense",
-}
-PRUNERS = frozenset({"random-pruning", "random-tickets", "snip", "grasp", "synflow"})
-"""Methods that choose weights otherwise; all others choose samples otherwise."""
-
-_METHOD_ORDER = tuple(METHOD_LABELS)
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -96,11 +68,6 @@ def gap(points: float, name: str, error: float | None = None) -> str:
     return f"{abs(points):.1f}{known} points {'above' if points > 0 else 'below'} {name}"
 
 
-def method_label(method: str) -> str:
-    """The name a person reads; methods that aren't known keep their own."""
-    return METHOD_LABELS.get(method, method)
-
-
 def sparsity_tick(sparsity: float) -> str:
     """A sparsity as an axis label in percent, at most one decimal: `79`, `83.2`."""
     return f"{100 * sparsity:.1f}".removesuffix(".0")
@@ -108,7 +75,7 @@ def sparsity_tick(sparsity: float) -> str:
 
 def ordered_methods(methods: Iterable[str]) -> list[str]:
     """Each method once: PrAC first, then the usual baselines, then the rest by name."""
-    known = {method: place for place, method in enumerate(_METHOD_ORDER)}
+    known = {method: place for place, method in enumerate(METHODS)}
     return sorted(set(methods), key=lambda method: (known.get(method, len(known)), method))
 
 

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from prac.analysis.trials import SweepResults
 from prac.config.sections import Recipe
-from prac.report.front import SweepResults
 from prac.sweep.space import SECTIONS, SweepOptions, Values, setting_text
-from prac.tracking.store import Metric
+from prac.sweep.union import Value
 
 
 def sweep_parameters(recipe: Recipe, sweep: SweepOptions, num_trials: int) -> dict[str, Any]:
@@ -37,15 +37,11 @@ def sweep_parameters(recipe: Recipe, sweep: SweepOptions, num_trials: int) -> di
     }
 
 
-def sweep_metrics(results: SweepResults) -> list[Metric]:
+def sweep_metrics(results: SweepResults) -> list[Value]:
     """One step a trial: MLflow draws them as a curve over the trials."""
     several = len(results.architectures) > 1
     return [
-        Metric(
-            name=f"{row.architecture}/{name}" if several else name,
-            value=float(value),
-            step=row.trial,
-        )
+        Value(f"{row.architecture}/{name}" if several else name, float(value), row.trial)
         for row in results.rows
         for name in ("test_accuracy", "search_steps", "set_size")
         if (value := getattr(row, name)) is not None

@@ -8,7 +8,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -28,6 +28,8 @@ Values = Mapping[str, Any]
 class Axis:
     """One field: either its values, or a range from low to high, both included."""
 
+    WIRE: ClassVar[str] = "axis"
+
     field: str
     values: tuple[Any, ...] = ()
     low: float = 0
@@ -43,6 +45,8 @@ class Axis:
 @dataclass(frozen=True, kw_only=True)
 class Space:
     """All axes, how points are chosen, and how many (None: the whole grid)."""
+
+    WIRE: ClassVar[str] = "space"
 
     axes: tuple[Axis, ...]
     sampler: Sampler = "grid"

@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
+from prac.analysis.results import mean
+from prac.analysis.trials import State, TrialRow
+from prac.config.methods import PRAC
 from prac.lottery.compose import build_graph
-from prac.lottery.graph import Graph, Kind, Request, SearchStages, Stage
-from prac.report.front import State, TrialRow
+from prac.lottery.graph import Graph, Request, SearchStages, Stage
+from prac.lottery.outputs import JudgeFacts, Made, RoundFacts, SetFacts
 from prac.sweep.space import Values, label, short_label, varied
-from prac.tracking.store import Finished, Metric
 
-KINDS: tuple[Kind, ...] = tuple(k for k in get_args(Kind) if k not in ("ticket", "report"))
-"""What a trial is made of; tickets are made by `full.py` for the configuration that is taken."""
+
+def is_swept(stage: Stage) -> bool:
+    """Whether a trial runs it; tickets are made for the configuration that is taken."""
+    return stage.kind not in ("ticket", "report")
 
 
 def trial_graph(request: Request, values: Values) -> Graph:
@@ -25,7 +29,7 @@ def trial_graph(request: Request, values: Values) -> Graph:
 
 def swept_stages(graph: Graph) -> list[Stage]:
     """The stages of a graph that a trial runs, each after its inputs."""
-    return [stage for stage in graph.stages.values() if stage.kind in KINDS]
+    return [stage for stage in graph.stages.values() if is_swept(stage)]
 
 
 class Union:
@@ -54,17 +58,28 @@ class Union:
         return names
 
 
+@dataclass(frozen=True)
+class Value:
+    """A number of a trial; step counts rounds."""
+
+    name: str
+    value: float
+    step: int = 0
+
+
 @dataclass
 class Trial:
     """One trial as the foreman sees it. names: its own stage names to the union's.
 
-    reach: how far its stages may run. waiting: goals that it waits for.
+    full_steps: of the full budget. reach: how far its stages may run. waiting: goals that it waits
+    for.
     """
 
     number: int
     values: Values
     graph: Graph
     names: dict[str, str]
+    full_steps: int
     reach: int = -1
     waiting: set[int] = field(default_factory=set)
     state: State | None = None
@@ -78,7 +93,7 @@ class Trial:
     @property
     def searches(self) -> list[SearchStages]:
         """The searches that a sweep compares."""
-        return [search for search in self.graph.searches if search.method == "prac"]
+        return [search for search in self.graph.searches if search.method == PRAC.name]
 
     def stages_for(self, goal: int) -> list[str]:
         """The union's stages that a goal needs, their inputs not counted."""
@@ -86,18 +101,18 @@ class Trial:
             return list(self.names.values())
         return [self.names[search.rounds[goal]] for search in self.searches]
 
-    def rows(self, finished: Mapping[str, Finished]) -> list[TrialRow]:
-        """What it found so far, one row an architecture. finished: by the union's stage names."""
-        return [self._row(search, finished) for search in self.searches]
+    def rows(self, made: Mapping[str, Made]) -> list[TrialRow]:
+        """What it found so far, one row an architecture. made: by the union's stage names."""
+        return [self._row(search, made) for search in self.searches]
 
-    def report(self, goal: int, finished: Mapping[str, Finished]) -> dict[str, Any]:
+    def report(self, goal: int, made: Mapping[str, Made]) -> dict[str, Any]:
         """What Tune is told: mean validation accuracy, never anything of the test split."""
-        rows = self.rows(finished)
+        rows = self.rows(made)
         if goal >= self.rounds:
             known = [row.validation_accuracy or 0.0 for row in rows]
         else:
-            trained = [self._values(search.rounds[goal], finished) for search in self.searches]
-            known = [float(values["best_accuracy"]) for values in trained]
+            trained = [self._trained(search.rounds[goal], made) for search in self.searches]
+            known = [facts.best_accuracy for facts in trained if facts is not None]
         accuracy = sum(known) / len(known)
         return {
             "rounds": goal + 1,
@@ -106,66 +121,70 @@ class Trial:
             "steps": sum(row.search_steps for row in rows),
         }
 
-    def metrics(self, finished: Mapping[str, Finished]) -> list[Metric]:
+    def metrics(self, made: Mapping[str, Made]) -> list[Value]:
         """What its run in the tracker shows: by round, then the final numbers."""
-        rows = self.rows(finished)
-        metrics: list[Metric] = []
+        rows = self.rows(made)
+        values: list[Value] = []
         for search, row in zip(self.searches, rows, strict=True):
             prefix = f"{row.architecture}/" if len(rows) > 1 else ""
             for index in range(row.rounds):
-                trained = self._values(search.rounds[index], finished)
-                metrics += [
-                    Metric(name=f"{prefix}{ours}", value=float(trained[theirs]), step=index)
-                    for ours, theirs in _BY_ROUND.items()
-                ]
+                trained = self._trained(search.rounds[index], made)
+                assert trained is not None  # rounds counts those that are
+                steps = self._made(search.rounds[index], made)
+                by_round = {
+                    "round_validation": trained.best_accuracy,
+                    "round_steps": 0 if steps is None else steps.cost.steps,
+                    "round_set_size": trained.set_size,
+                }
+                values += [Value(prefix + name, float(v), index) for name, v in by_round.items()]
             if prefix:
-                metrics += _final(prefix, [row])
-        return metrics + _final("", rows)
+                values += _final(prefix, [row])
+        return values + _final("", rows)
 
-    def _values(self, name: str, finished: Mapping[str, Finished]) -> Mapping[str, Any]:
-        found = finished.get(self.names.get(name, ""))
-        return {} if found is None else found.values
+    def _made(self, name: str, made: Mapping[str, Made]) -> Made | None:
+        return made.get(self.names.get(name, ""))
 
-    def _row(self, search: SearchStages, finished: Mapping[str, Finished]) -> TrialRow:
-        trained: list[Mapping[str, Any]] = []
+    def _trained(self, name: str, made: Mapping[str, Made]) -> RoundFacts | None:
+        found = self._made(name, made)
+        return found.facts if found is not None and isinstance(found.facts, RoundFacts) else None
+
+    def _row(self, search: SearchStages, made: Mapping[str, Made]) -> TrialRow:
+        trained: list[RoundFacts] = []
         for name in search.rounds:
-            values = self._values(name, finished)
-            if not values:
+            facts = self._trained(name, made)
+            if facts is None:
                 break
-            trained.append(values)
-        rounds, steps = len(trained), sum(int(values["steps"]) for values in trained)
-        made = self._values(search.samples[rounds - 1], finished) if rounds else {}
-        judged: list[Mapping[str, Any]] = []
-        if rounds == self.rounds:
-            judged = [self._values(name, finished) for name in search.judgements[rounds]]
+            trained.append(facts)
+        rounds = len(trained)
+        last = self._made(search.samples[rounds - 1], made) if rounds else None
+        judged: list[JudgeFacts] = []
+        names = search.judgements[rounds] if rounds == self.rounds else ()
+        for name in names:
+            found = self._made(name, made)
+            if found is not None:
+                judged.append(found.known(JudgeFacts))
+        whole = judged if len(judged) == len(names) else []
+        # As everywhere: what was trained for the ticket, a proxy among it.
+        paid = [self._made(name, made) for name in search.trainings(rounds)]
+        steps = sum(found.cost.steps for found in paid if found is not None)
+        full = self.full_steps * rounds
         return TrialRow(
             trial=self.number,
             label=label(self.values),
             architecture=search.architecture,
             state=self.state or "stopped",
             rounds=rounds,
-            test_accuracy=_mean(judged, "test_accuracy"),
-            validation_accuracy=_mean(judged, "best_accuracy"),
+            test_accuracy=mean(tuple(facts.test_accuracy for facts in whole)),
+            validation_accuracy=mean(tuple(facts.best_accuracy for facts in whole)),
             search_steps=steps,
-            # Vanilla spends the full budget, which round 0 was given, on each of these rounds.
-            steps_saved=1 - steps / (int(trained[0]["budget_steps"]) * rounds) if rounds else None,
-            set_size=made.get("set_size"),
-            sparsity=trained[-1]["next_sparsity"] if rounds else None,
+            # Vanilla spends the full budget on each of these rounds.
+            steps_saved=1 - steps / full if rounds else None,
+            set_size=None if last is None else last.known(SetFacts).set_size,
+            sparsity=trained[-1].next_sparsity if rounds else None,
             note=self.note,
         )
 
 
-def _mean(judged: list[Mapping[str, Any]], name: str) -> float | None:
-    """Over the seeds; None until all of them are judged."""
-    known = [float(values[name]) for values in judged if name in values]
-    return sum(known) / len(known) if known and len(known) == len(judged) else None
-
-
-_BY_ROUND = {
-    "round_validation": "best_accuracy",
-    "round_steps": "steps",
-    "round_set_size": "set_size",
-}
 _FINAL = (
     "test_accuracy",
     "validation_accuracy",
@@ -176,12 +195,12 @@ _FINAL = (
 )
 
 
-def _final(prefix: str, rows: list[TrialRow]) -> list[Metric]:
+def _final(prefix: str, rows: list[TrialRow]) -> list[Value]:
     """Final numbers: steps are summed over architectures, all else is their mean."""
-    metrics = []
+    values = []
     for name in _FINAL:
         known = [float(value) for row in rows if (value := getattr(row, name)) is not None]
         if known and len(known) == len(rows):
             share = 1 if name == "search_steps" else len(known)
-            metrics.append(Metric(name=prefix + name, value=sum(known) / share))
-    return metrics
+            values.append(Value(prefix + name, sum(known) / share))
+    return values

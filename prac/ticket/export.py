@@ -85,9 +85,9 @@ def export_ticket(
 
     part: `trained`, the judged weights, or `rewind`, the weights that training starts from; None
     is `trained` where the ticket has them. shrink: without the channels that died
-    (`prac.ticket.shrink`); the file is still run against the whole network. It appears whole or not at
-    all. Raises ConfigError for a format that isn't known or needs an extra and for what can't be
-    shrunk, TicketError where the file doesn't give the network's own logits.
+    (`prac.ticket.shrink`); the file is still run against the whole network. It appears whole or
+    not at all. Raises ConfigError for a format that isn't known or needs an extra and for what
+    can't be shrunk, TicketError where the file doesn't give the network's own logits.
     """
     if format not in get_args(ExportFormat):
         known = ", ".join(get_args(ExportFormat))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from prac.config.sections import AugmentConfig, Precision, TrainConfig
 from prac.data.batches import DeviceImages
@@ -14,12 +15,58 @@ from prac.data.dataset import ImageDataset
 from prac.errors import TicketError
 from prac.fingerprint import fingerprint
 from prac.models import build_model
+from prac.pruning.mask import Mask
+from prac.storage import Folder
 from prac.ticket.format import Ticket
 from prac.training.evaluation import test_accuracy
-from prac.training.loop import Training, train
+from prac.training.loop import Trained, Training, train
 from prac.training.observers import EpochCallback, EpochEnd
 from prac.training.precision import pick_device, resolve_precision
 from prac.training.schedule import full_budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedAlone:
+    """A network trained on all the training data; test_accuracy: in [0, 1], measured once, by the
+    model of the best validation epoch."""
+
+    trained: Trained
+    test_accuracy: float
+
+
+def train_alone(
+    model: nn.Module,
+    mask: Mask | None,
+    images: DeviceImages,
+    config: TrainConfig,
+    *,
+    seed: int,
+    run: str,
+    checkpoints: Folder | None = None,
+    on_epoch: Callable[[EpochEnd], None] | None = None,
+) -> TrainedAlone:
+    """Train a model from the weights it has under `mask` for the full budget, and test it once.
+
+    config: with its precision resolved. mask: None is the dense network. The order of samples
+    depends on the seed alone, so that all tickets of one seed are compared in pairs
+    (arXiv:2106.03225 trains every ticket so).
+    """
+    training = Training(
+        run=run,
+        images=images,
+        sample_ids=images.training_ids,
+        config=config,
+        budget=full_budget(config, len(images.training_ids)),
+        precision=config.precision,
+        seed=seed,
+        stream=("judge",),
+    )
+    observers = [] if on_epoch is None else [EpochCallback(on_epoch)]
+    trained = train(model, training, mask=mask, observers=observers, checkpoints=checkpoints)
+    model.load_state_dict(trained.best_weights)
+    return TrainedAlone(
+        trained=trained, test_accuracy=test_accuracy(model, images, config.precision)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,21 +126,16 @@ def train_ticket(
     start, new_layers = _fitted(ticket, dataset, seed)
     model = start.build()
     images = DeviceImages(dataset, augment, place)
-    training = Training(
-        run=fingerprint((config, augment, seed, dataset.fingerprint)),
-        images=images,
-        sample_ids=dataset.training_ids,
-        config=config,
-        budget=full_budget(config, len(dataset.training_ids)),
-        precision=precision,
+    found = train_alone(
+        model,
+        start.mask,
+        images,
+        config,
         seed=seed,
-        # As a judgement: the same seed on the same data is the same training.
-        stream=("judge",),
+        run=fingerprint((config, augment, seed, dataset.fingerprint)),
+        on_epoch=on_epoch,
     )
-    observers = [] if on_epoch is None else [EpochCallback(on_epoch)]
-    trained = train(model, training, mask=start.mask, observers=observers)
-    model.load_state_dict(trained.best_weights)
-    accuracy = test_accuracy(model, images, precision)
+    trained, accuracy = found.trained, found.test_accuracy
     after = {name: tensor.detach().cpu() for name, tensor in trained.best_weights.items()}
     lineage = {
         **start.lineage,

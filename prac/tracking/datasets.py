@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from prac.data.dataset import ImageDataset
+from prac.lottery.outputs import TicketFacts
 
 if TYPE_CHECKING:
-    from prac.tracking.store import Store
+    from prac.tracking.connection import Connection
 
 _DIGEST_LIMIT = 36
 
@@ -29,38 +29,31 @@ class DataInput:
     columns: Mapping[str, str]
 
     @classmethod
-    def of(cls, dataset: ImageDataset) -> DataInput:
+    def of_facts(cls, facts: TicketFacts) -> DataInput:
         """The whole data set: trained on by the dense run and by the judgement."""
-        profile = {
-            "training": len(dataset.training_ids),
-            "validation": len(dataset.validation_ids),
-            "test": len(dataset.test_labels),
-            "classes": dataset.num_classes,
-        }
-        shape = "x".join(map(str, dataset.image_shape))
-        columns = {"sample_id": "int32", "image": f"uint8 {shape}", "label": "int64"}
+        shape = "x".join(map(str, facts.image_shape))
         return cls(
-            name=dataset.name,
+            name=facts.data,
             context="training",
-            digest=dataset.fingerprint[:_DIGEST_LIMIT],
-            profile=profile,
-            columns=columns,
+            digest=facts.data_fingerprint[:_DIGEST_LIMIT],
+            profile={**facts.splits, "classes": facts.num_classes},
+            columns={"sample_id": "int32", "image": f"uint8 {shape}", "label": "int64"},
         )
 
     @classmethod
-    def of_set(cls, dataset: ImageDataset, digest: str, size: int) -> DataInput:
+    def of_set(cls, facts: TicketFacts) -> DataInput:
         """The samples that the last round of a search was trained on."""
-        share = size / len(dataset.training_ids)
+        share = facts.set_size / facts.num_training
         return cls(
-            name=f"{dataset.name}, set of {size}",
+            name=f"{facts.data}, set of {facts.set_size}",
             context="search",
-            digest=digest[:_DIGEST_LIMIT],
-            profile={"samples": size, "share_of_training": round(share, 6)},
+            digest=facts.set_digest[:_DIGEST_LIMIT],
+            profile={"samples": facts.set_size, "share_of_training": round(share, 6)},
             columns={"sample_id": "int32", "reasons": "bool"},
         )
 
 
-def log_inputs(store: Store, run_id: str, inputs: Iterable[DataInput]) -> None:
+def log_inputs(store: Connection, run_id: str, inputs: Iterable[DataInput]) -> None:
     """Log data sets as inputs of a run."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from prac.lottery.kinds import KINDS
 from prac.storage import Folder
-from prac.tracking.store import DESCRIPTIONS, SWEEPS, TICKETS, Store
+from prac.tracking.connection import DESCRIPTIONS, SWEEPS, TICKETS, Connection
 
 GarbageKind = Literal["run", "version", "artifacts", "folder"]
 _KEY = re.compile(r"[0-9a-f]{32}")
-_CLEANED_KINDS = ("round", "judge")
-"""Stages that need nothing of the storage once they are finished; a dense run keeps its events."""
+_CLEANED_KINDS = frozenset(k.name for k in KINDS.values() if k.works and k.keeps == "nothing")
+"""Stages that need nothing of the storage once they are finished."""
 _OPEN_SECONDS = {SWEEPS: 7 * 24 * 3600}
 """A sweep's runs are open while it goes on; a stage's for the seconds in which it is written."""
 
@@ -41,7 +42,7 @@ class Garbage:
 
 
 def find_garbage(
-    store: Store,
+    store: Connection,
     storage: Folder | None,
     *,
     min_age_seconds: float,
@@ -90,7 +91,7 @@ def find_garbage(
     return found
 
 
-def delete_garbage(store: Store, garbage: Iterable[Garbage]) -> None:
+def delete_garbage(store: Connection, garbage: Iterable[Garbage]) -> None:
     """Delete what `find_garbage` found, and nothing else. A run's artifacts go with it."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -111,7 +112,7 @@ def delete_garbage(store: Store, garbage: Iterable[Garbage]) -> None:
                 piece.item.delete()
 
 
-def _runs(store: Store, experiment: str) -> Iterator[Any]:
+def _runs(store: Connection, experiment: str) -> Iterator[Any]:
     found = store.client.get_experiment_by_name(experiment)
     token = None
     while found is not None:
@@ -133,7 +134,7 @@ def _why_dead(run: Any, before: float) -> str | None:
     return f"{state}: its stage is not finished"
 
 
-def _dead_versions(store: Store, alive: set[str], before: float) -> Iterator[Garbage]:
+def _dead_versions(store: Connection, alive: set[str], before: float) -> Iterator[Garbage]:
     if store.client.get_experiment_by_name(TICKETS) is None:
         return
     token = None
@@ -157,7 +158,7 @@ def _dead_versions(store: Store, alive: set[str], before: float) -> Iterator[Gar
             return
 
 
-def _runless_artifacts(store: Store, before: float) -> Iterator[Garbage]:
+def _runless_artifacts(store: Connection, before: float) -> Iterator[Garbage]:
     """Folders of artifacts on this machine that belong to no run, deleted ones included."""
     from mlflow.exceptions import MlflowException
 

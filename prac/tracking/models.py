@@ -8,21 +8,17 @@ answer with class names. The graph is a `torch.export` archive, the code around 
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import platform
 import shutil
 from pathlib import Path
 
-from prac.errors import TicketError
 from prac.ticket.export import image_classifier, write_pt2
 from prac.ticket.format import Ticket
-from prac.tracking.store import Store, finished_run
 
 DATA, GRAPH, FACTS, CODE = "data", "model.pt2", "classes.json", "predict_images.py"
 _REQUIRED = ("mlflow", "torch", "numpy")
-_META = "registered_model_meta"
 
 
 def write_model(ticket: Ticket, folder: Path) -> None:
@@ -88,31 +84,3 @@ def usage(where: str, image_shape: tuple[int, ...]) -> str:
         'curl localhost:5001/invocations -H "Content-Type: application/json" '
         "-d '{\"inputs\": [IMAGE]}'\n```\n"
     )
-
-
-def check_files(store: Store, where: str, folder: Path) -> int:
-    """Compare a registered ticket's files, its MLflow model among them, with the run's manifest.
-
-    where: `models:/NAME/VERSION`. Returns how many files were right. Raises TicketError for the
-    first that is missing, changed or not in the manifest.
-    """
-    name, _, number = where.removeprefix("models:/").partition("/")
-    with store.reached():
-        version = store.client.get_model_version(name, number)
-        run = store.client.get_run(str(version.run_id))
-    listed = store.read_manifest(finished_run(run))["sha256"]
-    expected = {
-        file.removeprefix("ticket/"): digest
-        for file, digest in listed.items()
-        if file.startswith("ticket/")
-    }
-    # MLflow writes this one itself, beside a model that it loads.
-    there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} - {_META}
-    for file in sorted(there | expected.keys()):
-        if file not in there:
-            raise TicketError(f"{where}: {file} is missing")
-        if "__pycache__" in file:
-            continue
-        if expected.get(file) != hashlib.sha256((folder / file).read_bytes()).hexdigest():
-            raise TicketError(f"{where}: {file} fails its checksum: it was changed")
-    return len(expected)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow.parquet as pq
-
-from prac.errors import ConfigError, unknown
+from prac.errors import ConfigError, TicketError, unknown
+from prac.lottery.outputs import SET
+from prac.lottery.store import Finished, sha256
 from prac.selection import PracSet
-from prac.tracking.store import STAGES, TICKETS, Finished, Store, finished_run
+from prac.tracking.connection import STAGES, TICKETS, Connection, finished_run
+from prac.tracking.store import MlflowStore
 
-SET_FILE = "prac_set.parquet"
+_META = "registered_model_meta"
 _PAGE = 1000
 
 TicketOrder = Literal["accuracy", "sparsity", "steps-saved", "set-size", "newest", "name"]
@@ -85,7 +87,7 @@ _TICKET_ORDERS: Mapping[TicketOrder, Callable[[TicketEntry], Any]] = {
 
 
 def list_tickets(
-    store: Store,
+    store: Connection,
     *,
     data: str | None = None,
     architecture: str | None = None,
@@ -114,7 +116,7 @@ def list_tickets(
     return chosen[:limit]
 
 
-def _tickets(store: Store) -> Iterator[TicketEntry]:
+def _tickets(store: Connection) -> Iterator[TicketEntry]:
     finished = {run.info.run_id for run in _finished_runs(store, TICKETS)}
     with store.reached():
         models = _pages(store.client.search_registered_models, "name LIKE 'prac-%'")
@@ -159,7 +161,7 @@ def _ticket_entry(version: Any, aliases: tuple[str, ...]) -> TicketEntry:
     )
 
 
-def find_ticket(store: Store, name: str) -> str:
+def find_ticket(store: Connection, name: str) -> str:
     """`NAME`, `NAME@alias` or `NAME/version` to `models:/NAME/VERSION`.
 
     A bare name is its ticket `best`, the most accurate one. Raises ConfigError.
@@ -187,7 +189,7 @@ def find_ticket(store: Store, name: str) -> str:
 
 
 def list_sets(
-    store: Store,
+    store: Connection,
     *,
     data: str | None = None,
     architecture: str | None = None,
@@ -213,7 +215,7 @@ def list_sets(
     return chosen[:limit]
 
 
-def _sets(store: Store) -> Iterator[SetEntry]:
+def _sets(store: Connection) -> Iterator[SetEntry]:
     names = {
         run.data.tags.get("prac.data"): run.data.tags.get("data")
         for run in _finished_runs(store, TICKETS)
@@ -239,7 +241,7 @@ def _sets(store: Store) -> Iterator[SetEntry]:
             )
 
 
-def find_set(store: Store, which: str) -> SetEntry:
+def find_set(store: Connection, which: str) -> SetEntry:
     """The set whose key begins with `which`, or whose stage has this name. Raises ConfigError."""
     entries = list_sets(store)
     matching = [e for e in entries if which == e.name or (len(which) >= 4 and _has_key(e, which))]
@@ -256,13 +258,40 @@ def _has_key(entry: SetEntry, start: str) -> bool:
     return entry.key.startswith(start)
 
 
-def read_set(store: Store, entry: SetEntry) -> PracSet:
+def read_set(store: MlflowStore, entry: SetEntry) -> PracSet:
     """The ids and reasons of a set, after their checksum was verified. Raises StoreError."""
-    table = store.read(entry.finished, SET_FILE, lambda p: pq.read_table(p, memory_map=False))
-    return PracSet.from_table(table)
+    return store.read(entry.finished)[SET]
 
 
-def _finished_runs(store: Store, experiment: str, and_also: str = "") -> Iterable[Any]:
+def check_files(store: MlflowStore, where: str, folder: Path) -> int:
+    """Compare a registered ticket's files, its MLflow model among them, with the run's manifest.
+
+    where: `models:/NAME/VERSION`. Returns how many files were right. Raises TicketError for the
+    first that is missing, changed or not in the manifest.
+    """
+    name, _, number = where.removeprefix("models:/").partition("/")
+    with store.reached():
+        version = store.client.get_model_version(name, number)
+        run = store.client.get_run(str(version.run_id))
+    listed = store.manifest(finished_run(run)).sha256
+    expected = {
+        file.removeprefix("ticket/"): digest
+        for file, digest in listed.items()
+        if file.startswith("ticket/")
+    }
+    # MLflow writes this one itself, beside a model that it loads.
+    there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} - {_META}
+    for file in sorted(there | expected.keys()):
+        if file not in there:
+            raise TicketError(f"{where}: {file} is missing")
+        if "__pycache__" in file:
+            continue
+        if expected.get(file) != sha256(folder / file):
+            raise TicketError(f"{where}: {file} fails its checksum: it was changed")
+    return len(expected)
+
+
+def _finished_runs(store: Connection, experiment: str, and_also: str = "") -> Iterable[Any]:
     """Runs that count, of an experiment that may not be there; looking must not make it."""
     with store.reached():
         found = store.client.get_experiment_by_name(experiment)

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from prac.tracking.store import SWEEPS, Finished, Metric, Store
+from prac.lottery.graph import Stage
+from prac.lottery.outputs import SWEEP, Facts, Made
+from prac.lottery.store import Finished, seal
+from prac.tracking.connection import SWEEPS, finished_run
+from prac.tracking.shown import Shown
+from prac.tracking.store import MlflowStore
 
-RESULTS = "sweep.json"
+
+class Value(Protocol):
+    """A number of a trial; step counts rounds."""
+
+    @property
+    def name(self) -> str:
+        """Of the metric."""
+        ...
+
+    @property
+    def value(self) -> float:
+        """The number."""
+        ...
+
+    @property
+    def step(self) -> int:
+        """The round."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +48,7 @@ class _Begun:
 class SweepLog:
     """The runs of one sweep; a sweep that goes on after a kill finds those it had begun."""
 
-    def __init__(self, store: Store, sweep: str, data: str) -> None:
+    def __init__(self, store: MlflowStore, sweep: str, data: str) -> None:
         self._store, self._sweep, self._data = store, sweep, data
         self._begun: dict[str, _Begun] = {}
         for run in self._search("trial"):
@@ -57,13 +80,7 @@ class SweepLog:
         for run in self._search("sweep"):
             tags = run.data.tags
             if run.info.status == "FINISHED" and "prac.revoked" not in tags:
-                return Finished(
-                    key=self._sweep,
-                    name=str(run.info.run_name),
-                    run_id=run.info.run_id,
-                    artifact_uri=run.info.artifact_uri,
-                    manifest_sha256=tags.get("prac.manifest", ""),
-                )
+                return finished_run(run)
         return None
 
     def begin(
@@ -96,7 +113,7 @@ class SweepLog:
             run_id=run.info.run_id, finished=False, number=number, values=values
         )
 
-    def end(self, label: str, state: str, metrics: Iterable[Metric], note: str = "") -> None:
+    def end(self, label: str, state: str, values: Iterable[Value], note: str = "") -> None:
         """A trial ended; one that had ended before stays as it is."""
         from mlflow.entities import Metric as MlflowMetric
 
@@ -104,7 +121,7 @@ class SweepLog:
         if begun is None or begun.finished:
             return
         now = int(time.time() * 1000)
-        logged = [MlflowMetric(m.name, float(m.value), now, m.step) for m in metrics]
+        logged = [MlflowMetric(m.name, float(m.value), now, m.step) for m in values]
         with self._store.reached():
             client = self._store.client
             client.log_batch(begun.run_id, metrics=logged)
@@ -114,29 +131,24 @@ class SweepLog:
             client.set_terminated(begun.run_id, "FAILED" if state == "failed" else "FINISHED")
 
     def commit(
-        self,
-        name: str,
-        folder: Path,
-        *,
-        started: float,
-        parameters: Mapping[str, Any],
-        metrics: Iterable[Metric],
-        note: str,
+        self, folder: Path, told: Shown, *, results: str, config: Any, started: float
     ) -> Finished:
-        """The sweep is finished: its table, front and figure as one run."""
-        return self._store.commit(
-            experiment=SWEEPS,
+        """The sweep is finished: its table, front and figure, in `folder`, as one run."""
+        stage = Stage(
+            name="sweep",
+            kind="sweep",
+            architecture="",
+            method="",
+            round_index=0,
+            config=config,
+            inputs={},
             key=self._sweep,
-            name=name,
-            data=self._data,
-            folder=folder,
-            values={},
-            started=started,
-            parameters=parameters,
-            metrics=metrics,
-            tags={"prac.sweep": self._sweep, "prac.kind": "sweep"},
-            note=note,
         )
+        SWEEP.write(folder, results)
+        seal(folder, stage, Made(facts=Facts()))
+        tags = {"prac.sweep": self._sweep, "prac.kind": "sweep"}
+        shown = dataclasses.replace(told, tags={**told.tags, **tags})
+        return self._store.log(stage, folder, shown, data=self._data, started=started)
 
     def link(self) -> str:
         """The page that compares the trials: of the server, or of one started for a local store."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from prac.errors import TicketError
+from prac.tracking.connection import Connection, default_tracking_uri
 from prac.tracking.datasets import DataInput, log_inputs
-from prac.tracking.store import Store, default_tracking_uri
 
 MATCHING_POINTS = 1.0
 """How far below the dense network a ticket may be for the alias `sparsest-matching`."""
@@ -25,7 +25,7 @@ def model_name(data_name: str, architecture: str) -> str:
 
 
 def register(
-    store: Store,
+    store: Connection,
     name: str,
     key: str,
     describe: Callable[[str], str],
@@ -60,7 +60,7 @@ def register(
     return register_run
 
 
-def _make_model(store: Store, name: str, tags: Mapping[str, str]) -> None:
+def _make_model(store: Connection, name: str, tags: Mapping[str, str]) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -79,7 +79,7 @@ def _make_model(store: Store, name: str, tags: Mapping[str, str]) -> None:
             raise
 
 
-def ticket_locations(store: Store, name: str) -> dict[str, str]:
+def ticket_locations(store: Connection, name: str) -> dict[str, str]:
     """Stage key to `models:/NAME/VERSION` of all versions of a registered model."""
     return {
         version.tags["prac.key"]: f"models:/{name}/{version.version}"
@@ -88,13 +88,13 @@ def ticket_locations(store: Store, name: str) -> dict[str, str]:
     }
 
 
-def _versions(store: Store, name: str) -> list[Any]:
+def _versions(store: Connection, name: str) -> list[Any]:
     with store.reached():
         return list(store.client.search_model_versions(f"name = '{name}'"))
 
 
 def note_seeds(
-    store: Store, location: str, accuracies: Sequence[float], dense: Sequence[float]
+    store: Connection, location: str, accuracies: Sequence[float], dense: Sequence[float]
 ) -> None:
     """Tag a version with what several judgements of its ticket found.
 
@@ -115,7 +115,7 @@ def note_seeds(
             store.client.set_model_version_tag(name, number, tag, value)
 
 
-def update_aliases(store: Store, name: str) -> dict[str, str]:
+def update_aliases(store: Connection, name: str) -> dict[str, str]:
     """Point the aliases of a registered model at the versions that deserve them now.
 
     Returns alias to version. Only versions with a test accuracy count for `best` and
@@ -157,7 +157,7 @@ def update_aliases(store: Store, name: str) -> dict[str, str]:
     return {alias: str(version) for alias, version in chosen.items()}
 
 
-def download_ticket(where: str, store: Store | None = None) -> str:
+def download_ticket(where: str, store: Connection | None = None) -> str:
     """The local folder of `models:/NAME/VERSION` or `models:/NAME@alias`. Raises TicketError.
 
     store: None is the one that the environment or the working folder names.
@@ -172,7 +172,7 @@ def download_ticket(where: str, store: Store | None = None) -> str:
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         # MLflow would make an empty database there and find nothing in it.
         raise TicketError(f"{where}: no MLflow store at {uri}; set MLFLOW_TRACKING_URI to yours")
-    client = (store or Store(uri)).client
+    client = (store or Connection(uri)).client
     try:
         version = (
             client.get_model_version_by_alias(name, alias)

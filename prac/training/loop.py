@@ -22,7 +22,7 @@ from prac.training.evaluation import count_correct
 from prac.training.observers import EpochEnd, EpochRecord, Observer
 from prac.training.passes import EagerPasses, Passes, passes_for
 from prac.training.randomness import generator
-from prac.training.schedule import Budget
+from prac.training.schedule import Budget, shares_of
 from prac.training.sgd import Sgd
 from prac.training.workers import Workers
 
@@ -46,6 +46,12 @@ class Training:
     seed: int
     stream: tuple[str | int, ...]
     fresh: int | None = None
+
+    @property
+    def shares(self) -> int:
+        """Into how many shares each of its steps is divided."""
+        size = len(self.sample_ids) if self.fresh is None else self.fresh
+        return shares_of(self.config, size)
 
     def epoch_ids(self, epoch: int) -> NDArray[np.int32]:
         """The rows of one epoch, sorted."""
@@ -92,7 +98,7 @@ def train(
     stop is obeyed by all workers; rank 0's answer counts.
     Raises PracError where the loss is no longer finite, CheckpointError for a foreign checkpoint.
     """
-    workers = workers or Workers()
+    workers = workers or Workers(shares=training.shares)
     device = training.images.device
     model.to(device).to(memory_format=torch.channels_last)
     if mask is not None:

@@ -79,6 +79,13 @@ def full_budget(train: TrainConfig, num_samples: int) -> Budget:
     )
 
 
+def shares_of(train: TrainConfig, num_samples: int) -> int:
+    """Into how many shares each step of an epoch of so many samples is divided: `train.shares`, or
+    fewer, where a share would have a single sample, of which BatchNorm can't take a variance."""
+    smallest = num_samples // num_batches(num_samples, train.batch_size)
+    return max(1, min(train.shares, smallest // 2))
+
+
 def round_budget(
     train: TrainConfig, scaling: BudgetConfig, num_samples: int, num_full_samples: int
 ) -> Budget:

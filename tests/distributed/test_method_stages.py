@@ -11,11 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import torch
+from prac.distributed.made import Running
+from prac.lottery.judge import JudgeConfig, Judgement
 
 from prac.analysis.bill import make_bill, own_stages
 from prac.analysis.outcome import collect_results
 from prac.analysis.results import Results
-from prac.config.methods import METHODS
+from prac.config.methods import METHODS, method_label
 from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
@@ -30,17 +32,14 @@ from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.distributed import artifacts, stages, ticket_stage
 from prac.distributed.context import Resources
-from prac.distributed.made import Running
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request, Stage
-from prac.lottery.judge import JudgeConfig, Judgement
 from prac.lottery.round_events import reduce_events
 from prac.lottery.rounds import RoundOutcome, RoundTask, run_round, train_round
 from prac.lottery.search import SearchResult, search
 from prac.pruning import Mask
 from prac.report import write_csv
 from prac.report.html import render
-from prac.report.wording import method_label
 from prac.selection import PracSet, Reason, critical_for_training
 from prac.storage import Folder
 from prac.ticket.format import Ticket

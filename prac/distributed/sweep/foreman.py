@@ -7,57 +7,64 @@ looked up in the store when a trial first asks.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import ray
-from ray.exceptions import RayError
 
-from prac.distributed.context import Context
-from prac.distributed.executor import Executor
-from prac.distributed.progress import Display
+from prac.analysis.trials import State, TrialRow
+from prac.distributed.executor import Failed, RayExecutor
 from prac.distributed.sweep.trials import Ask
-from prac.errors import EmptySetError, PracError
+from prac.errors import EmptySetError
 from prac.lottery.graph import Graph, Request, Stage
-from prac.report.front import State, TrialRow
+from prac.lottery.outputs import Made
+from prac.lottery.store import DamagedArtifact
 from prac.sweep.space import label
-from prac.sweep.union import Trial, Union, trial_graph
-from prac.tracking.store import DamagedArtifact
-from prac.tracking.sweeps import SweepLog
+from prac.sweep.union import Trial, Union, Value, trial_graph
+from prac.training.schedule import full_budget
 
 
-class Foreman(Executor):
-    """Takes what trials ask, hands out their stages, answers what is finished.
+class TrialLog(Protocol):
+    """Who keeps what becomes of the trials."""
 
-    numbers: of the points known beforehand, by label; others are numbered as they come.
+    def begin(
+        self, number: int, label: str, values: Mapping[str, Any], tags: Mapping[str, str]
+    ) -> None:
+        """A trial begins, or goes on."""
+        ...
+
+    def end(self, label: str, state: str, values: Iterable[Value], note: str = "") -> None:
+        """A trial ended."""
+        ...
+
+
+@dataclass
+class Foreman:
+    """Takes what trials ask, has their stages run, answers what is finished.
+
+    shared: stages that all trials have. numbers: of the points known beforehand, by label; others
+    are numbered as they come.
     """
 
-    def __init__(
-        self,
-        request: Request,
-        shared: Iterable[Stage],
-        context: Context,
-        display: Display,
-        *,
-        cpus: int | None,
-        exchange: Any,
-        log: SweepLog,
-        numbers: Mapping[str, int],
-    ) -> None:
-        super().__init__(Graph({}, ()), {}, context, display, cpus=cpus)
-        self._request = request
-        self._exchange = exchange
-        self._log = log
-        self._numbers = dict(numbers)
-        first = {stage.name: stage for stage in shared}
+    request: Request
+    shared: Iterable[Stage]
+    executor: RayExecutor
+    exchange: Any
+    log: TrialLog
+    numbers: dict[str, int]
+    trials: dict[str, Trial] = field(default_factory=dict)
+    made: dict[str, Made] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        first = {stage.name: stage for stage in self.shared}
         self._union = Union(stage.key for stage in first.values())
-        self._common = list(self._union.add(Graph(first, ()), {}).values())
-        self._look_up(self._union.stages.values())
         self._errors: dict[str, tuple[State, str]] = {}
-        self.trials: dict[str, Trial] = {}
-        self._aim()
+        self._full = full_budget(self.request.recipe.train, self.request.num_training).steps
+        names = self._union.add(Graph(first, ()), {})
+        self._look_up(self._union.stages)
+        self.executor.schedule.want(names.values())
 
     @property
     def stages(self) -> Mapping[str, Stage]:
@@ -68,87 +75,96 @@ class Foreman(Executor):
         """Serve the trials while there are any."""
         try:
             while busy():
-                for ask in ray.get(self._exchange.collect.remote()):
+                for ask in ray.get(self.exchange.collect.remote()):
                     self._take(ask)
-                self._submit(self._waiting())
-                if self._running:
-                    self._collect()
+                self.executor.submit()
+                if self.executor.busy:
+                    for failed in self.executor.collect():
+                        self._failed(failed)
                 else:
                     time.sleep(0.1)
                 self._answer()
         finally:
-            for ref in self._running:
-                ray.cancel(ref, force=True)
+            self.executor.cancel()
 
     def _take(self, ask: Ask) -> None:
         values, name = ask.values, label(ask.values)
         if name not in self.trials:
-            graph = trial_graph(self._request, values)
+            graph = trial_graph(self.request, values)
             before = set(self._union.stages)
             names = self._union.add(graph, values)
-            self._look_up(s for n, s in self._union.stages.items() if n not in before)
-            number = self._numbers.setdefault(name, len(self._numbers) + 1)
-            self.trials[name] = Trial(number=number, values=values, graph=graph, names=names)
-            tags = {"recipe": self._request.recipe.name, "data_set": self._request.data_name}
-            self._log.begin(number, name, values, tags)
+            self._look_up({n: s for n, s in self._union.stages.items() if n not in before})
+            number = self.numbers.setdefault(name, len(self.numbers) + 1)
+            self.trials[name] = Trial(
+                number=number, values=values, graph=graph, names=names, full_steps=self._full
+            )
+            tags = {"recipe": self.request.recipe.name, "data_set": self.request.data_name}
+            self.log.begin(number, name, values, tags)
         trial = self.trials[name]
         trial.waiting.add(ask.goal)
+        for goal in range(trial.reach + 1, ask.reach + 1):
+            wanted = (n for n in trial.stages_for(goal) if n not in self._errors)
+            self.executor.schedule.want(wanted)
         trial.reach = max(trial.reach, ask.reach)
-        self._aim()
 
-    def _look_up(self, stages: Iterable[Stage]) -> None:
+    def _look_up(self, stages: Mapping[str, Stage]) -> None:
         """Take what the store has of these stages; a damaged one is revoked and made again."""
-        by_key = {stage.key: stage for stage in stages}
-        store = self._context.store
-        for key, found in store.find(self._context.data, by_key).items():
-            try:
-                whole = dataclasses.replace(found, values=store.values(found))
-            except DamagedArtifact as error:
-                self._display.say(f"{error}: it is made again")
-                store.revoke(found, error.what)
+        executor = self.executor
+        found = executor.store.find(executor.context.data, (s.key for s in stages.values()))
+        whole = {}
+        for name, stage in stages.items():
+            if stage.key not in found:
                 continue
-            self.finished[by_key[key].name] = whole
+            try:
+                self.made[name] = executor.store.read(found[stage.key])
+                whole[name] = found[stage.key]
+            except DamagedArtifact as error:
+                executor.display.say(f"{error}: it is made again")
+                executor.store.revoke(error.finished, error.what)
+        executor.schedule.add(stages, whole)
 
-    def _aim(self) -> None:
-        targets = list(self._common)
-        for trial in self.trials.values():
-            for goal in range(trial.reach + 1):
-                targets.extend(trial.stages_for(goal))
-        self._graph = Graph(self._union.stages, tuple(dict.fromkeys(targets)))
-
-    def _waiting(self) -> list[Stage]:
-        return [stage for stage in super()._waiting() if stage.name not in self._errors]
-
-    def _failed(self, stage: Stage, error: RayError, told: PracError) -> None:
+    def _failed(self, failed: Failed) -> None:
         """The trials that need this stage end; the others go on."""
-        state: State = "empty" if isinstance(error, EmptySetError) else "failed"
-        self._errors[stage.name] = (state, str(told))
-        self._display.say(str(told))
+        state: State = "empty" if isinstance(failed.cause, EmptySetError) else "failed"
+        for name in self.executor.schedule.give_up(failed.stage.name):
+            self._errors[name] = (state, str(failed.told))
+        self.executor.display.say(str(failed.told))
 
     def _answer(self) -> None:
+        finished = self.executor.schedule.finished
         for name, trial in self.trials.items():
+            if not trial.waiting:
+                continue
             error = next((self._errors[n] for n in trial.names.values() if n in self._errors), None)
             for goal in sorted(trial.waiting):
-                if error is None and not all(n in self.finished for n in trial.stages_for(goal)):
+                if error is None and not all(n in finished for n in trial.stages_for(goal)):
                     continue
                 trial.waiting.remove(goal)
                 if error is not None:
                     self._end(name, trial, *error)
                 elif goal >= trial.rounds:
                     self._end(name, trial, "finished", "")
-                report = {"failed": error[1]} if error else trial.report(goal, self.finished)
-                self._exchange.answer.remote(name, goal, report)
+                report = {"failed": error[1]} if error else trial.report(goal, self._read(trial))
+                self.exchange.answer.remote(name, goal, report)
+
+    def _read(self, trial: Trial) -> Mapping[str, Made]:
+        """What a trial's finished stages made."""
+        executor = self.executor
+        for name in trial.names.values():
+            if name in executor.schedule.finished and name not in self.made:
+                self.made[name] = executor.store.read(executor.schedule.finished[name])
+        return self.made
 
     @property
     def rows(self) -> list[TrialRow]:
         """What all trials found, by their numbers, one row an architecture."""
         trials = sorted(self.trials.values(), key=lambda trial: trial.number)
-        return [row for trial in trials for row in trial.rows(self.finished)]
+        return [row for trial in trials for row in trial.rows(self._read(trial))]
 
     def _end(self, name: str, trial: Trial, state: State, note: str) -> None:
         if trial.state is None:
             trial.state, trial.note = state, note
-            self._log.end(name, state, trial.metrics(self.finished), note)
+            self.log.end(name, state, trial.metrics(self._read(trial)), note)
 
     def close(self, *, stopped: bool) -> None:
         """No more trials: those without an end were stopped by the scheduler, or lost."""

@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from prac.analysis.results import Results, RoundRow
+from prac.config.methods import method_label
 from prac.report.figures.style import (
     GREY,
     INK,
@@ -29,7 +30,7 @@ from prac.report.figures.style import (
     sparsity_axis,
     views,
 )
-from prac.report.wording import method_label, ordered_methods, search_rows, short_count
+from prac.report.wording import ordered_methods, search_rows, short_count
 
 _FEW = 3
 """Methods in a panel up to which every method has a band; judged tickets of a search below which

@@ -10,6 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from prac.analysis.results import ClassShare, Results
+from prac.config.methods import method_label
 from prac.report.figures.style import (
     GREY,
     INK,
@@ -19,7 +20,7 @@ from prac.report.figures.style import (
     panels,
     sparsity_axis,
 )
-from prac.report.wording import method_label, ordered_methods, search_rows
+from prac.report.wording import ordered_methods, search_rows
 
 _NAMED = 10
 """Classes up to which every line is named; of more, the outermost are."""

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from prac.analysis.results import Results, RoundRow
+from prac.config.methods import method_label
 from prac.report.compare import steps_saved
 from prac.report.figures.style import (
     REFERENCES,
@@ -23,7 +24,7 @@ from prac.report.figures.style import (
     thousands,
     views,
 )
-from prac.report.wording import method_label, methods_of, ordered_methods, percent, search_rows
+from prac.report.wording import methods_of, ordered_methods, percent, search_rows
 
 
 def cost(results: Results) -> Figure:

@@ -11,8 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from prac.analysis.results import DistanceRow, Results
+from prac.config.methods import method_label
 from prac.report.figures.style import INK, label_axes, legend_below, panel_title, panels
-from prac.report.wording import method_label, ordered_methods
+from prac.report.wording import ordered_methods
 
 _SHOWN = 3
 

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from prac.analysis.trials import COSTS, Cost, SweepResults, TrialRow
 from prac.report.figures.style import (
     GREY,
     INK,
@@ -16,7 +17,6 @@ from prac.report.figures.style import (
     panel_title,
     panels,
 )
-from prac.report.front import COSTS, Cost, SweepResults, TrialRow
 
 _FRONT, _BEST = "#0072B2", "#D55E00"
 _MAX_LABELS = 12

@@ -13,9 +13,10 @@ from matplotlib.patches import FancyBboxPatch, Patch, PathPatch, Rectangle
 from matplotlib.path import Path
 
 from prac.analysis.results import Results, StageRow
+from prac.config.methods import method_label
 from prac.report.figures.layout import Layout, lay_out
 from prac.report.figures.style import GREY, INK, legend_below, literal
-from prac.report.wording import method_label, ordered_methods
+from prac.report.wording import ordered_methods
 
 _PASTELS = (
     "#A6CEE3",

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from prac.analysis.results import MaskOverlap, Results
+from prac.config.methods import method_label
 from prac.report.figures.style import (
     GREY,
     INK,
@@ -22,7 +23,7 @@ from prac.report.figures.style import (
     panels,
     sparsity_axis,
 )
-from prac.report.wording import method_label, ordered_methods, percent, search_rows
+from prac.report.wording import ordered_methods, percent, search_rows
 
 _NUMBERED = 8
 """Methods up to which the matrix has room for numbers."""

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from prac.analysis.results import Results, RoundRow
+from prac.config.methods import method_label
 from prac.report.figures.style import (
     label_axes,
     legend_below,
@@ -14,7 +15,7 @@ from prac.report.figures.style import (
     panels,
     sparsity_axis,
 )
-from prac.report.wording import method_label, percent, search_rows, searches_by_sets
+from prac.report.wording import percent, search_rows, searches_by_sets
 
 _PARTS = {
     "CET only": "#5E4FA2",

@@ -12,8 +12,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter
 
 from prac.analysis.results import Results, RoundRow
+from prac.config.methods import METHODS, PRAC, VANILLA
 from prac.report.wording import (
-    PRUNERS,
     architectures,
     methods_of,
     ordered_methods,
@@ -25,31 +25,8 @@ GREY = "#6b6b6b"
 FAINT = "#dddddd"
 MAX_TICKS = 9
 
-# Okabe and Ito's palette first: told apart by every common kind of colour blindness. A dozen
-# colours are not, so no two methods share both colour and marker, and a panel shows few.
-_KNOWN = {
-    "prac": ("#0072B2", "o"),
-    "vanilla": ("#E69F00", "s"),
-    "random-subset": ("#009E73", "^"),
-    "rs2": ("#56B4E9", "v"),
-    "cet-only": ("#CC79A7", "D"),
-    "cep-only": ("#882255", "d"),
-    "no-early-stop": ("#332288", "P"),
-    "entropy": ("#D55E00", "X"),
-    "proxy": ("#999933", "<"),
-    "el2n": ("#8C6D31", ">"),
-    "el2n-balanced": ("#8C6D31", "s"),
-    "el2n-ccs": ("#8C6D31", "D"),
-    "margin": ("#117733", "*"),
-    "margin-ccs": ("#117733", "D"),
-    "dual": ("#AA4499", "h"),
-    "dual-ccs": ("#AA4499", "D"),
-    "random-pruning": ("#7F7F7F", "^"),
-    "random-tickets": ("#A0522D", "v"),
-    "snip": ("#D55E00", "D"),
-    "grasp": ("#CC79A7", "X"),
-    "synflow": ("#009E73", "P"),
-    "dense": ("#222222", "x"),
+_KNOWN = {name: (method.colour, method.marker) for name, method in METHODS.items()} | {
+    "dense": (INK, "x")
 }
 _FURTHER = (
     ("#CC79A7", "p"),
@@ -58,7 +35,7 @@ _FURTHER = (
     ("#8C6D31", "1"),
     ("#7F7F7F", "2"),
 )
-REFERENCES = ("prac", "vanilla")
+REFERENCES = (PRAC.name, VANILLA)
 """Shown in every panel, so that each of the others can be compared with them."""
 
 _TOGETHER = 5
@@ -90,6 +67,10 @@ class View:
     note: str = ""
 
 
+def _chooses(method: str) -> str:
+    return METHODS[method].chooses if method in METHODS else "samples"
+
+
 def views(results: Results) -> list[View]:
     """A panel for each architecture; where the methods are many, one for each kind of method.
 
@@ -104,8 +85,8 @@ def views(results: Results) -> list[View]:
         references = [m for m in methods if m in REFERENCES]
         others = [m for m in methods if m not in REFERENCES]
         for note, kind in (
-            ("other samples", [m for m in others if m not in PRUNERS]),
-            ("other weights", [m for m in others if m in PRUNERS]),
+            ("other samples", [m for m in others if _chooses(m) == "samples"]),
+            ("other weights", [m for m in others if _chooses(m) == "weights"]),
         ):
             parts = _parts(kind)
             for number, part in enumerate(parts, start=1):

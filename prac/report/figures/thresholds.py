@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from prac.analysis.results import Results
+from prac.config.methods import method_label
 from prac.report.figures.style import (
     label_axes,
     legend_below,
@@ -15,7 +16,7 @@ from prac.report.figures.style import (
     panels,
     sparsity_axis,
 )
-from prac.report.wording import method_label, search_rows
+from prac.report.wording import search_rows
 
 
 def threshold_sizes(results: Results) -> Figure:

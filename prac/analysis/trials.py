@@ -1,0 +1,100 @@
+"""A sweep's results as values: its trials, and which of them no other beats."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["finished", "stopped", "empty", "failed"]
+Cost = Literal["search_steps", "set_size"]
+COSTS: tuple[Cost, ...] = ("search_steps", "set_size")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRow:
+    """One architecture in one trial of a sweep.
+
+    label: what the trial varies, as `select.threshold=2`. state: `finished`; `stopped` by ASHA;
+    `empty`, its selection kept no sample; `failed`. rounds: trained so far.
+    test_accuracy, validation_accuracy: of its last ticket, trained alone, in [0, 1]; None where it
+    was not judged. search_steps: SGD steps of its rounds. set_size: samples of its last set.
+    """
+
+    trial: int
+    label: str
+    architecture: str
+    state: State
+    rounds: int
+    test_accuracy: float | None = None
+    validation_accuracy: float | None = None
+    search_steps: int = 0
+    steps_saved: float | None = None
+    set_size: int | None = None
+    sparsity: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepResults:
+    """All that a sweep found. best: number of the trial to take; None where none finished."""
+
+    sweep: str
+    title: str
+    num_training_samples: int
+    rows: tuple[TrialRow, ...]
+    dense_test_accuracy: dict[str, float]
+    best: int | None
+
+    def to_json(self) -> str:
+        """As JSON text."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> SweepResults:
+        """What `to_json` wrote."""
+        values = json.loads(text)
+        values["rows"] = tuple(TrialRow(**row) for row in values["rows"])
+        return cls(**values)
+
+    @property
+    def architectures(self) -> list[str]:
+        """In the order in which their rows come."""
+        return list(dict.fromkeys(row.architecture for row in self.rows))
+
+    def front(self, architecture: str, cost: Cost) -> list[TrialRow]:
+        """The trials no other beats in both test accuracy (up) and cost (down), cheapest first."""
+        judged = [
+            row
+            for row in self.rows
+            if row.architecture == architecture
+            and row.test_accuracy is not None
+            and getattr(row, cost) is not None
+        ]
+        kept = [row for row in judged if not any(_beats(other, row, cost) for other in judged)]
+        return sorted(kept, key=lambda row: (getattr(row, cost), row.trial))
+
+
+def _beats(one: TrialRow, other: TrialRow, cost: Cost) -> bool:
+    assert one.test_accuracy is not None
+    assert other.test_accuracy is not None
+    gain, cheaper = (
+        one.test_accuracy - other.test_accuracy,
+        getattr(other, cost) - getattr(one, cost),
+    )
+    return gain >= 0 and cheaper >= 0 and (gain > 0 or cheaper > 0)
+
+
+def best_trial(rows: Sequence[TrialRow]) -> int | None:
+    """The trial with the best validation accuracy of its last tickets (mean over architectures);
+    of equal ones the one with the fewest steps. Never chosen on the test split."""
+    scores = {}
+    for number in dict.fromkeys(row.trial for row in rows):
+        mine = [row for row in rows if row.trial == number]
+        known = [row.validation_accuracy for row in mine if row.validation_accuracy is not None]
+        if len(known) == len(mine):
+            steps = sum(row.search_steps for row in mine)
+            scores[number] = (sum(known) / len(known), -steps, -number)
+    return max(scores, key=lambda number: scores[number]) if scores else None

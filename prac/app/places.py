@@ -1,0 +1,220 @@
+"""Where a pipeline keeps what it made: MLflow, or a folder."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from prac.analysis.outcome import set_samples
+from prac.analysis.results import Results, RoundRow, results_to_json
+from prac.app.planned import Planned
+from prac.errors import ConfigError
+from prac.lottery.folder_store import FolderStore
+from prac.lottery.graph import Graph, Stage
+from prac.lottery.outputs import PAGES, RESULTS, Facts, File, Made, TicketFacts
+from prac.lottery.store import Finished, Store, seal
+from prac.pruning.mask import Mask
+from prac.tracking.connection import TICKETS, default_tracking_uri
+from prac.tracking.shown import Metric, Picture, Shown
+from prac.tracking.store import MlflowStore
+from prac.tracking.tickets import model_name, note_seeds, ticket_locations, update_aliases
+from prac.tracking.views import ticket_page
+
+
+class Place(Protocol):
+    """A store, with what is told of it."""
+
+    @property
+    def store(self) -> Store:
+        """The finished stages."""
+        ...
+
+    @property
+    def where(self) -> str:
+        """As a user would write it."""
+        ...
+
+    def found(self, graph: Graph, *, plan: bool = False) -> dict[str, Finished]:
+        """The finished stages of a graph, by key. plan: leave nothing behind."""
+        ...
+
+    def tickets(self, graph: Graph) -> dict[str, str]:
+        """Stage key to where `Ticket.load` finds the ticket."""
+        ...
+
+    def link(self) -> str | None:
+        """Where tickets can be browsed."""
+        ...
+
+    def keep(
+        self, stage: Stage, results: Results, pages: Path, made: Mapping[str, Made], started: float
+    ) -> Finished:
+        """Keep the report of a pipeline."""
+        ...
+
+    def lines(self) -> list[str]:
+        """What people are told in the end."""
+        ...
+
+
+class FolderPlace:
+    """A folder: `stages/` in it."""
+
+    def __init__(self, planned: Planned) -> None:
+        self._planned = planned
+        self.folder = planned.work / "stages"
+        self.store: Store = FolderStore(self.folder)
+        self.where = str(self.folder)
+
+    def found(self, graph: Graph, *, plan: bool = False) -> dict[str, Finished]:
+        """By key."""
+        return self.store.find(self._planned.request.data, _keys(graph))
+
+    def tickets(self, graph: Graph) -> dict[str, str]:
+        """Folders."""
+        stages = (stage for stage in graph.stages.values() if stage.kind == "ticket")
+        return {stage.key: str(self.folder / stage.key / "ticket") for stage in stages}
+
+    def link(self) -> str | None:
+        """None: a folder has no page."""
+        return None
+
+    def keep(
+        self, stage: Stage, results: Results, pages: Path, made: Mapping[str, Made], started: float
+    ) -> Finished:
+        """As a stage."""
+        files: dict[File[Any], Any] = {PAGES: pages, RESULTS: results_to_json(results)}
+        made_report = Made(facts=Facts(), files=files)
+        data = self._planned.request.data
+        return self.store.commit(stage, made_report, data=data, started=started)
+
+    def lines(self) -> list[str]:
+        """Where tickets are."""
+        return [f"tickets  {self.folder}"]
+
+
+class MlflowPlace:
+    """A tracking server or database; MLflow is imported when it is first asked."""
+
+    def __init__(self, planned: Planned) -> None:
+        self._planned = planned
+        uri = planned.options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+        self.mlflow = MlflowStore(uri or default_tracking_uri(planned.home), dress_ticket)
+        self.store: Store = self.mlflow
+        self.where = self.mlflow.tracking_uri
+
+    def found(self, graph: Graph, *, plan: bool = False) -> dict[str, Finished]:
+        """By key; an embedded database that isn't there is made, but not for a plan."""
+        if self.mlflow.is_unmade:
+            # A plan leaves nothing behind, and needs no MLflow to know that nothing is finished.
+            if plan:
+                return {}
+            make_home(self._planned.home)
+        self.mlflow.prepare()
+        return self.store.find(self._planned.request.data, _keys(graph))
+
+    def _models(self) -> list[str]:
+        request = self._planned.request
+        return [model_name(request.data_name, name) for name in request.recipe.architectures]
+
+    def tickets(self, graph: Graph) -> dict[str, str]:
+        """`models:/NAME/VERSION`."""
+        locations: dict[str, str] = {}
+        for name in self._models():
+            locations |= ticket_locations(self.mlflow, name)
+        return locations
+
+    def link(self) -> str | None:
+        """The page of the server, or of one that is started for a local store."""
+        mlflow = self.mlflow
+        base = mlflow.tracking_uri if not mlflow.is_local else "http://127.0.0.1:5000"
+        return ticket_page(base, mlflow.experiment(TICKETS))
+
+    def keep(
+        self, stage: Stage, results: Results, pages: Path, made: Mapping[str, Made], started: float
+    ) -> Finished:
+        """As a run with its metrics and pictures; tickets get their aliases."""
+        request, graph = self._planned.request, self._planned.graph
+        recipe = request.recipe
+        shown = Shown(
+            title=f"{recipe.name}: {', '.join(recipe.architectures)}",
+            note=f"{results.title}\n\nOpen `report.html` among the artifacts.",
+            parameters=results.settings,
+            metrics=list(_metrics(results.rows)),
+            tags={"recipe": recipe.name, "data_set": request.data_name},
+            pictures=_sheets(graph, made, self._planned),
+        )
+        with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
+            folder = Path(scratch)
+            PAGES.write(folder, pages)
+            RESULTS.write(folder, results_to_json(results))
+            seal(folder, stage, Made(facts=Facts()))
+            report = self.mlflow.log(stage, folder, shown, data=request.data, started=started)
+        for row in results.rows:
+            if row.ticket is not None and len(row.test_accuracies) > 1:
+                dense = results.dense_test_accuracies.get(row.architecture, ())
+                note_seeds(self.mlflow, row.ticket, row.test_accuracies, dense)
+        for name in self._models():
+            update_aliases(self.mlflow, name)
+        return report
+
+    def lines(self) -> list[str]:
+        """Where tickets can be browsed."""
+        lines = [f"tickets  {self.link()}"]
+        if self.mlflow.is_local:
+            command = f"mlflow server --backend-store-uri {self.mlflow.tracking_uri}"
+            lines.append(f"         (start the page with: {command})")
+        return lines
+
+
+def open_place(planned: Planned) -> Place:
+    """The place that the options name; nothing is made yet."""
+    return FolderPlace(planned) if planned.options.executor == "local" else MlflowPlace(planned)
+
+
+def make_home(home: Path) -> None:
+    """Make the folder of the embedded store. Raises ConfigError."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--home {home} can't be made: {error.strerror}") from error
+
+
+def dress_ticket(mask: Mask, facts: TicketFacts, folder: Path) -> None:
+    """Add a picture of a ticket's layers."""
+    from prac.report.layers import save_layers  # matplotlib: only where a ticket is made
+
+    save_layers(mask, facts.title, folder / "figures" / "layers.png")
+
+
+def _keys(graph: Graph) -> Iterable[str]:
+    return (stage.key for stage in graph.stages.values())
+
+
+def _sheets(graph: Graph, made: Mapping[str, Made], planned: Planned) -> list[Picture]:
+    """Samples of every PrAC set as a sheet: a key for each network, a step for each round."""
+    from prac.report.figures.sheet import sheet  # matplotlib
+
+    found = set_samples(graph, made, planned.dataset)
+    return [
+        Picture(
+            key=f"prac_set_{''.join(c if c.isalnum() else '_' for c in architecture)}",
+            png=sheet(samples),
+            step=index,
+        )
+        for (architecture, index), samples in found.items()
+        if samples
+    ]
+
+
+def _metrics(rows: Iterable[RoundRow]) -> Iterable[Metric]:
+    names = ("test_accuracy", "test_std", "validation_accuracy", "set_size", "search_steps")
+    for row in rows:
+        for name in (*names, "sparsity"):
+            value: Any = getattr(row, name)
+            if value is not None:
+                label = f"{row.architecture}.{row.method}/{name}"
+                yield Metric(name=label, value=value, step=row.round)

@@ -1,0 +1,77 @@
+"""A pipeline that is checked and planned; nothing is made, opened or started yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prac.app.options import Options, home_of, request_of, workers_of
+from prac.config.sections import Recipe
+from prac.data import DataSummary, Source, open_source
+from prac.lottery.compose import build_graph
+from prac.lottery.graph import Graph, Request
+from prac.lottery.stage_config import check_rewind
+from prac.models import check_architecture
+
+if TYPE_CHECKING:
+    from prac.data.dataset import ImageDataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A recipe with its data and its graph. home: where what it makes goes by default."""
+
+    recipe: Recipe
+    options: Options
+    home: Path
+    source: Source
+    summary: DataSummary
+    request: Request
+    graph: Graph
+    workers: int
+
+    @cached_property
+    def dataset(self) -> ImageDataset:
+        """The images, decoded when they are first needed; the networks are tried on them."""
+        dataset = self.source.load()
+        _check(self.graph.architectures, len(dataset.class_names), dataset.image_shape)
+        return dataset
+
+    @property
+    def work(self) -> Path:
+        """The folder of events, checkpoints and reports by default."""
+        return self.home / "prac-runs"
+
+    def file_name(self, key: str) -> str:
+        """The name of a folder of this recipe's, with the start of a key."""
+        name = "".join(c if c.isalnum() or c in "-_" else "-" for c in self.recipe.name)
+        return f"{name}-{key[:8]}"
+
+
+def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
+    """Check a recipe and its data, and build the graph. Raises ConfigError."""
+    source = open_source(recipe.data)
+    summary = source.summary()
+    request = request_of(recipe, options, source, summary.num_train)
+    check_rewind(recipe, request.num_training)
+    graph = build_graph(request)
+    if summary.image_shape is not None:
+        _check(graph.architectures, len(summary.class_names), summary.image_shape)
+    return Planned(
+        recipe=recipe,
+        options=options,
+        home=home_of(options),
+        source=source,
+        summary=summary,
+        request=request,
+        graph=graph.only(options.only) if options.only else graph,
+        workers=workers_of(recipe, options, request.num_training),
+    )
+
+
+def _check(architectures: Iterable[str], classes: int, shape: tuple[int, int, int]) -> None:
+    for architecture in architectures:
+        check_architecture(architecture, classes, shape)

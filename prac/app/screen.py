@@ -1,0 +1,101 @@
+"""What a command shows while it runs: with rich where it is installed, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Protocol
+
+from prac.app.progress import Lines
+from prac.lottery.graph import Graph, Stage
+from prac.lottery.progress import Display
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from prac.analysis.results import Results
+
+
+class Screen(Protocol):
+    """Where a command shows what it does."""
+
+    def line(self, text: str) -> None:
+        """A line that is not cut."""
+        ...
+
+    def plan(self, graph: Graph, finished: Iterable[str]) -> None:
+        """The graph: each stage, cached or to run. finished: keys."""
+        ...
+
+    def results(self, results: Results) -> None:
+        """The table and the verdicts."""
+        ...
+
+    def display(self, stages: list[Stage]) -> Display:
+        """What shows the progress of these stages."""
+        ...
+
+
+class RichScreen:
+    """Tables and bars."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def line(self, text: str) -> None:
+        """A line that is not cut."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def plan(self, graph: Graph, finished: Iterable[str]) -> None:
+        """As a table."""
+        from prac.app.plan import print_plan
+
+        print_plan(graph, finished, self.console)
+
+    def results(self, results: Results) -> None:
+        """As a table."""
+        from prac.report.terminal import print_table
+
+        print_table(results, self.console)
+
+    def display(self, stages: list[Stage]) -> Display:
+        """Bars where a person looks at a terminal, plain lines elsewhere."""
+        from prac.app.bars import Bars
+
+        return Bars(stages, self.console) if self.console.is_terminal else Lines(stages)
+
+
+class PlainScreen:
+    """Lines alone."""
+
+    def line(self, text: str) -> None:
+        """Print it."""
+        print(text, flush=True)
+
+    def plan(self, graph: Graph, finished: Iterable[str]) -> None:
+        """A line a stage."""
+        done = set(finished)
+        names = {stage.name for stage in graph.to_run(done)}
+        for stage in graph.stages.values():
+            state = "to run" if stage.name in names else "cached" if stage.key in done else "-"
+            print(f"{stage.name}\t{state}\t{stage.max_steps or ''}")
+
+    def results(self, results: Results) -> None:
+        """A line a row."""
+        from prac.report.tables import key_rows, result_row
+
+        for row in key_rows(results):
+            print("\t".join(f"{name} {cell}" for name, cell in result_row(results, row).items()))
+
+    def display(self, stages: list[Stage]) -> Display:
+        """Plain lines."""
+        return Lines(stages)
+
+
+def make_screen() -> Screen:
+    """For this process's standard output."""
+    if find_spec("rich") is None:
+        return PlainScreen()
+    from prac.app.console import make_console
+
+    return RichScreen(make_console())

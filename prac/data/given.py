@@ -1,0 +1,194 @@
+"""A data set that is handed over in Python: arrays, or anything that is indexed as a torch Dataset.
+
+No torch is needed: a Dataset is what has `__len__` and gives `(image, label)` by its number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prac.config.sections import DataConfig
+from prac.data.dataset import DataSummary, ImageDataset, Source
+from prac.data.decode import convert_images, shape_after
+from prac.data.sources import open_source
+from prac.data.splits import LabelledImages, assemble, held_out_count, split_options
+from prac.errors import ConfigError
+from prac.fingerprint import fingerprint
+
+_SPLITS = ("train", "test")
+
+
+def as_source(data: Any, config: DataConfig) -> Source:
+    """A source of a name, an ImageDataset, another source, or images that are handed over.
+
+    Images: `(images, labels)`, arrays `(N, H, W, C)`, `(N, H, W)` or, as torch has them,
+    `(N, C, H, W)`, and `(N,)` integers; or a Dataset of `(image, label)`, each image an array, a
+    tensor or a PIL image; or a mapping of `train` and `test` to either. Without a test split, one
+    is held out (`data.test_fraction`). Pixels are uint8, or floats that are 0 to 1 in steps of
+    1/255. Raises ConfigError for anything else.
+    """
+    if isinstance(data, str):
+        return open_source(dataclasses.replace(config, source=data))
+    if isinstance(data, ImageDataset):
+        return _Loaded(data)
+    if all(hasattr(data, name) for name in ("summary", "fingerprint", "load")):
+        source: Source = data
+        return source
+    return GivenSource(data, config)
+
+
+class _Loaded:
+    """An ImageDataset, as a source."""
+
+    def __init__(self, dataset: ImageDataset) -> None:
+        self._dataset = dataset
+        self.name = dataset.name
+
+    def summary(self) -> DataSummary:
+        """Its counts."""
+        dataset = self._dataset
+        return DataSummary(
+            num_train=len(dataset.train_labels),
+            num_test=len(dataset.test_labels),
+            class_names=dataset.class_names,
+            image_shape=dataset.image_shape,
+        )
+
+    def fingerprint(self) -> str:
+        """Its own."""
+        return self._dataset.fingerprint
+
+    def load(self) -> ImageDataset:
+        """Itself."""
+        return self._dataset
+
+
+class GivenSource:
+    """Images in memory."""
+
+    def __init__(self, data: Any, config: DataConfig) -> None:
+        """Take the images. Raises ConfigError for what can't be used."""
+        self.name = str(getattr(data, "name", None) or "given")
+        self._config = config
+        splits = data if isinstance(data, Mapping) else {"train": data}
+        strange = [str(name) for name in splits if name not in _SPLITS]
+        if strange or "train" not in splits:
+            raise ConfigError(
+                f"data has the splits {', '.join(map(str, splits))}; allowed: train, or train and "
+                "test"
+            )
+        self._train = _labelled(splits["train"], "train")
+        self._test = _labelled(splits["test"], "test") if "test" in splits else None
+        self._classes = self._class_names(splits["train"])
+
+    def _class_names(self, train: Any) -> tuple[str, ...]:
+        labels = [self._train[1], *([] if self._test is None else [self._test[1]])]
+        count = int(max(part.max() for part in labels)) + 1
+        names = getattr(train, "classes", None) or range(count)
+        if len(names) < count:
+            raise ConfigError(f"labels go up to {count - 1}, and the data set names {len(names)}")
+        return tuple(map(str, names))
+
+    def summary(self) -> DataSummary:
+        """Counts, classes and the shape of the images."""
+        count, held = len(self._train[1]), 0
+        if self._test is None:
+            held = held_out_count(count, self._config.test_fraction)
+        height, width, channels = self._train[0].shape[1:]
+        shape = (int(height), int(width), int(channels))
+        return DataSummary(
+            num_train=count - held,
+            num_test=held if self._test is None else len(self._test[1]),
+            class_names=self._classes,
+            image_shape=shape_after(shape, self._config.image_size, self._config.channels),
+        )
+
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits: the pixels, the labels, the class names and the options."""
+        options = split_options(self._config, makes_test=self._test is None)
+        return fingerprint(
+            {
+                "kind": "given",
+                "train": self._train,
+                "test": self._test,
+                "classes": self._classes,
+                "options": options,
+            }
+        )
+
+    def load(self) -> ImageDataset:
+        """The data set, with its splits."""
+        return assemble(
+            self._config,
+            name=self.name,
+            fingerprint=self.fingerprint(),
+            class_names=self._classes,
+            train=self._converted(self._train),
+            test=None if self._test is None else self._converted(self._test),
+        )
+
+    def _converted(self, split: LabelledImages) -> LabelledImages:
+        size, channels = self._config.image_size, self._config.channels
+        return convert_images(split[0], size=size, channels=channels), split[1]
+
+
+def _labelled(split: Any, name: str) -> LabelledImages:
+    if isinstance(split, tuple) and len(split) == 2:
+        images, labels = np.asarray(split[0]), np.asarray(split[1])
+    elif hasattr(split, "__len__") and hasattr(split, "__getitem__"):
+        pairs = [split[place] for place in range(len(split))]
+        if not pairs or any(not isinstance(p, tuple | list) or len(p) != 2 for p in pairs):
+            raise ConfigError(f"the {name} split gives no (image, label) by number")
+        arrays = [np.asarray(image) for image, _ in pairs]
+        shapes = sorted({array.shape for array in arrays})
+        if len(shapes) > 1:
+            raise ConfigError(
+                f"the {name} split has images of {len(shapes)} shapes, e.g. {shapes[0]} and "
+                f"{shapes[-1]}; allowed: one, e.g. by a transform that resizes and crops"
+            )
+        images, labels = np.stack(arrays), np.asarray([int(label) for _, label in pairs])
+    else:
+        raise ConfigError(
+            f"the {name} split is a {type(split).__name__}; allowed: (images, labels), or a "
+            "Dataset of (image, label)"
+        )
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(images):
+        raise ConfigError(
+            f"the {name} split has {len(images)} images and labels {labels.dtype} of shape "
+            f"{labels.shape}; allowed: a whole number an image"
+        )
+    if len(labels) == 0 or labels.min() < 0:
+        raise ConfigError(f"the {name} split needs labels from 0 on, at least one")
+    return _pixels(_channels_last(images, name), name), labels.astype(np.int64)
+
+
+def _channels_last(images: NDArray[Any], name: str) -> NDArray[Any]:
+    if images.ndim == 3:
+        return images[..., None]
+    if images.ndim == 4 and images.shape[3] in (1, 3):
+        return images
+    if images.ndim == 4 and images.shape[1] in (1, 3):
+        return images.transpose(0, 2, 3, 1)
+    raise ConfigError(
+        f"the {name} split's images have shape {images.shape[1:]}; "
+        "allowed: (H, W), (H, W, C) or (C, H, W) with 1 or 3 channels"
+    )
+
+
+def _pixels(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    if images.dtype == np.uint8:
+        return np.ascontiguousarray(images)
+    if images.dtype.kind == "f" and np.isfinite(images).all():
+        scaled = images.astype(np.float64) * 255
+        whole = np.rint(scaled)
+        if whole.min() >= 0 and whole.max() <= 255 and np.abs(scaled - whole).max() < 1e-2:
+            return whole.astype(np.uint8)
+    raise ConfigError(
+        f"the {name} split's pixels are {images.dtype} from {images.min()} to {images.max()}; "
+        "allowed: uint8, or floats from 0 to 1 in steps of 1/255 (leave out what normalises)"
+    )

@@ -1,0 +1,90 @@
+"""Which stages a search pays for, and their sum: every training step and every forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from prac.lottery.graph import Graph, SearchStages
+from prac.lottery.outputs import BACKWARD, Cost
+
+
+def own_stages(search: SearchStages, graph: Graph) -> list[str]:
+    """The search's trainings and all that made its sets and masks, in the graph's order.
+
+    Trainings of another search are left out, with what is only for them: they are in that search's
+    bill. Tickets and judgements are not for the search.
+    """
+    theirs = _rounds_of_others(search, graph)
+    return _reached(_made(search), graph, lambda name: name in theirs)
+
+
+def borrowed_stages(search: SearchStages, graph: Graph) -> list[str]:
+    """The trainings of other searches that this one rests on, in the graph's order."""
+    own = set(own_stages(search, graph))
+    every = _reached(_made(search), graph, lambda _: False)
+    theirs = _rounds_of_others(search, graph)
+    return [name for name in every if name not in own and name in theirs]
+
+
+def total(costs: Iterable[Cost]) -> Cost:
+    """The sum; energy is None where one of them could not be measured."""
+    every = list(costs)
+    sources = list(dict.fromkeys(cost.energy_source for cost in every if cost.energy_source))
+    joules = [cost.joules for cost in every if cost.joules is not None]
+    whole = bool(every) and len(joules) == len(every)
+    others = [cost.other_flops for cost in every if cost.other_flops is not None]
+    return Cost(
+        steps=sum(cost.steps for cost in every),
+        samples=sum(cost.samples for cost in every),
+        cep_samples=sum(cost.cep_samples for cost in every),
+        score_samples=sum(cost.score_samples for cost in every),
+        score_gradient_samples=sum(cost.score_gradient_samples for cost in every),
+        score_passes=sum(cost.score_passes for cost in every),
+        evaluation_samples=sum(cost.evaluation_samples for cost in every),
+        other_flops=sum(others) if others else None,
+        seconds=sum(cost.seconds for cost in every),
+        joules=sum(joules) if whole else None,
+        energy_source="; ".join(sources),
+    )
+
+
+def flops(costs: Iterable[Cost], forward: int) -> int:
+    """FLOPs of stages. forward: of one image through the search's dense network; a stage that ran
+    another network counts its FLOPs itself."""
+    found = 0
+    for cost in costs:
+        if cost.other_flops is not None:
+            found += cost.other_flops
+            continue
+        passes = (1 + BACKWARD) * cost.samples + cost.score_passes
+        passes += cost.cep_samples + cost.score_samples + cost.evaluation_samples
+        found += forward * passes
+    return found
+
+
+def _made(search: SearchStages) -> list[str]:
+    return [*search.rounds, *search.masks, *search.samples]
+
+
+def _rounds_of_others(search: SearchStages, graph: Graph) -> set[str]:
+    # Masks made without training are shared by searches that prune alike, and on each one's bill.
+    every = {
+        name
+        for other in graph.searches
+        for name in other.rounds
+        if graph.stages[name].kind != "prune"
+    }
+    return every - set(search.rounds)
+
+
+def _reached(start: Iterable[str], graph: Graph, is_wall: Callable[[str], bool]) -> list[str]:
+    """`start` and all that it was made from, without what `is_wall` and what lies behind it."""
+    found: set[str] = set()
+    names = list(start)
+    while names:
+        name = names.pop()
+        if name in found or is_wall(name):
+            continue
+        found.add(name)
+        names.extend(graph.stages[name].inputs.values())
+    return [name for name in graph.stages if name in found]

@@ -1,0 +1,123 @@
+"""Finished stages in a folder: a folder each, moved into place whole, found again by its key."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from prac.errors import StoreError
+from prac.lottery.graph import Stage
+from prac.lottery.outputs import Made
+from prac.lottery.store import (
+    MANIFEST,
+    DamagedArtifact,
+    Finished,
+    StoreAway,
+    read_stage,
+    sha256,
+    write_stage,
+)
+
+_RUN = "run.json"
+
+
+class FolderStore:
+    """Stages under `root/KEY/`, with the manifests that every store has.
+
+    `run.json` beside a manifest holds the manifest's own checksum; it is written before the folder
+    is moved into its place, so a folder named by a key is whole. Revoked ones are moved aside, to
+    `root/revoked/`, and never deleted.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def _folder(self, key: str) -> Path:
+        return self.root / key
+
+    def find(self, data: str, keys: Iterable[str]) -> dict[str, Finished]:
+        """By key: a key holds the data's fingerprint."""
+        there = set(os.listdir(self.root)) if self.root.is_dir() else set()
+        found = {key: self._finished(key) for key in keys if key in there}
+        return {key: finished for key, finished in found.items() if finished is not None}
+
+    def find_one(self, stage: Stage) -> Finished | None:
+        """By key."""
+        return self._finished(stage.key)
+
+    def _finished(self, key: str) -> Finished | None:
+        try:
+            run = json.loads((self._folder(key) / _RUN).read_text())
+            return Finished(
+                key=key,
+                name=str(run["name"]),
+                run_id=key,
+                where=str(self._folder(key)),
+                manifest_sha256=str(run["manifest"]),
+            )
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            broken = Finished(key=key, name=key, run_id=key, where="", manifest_sha256="")
+            raise DamagedArtifact(broken, f"{_RUN} can't be read") from error
+        except OSError as error:
+            raise StoreAway(f"the store {self.root} can't be read ({error})") from error
+
+    def read(self, finished: Finished) -> Made:
+        """What the stage made; files are read where they lie."""
+        folder = self._folder(finished.key)
+
+        def bring(name: str) -> Path:
+            path = folder / name
+            if not path.is_file():
+                if not self.root.is_dir():
+                    raise StoreAway(f"the store {self.root} is not there")
+                raise DamagedArtifact(finished, f"{name} is missing")
+            return path
+
+        return read_stage(finished, bring)
+
+    def commit(self, stage: Stage, made: Made, *, data: str, started: float) -> Finished:
+        """Write it beside its place and move it there. Raises StoreError where that can't be."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(prefix=".making-", dir=self.root))
+            try:
+                manifest = write_stage(scratch, stage, made)
+                run = {
+                    "name": stage.name,
+                    "kind": stage.kind,
+                    "data": data,
+                    "started": started,
+                    "ended": time.time(),
+                    "manifest": sha256(scratch / MANIFEST),
+                }
+                (scratch / _RUN).write_text(json.dumps(run, indent=2, sort_keys=True))
+                os.chmod(scratch, 0o755)
+                # Another process may have made the same a moment ago: its folder stays.
+                with contextlib.suppress(OSError):
+                    scratch.rename(self._folder(stage.key))
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+        except OSError as error:
+            raise StoreError(f"the store {self.root} can't be written ({error})") from error
+        finished = self._finished(stage.key)
+        if finished is None:
+            raise StoreError(f"the store {self.root} can't be written")
+        made_here = finished.manifest_sha256 == run["manifest"]
+        return Finished(**{**vars(finished), "manifest": manifest if made_here else None})
+
+    def revoke(self, finished: Finished, reason: str) -> None:
+        """Move it aside, with the reason."""
+        aside = self.root / "revoked"
+        aside.mkdir(exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix=f"{finished.key}-", dir=aside))
+        with contextlib.suppress(FileNotFoundError):
+            self._folder(finished.key).rename(place / finished.key)
+        (place / "reason.txt").write_text(reason + "\n")

@@ -1,0 +1,88 @@
+"""The kinds of stages: one row each, read by whoever plans, runs, keeps or cleans up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Literal
+
+from prac.lottery.outputs import (
+    CountFacts,
+    Facts,
+    JudgeFacts,
+    MaskFacts,
+    RoundFacts,
+    ScoreFacts,
+    SetFacts,
+    TicketFacts,
+    TrainedFacts,
+)
+
+Keeps = Literal["nothing", "events"]
+Needs = Literal["nothing", "a processor", "a device", "workers"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageKind:
+    """One kind of stage.
+
+    name: on the wire: in keys, manifests, stages' names. version: rises when the code changes what
+    a stage makes, so that old results are not found any more. run: `module:function` in
+    `prac.lottery.steps`, named and not imported: a plan needs no torch; None where no step makes it
+    (the report is made by who asked for the pipeline). facts: what its outputs tell.
+    needs: `workers` of data-parallel training, or a `device` with threads for passes through a
+    network; a stage of `nothing` takes tens of milliseconds and is not planned for. priority: 0
+    goes first: a set or a mask in time keeps every chain of rounds busy. works: it has a folder of
+    checkpoints and events while it runs; keeps: what stays there once it is finished.
+    """
+
+    name: str
+    version: int
+    run: str | None
+    facts: type[Facts]
+    needs: Needs
+    priority: int
+    works: bool = False
+    keeps: Keeps = "nothing"
+
+    def step(self) -> Callable[..., Any]:
+        """The function that makes it."""
+        if self.run is None:
+            raise TypeError(f"no step makes a {self.name}")
+        module, _, name = self.run.partition(":")
+        step: Callable[..., Any] = getattr(import_module(f"prac.lottery.steps.{module}"), name)
+        return step
+
+
+_ROWS = (
+    StageKind(name="dense", version=2, run="training:train_stage", facts=RoundFacts,
+              needs="workers", priority=1, works=True, keeps="events"),
+    StageKind(name="reduce", version=2, run="sets:reduce_stage", facts=CountFacts,
+              needs="nothing", priority=0),
+    StageKind(name="select", version=2, run="sets:select_stage", facts=SetFacts,
+              needs="nothing", priority=0),
+    StageKind(name="proxy", version=2, run="training:proxy_stage", facts=TrainedFacts,
+              needs="a device", priority=1, works=True),
+    StageKind(name="score", version=2, run="sets:score_stage", facts=ScoreFacts,
+              needs="a device", priority=0),
+    StageKind(name="subset", version=3, run="sets:subset_stage", facts=SetFacts,
+              needs="nothing", priority=0),
+    StageKind(name="round", version=2, run="training:train_stage", facts=RoundFacts,
+              needs="a device", priority=2, works=True),
+    StageKind(name="prune", version=2, run="masks:prune_stage", facts=MaskFacts,
+              needs="a device", priority=1),
+    StageKind(name="start", version=2, run="masks:start_stage", facts=Facts,
+              needs="nothing", priority=0),
+    StageKind(name="judge", version=2, run="training:judge_stage", facts=JudgeFacts,
+              needs="a device", priority=3, works=True),
+    StageKind(name="ticket", version=3, run="tickets:ticket_stage", facts=TicketFacts,
+              needs="a processor", priority=4),
+    StageKind(name="report", version=2, run=None, facts=Facts,
+              needs="nothing", priority=5),
+    StageKind(name="sweep", version=2, run=None, facts=Facts,
+              needs="nothing", priority=5),
+)  # fmt: skip
+KINDS: Mapping[str, StageKind] = MappingProxyType({kind.name: kind for kind in _ROWS})
+"""By name."""

@@ -1,0 +1,324 @@
+"""What stages leave: facts, costs, and files that know how they are written and read.
+
+Nobody else names a stage's files. Never a pickle: safetensors, Parquet and JSON only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+# A plan and a replay read facts alone and do without torch, whose import takes a second: readers
+# and writers of tensors import it when they are called.
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from prac.pruning.mask import Mask
+    from prac.selection import PracSet
+    from prac.ticket.format import Ticket
+
+BACKWARD = 2
+"""A backward pass costs two forward passes: the gradients of the activations and of the weights."""
+
+T = TypeVar("T")
+F = TypeVar("F", bound="Facts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a stage cost. Counts are of images but for `steps`; absent parts are 0.
+
+    steps: of SGD. samples: presented in training. cep_samples, score_samples, evaluation_samples:
+    only predicted (for CEP, for scores, for validation and test). score_gradient_samples: passed
+    forward and backward for scores of weights, without an SGD step; score_passes: what those scores
+    cost, in forward passes of one image. other_flops: of a stage that ran another network than the
+    search's (a proxy), in place of what its images would cost. seconds: wall time. joules: None
+    where nothing told it; energy_source: what told it, or why nothing did.
+    """
+
+    steps: int = 0
+    samples: int = 0
+    cep_samples: int = 0
+    score_samples: int = 0
+    score_gradient_samples: int = 0
+    score_passes: int = 0
+    evaluation_samples: int = 0
+    other_flops: int | None = None
+    seconds: float = 0.0
+    joules: float | None = None
+    energy_source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What later stages and the report know of a stage without opening its files: JSON values."""
+
+    @classmethod
+    def from_json(cls: type[F], values: Mapping[str, Any]) -> F:
+        """The facts that `dataclasses.asdict` gave. Raises TypeError for other fields."""
+        hints = get_type_hints(cls)
+        return cls(**{name: _as(hints.get(name), value) for name, value in values.items()})
+
+
+def _as(hint: Any, value: Any) -> Any:
+    # JSON knows lists only.
+    if isinstance(value, list):
+        return tuple(_as(None, item) for item in value)
+    if isinstance(value, dict):
+        return {name: _as(None, item) for name, item in value.items()}
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedFacts(Facts):
+    """Of a training. accuracies are fractions; curves: a column of numbers an epoch, by name."""
+
+    epochs: int
+    budget_epochs: int
+    best_epoch: int
+    best_accuracy: float
+    curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskFacts(Facts):
+    """Of what makes m_{k+1}: its sparsity, its weights alive, and how many weights there are."""
+
+    next_sparsity: float
+    next_weights_alive: int
+    weights: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundFacts(MaskFacts, TrainedFacts):
+    """Of a round that was trained. set_size: samples of an epoch. distances: between consecutive
+    tentative masks."""
+
+    set_size: int
+    stopped_early: bool
+    distances: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountFacts(Facts):
+    """Of the events of a dense run: how many there are."""
+
+    events: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetFacts(Facts):
+    """Of a set: its samples, those of CET, of CEP and of both; a hash of ids and reasons."""
+
+    set_size: int
+    cet_size: int
+    cep_size: int
+    overlap: int
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreFacts(Facts):
+    """Of one number a sample."""
+
+    mean_score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeFacts(TrainedFacts):
+    """Of a ticket trained alone. test_accuracy: measured once, at the best validation epoch."""
+
+    test_accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketFacts(Facts):
+    """What a ticket's page says; accuracies are fractions, None where it was not judged.
+
+    flops, bytes: of `prac.ticket.cost`, dense and sparse. splits: samples of the training,
+    validation and test split. set_digest: of the last round's set; empty where that is everything.
+    """
+
+    architecture: str
+    data: str
+    method: str
+    round: int
+    sparsity: float
+    weights_alive: int
+    weights: int
+    set_size: int
+    num_training: int
+    search_steps: int
+    steps_saved: float
+    test_accuracy: float | None
+    validation_accuracy: float | None
+    dense_test_accuracy: float | None
+    rewind: str
+    recipe: str
+    seed: int
+    image_shape: tuple[int, ...]
+    flops_dense: int
+    flops_sparse: int
+    bytes_dense: int
+    bytes_sparse: int
+    splits: Mapping[str, int]
+    num_classes: int
+    data_fingerprint: str
+    set_digest: str = ""
+
+    @property
+    def title(self) -> str:
+        """Architecture and sparsity first."""
+        return f"{self.architecture} {self.sparsity:.1%} sparse, {self.method}, {self.data}"
+
+
+@dataclass(frozen=True)
+class File(Generic[T]):
+    """A file, or a folder of files, that a stage leaves.
+
+    write: into the stage's folder. read: of the path with this name in it.
+    """
+
+    name: str
+    write: Callable[[Path, T], None]
+    read: Callable[[Path], T]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What a stage made. files: by codec; from a store they are verified and read when asked for,
+    which raises DamagedArtifact for what is missing or changed."""
+
+    facts: Facts
+    cost: Cost = Cost()
+    files: Mapping[File[Any], Any] = field(default_factory=dict)
+
+    def __getitem__(self, file: File[T]) -> T:
+        found: T = self.files[file]
+        return found
+
+    def known(self, kind: type[F]) -> F:
+        """The facts, which have to be of this kind."""
+        if not isinstance(self.facts, kind):
+            raise TypeError(f"facts are {type(self.facts).__name__}, not {kind.__name__}")
+        return self.facts
+
+
+def _mask(name: str) -> File[Mask]:
+    def write(folder: Path, mask: Mask) -> None:
+        from prac.pruning.mask_file import mask_to_bytes
+
+        (folder / name).write_bytes(mask_to_bytes(mask))
+
+    def read(path: Path) -> Mask:
+        from prac.pruning.mask_file import mask_from_bytes
+
+        return mask_from_bytes(path.read_bytes())
+
+    return File(name, write, read)
+
+
+def _weights(name: str) -> File[Mapping[str, Tensor]]:
+    def write(folder: Path, weights: Mapping[str, Tensor]) -> None:
+        import safetensors.torch
+
+        tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in weights.items()}
+        (folder / name).write_bytes(safetensors.torch.save(tensors))
+
+    def read(path: Path) -> Mapping[str, Tensor]:
+        import safetensors.torch
+
+        weights: dict[str, Tensor] = safetensors.torch.load(path.read_bytes())
+        return weights
+
+    return File(name, write, read)
+
+
+def _read_table(path: Path) -> pa.Table:
+    # Read whole, so that the file may be removed afterwards.
+    return pq.read_table(path, memory_map=False)
+
+
+def _table(name: str) -> File[pa.Table]:
+    def write(folder: Path, table: pa.Table) -> None:
+        pq.write_table(table, folder / name, compression="zstd")
+
+    return File(name, write, _read_table)
+
+
+def _set(name: str) -> File[PracSet]:
+    def write(folder: Path, chosen: PracSet) -> None:
+        pq.write_table(chosen.to_table(), folder / name, compression="zstd")
+
+    def read(path: Path) -> PracSet:
+        from prac.selection import PracSet
+
+        return PracSet.from_table(_read_table(path))
+
+    return File(name, write, read)
+
+
+def _ticket(name: str) -> File[Ticket]:
+    def write(folder: Path, ticket: Ticket) -> None:
+        ticket.save(folder / name)
+
+    def read(path: Path) -> Ticket:
+        from prac.ticket.format import Ticket
+
+        return Ticket.load(path)
+
+    return File(name, write, read)
+
+
+def _text(name: str) -> File[str]:
+    def write(folder: Path, text: str) -> None:
+        (folder / name).write_text(text)
+
+    return File(name, write, Path.read_text)
+
+
+def _copy(folder: Path, pages: Path) -> None:
+    shutil.copytree(pages, folder, dirs_exist_ok=True)
+
+
+NEXT_MASK = _mask("next_mask.safetensors")
+"""m_{k+1}."""
+REWIND = _weights("rewind_weights.safetensors")
+BEST = _weights("best_weights.safetensors")
+"""At the best validation epoch, under the round's mask."""
+TRAINED = _weights("trained_weights.safetensors")
+"""Of a judgement."""
+PREDICTIONS = _table("predictions.parquet")
+"""sample_id int32, predicted int32: one row a training sample."""
+STATISTICS = _table("statistics.parquet")
+"""Rows of `forgetting_statistics`."""
+SCORES = _table("scores.parquet")
+"""sample_id int32, score float64: one row a training sample."""
+SET = _set("prac_set.parquet")
+TICKET = _ticket("ticket")
+RESULTS = _text("results.json")
+"""All that the report tells, as JSON."""
+SWEEP = _text("sweep.json")
+"""All that a sweep found, as JSON."""
+PAGES: File[Path] = File(".", _copy, lambda path: path)
+"""The report: page, figures, tables."""
+
+NUMBERS = ("loss", "train_accuracy", "validation_accuracy", "learning_rate", "seconds")
+"""The curves of a training."""
+
+
+def curves(records: Any) -> dict[str, tuple[float, ...]]:
+    """The curves of a training's epoch records."""
+    return {name: tuple(float(getattr(r, name)) for r in records) for name in NUMBERS}
+
+
+def as_json(value: Facts | Cost) -> dict[str, Any]:
+    """The fields as JSON values."""
+    return dataclasses.asdict(value)

@@ -1,0 +1,79 @@
+"""How one stage is run and kept, by every executor alike."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Mapping
+
+from prac.errors import EventLogError
+from prac.lottery.env import Env, Work
+from prac.lottery.graph import Stage
+from prac.lottery.kinds import KINDS
+from prac.lottery.outputs import Made
+from prac.lottery.store import DamagedArtifact, Finished, Store, StoreAway
+
+TRAIN_PREFIX = "train-"
+"""Of the folders that a training on workers makes in a work folder for itself."""
+
+
+def run_stage(stage: Stage, inputs: Mapping[str, Finished], env: Env, store: Store) -> Finished:
+    """Run one stage here and commit what it made; the store has it only when it is complete.
+
+    Where another pipeline has made it meanwhile, that is taken: two that run at once share their
+    work folders, and the one that is done first cleans up. Raises DamagedArtifact for an input that
+    is missing or changed, the events of a dense run among them.
+    """
+    if (other := store.find_one(stage)) is not None:
+        return other
+    started = time.time()
+    try:
+        made = make(stage, inputs, env, store)
+        if (other := store.find_one(stage)) is not None:
+            return other
+        finished = store.commit(stage, made, data=env.data, started=started)
+    except StoreAway:
+        raise
+    except Exception as error:
+        if (other := store.find_one(stage)) is not None:
+            return other
+        if isinstance(error, EventLogError) and "dense" in inputs:
+            raise DamagedArtifact(inputs["dense"], str(error)) from error
+        raise
+    # Another pipeline may be writing there; `prac gc` finds what stays.
+    with contextlib.suppress(OSError):
+        clean(stage, env)
+    return finished
+
+
+def make(stage: Stage, inputs: Mapping[str, Finished], env: Env, store: Store) -> Made:
+    """What a stage makes, with its wall time and its energy."""
+    began, meter = time.monotonic(), env.meter(stage)
+    work = Work(stage, env, {role: finished.key for role, finished in inputs.items()})
+    read = {role: store.read(finished) for role, finished in inputs.items()}
+    made: Made = KINDS[stage.kind].step()(stage.config, work, **read)
+    energy = meter.stop()
+    cost = dataclasses.replace(
+        made.cost,
+        seconds=time.monotonic() - began,
+        joules=energy.joules,
+        energy_source=energy.source,
+    )
+    return dataclasses.replace(made, cost=cost)
+
+
+def clean(stage: Stage, env: Env) -> None:
+    """Remove what is of no use in a stage's work folder once it is committed."""
+    kind = KINDS[stage.kind]
+    if not kind.works:
+        return
+    work = env.work(stage.key)
+    if kind.keeps == "nothing":
+        work.delete()
+        return
+    work.remove("checkpoint.safetensors")
+    for name in work.folders():
+        # Of runs that were killed.
+        if name.startswith(TRAIN_PREFIX):
+            work.child(name).delete()

@@ -1,0 +1,122 @@
+"""Which stages of a graph are ready to run, kept up to date as they finish.
+
+Linear in the graph: a stage is looked at when it is wanted and when one of its inputs finishes.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+
+from prac.lottery.graph import Stage
+from prac.lottery.kinds import KINDS
+from prac.lottery.store import Finished
+
+
+class Schedule:
+    """The stages that are wanted, in the order in which they should run.
+
+    finished: by stage name; a stage whose results nobody who runs has to read is not run.
+    """
+
+    def __init__(self) -> None:
+        self.stages: dict[str, Stage] = {}
+        self.finished: dict[str, Finished] = {}
+        self._wanted: set[str] = set()
+        # By stage: how many of its inputs are still to come, and who waits for it.
+        self._missing: dict[str, int] = {}
+        self._waiting: dict[str, dict[str, None]] = {}
+        self._ready: list[tuple[int, int, int, str]] = []
+        self._places: dict[str, int] = {}
+
+    def add(self, stages: Mapping[str, Stage], finished: Mapping[str, Finished]) -> None:
+        """More stages, and those of them that are finished, by name. None is wanted yet."""
+        for name, stage in stages.items():
+            self._places.setdefault(name, len(self._places))
+            self.stages[name] = stage
+        self.finished.update(finished)
+
+    def want(self, names: Iterable[str]) -> None:
+        """Run these, and what they need, unless they are finished."""
+        left = list(names)
+        while left:
+            name = left.pop()
+            if name in self._wanted or name in self.finished:
+                continue
+            self._wanted.add(name)
+            inputs = dict.fromkeys(self.stages[name].inputs.values())
+            missing = [other for other in inputs if other not in self.finished]
+            self._missing[name] = len(missing)
+            for other in missing:
+                self._waiting.setdefault(other, {})[name] = None
+            left.extend(missing)
+            if not missing:
+                self._push(name)
+
+    @property
+    def open(self) -> int:
+        """How many stages are wanted and not finished."""
+        return len(self._wanted)
+
+    def peek(self) -> Stage | None:
+        """The stage that should start next; None where none is ready."""
+        while self._ready:
+            name = self._ready[0][-1]
+            if name in self._wanted and self._missing[name] == 0:
+                return self.stages[name]
+            heapq.heappop(self._ready)
+        return None
+
+    def start(self) -> Stage:
+        """Take the stage that `peek` shows."""
+        stage = self.peek()
+        assert stage is not None
+        heapq.heappop(self._ready)
+        return stage
+
+    def holds(self, finished: Finished) -> bool:
+        """Whether this very run counts as finished: it may have been made again meanwhile."""
+        return any(finished.run_id == other.run_id for other in self.finished.values())
+
+    def inputs(self, stage: Stage) -> dict[str, Finished]:
+        """What made the inputs of a stage that is ready, by role."""
+        return {role: self.finished[name] for role, name in stage.inputs.items()}
+
+    def finish(self, name: str, finished: Finished) -> None:
+        """A stage is done."""
+        self.finished[name] = finished
+        self._wanted.discard(name)
+        self._missing.pop(name, None)
+        for other in self._waiting.pop(name, {}):
+            self._missing[other] -= 1
+            if self._missing[other] == 0 and other in self._wanted:
+                self._push(other)
+
+    def give_up(self, name: str) -> set[str]:
+        """A stage can't be made: it and all that needs it are no longer wanted; their names."""
+        lost, left = set(), [name]
+        while left:
+            gone = left.pop()
+            if gone in self._wanted:
+                self._wanted.discard(gone)
+                lost.add(gone)
+                left.extend(self._waiting.pop(gone, {}))
+        return lost
+
+    def again(self, name: str) -> None:
+        """A stage that was started, or finished and found damaged, has to run: once more, or once
+        what it needs is there."""
+        was_finished = self.finished.pop(name, None) is not None
+        self._wanted.discard(name)
+        if was_finished:
+            # Who was about to read it waits again.
+            for other in sorted(self._wanted, key=self._places.__getitem__):
+                if name in self.stages[other].inputs.values():
+                    self._missing[other] += 1
+                    self._waiting.setdefault(name, {})[other] = None
+        self.want([name])
+
+    def _push(self, name: str) -> None:
+        stage = self.stages[name]
+        rank = (KINDS[stage.kind].priority, stage.round_index, self._places[name], name)
+        heapq.heappush(self._ready, rank)

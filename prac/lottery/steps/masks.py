@@ -1,0 +1,32 @@
+"""The stages that make masks beside the training, and starts that are no rewind weights."""
+
+from __future__ import annotations
+
+from prac.lottery.env import Work
+from prac.lottery.masks import make_mask
+from prac.lottery.outputs import NEXT_MASK, REWIND, Cost, Facts, Made, MaskFacts
+from prac.lottery.rounds import start_weights
+from prac.lottery.stage_config import MaskConfig, StartConfig
+
+
+def prune_stage(config: MaskConfig, work: Work, *, before: Made | None = None) -> Made:
+    """m_{k+1} by a criterion that needs no training. before: made m_k; None is all ones."""
+    made = make_mask(config, work.env.images(), None if before is None else before[NEXT_MASK])
+    return Made(
+        facts=MaskFacts(
+            next_sparsity=made.mask.sparsity,
+            next_weights_alive=made.mask.num_alive,
+            weights=made.mask.size,
+        ),
+        cost=Cost(score_gradient_samples=made.score_samples, score_passes=made.score_passes),
+        files={NEXT_MASK: made.mask},
+    )
+
+
+def start_stage(config: StartConfig, work: Work) -> Made:
+    """The weights that tickets start from which don't rewind."""
+    dataset = work.env.dataset()
+    weights = start_weights(
+        config, num_classes=dataset.num_classes, image_shape=dataset.image_shape
+    )
+    return Made(facts=Facts(), files={REWIND: weights})

@@ -1,0 +1,104 @@
+"""The stage that binds a ticket: mask, rewind weights and lineage together."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from prac.lottery.env import Work
+from prac.lottery.outputs import (
+    NEXT_MASK,
+    REWIND,
+    SET,
+    TICKET,
+    TRAINED,
+    File,
+    JudgeFacts,
+    Made,
+    SetFacts,
+    TicketFacts,
+)
+from prac.lottery.stage_config import TicketStageConfig
+from prac.models import build_model
+from prac.ticket.cost import ticket_cost
+from prac.ticket.format import Ticket
+
+
+def ticket_stage(
+    config: TicketStageConfig,
+    work: Work,
+    *,
+    mask: Made,
+    rewind: Made,
+    samples: Made | None = None,
+    size: Made | None = None,
+    judge: Made | None = None,
+    dense_judge: Made | None = None,
+    **trainings: Made,
+) -> Made:
+    """The ticket with mask m_k.
+
+    mask, rewind: made its parts. samples: the set of the last round that was trained for it; size:
+    the set whose size that had. judge: trained it; dense_judge: the dense network. trainings: all
+    that were needed to find it.
+    """
+    dataset = work.env.dataset()
+    alive = mask[NEXT_MASK]
+    judged = None if judge is None else judge.known(JudgeFacts)
+    dense = None if dense_judge is None else dense_judge.known(JudgeFacts)
+    last_set = samples if samples is not None else size
+    chosen = None if last_set is None else last_set.known(SetFacts)
+    steps = sum(training.cost.steps for training in trainings.values())
+    model = build_model(
+        config.architecture,
+        num_classes=dataset.num_classes,
+        image_shape=dataset.image_shape,
+        seed=0,
+    )
+    facts = TicketFacts(
+        architecture=config.architecture,
+        data=config.data_name,
+        method=config.method,
+        round=config.round_index,
+        sparsity=alive.sparsity,
+        weights_alive=alive.num_alive,
+        weights=alive.size,
+        set_size=len(dataset.training_ids) if chosen is None else chosen.set_size,
+        num_training=len(dataset.training_ids),
+        search_steps=steps,
+        # Vanilla spends the full budget on each of these rounds.
+        steps_saved=1 - steps / (config.budget_steps * config.round_index),
+        test_accuracy=None if judged is None else judged.test_accuracy,
+        validation_accuracy=None if judged is None else judged.best_accuracy,
+        dense_test_accuracy=None if dense is None else dense.test_accuracy,
+        rewind=str(config.rewind),
+        recipe=config.recipe,
+        seed=config.seed,
+        image_shape=dataset.image_shape,
+        splits={
+            "training": len(dataset.training_ids),
+            "validation": len(dataset.validation_ids),
+            "test": len(dataset.test_labels),
+        },
+        num_classes=dataset.num_classes,
+        data_fingerprint=dataset.fingerprint,
+        set_digest="" if samples is None or chosen is None else chosen.digest,
+        **vars(ticket_cost(model, alive, dataset.image_shape)),
+    )
+    lineage = {
+        **dataclasses.asdict(facts),
+        "class_names": list(dataset.class_names),
+        "image_shape": list(dataset.image_shape),
+        "mean": list(dataset.mean),
+        "std": list(dataset.std),
+        "stage_key": work.run,
+        "transfer_from": config.transfer_from,
+        "precision": config.precision,
+    }
+    trained = None if judge is None else judge[TRAINED]
+    ticket = Ticket.of(alive, rewind[REWIND], lineage, trained)
+    ticket.verify()
+    files: dict[File[Any], Any] = {TICKET: ticket}
+    if samples is not None:
+        files[SET] = samples[SET]
+    return Made(facts=facts, files=files)

@@ -1,0 +1,180 @@
+"""The stages that train: rounds, judgements, proxies."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+from torch import Tensor
+
+from prac.lottery.env import Work
+from prac.lottery.outputs import (
+    BACKWARD,
+    BEST,
+    NEXT_MASK,
+    PREDICTIONS,
+    REWIND,
+    SET,
+    STATISTICS,
+    TRAINED,
+    Cost,
+    File,
+    JudgeFacts,
+    Made,
+    RoundFacts,
+    SetFacts,
+    TrainedFacts,
+    curves,
+)
+from prac.lottery.rounds import RoundOutcome, RoundTask
+from prac.lottery.scoring import train_proxy
+from prac.lottery.stage_config import JudgeConfig, ProxyConfig, RoundConfig
+from prac.models import build_model
+from prac.models.cost import dense_flops
+from prac.ticket.retrain import train_alone
+from prac.training.loop import Trained
+
+
+def train_stage(
+    config: RoundConfig,
+    work: Work,
+    *,
+    before: Made | None = None,
+    rewind: Made | None = None,
+    samples: Made | None = None,
+    size: Made | None = None,
+    epochs: Made | None = None,
+) -> Made:
+    """Round k: train under m_k on D_k from the rewind weights, watch its samples, prune.
+
+    before: made m_k; rewind: the rewind weights; both None in round 0. samples: D_k; None is
+    everything. size: as many samples, drawn anew in every epoch. epochs: a round that had as many.
+    """
+    training_ids = work.env.dataset().training_ids
+    task = RoundTask(
+        run=work.run,
+        config=config,
+        sample_ids=training_ids if samples is None else samples[SET].sample_ids,
+        fresh=None if size is None else size.known(SetFacts).set_size,
+        max_epochs=None if epochs is None else epochs.known(RoundFacts).epochs,
+        mask=None if before is None else before[NEXT_MASK],
+        weights=None if rewind is None else rewind[REWIND],
+    )
+    outcome = work.env.train(task, work)
+    return _round_made(task, outcome, work)
+
+
+def _round_made(task: RoundTask, outcome: RoundOutcome, work: Work) -> Made:
+    dataset = work.env.dataset()
+    files: dict[File[Any], Any] = {NEXT_MASK: outcome.next_mask, BEST: outcome.best_weights}
+    if outcome.rewind_weights is not None:
+        files[REWIND] = outcome.rewind_weights
+    predicted = 0 if outcome.predictions is None else len(outcome.predictions)
+    if outcome.predictions is not None:
+        columns = {"sample_id": dataset.training_ids, "predicted": outcome.predictions}
+        files[PREDICTIONS] = pa.table(columns)
+    if outcome.statistics is not None:
+        files[STATISTICS] = outcome.statistics
+    epochs = len(outcome.epochs)
+    return Made(
+        facts=RoundFacts(
+            set_size=task.epoch_size,
+            epochs=epochs,
+            budget_epochs=outcome.budget.epochs,
+            best_epoch=outcome.best_epoch,
+            best_accuracy=outcome.best_accuracy,
+            stopped_early=outcome.stopped_early,
+            distances=outcome.distances,
+            next_sparsity=outcome.next_mask.sparsity,
+            next_weights_alive=outcome.next_mask.num_alive,
+            weights=outcome.next_mask.size,
+            curves=curves(outcome.epochs),
+        ),
+        cost=Cost(
+            steps=outcome.steps,
+            samples=task.epoch_size * epochs,
+            cep_samples=predicted,
+            evaluation_samples=epochs * len(dataset.validation_ids),
+            score_gradient_samples=outcome.score_samples,
+            score_passes=outcome.score_passes,
+        ),
+        files=files,
+    )
+
+
+def judge_stage(
+    config: JudgeConfig, work: Work, *, rewind: Made, before: Made | None = None
+) -> Made:
+    """Train a ticket alone for the full budget; test accuracy once. before: made its mask; None is
+    the dense network."""
+    dataset = work.env.dataset()
+    model = build_model(
+        config.architecture,
+        num_classes=dataset.num_classes,
+        image_shape=dataset.image_shape,
+        seed=0,
+    )
+    weights: Mapping[str, Tensor] = rewind[REWIND]
+    model.load_state_dict(dict(weights))
+    found = train_alone(
+        model,
+        None if before is None else before[NEXT_MASK],
+        work.env.images(),
+        config.train,
+        seed=config.seed,
+        run=work.run,
+        checkpoints=work.folder,
+        on_epoch=work.on_epoch,
+    )
+    cost = _cost(found.trained, work)
+    tested = cost.evaluation_samples + len(dataset.test_labels)
+    return Made(
+        facts=JudgeFacts(test_accuracy=found.test_accuracy, **_training(found.trained)),
+        cost=dataclasses.replace(cost, evaluation_samples=tested),
+        files={TRAINED: found.trained.best_weights},
+    )
+
+
+def proxy_stage(config: ProxyConfig, work: Work) -> Made:
+    """A small dense network, trained for its predictions."""
+    trained = train_proxy(
+        config,
+        work.env.images(),
+        run=work.run,
+        checkpoints=work.folder,
+        on_epoch=work.on_epoch,
+    )
+    cost, dataset = _cost(trained, work), work.env.dataset()
+    passes = (1 + BACKWARD) * cost.samples + cost.evaluation_samples
+    flops = dense_flops(
+        config.architecture, num_classes=dataset.num_classes, image_shape=dataset.image_shape
+    )
+    return Made(
+        facts=TrainedFacts(**_training(trained)),
+        cost=dataclasses.replace(cost, other_flops=flops * passes),
+        files={BEST: trained.best_weights},
+    )
+
+
+def _training(trained: Trained) -> dict[str, Any]:
+    """The facts of a training that nothing ended early."""
+    epochs = len(trained.epochs)
+    return {
+        "epochs": epochs,
+        "budget_epochs": epochs,
+        "best_epoch": trained.best_epoch,
+        "best_accuracy": trained.best_accuracy,
+        "curves": curves(trained.epochs),
+    }
+
+
+def _cost(trained: Trained, work: Work) -> Cost:
+    """Of a training on everything."""
+    dataset, epochs = work.env.dataset(), len(trained.epochs)
+    return Cost(
+        steps=trained.steps,
+        samples=epochs * len(dataset.training_ids),
+        evaluation_samples=epochs * len(dataset.validation_ids),
+    )

@@ -1,0 +1,220 @@
+"""Where finished stages are: looked up by key before they run, verified when they are read.
+
+Finished means: all files are written, their checksums are in a manifest, and the store says so. A
+stage that was killed has none of these. There are stores in memory and in a folder; MLflow's is in
+`prac.tracking`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from prac.errors import StoreError
+from prac.lottery.graph import Stage
+from prac.lottery.kinds import KINDS
+from prac.lottery.outputs import Cost, Facts, File, Made, as_json
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a finished stage is: facts, cost, and the checksums of its files by relative path."""
+
+    key: str
+    kind: str
+    name: str
+    facts: Facts
+    cost: Cost
+    sha256: Mapping[str, str]
+
+    def to_bytes(self) -> bytes:
+        """As JSON text."""
+        values = {**vars(self), "facts": as_json(self.facts), "cost": as_json(self.cost)}
+        return json.dumps(values, indent=2, sort_keys=True).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Manifest:
+        """What `to_bytes` wrote. Raises ValueError, KeyError or TypeError for anything else."""
+        values = json.loads(data)
+        facts = KINDS[values["kind"]].facts.from_json(values["facts"])
+        return cls(**{**values, "facts": facts, "cost": Cost(**values["cost"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A finished stage in a store: which run made it, and where its files are.
+
+    manifest: where it was read already.
+    """
+
+    key: str
+    name: str
+    run_id: str
+    where: str
+    manifest_sha256: str
+    manifest: Manifest | None = field(default=None, compare=False)
+
+
+class StoreAway(StoreError):
+    """The store can't be reached or asked: no reason to make anything again."""
+
+
+class DamagedArtifact(StoreError):
+    """An artifact that is missing or fails its checksum; the stage has to run again."""
+
+    def __init__(self, finished: Finished, what: str) -> None:
+        super().__init__(f"{what} of stage {finished.name} (run {finished.run_id})")
+        self.finished = finished
+        self.what = what
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DamagedArtifact, (self.finished, self.what)
+
+
+class Store(Protocol):
+    """Finished stages by key. All methods raise StoreAway where the store can't be asked."""
+
+    def find(self, data: str, keys: Iterable[str]) -> dict[str, Finished]:
+        """The finished stages among `keys` that were made from the data with this fingerprint."""
+        ...
+
+    def find_one(self, stage: Stage) -> Finished | None:
+        """The finished stage with this one's key, where it has been made."""
+        ...
+
+    def read(self, finished: Finished) -> Made:
+        """What the stage made. Raises DamagedArtifact where its manifest isn't right."""
+        ...
+
+    def commit(self, stage: Stage, made: Made, *, data: str, started: float) -> Finished:
+        """Keep what a stage made; nothing is found before all is written.
+
+        data: the fingerprint of the data set. started: seconds since the epoch.
+        """
+        ...
+
+    def revoke(self, finished: Finished, reason: str) -> None:
+        """Keep a damaged run out of every later look-up."""
+        ...
+
+
+class MemoryStore:
+    """Finished stages of this process, as they were made."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Made] = {}
+
+    def find(self, data: str, keys: Iterable[str]) -> dict[str, Finished]:
+        """By key: a key holds the data's fingerprint."""
+        return {key: _in_memory(key, key) for key in keys if key in self._made}
+
+    def find_one(self, stage: Stage) -> Finished | None:
+        """By key."""
+        return _in_memory(stage.key, stage.name) if stage.key in self._made else None
+
+    def read(self, finished: Finished) -> Made:
+        """The very object."""
+        return self._made[finished.key]
+
+    def commit(self, stage: Stage, made: Made, *, data: str, started: float) -> Finished:
+        """Keep the object."""
+        self._made[stage.key] = made
+        return _in_memory(stage.key, stage.name)
+
+    def revoke(self, finished: Finished, reason: str) -> None:
+        """Forget it."""
+        self._made.pop(finished.key, None)
+
+
+def _in_memory(key: str, name: str) -> Finished:
+    return Finished(key=key, name=name, run_id=key, where="memory", manifest_sha256="")
+
+
+def write_stage(folder: Path, stage: Stage, made: Made) -> Manifest:
+    """Write all that a stage made into an empty folder, the manifest last."""
+    for file, value in made.files.items():
+        file.write(folder, value)
+    return seal(folder, stage, made)
+
+
+def seal(folder: Path, stage: Stage, made: Made) -> Manifest:
+    """Write the manifest of a folder in which a stage's files are."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    manifest = Manifest(
+        key=stage.key,
+        kind=stage.kind,
+        name=stage.name,
+        facts=made.facts,
+        cost=made.cost,
+        sha256={str(path.relative_to(folder)): sha256(path) for path in files},
+    )
+    (folder / MANIFEST).write_bytes(manifest.to_bytes())
+    return manifest
+
+
+def read_stage(finished: Finished, bring: Callable[[str], Path]) -> Made:
+    """What a stage made, from files that `bring` fetches by relative path.
+
+    bring: returns a local path; raises DamagedArtifact for what is not there, StoreAway where the
+    store can't say. Raises DamagedArtifact where the manifest isn't the finished run's.
+    """
+    manifest = finished.manifest or read_manifest(finished, bring)
+    files = _StoredFiles(finished, manifest.sha256, bring)
+    return Made(facts=manifest.facts, cost=manifest.cost, files=files)
+
+
+def read_manifest(finished: Finished, bring: Callable[[str], Path]) -> Manifest:
+    """The manifest of a finished stage, verified; as `read_stage`."""
+    data = bring(MANIFEST).read_bytes()
+    if hashlib.sha256(data).hexdigest() != finished.manifest_sha256:
+        raise DamagedArtifact(finished, f"{MANIFEST} fails its checksum")
+    try:
+        return Manifest.from_bytes(data)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedArtifact(finished, f"{MANIFEST} can't be read ({error})") from error
+
+
+class _StoredFiles(Mapping[File[Any], Any]):
+    """The files that a manifest lists, each verified and read when it is asked for."""
+
+    def __init__(
+        self, finished: Finished, listed: Mapping[str, str], bring: Callable[[str], Path]
+    ) -> None:
+        self._finished, self._listed, self._bring = finished, listed, bring
+
+    def _parts(self, file: File[Any]) -> list[str]:
+        return [n for n in self._listed if n == file.name or n.startswith(f"{file.name}/")]
+
+    def __contains__(self, file: object) -> bool:
+        return isinstance(file, File) and bool(self._parts(file))
+
+    def __getitem__(self, file: File[Any]) -> Any:
+        parts = self._parts(file)
+        if not parts:
+            raise DamagedArtifact(self._finished, f"{file.name} is missing")
+        for part in parts:
+            path = self._bring(part)
+            if sha256(path) != self._listed[part]:
+                raise DamagedArtifact(self._finished, f"{part} fails its checksum")
+        # Of a folder, the path of its last part leads to it.
+        while part != file.name:
+            part, path = part.rpartition("/")[0], path.parent
+        return file.read(path)
+
+    def __iter__(self) -> Iterator[File[Any]]:
+        raise TypeError("a store's files are asked for one by one")
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file, as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,182 @@
+"""A connection to one MLflow tracking server or database, and its experiments."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prac.errors import StoreError
+from prac.lottery.store import Finished, StoreAway
+from prac.tracking.views import ticket_view
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+STAGES, PIPELINES, TICKETS = "prac-stages", "prac-pipelines", "prac-tickets"
+SWEEPS = "prac-sweeps"
+DESCRIPTIONS = {
+    STAGES: "Finished stages of all pipelines, one run each, found again by their key.",
+    PIPELINES: "One run for each pipeline: its table, figures and report.",
+    SWEEPS: (
+        "Sweeps: one run for each trial (tagged with its sweep), and one for each whole sweep with "
+        "its table and Pareto front. Compare trials by test accuracy, search steps and set size."
+    ),
+    TICKETS: (
+        "Lottery tickets: a mask and rewind weights each, ready to train. Compare them by sparsity "
+        "and test accuracy; `Ticket.load('models:/NAME@best')` takes one away."
+    ),
+}
+_BATCH_LIMIT = 1000
+
+
+def default_tracking_uri(home: Path | None = None) -> str:
+    """MLFLOW_TRACKING_URI where it is set, else an embedded SQLite store in a folder.
+
+    home: the folder; None is the working folder.
+    """
+    embedded = f"sqlite:///{(home or Path.cwd()) / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or embedded
+
+
+class Connection:
+    """One MLflow tracking server or database."""
+
+    def __init__(self, tracking_uri: str) -> None:
+        # MLflow's own notices are of no use to the user of a pipeline and hide its lines.
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+        self.tracking_uri = tracking_uri
+        self._client: MlflowClient | None = None
+        self._experiments: dict[str, str] = {}
+
+    @property
+    def client(self) -> MlflowClient:
+        """The client, connected when first used."""
+        if self._client is None:
+            from mlflow import MlflowClient
+
+            client = MlflowClient(self.tracking_uri)
+            if os.environ.get("MLFLOW_LOGGING_LEVEL") == "ERROR":
+                # Where MLflow was imported before, it has read the variable already.
+                logging.getLogger("mlflow").setLevel(logging.ERROR)
+            self._client = client
+        return self._client
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine has it."""
+        return not self.tracking_uri.startswith(("http://", "https://", "databricks"))
+
+    @property
+    def is_unmade(self) -> bool:
+        """Whether it is an embedded database that has not been made yet."""
+        scheme, separator, path = self.tracking_uri.partition(":///")
+        return scheme == "sqlite" and bool(separator) and not Path(path).is_file()
+
+    def prepare(self) -> None:
+        """Create the experiments, before any worker could race for it. Raises StoreError."""
+        try:
+            with _few_retries():
+                for name in (STAGES, PIPELINES, TICKETS):
+                    self.experiment(name)
+        except Exception as error:
+            reason = str(error).splitlines()[0][:300]
+            raise StoreError(
+                f"the MLflow store {self.tracking_uri} can't be used ({reason}); "
+                "set MLFLOW_TRACKING_URI to a server or database that can be reached"
+            ) from error
+
+    def experiment(self, name: str) -> str:
+        """The id of an experiment, made with its description where it isn't there yet."""
+        if name not in self._experiments:
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                self._experiments[name] = self._create_experiment(name)
+            else:
+                self._experiments[name] = found.experiment_id
+        return self._experiments[name]
+
+    def _create_experiment(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        tags = {"mlflow.note.content": DESCRIPTIONS[name]}
+        if name == TICKETS:
+            tags |= ticket_view()
+        try:
+            return str(self.client.create_experiment(name, self._artifact_location(name), tags))
+        except MlflowException:
+            # Another pipeline made it a moment ago.
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return str(found.experiment_id)
+
+    def _artifact_location(self, experiment: str) -> str | None:
+        """Beside an embedded database, where MLflow would take the working folder, which a job
+        throws away; None leaves it to the server."""
+        scheme, separator, path = self.tracking_uri.partition(":///")
+        if scheme != "sqlite" or not separator:
+            return None
+        return str(Path(path).absolute().parent / "mlruns" / experiment)
+
+    @contextlib.contextmanager
+    def reached(self) -> Iterator[None]:
+        """Turn what MLflow raises while the store is used into a StoreAway of one line.
+
+        It comes after MLflow's own retries, which outlast a server that is away for a minute or
+        three (MLFLOW_HTTP_REQUEST_MAX_RETRIES, 7 by default with pauses of 2, 4, 8, ... seconds).
+        """
+        from mlflow.exceptions import MlflowException
+        from requests.exceptions import RequestException
+
+        try:
+            yield
+        except (MlflowException, RequestException) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+            raise StoreAway(f"the MLflow store {self.tracking_uri} failed ({reason})") from error
+
+    def search(self, experiment: str, filter_string: str) -> list[Any]:
+        """All runs of an experiment that the filter lets pass."""
+        runs: list[Any] = []
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment(experiment)],
+                filter_string,
+                max_results=_BATCH_LIMIT,
+                page_token=token,
+            )
+            runs.extend(page)
+            token = page.token
+            if not token:
+                return runs
+
+
+@contextlib.contextmanager
+def _few_retries() -> Iterator[None]:
+    """MLflow retries for four minutes by default: too long to learn of a wrong address."""
+    quick = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+    added = {name: value for name, value in quick.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
+def finished_run(run: Any) -> Finished:
+    """What a finished MLflow run stands for."""
+    tags = run.data.tags
+    return Finished(
+        key=tags["prac.key"],
+        name=tags.get("prac.stage", run.info.run_name),
+        run_id=run.info.run_id,
+        where=run.info.artifact_uri,
+        manifest_sha256=tags.get("prac.manifest", ""),
+    )

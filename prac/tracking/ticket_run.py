@@ -1,0 +1,118 @@
+"""A ticket's run in MLflow: its page, its model, the version that registers it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from prac.lottery.graph import Stage
+from prac.lottery.outputs import SET, TICKET, Made, TicketFacts
+from prac.pruning.mask import Mask
+from prac.tracking.connection import Connection
+from prac.tracking.datasets import DataInput
+from prac.tracking.models import usage, write_model
+from prac.tracking.shown import Metric, Shown
+from prac.tracking.tickets import model_name, register
+
+Dress = Callable[[Mask, TicketFacts, Path], None]
+"""Adds to the folder of a ticket's stage what people look at."""
+
+_METRICS = (
+    "sparsity",
+    "set_size",
+    "search_steps",
+    "steps_saved",
+    "flops_sparse",
+    "bytes_sparse",
+    "test_accuracy",
+    "validation_accuracy",
+)
+_PARAMETERS = ("architecture", "data", "method", "round", "rewind", "recipe", "seed")
+_TAGS = (
+    *("architecture", "data", "method", "round", "weights_alive", "set_size", "search_steps"),
+    *("recipe", "seed", "flops_dense", "flops_sparse", "bytes_dense", "bytes_sparse"),
+)
+_SHARES = ("sparsity", "steps_saved", "test_accuracy", "dense_test_accuracy")
+
+
+def dressed(
+    store: Connection, stage: Stage, made: Made, folder: Path, dress: Dress | None
+) -> tuple[Shown, Callable[[str, str], None]]:
+    """Write a ticket with all that its run has into `folder`; what its page shows, and what
+    registers it once it is logged."""
+    facts = made.known(TicketFacts)
+    ticket = made[TICKET]
+    TICKET.write(folder, ticket)
+    if ticket.trained is not None:
+        write_model(ticket, folder / TICKET.name)
+    if SET in made.files:
+        SET.write(folder, made[SET])
+    if dress is not None:
+        dress(ticket.mask, facts, folder)
+    inputs = [DataInput.of_facts(facts)]
+    if facts.set_digest:
+        inputs.append(DataInput.of_set(facts))
+    return ticket_shown(facts), register(
+        store,
+        model_name(facts.data, facts.architecture),
+        stage.key,
+        lambda where: description(facts, where),
+        ticket_tags(facts),
+        inputs,
+    )
+
+
+def ticket_shown(facts: TicketFacts) -> Shown:
+    """Title, parameters, metrics and tags of a ticket's run."""
+    known = {name: getattr(facts, name) for name in _METRICS}
+    known["weights_left"] = 1 - facts.sparsity
+    return Shown(
+        title=facts.title,
+        parameters={name: getattr(facts, name) for name in _PARAMETERS},
+        # Four decimals are what a column of MLflow's table has room for; the facts are whole.
+        metrics=[
+            Metric(name=name, value=round(value, 4))
+            for name, value in known.items()
+            if value is not None
+        ],
+        tags=ticket_tags(facts),
+    )
+
+
+def ticket_tags(facts: TicketFacts) -> dict[str, str]:
+    """For the registry and for the run; what is not known has none."""
+    known = dataclasses.asdict(facts)
+    tags = {name: str(known[name]) for name in _TAGS}
+    return tags | {n: f"{known[n]:.6f}" for n in _SHARES if known[n] is not None}
+
+
+def description(facts: TicketFacts, where: str) -> str:
+    """Markdown: what it is, what it cost, how to take it from `where`."""
+    accuracy = "not judged yet" if facts.test_accuracy is None else f"{facts.test_accuracy:.2%}"
+    dense = ""
+    if facts.dense_test_accuracy is not None:
+        dense = f" (dense network: {facts.dense_test_accuracy:.2%})"
+    share = facts.set_size / facts.num_training
+    rows = {
+        "test accuracy, trained alone from here": f"{accuracy}{dense}",
+        "found by": f"{facts.method}, round {facts.round}, rewound to {facts.rewind}",
+        "set": f"{facts.set_size:,} of {facts.num_training:,} training samples ({share:.1%})",
+        "SGD steps to find it": f"{facts.search_steps:,} ({facts.steps_saved:.1%} fewer than "
+        "vanilla)",
+        "FLOPs of an image": f"{facts.flops_sparse:,} of {facts.flops_dense:,}, where zeros are "
+        "skipped",
+        "bytes of the weights": f"{facts.bytes_sparse:,} of {facts.bytes_dense:,}, with a bit a "
+        "pruned weight's place",
+        "recipe, seed": f"{facts.recipe}, {facts.seed}",
+    }
+    return (
+        f"**{facts.architecture}** on **{facts.data}**, {facts.sparsity:.2%} of the convolution "
+        f"weights pruned: {facts.weights_alive:,} of {facts.weights:,} are left.\n\n"
+        "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows.items())
+    ) + (
+        "\n```python\nimport prac\n"
+        f'ticket = prac.Ticket.load("{where}")\n'
+        "network = ticket.build()  # sparse, and stays so while you train it\n```\n"
+        + ("" if facts.test_accuracy is None else "\n" + usage(where, facts.image_shape))
+    )
