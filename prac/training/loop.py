@@ -21,7 +21,13 @@ from prac.training.checkpoint import Checkpoint
 from prac.training.evaluation import count_correct
 from prac.training.observers import EpochEnd, EpochRecord, Observer
 from prac.training.passes import EagerPasses, Passes, passes_for
-from prac.training.randomness import generator
+from prac.training.randomness import (
+    counted_seed,
+    derived_seed,
+    generator,
+    generators_kept,
+    seed_generators,
+)
 from prac.training.schedule import Budget, shares_of
 from prac.training.sgd import Sgd
 from prac.training.workers import Workers
@@ -32,7 +38,8 @@ class Training:
     """What is trained and on what; everything a resumed training needs again.
 
     run: the key of this training. sample_ids: sorted int32 rows it trains on. stream: names the
-    random stream, e.g. ("round", 3); with the seed and the epoch it decides order and augmentation.
+    random stream, e.g. ("round", 3); with the seed and the epoch it decides order and augmentation,
+    and with step and share what the network draws (dropout, stochastic depth).
     fresh: every epoch draws so many of the rows anew, without doubles (RS2, Okanovic et al. 2023,
     arXiv:2305.18424, with replacement between epochs); None trains on all of them in every epoch.
     """
@@ -95,7 +102,9 @@ def train(
 
     Pruned weights are exactly zero from the first step to the last: they start at zero and their
     gradients are zero, so neither momentum nor weight decay moves them. An observer that asks to
-    stop is obeyed by all workers; rank 0's answer counts.
+    stop is obeyed by all workers; rank 0's answer counts. Torch's global generators are seeded for
+    each share of each step, and afterwards are as they were; a network that draws from others
+    (NumPy's, Python's) is on its own.
     Raises PracError where the loss is no longer finite, CheckpointError for a foreign checkpoint.
     """
     workers = workers or Workers(shares=training.shares)
@@ -127,9 +136,10 @@ def train(
     )
     masked = _masked_parameters(model, mask, device)
     while not trained.stopped_early and len(trained.epochs) < training.budget.epochs:
-        record = _train_epoch(
-            model, parallel, passes, optimizer, masked, training, trained, observers, workers
-        )
+        with generators_kept(device):
+            record = _train_epoch(
+                model, parallel, passes, optimizer, masked, training, trained, observers, workers
+            )
         trained.epochs.append(record)
         if record.validation_accuracy > trained.best_accuracy:
             trained.best_epoch = record.epoch
@@ -179,6 +189,7 @@ def _train_epoch(
     float_type = torch.float64 if images.device.type == "cpu" else torch.float32
     loss_sum, right_sum = torch.zeros(2, dtype=float_type, device=images.device)
     num_samples = 0
+    forward_seed = derived_seed(training.seed, *training.stream, epoch, "forward")
     model.train()
     feeds = [
         images.epoch(
@@ -197,6 +208,7 @@ def _train_epoch(
             # Shares of a step differ by one sample, so each counts by its samples in the step's
             # mean; DDP averages over the workers, hence their number.
             weight = workers.size / batch.step_size
+            seed_generators(images.device, counted_seed(forward_seed, step, share))
             with workers.taking(share, model, parallel):
                 logits, losses = passes(batch.images, batch.labels, weight)
             for observer in observers:

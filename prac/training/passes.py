@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from prac.config.sections import Precision
 from prac.training.precision import autocast
+from prac.training.randomness import generators_kept
 
 _log = logging.getLogger(__name__)
 
@@ -81,8 +82,8 @@ class _Recorded:
 class RecordedPasses:
     """Replays passes that are recorded at the first batch of each shape; an epoch has two at most.
 
-    A network that can't be recorded (it waits for the device, or its work depends on values) is
-    trained kernel by kernel; a warning says why.
+    A network that can't be recorded (it waits for the device, or its work depends on values or on
+    random numbers of the processor) is trained kernel by kernel; a warning says why.
     """
 
     def __init__(self, eager: EagerPasses, recorder: Recorder) -> None:
@@ -117,7 +118,9 @@ class RecordedPasses:
 
         before = [buffer.clone() for buffer in self._eager.model.buffers()]
         try:
-            recording = self._recorder(work)
+            # The replay draws what this batch would have drawn without a recording.
+            with generators_kept(images.device):
+                recording = self._recorder(work)
         except RuntimeError as error:
             self._known.clear()  # with the memory of what was recorded before
             reason = str(error).partition("\n")[0]
@@ -175,13 +178,15 @@ class CudaRecorder:
     def _record(
         self, work: Work, stream: torch.cuda.Stream, before: torch.cuda.Stream
     ) -> Recording:
+        drawn = torch.get_rng_state()
         stream.wait_stream(before)
-        # Dropout of the warm-ups must not move the random state that training goes on from.
-        devices = [torch.cuda.current_device()]
-        with torch.cuda.stream(stream), torch.random.fork_rng(devices=devices):
+        with torch.cuda.stream(stream):
             for _ in range(_WARM_UPS):
                 work()
         before.wait_stream(stream)
+        if not torch.equal(torch.get_rng_state(), drawn):
+            # What such a number decides would be decided once, for all replays.
+            raise RuntimeError("it draws random numbers on the processor")
         graph = torch.cuda.CUDAGraph()
         # Another thread's calls (a progress report, a copy) are no part of the recording.
         with torch.cuda.graph(

@@ -94,20 +94,21 @@ def _task(images: DeviceImages) -> RoundTask:
     )
 
 
-def _plain_model() -> nn.Module:
+def _plain_model(dropout: float) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        return nn.Sequential(
-            nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 3)
-        )
+        layers = [nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten()]
+        return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(64, 3))
 
 
-def _one_step(images: DeviceImages, workers: Workers) -> dict[str, torch.Tensor]:
+def _one_step(
+    images: DeviceImages, workers: Workers, dropout: float = 0.0
+) -> dict[str, torch.Tensor]:
     """The gradients of one step over all 47 samples, and the weights after it."""
     config = TrainConfig(
         epochs=1, batch_size=64, learning_rate=0.1, milestones=(), weight_decay=0.0
     )
-    model = _plain_model()
+    model = _plain_model(dropout)
     mask = global_magnitude(prunable_weights(model), Mask.dense(model), 0.5)
     kept: dict[str, torch.Tensor] = {}
 
@@ -155,6 +156,9 @@ def _main(mode: str, rank: int, folder: Path) -> None:
         )
         (folder / f"resumed-{rank}.json").write_text(json.dumps(asked))
         safetensors.torch.save_file(_one_step(images, workers), str(folder / f"step-{rank}"))
+        torch.manual_seed(rank)
+        drawn = _one_step(images, workers, dropout=0.5)
+        safetensors.torch.save_file(drawn, str(folder / f"dropout-{rank}"))
         _disagree(images, workers, folder)
         # Neither takes the group down while the other still uses it.
         dist.barrier()
@@ -239,13 +243,14 @@ def test_a_step_of_two_workers_is_the_step_of_one(folder: Path) -> None:
 
 def test_one_worker_that_takes_both_shares_is_two_workers_bit_for_bit(folder: Path) -> None:
     images = _images(folder)
-    two = safetensors.torch.load_file(folder / "step-0")
-    alone = _one_step(images, Workers(shares=2))
-    assert two.keys() == alone.keys()
-    for name in two:
-        if name != "numbers":
-            assert torch.equal(two[name], alone[name]), name
-    torch.testing.assert_close(two["numbers"], alone["numbers"], rtol=1e-12, atol=0)
+    for file, dropout in (("step-0", 0.0), ("dropout-0", 0.5)):
+        two = safetensors.torch.load_file(folder / file)
+        alone = _one_step(images, Workers(shares=2), dropout)
+        assert two.keys() == alone.keys()
+        for name in two:
+            if name != "numbers":
+                assert torch.equal(two[name], alone[name]), name
+        torch.testing.assert_close(two["numbers"], alone["numbers"], rtol=1e-12, atol=0)
 
     # BatchNorm normalises each share alone, its statistics are share 0's, all events are there.
     task, elsewhere = _task(images), Folder(folder / "alone")
