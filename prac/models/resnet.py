@@ -16,19 +16,26 @@ Shortcut = Callable[[int, int, int], nn.Module]
 def cifar_resnet(depth: int, in_channels: int, num_classes: int) -> ResNet:
     """The CIFAR network of section 4.2: 6n + 2 layers, widths 16, 32, 64, option A shortcuts.
 
+    Initial weights, the linear layer's among them, are normal with variance 2 / fan-in, as in the
+    published experiments.
+
     Raises:
         ValueError: depth is not 6n + 2 with n of 1 or more.
     """
     num_blocks, rest = divmod(depth - 2, 6)
     if rest or num_blocks < 1:
         raise ValueError(f"depth {depth} is not 6n + 2; allowed: 8, 14, 20, 26, ...")
-    return ResNet(
+    network = ResNet(
         stem=nn.Sequential(*conv_norm_relu(in_channels, 16)),
         widths=(16, 32, 64),
         blocks_per_stage=num_blocks,
         shortcut=ZeroPadShortcut,
         num_classes=num_classes,
     )
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(layer.weight)
+    return network
 
 
 def resnet18(in_channels: int, num_classes: int, stem: Literal["3x3", "7x7"] = "3x3") -> ResNet:

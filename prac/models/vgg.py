@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from torch import nn
+
 from prac.models.conv import ConvNet, Layer
 
 VggDepth = Literal[11, 13, 16, 19]
@@ -21,13 +23,17 @@ def vgg(depth: VggDepth, in_channels: int, num_classes: int) -> ConvNet:
     """VGG of 11, 13, 16 or 19 layers: five max-pools, 512 features, a single linear layer.
 
     The CIFAR form: no hidden fully-connected layers. Images above 32x32 leave more than one
-    position after the last pool; their mean is the feature.
+    position after the last pool; their mean is the feature. The linear layer starts from a normal
+    distribution of deviation 0.01, its bias from 0, as in the published experiments.
     """
     layers: list[Layer] = []
     for width, count in zip(_WIDTHS, _CONVOLUTIONS_PER_WIDTH[depth], strict=True):
         layers += [width] * count
         layers.append("M")
-    return ConvNet(layers, in_channels, num_classes)
+    network = ConvNet(layers, in_channels, num_classes)
+    nn.init.normal_(network.classifier.weight, std=0.01)
+    nn.init.zeros_(network.classifier.bias)
+    return network
 
 
 def vgg8s(in_channels: int, num_classes: int) -> ConvNet:
