@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
 ImageShape = tuple[int, int, int]
 """(H, W, C)."""
 
+LARGE_PIXELS = 64
+"""From here on a stem at full resolution only costs: on Tiny ImageNet 4.4 GFLOPs an image with
+ResNet-18's 3x3 stem, 0.3 with the published 7x7 one."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -27,18 +30,23 @@ class Architecture:
 
     maker: `module:callable` in `prac.models`; it takes `arguments`, then in_channels and
     num_classes. min_pixels: the smallest height and width that leave a pixel after all strides and
-    pools.
+    pools. large: arguments that take the place of others where height and width are
+    `LARGE_PIXELS` or more.
     """
 
     maker: str
     min_pixels: int
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    large: Mapping[str, Any] = field(default_factory=dict)
 
-    def build(self, in_channels: int, num_classes: int) -> nn.Module:
-        """The model with new weights."""
+    def build(self, image_shape: ImageShape, num_classes: int) -> nn.Module:
+        """The model with new weights, for images of this `(H, W, C)`."""
+        height, width, channels = image_shape
+        large = self.large if min(height, width) >= LARGE_PIXELS else {}
         module, _, name = self.maker.partition(":")
-        make = partial(getattr(import_module(f"prac.models.{module}"), name), **self.arguments)
-        model: nn.Module = make(in_channels=in_channels, num_classes=num_classes)
+        make = getattr(import_module(f"prac.models.{module}"), name)
+        arguments = {**self.arguments, **large}
+        model: nn.Module = make(in_channels=channels, num_classes=num_classes, **arguments)
         return model
 
 
@@ -58,7 +66,8 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
                 "resnet110s": 110,
             }.items()
         },
-        "resnet18": Architecture("resnet:resnet18", 8, {"stem": "3x3"}),
+        "resnet18": Architecture("resnet:resnet18", 8, {"stem": "3x3"}, large={"stem": "7x7"}),
+        "resnet18-3x3": Architecture("resnet:resnet18", 8, {"stem": "3x3"}),
         "resnet18-7x7": Architecture("resnet:resnet18", 32, {"stem": "7x7"}),
         **{
             f"vgg{depth}": Architecture("vgg:vgg", 32, {"depth": depth})

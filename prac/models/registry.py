@@ -51,7 +51,7 @@ def build_model(
         ours = ARCHITECTURES.get(architecture)
         if ours is not None:
             require_pixels(architecture, ours.min_pixels, image_shape)
-            return ours.build(image_shape[2], num_classes)
+            return ours.build(image_shape, num_classes)
         module_name, colon, attribute = architecture.partition(":")
         if colon and module_name != "torchvision":
             make = _import_callable(architecture, module_name, attribute)

@@ -41,8 +41,9 @@ def cifar_resnet(depth: int, in_channels: int, num_classes: int) -> ResNet:
 def resnet18(in_channels: int, num_classes: int, stem: Literal["3x3", "7x7"] = "3x3") -> ResNet:
     """ResNet-18 of table 1, projection shortcuts where the width changes (option B).
 
-    stem `7x7` is the published one (stride 2, then a 3x3 max-pool of stride 2); `3x3` has
-    stride 1 and no max-pool, as is usual for images of 32x32 and 64x64.
+    stem `7x7` is the published one (stride 2, then a 3x3 max-pool of stride 2), also of the
+    experiments on Tiny ImageNet; `3x3` has stride 1 and no max-pool, as is usual for images of
+    32x32.
     """
     layers = conv_norm_relu(in_channels, 64)
     if stem == "7x7":

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from prac.models.describe import count_parameters
+from prac.models import build_model
+from prac.models.describe import count_parameters, forward_flops
 from prac.models.resnet import ZeroPadShortcut, cifar_resnet, resnet18
 
 
@@ -40,6 +41,47 @@ def test_resnet18_with_the_published_stem_has_the_published_parameters() -> None
     # torchvision's documentation gives 11,689,512 for 1000 classes.
     assert count_parameters(resnet18(3, 1000, "7x7")) == 11_689_512
     assert count_parameters(resnet18(3, 10)) == 11_173_962
+
+
+def resnet18_multiply_adds(stem: int, side: int, num_classes: int) -> int:
+    """From table 1 of He et al. 2015. stem: of its convolution; side: of the first stage's images.
+
+    A stage after the first: a convolution from half its width, three at its width, a projection.
+    """
+    total = stem + 4 * side**2 * 64 * 64 * 9
+    for width in (128, 256, 512):
+        side //= 2
+        total += side**2 * width * (width // 2 * 9 + 3 * width * 9 + width // 2)
+    return total + 512 * num_classes
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "multiply_adds"),
+    [
+        # 7x7, stride 2, then a pool of stride 2: the first stage sees a quarter of the side.
+        ("resnet18", 64, resnet18_multiply_adds(32**2 * 64 * 3 * 49, 16, 200)),
+        ("resnet18", 128, resnet18_multiply_adds(64**2 * 64 * 3 * 49, 32, 200)),
+        ("resnet18-7x7", 32, resnet18_multiply_adds(16**2 * 64 * 3 * 49, 8, 200)),
+        ("resnet18", 32, resnet18_multiply_adds(32**2 * 64 * 3 * 9, 32, 200)),
+        ("resnet18-3x3", 64, resnet18_multiply_adds(64**2 * 64 * 3 * 9, 64, 200)),
+    ],
+)
+def test_resnet18_has_the_stem_of_its_images(name: str, pixels: int, multiply_adds: int) -> None:
+    shape = (pixels, pixels, 3)
+    model = build_model(name, num_classes=200, image_shape=shape, seed=0)
+    assert sum(forward_flops(model, shape).values()) == 2 * multiply_adds
+
+
+def test_tiny_imagenet_costs_a_third_of_a_gflop_an_image() -> None:
+    # Multiply-adds by hand: 9,633,792 in the stem, 37,748,736 in the first stage, 33,554,432 in
+    # each of the other three, 102,400 in the linear layer.
+    by_hand = 2 * (9_633_792 + 37_748_736 + 3 * 33_554_432 + 102_400)
+    assert 2 * resnet18_multiply_adds(32**2 * 64 * 3 * 49, 16, 200) == by_hand == 296_296_448
+
+
+def test_a_side_below_64_pixels_makes_the_small_stem() -> None:
+    wide = build_model("resnet18", num_classes=2, image_shape=(63, 96, 3), seed=0)
+    assert wide.get_parameter("stem.0.weight").shape[-1] == 3
 
 
 @pytest.mark.parametrize("depth", [2, 9, 18])
