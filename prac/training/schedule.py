@@ -35,15 +35,20 @@ class Budget:
 
     @property
     def rising_epochs(self) -> int:
-        """Epochs in which the learning rate still rises: the masks of these have not settled."""
+        """Epochs in which the learning rate still rises: the masks of these have not settled.
+
+        The warm-up, and all of a one-cycle's rise: the early-bird stop takes both for warm-up,
+        although the `warmup_epochs` of a one-cycle are 0.
+        """
         return math.ceil(RISE * self.epochs) if self.schedule == "onecycle" else self.warmup_epochs
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of the step with this number, counted from 0.
 
-        `multistep` and `cosine`: linear from 0 over the warm-up. Then times `decay` at every
-        milestone, or a half cosine over the steps that are left; `onecycle`: a half cosine up, then
-        one down.
+        `multistep` and `cosine`: linear over the warm-up, whose first step has the peak divided by
+        the number of its steps and whose last has the peak. Then times `decay` at every milestone,
+        or a half cosine over the steps that are left; `onecycle`: a half cosine up from the peak
+        over `START_DIVISOR`, then one down.
         """
         peak, steps = self.peak_learning_rate, self.steps
         if self.schedule == "onecycle":
@@ -53,7 +58,7 @@ class Budget:
             return _half_cosine(peak, peak / END_DIVISOR, (step - top) / (steps - 1 - top))
         warmup_steps = self.warmup_epochs * self.steps_per_epoch
         if step < warmup_steps:
-            return peak * step / warmup_steps
+            return peak * (step + 1) / warmup_steps
         if self.schedule == "cosine":
             return _half_cosine(peak, 0.0, (step - warmup_steps) / (steps - warmup_steps))
         epoch = step // self.steps_per_epoch

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.optim import SGD, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
+from prac.config.recipes import get_recipe
 from prac.config.sections import BudgetConfig, Schedule, TrainConfig
 from prac.training.schedule import Budget, full_budget, round_budget
 
@@ -18,6 +22,11 @@ CALIBRATION = TrainConfig(epochs=16, milestones=(8, 12))
 SET_SIZES = (26112, 19525, 16707, 15240, 14924, 14788, 14915)
 EPOCHS = BudgetConfig(scaling="epochs")
 STEPS = BudgetConfig(scaling="steps")
+
+
+def _golden(name: str) -> Any:
+    """Numbers that were made elsewhere: see the README beside them."""
+    return json.loads((Path(__file__).parents[1] / "golden" / name).read_text())
 
 
 def _rates(budget: Budget) -> list[float]:
@@ -92,7 +101,9 @@ def test_cosine_is_torchs_after_the_warm_up(warmup: int) -> None:
     left = budget.steps - 5 * warmup
     expected = _torch_rates(left, 0.2, lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=left))
     rates = [budget.learning_rate(step) for step in range(budget.steps)]
-    assert rates[: 5 * warmup] == pytest.approx([0.2 * step / 10 for step in range(5 * warmup)])
+    assert rates[: 5 * warmup] == pytest.approx(
+        [0.2 * step / 10 for step in range(1, 5 * warmup + 1)]
+    )
     assert rates[5 * warmup :] == pytest.approx(expected, rel=1e-9)
 
 
@@ -118,15 +129,41 @@ def test_how_long_the_rate_rises() -> None:
     assert full_budget(TrainConfig(warmup_epochs=15, schedule="cosine"), 100).rising_epochs == 15
 
 
-def test_the_warm_up_rises_linearly_from_zero() -> None:
+def test_the_warm_up_rises_linearly_to_the_peak() -> None:
     train = TrainConfig(
         epochs=10, batch_size=10, learning_rate=0.3, milestones=(4, 6), warmup_epochs=3
     )
     budget = full_budget(train, 40)
     rates = [budget.learning_rate(step) for step in range(budget.steps)]
-    by_hand = [0.3 * step / 12 for step in range(12)] + [0.3] * 4 + [0.03] * 8 + [0.003] * 16
+    by_hand = [0.3 * step / 12 for step in range(1, 13)] + [0.3] * 4 + [0.03] * 8 + [0.003] * 16
     assert rates == pytest.approx(by_hand, rel=1e-12)
-    assert rates[0] == 0
+
+
+@pytest.mark.parametrize(
+    "case", _golden("rates.json"), ids=lambda c: f"{c['recipe']}-{c['samples']}"
+)
+def test_rates_are_the_published_ones(case: dict[str, Any]) -> None:
+    recipe = get_recipe(case["recipe"])
+    budget = round_budget(recipe.train, recipe.budget, case["samples"], 45_000)
+    for step, rate in case["rates"]:
+        assert budget.learning_rate(step) == pytest.approx(rate, rel=1e-9), step
+    assert budget.steps == case["rates"][-1][0] + 1
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data"),
+    [("cifar10_resnet20s_warmup", "cifar10"), ("tiny_imagenet_resnet18_warmup", "tiny_imagenet")],
+)
+def test_budgets_are_the_published_ones(recipe: str, data: str) -> None:
+    whole, golden = get_recipe(recipe), _golden("budgets.json")[data]
+    for expected in golden["rounds"]:
+        budget = round_budget(
+            whole.train, whole.budget, expected["samples"], golden["num_training"]
+        )
+        assert budget.epochs == expected["epochs"]
+        assert budget.steps_per_epoch == expected["steps_per_epoch"]
+        assert list(budget.milestones) == expected["milestones"]
+        assert budget.warmup_epochs == expected["warmup_epochs"]
 
 
 def test_scaled_epochs_of_the_calibration() -> None:
