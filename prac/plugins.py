@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib
 import re
@@ -24,16 +25,20 @@ def load_custom(kind: str, name: str) -> Any:
     """Import what `package.module:name` stands for. Raises ConfigError in one line."""
     module_name, _, attribute = name.partition(":")
     try:
-        return attrgetter(attribute)(importlib.import_module(module_name))
-    except AttributeError as error:
-        raise ConfigError(
-            f"{kind} {name!r}: module {module_name!r} has no {attribute!r}"
-        ) from error
-    except Exception as error:
+        module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # SystemExit: a script that runs when it is imported
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise ConfigError(
             f"{kind} {name!r}: module {module_name!r} can't be imported: {reason}; "
             "is it installed or on PYTHONPATH?"
+        ) from error
+    try:
+        return attrgetter(attribute)(module)
+    except AttributeError as error:
+        close = difflib.get_close_matches(attribute, dir(module), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(
+            f"{kind} {name!r}: module {module_name!r} has no {attribute!r}{hint}"
         ) from error
 
 

@@ -7,9 +7,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from operator import attrgetter
 from types import ModuleType
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 from prac.errors import ConfigError, unknown
 from prac.models.catalogue import ARCHITECTURES, ImageShape, require_pixels
 from prac.models.describe import evaluating, zero_images
+from prac.plugins import load_custom
 
 # GoogLeNet and Inception return a tuple in training mode and warn about their slow initial
 # weights unless told otherwise.
@@ -52,9 +51,14 @@ def build_model(
         if ours is not None:
             require_pixels(architecture, ours.min_pixels, image_shape)
             return ours.build(image_shape, num_classes)
-        module_name, colon, attribute = architecture.partition(":")
+        module_name, colon, _ = architecture.partition(":")
         if colon and module_name != "torchvision":
-            make = _import_callable(architecture, module_name, attribute)
+            make = load_custom("architecture", architecture)
+            if not callable(make):
+                raise ConfigError(
+                    f"architecture {architecture!r} is of type {type(make).__name__}; "
+                    "allowed: a callable that returns a torch.nn.Module"
+                )
             model = _call(architecture, make, num_classes, image_shape[2], seed)
         else:
             model = _build_torchvision(architecture, num_classes, image_shape)
@@ -99,30 +103,6 @@ def _torchvision_models(architecture: str) -> ModuleType | None:
                 f"architecture {architecture!r} needs torchvision: {_one_line(error)}"
             ) from error
         return None
-
-
-def _import_callable(
-    architecture: str, module_name: str, attribute: str
-) -> Callable[..., nn.Module]:
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise ConfigError(
-            f"architecture {architecture!r}: module {module_name!r} can't be imported: "
-            f"{_one_line(error)}; is it installed or on PYTHONPATH?"
-        ) from error
-    try:
-        make: Any = attrgetter(attribute)(module)
-    except AttributeError as error:
-        raise ConfigError(
-            f"architecture {architecture!r}: module {module_name!r} has no {attribute!r}"
-        ) from error
-    if not callable(make):
-        raise ConfigError(
-            f"architecture {architecture!r} is of type {type(make).__name__}; "
-            "allowed: a callable that returns a torch.nn.Module"
-        )
-    return make  # type: ignore[no-any-return]
 
 
 def _call(
