@@ -1,17 +1,15 @@
-"""What a user adds in one file and names as `package.module:name`."""
+"""What a user adds and names as `package.module:name`."""
 
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib
 import re
-import sys
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
 from prac.errors import ConfigError
+from prac.plugin_source import source_of
 
 _SPECIFICATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -43,16 +41,16 @@ def load_custom(kind: str, name: str) -> Any:
 
 
 def identity(name: str) -> tuple[str, ...]:
-    """What of a strategy goes into a stage's key: its name, and for one of the user's the source.
+    """What of a plug-in goes into a stage's key, by its name.
 
-    The source is that of the whole module, so a changed helper in the same file counts; what the
-    module imports from elsewhere is not seen, nor is a module without a source file.
+    For one of ours its name. For `package.module:name` also what `plugin_source.source_of` tells
+    of the module: a digest of the user's source that it is made of, whose comments, docstrings and
+    formatting don't count, and the installed distributions that this source imports; torch,
+    torchvision, numpy and prac are told elsewhere. The plug-in isn't imported, and is read as it
+    is on disk, also where this process has imported it before a change.
+
+    Raises ConfigError where there is no such module.
     """
     if not is_custom(name):
         return (name,)
-    module_name = name.partition(":")[0]
-    module = sys.modules.get(module_name) or importlib.import_module(module_name)
-    file = getattr(module, "__file__", None)
-    if file is None or Path(file).suffix != ".py":
-        return (name,)
-    return (name, hashlib.sha256(Path(file).read_bytes()).hexdigest())
+    return (name, *source_of(name.partition(":")[0]))

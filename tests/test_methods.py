@@ -99,9 +99,11 @@ def test_the_source_is_part_of_a_strategy_s_identity(users: Path) -> None:
     assert before[0] == "users_strategies:last"
     assert len(before) == 2
     assert identity("users_strategies:first")[1] == before[1]
-    users.write_text(USERS_FILE + "\n# another helper\n")
+    users.write_text(USERS_FILE + "\n# a comment\n")
+    assert identity("users_strategies:last") == before
+    users.write_text(USERS_FILE + "\nhelper = 4\n")
     assert identity("users_strategies:last") != before
-    # A module without a source file has a name only.
+    # The standard library has a name only.
     assert identity("sys:exit") == ("sys:exit",)
 
 
