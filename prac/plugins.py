@@ -1,14 +1,16 @@
-"""What a user adds and names as `package.module:name`."""
+"""What a user adds and names as `package.module:name`, or hands over as a Python object."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
 import re
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
 from prac.errors import ConfigError
+from prac.plugin_objects import importable_name, object_digest, own_key
 from prac.plugin_source import source_of
 
 _SPECIFICATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -54,3 +56,22 @@ def identity(name: str) -> tuple[str, ...]:
     if not is_custom(name):
         return (name,)
     return (name, *source_of(name.partition(":")[0]))
+
+
+def identity_of(thing: Callable[..., Any]) -> tuple[str, ...]:
+    """What of a plug-in goes into a stage's key, where it is handed over as an object.
+
+    With an attribute `prac_key`, a string, that alone. What can be imported by its name has that
+    name's `identity`. All else, such as a lambda, a function of a notebook, a closure, a partial or
+    an instance with `__call__`, has a digest of its own source and of the values that it holds or
+    reads: see `plugin_objects.object_digest`.
+
+    Raises ConfigError, in one line, for what holds something that has no identity.
+    """
+    key = own_key(thing)
+    if key is not None:
+        return ("prac_key", key)
+    name = importable_name(thing)
+    if name is not None:
+        return identity(name)
+    return (getattr(thing, "__name__", type(thing).__name__), object_digest(thing))
