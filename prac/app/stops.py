@@ -104,9 +104,8 @@ def _recorded(
                 epochs=facts.epochs,
                 budget_epochs=budget.epochs,
                 steps_per_epoch=budget.steps_per_epoch,
-                earliest_epochs=max(
-                    budget.rising_epochs + 1, epochs_to_rewind(stage.config.rewind, budget)
-                ),
+                warmup_epochs=budget.rising_epochs,
+                earliest_epochs=epochs_to_rewind(stage.config.rewind, budget),
             )
         )
     return tuple(rounds)

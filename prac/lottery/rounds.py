@@ -162,7 +162,11 @@ class _Session:
         earliest = epochs_to_rewind(config.rewind, self.budget)
         self.masks = CriterionMasks(config, images, mask)
         self.tentative = TentativeMask(
-            mask, config.prune, earliest_epochs=earliest, form=self.masks
+            mask,
+            config.prune,
+            warmup_epochs=self.budget.rising_epochs,
+            earliest_epochs=earliest,
+            form=self.masks,
         )
         self.observers: list[Observer] = [self.tentative]
         if config.prune.criterion != PruneConfig.criterion:

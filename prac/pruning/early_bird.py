@@ -10,37 +10,58 @@ from prac.errors import ConfigError
 class EarlyBird:
     """Stops when the last `patience` mask distances are all below `tolerance`.
 
-    Recording starts only after one distance above the tolerance has been seen, unless
-    `record_at_once`: the first masks of a round may look alike only because nothing has moved yet.
-    You et al. 2020 (arXiv:1909.11957) with the rule of arXiv:2106.03225.
+    Epochs are counted from 0, so that the first distance, between the first two tentative masks, is
+    that of epoch 1. A distance above the tolerance arms the recording, in the warm-up too; with
+    `record_at_once` it is armed from the start: the first masks of a round may look alike only
+    because nothing has moved yet. A distance enters the window where the recording is armed and its
+    epoch's number is above `warmup_epochs`; so the first epoch after a warm-up is left out, and 15
+    epochs of it let a round end after 21 at the earliest. Without a warm-up epoch 1 may be the
+    first entry.
+
+    warmup_epochs: of this round, scaled as its budget is (`Budget.rising_epochs`). The rise of a
+    one-cycle schedule counts as warm-up. You et al. 2020 (arXiv:1909.11957) with the rule of
+    arXiv:2106.03225. Raises ConfigError for a tolerance outside (0, 1], a patience below 1 and a
+    warm-up below 0.
     """
 
     def __init__(
-        self, tolerance: float, patience: int = 5, *, record_at_once: bool = False
+        self,
+        tolerance: float,
+        patience: int = 5,
+        *,
+        record_at_once: bool = False,
+        warmup_epochs: int = 0,
     ) -> None:
         if not 0 < tolerance <= 1:
             raise ConfigError(f"tolerance {tolerance} is not allowed; allowed: above 0 to 1")
         if patience < 1:
             raise ConfigError(f"patience {patience} is not allowed; allowed: 1 or more")
+        if warmup_epochs < 0:
+            raise ConfigError(f"warmup_epochs {warmup_epochs} is not allowed; allowed: 0 or more")
         self.tolerance = tolerance
         self.patience = patience
+        self.warmup_epochs = warmup_epochs
         self.recording = record_at_once
+        self._epoch = 0
         self._recent: deque[float] = deque(maxlen=patience)
 
     def update(self, distance: float) -> bool:
-        """Take the next distance; true where the round may stop."""
+        """Take the next epoch's distance; true where the round may stop."""
+        self._epoch += 1
         self.recording = self.recording or distance > self.tolerance
-        if self.recording:
+        if self.recording and self._epoch > self.warmup_epochs:
             self._recent.append(distance)
         return len(self._recent) == self.patience and max(self._recent) < self.tolerance
 
     def state(self) -> dict[str, object]:
         """What a checkpoint has to keep, as JSON values."""
-        return {"recording": self.recording, "recent": list(self._recent)}
+        return {"epoch": self._epoch, "recording": self.recording, "recent": list(self._recent)}
 
     def restore(self, state: dict[str, object]) -> None:
         """Go on from `state`."""
-        recent = state["recent"]
+        epoch, recent = state["epoch"], state["recent"]
+        assert isinstance(epoch, int)
         assert isinstance(recent, list)
+        self._epoch = epoch
         self.recording = bool(state["recording"])
         self._recent = deque(recent, maxlen=self.patience)

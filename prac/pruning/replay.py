@@ -15,14 +15,16 @@ class RecordedRound:
 
     distances: between the tentative masks of consecutive epochs, over the weights alive at the
     round's start; the first is known after the second epoch. epochs: trained. budget_epochs: where
-    the round ends without a stop. steps_per_epoch: SGD steps. earliest_epochs: no stop comes before
-    these are done (warm-up, rewind point).
+    the round ends without a stop. steps_per_epoch: SGD steps. warmup_epochs: of this round, whose
+    distances no stop looks at (`EarlyBird`). earliest_epochs: no stop comes before these are done
+    (rewind point).
     """
 
     distances: tuple[float, ...]
     epochs: int
     budget_epochs: int
     steps_per_epoch: int
+    warmup_epochs: int = 0
     earliest_epochs: int = 1
 
     def __post_init__(self) -> None:
@@ -61,7 +63,12 @@ def replay_stop(
     Raises ConfigError for a tolerance outside (0, 1] and a patience below 1.
     """
     if tolerance is not None:
-        stop = EarlyBird(tolerance, patience, record_at_once=record_at_once)
+        stop = EarlyBird(
+            tolerance,
+            patience,
+            record_at_once=record_at_once,
+            warmup_epochs=recorded.warmup_epochs,
+        )
         for epochs, distance in enumerate(recorded.distances, 2):
             if stop.update(distance) and epochs >= recorded.earliest_epochs:
                 return _ended(recorded, epochs, stopped=True)

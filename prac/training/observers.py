@@ -128,9 +128,10 @@ class TentativeMask(Observer):
 
     mask: the round's own. `latest` is the tentative mask of the last epoch, `distances` those
     between consecutive ones, over the weights alive at the round's start: distance i is between
-    epochs i and i + 1. The stop comes one epoch past the warm-up (or the rise of a one-cycle
-    schedule) at the earliest, and not before `earliest_epochs` epochs are done (the rewind point
-    has to be reached). form: makes the mask of a model in place of global magnitude.
+    epochs i and i + 1. warmup_epochs: of this round, the rise of a one-cycle schedule included,
+    which the stop's window leaves out (`EarlyBird`). No stop before `earliest_epochs` epochs are
+    done (the rewind point has to be reached). form: makes the mask of a model in place of global
+    magnitude.
     """
 
     name = "tentative"
@@ -140,6 +141,7 @@ class TentativeMask(Observer):
         mask: Mask,
         prune: PruneConfig,
         *,
+        warmup_epochs: int = 0,
         earliest_epochs: int = 0,
         form: Callable[[nn.Module], Mask] | None = None,
     ) -> None:
@@ -150,7 +152,12 @@ class TentativeMask(Observer):
         self._early_bird = (
             None
             if prune.tolerance is None
-            else EarlyBird(prune.tolerance, prune.patience, record_at_once=prune.record_at_once)
+            else EarlyBird(
+                prune.tolerance,
+                prune.patience,
+                record_at_once=prune.record_at_once,
+                warmup_epochs=warmup_epochs,
+            )
         )
         self.latest: Mask | None = None
         self.distances: list[float] = []
@@ -164,8 +171,7 @@ class TentativeMask(Observer):
         distance = self.latest.distance(before, alive=self._mask.num_alive)
         self.distances.append(distance)
         settled = self._early_bird is not None and self._early_bird.update(distance)
-        epochs_done = end.record.epoch + 1
-        return settled and epochs_done >= max(end.budget.rising_epochs + 1, self._earliest)
+        return settled and end.record.epoch + 1 >= self._earliest
 
     def _by_magnitude(self, model: nn.Module) -> Mask:
         return global_magnitude(prunable_weights(model), self._mask, self._fraction)

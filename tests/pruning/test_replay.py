@@ -59,10 +59,20 @@ def test_by_hand(
     assert not got.at_least
 
 
-def test_no_stop_before_warm_up_and_rewind_point() -> None:
+def test_no_stop_before_the_rewind_point() -> None:
     held = dataclasses.replace(STORY, earliest_epochs=8)
     # Settled at 5 and 6; at 7 the last two are 0.08 and 0.11, at 8 0.11 and 0.05: all below 0.2.
     assert replay_stop(held, tolerance=0.2, patience=2).epochs == 8
+
+
+def test_the_window_leaves_the_warm_up_out() -> None:
+    # Its entries are the distances of epochs 5, 6 and 7 (counted from 0): after 6, 7 and 8.
+    warm = dataclasses.replace(STORY, warmup_epochs=4)
+    assert replay_stop(warm, tolerance=0.2, patience=1).epochs == 6
+    assert replay_stop(warm, tolerance=0.2, patience=3).epochs == 8
+    # Armed by a distance of the warm-up, although none after it is above.
+    assert replay_stop(warm, tolerance=0.35, patience=2).epochs == 7
+    assert not replay_stop(warm, tolerance=0.5, patience=1).stopped
 
 
 def test_a_record_that_ends_early_says_at_least() -> None:
@@ -110,7 +120,7 @@ def test_trainings_stop_where_the_replay_says(
     )
     recipe = digits().replace(
         train=train,
-        search=dataclasses.replace(digits().search, rewind=RewindPoint("epoch", 4)),
+        search=dataclasses.replace(digits().search, rewind=RewindPoint("epoch", 6)),
     )
 
     def trained(prune: PruneConfig) -> tuple[float, ...]:
@@ -121,10 +131,11 @@ def test_trainings_stop_where_the_replay_says(
         return run_round(task, images, Folder(tmp_path), checkpoint=False).distances
 
     whole = trained(PruneConfig(tolerance=None))
+    told = dataclasses.replace(_recorded(*whole), warmup_epochs=2, earliest_epochs=6)
     ends = []
     for tolerance, patience in ((0.5, 2), (0.06, 2), (0.03, 2), (0.01, 1)):
         got = replay_stop(
-            dataclasses.replace(_recorded(*whole), earliest_epochs=4),
+            told,
             tolerance=tolerance,
             patience=patience,
             record_at_once=True,
@@ -132,7 +143,7 @@ def test_trainings_stop_where_the_replay_says(
         prune = PruneConfig(tolerance=tolerance, patience=patience, record_at_once=True)
         assert trained(prune) == whole[: got.epochs - 1]
         ends.append(got.epochs)
-    assert ends[0] == 4  # held back until the rewind point
+    assert ends[0] == 6  # held back until the rewind point
     assert len(set(ends)) >= 3
 
 

@@ -305,15 +305,19 @@ def test_the_best_epoch_is_the_first_of_the_highest(
 
 
 def test_the_early_bird_waits_for_the_warm_up_and_the_rewind_point(images: DeviceImages) -> None:
-    def epochs(warmup: int, earliest: int) -> int:
-        config = dataclasses.replace(CONFIG, epochs=6, warmup_epochs=warmup)
-        prune = PruneConfig(tolerance=1.0, patience=1, record_at_once=True)
+    def epochs(warmup: int, earliest: int, patience: int = 1) -> int:
+        config = dataclasses.replace(CONFIG, epochs=9, warmup_epochs=warmup)
+        prune = PruneConfig(tolerance=1.0, patience=patience, record_at_once=True)
         model = _model()
-        observer = TentativeMask(Mask.dense(model), prune, earliest_epochs=earliest)
+        observer = TentativeMask(
+            Mask.dense(model), prune, warmup_epochs=warmup, earliest_epochs=earliest
+        )
         return len(train(model, _training(images, config), observers=[observer]).epochs)
 
     assert epochs(0, 0) == 2
-    assert epochs(3, 0) == 4
+    # Of epochs counted from 0, those above 3 are in the window: number 4 is the fifth.
+    assert epochs(3, 0) == 5
+    assert epochs(3, 0, patience=3) == 7
     assert epochs(0, 5) == 5
 
 
@@ -442,10 +446,11 @@ def test_a_modern_training_resumes_in_the_midst_of_its_schedule(
 def test_the_early_bird_waits_for_the_rise_of_a_cycle(images: DeviceImages) -> None:
     config = dataclasses.replace(CONFIG, epochs=8, milestones=(), schedule="onecycle")
     prune = PruneConfig(tolerance=1.0, patience=1, record_at_once=True)
-    model = _model()
-    observer = TentativeMask(Mask.dense(model), prune)
-    # 0.3 * 8 = 2.4 epochs rise: the fourth is the first that may be the last.
-    assert len(train(model, _training(images, config), observers=[observer]).epochs) == 4
+    model, training = _model(), _training(images, config)
+    rising = training.budget.rising_epochs
+    observer = TentativeMask(Mask.dense(model), prune, warmup_epochs=rising)
+    # 0.3 * 8 = 2.4 epochs rise, so three count as warm-up; number 4 is the first in the window.
+    assert len(train(model, training, observers=[observer]).epochs) == 5
 
 
 def test_a_model_with_tied_weights_is_checkpointed_and_resumed(
