@@ -23,6 +23,7 @@ from prac.lottery.round_events import event_folder, event_writer, read_events
 from prac.lottery.stage_config import RoundConfig, StartConfig
 from prac.models import build_model
 from prac.pruning.mask import Mask
+from prac.pruning.tentative import TentativeMask
 from prac.storage import Folder
 from prac.training.checkpoint import Checkpoint
 from prac.training.evaluation import predict
@@ -35,7 +36,7 @@ from prac.training.observers import (
     Observer,
     RewindCapture,
     StopAfter,
-    TentativeMask,
+    TentativeObserver,
 )
 from prac.training.randomness import derived_seed
 from prac.training.schedule import Budget, shares_of
@@ -163,12 +164,15 @@ class _Session:
         self.masks = CriterionMasks(config, images, mask)
         self.tentative = TentativeMask(
             mask,
-            config.prune,
+            config.prune.fraction,
+            config.prune.tolerance,
+            config.prune.patience,
+            record_at_once=config.prune.record_at_once,
             warmup_epochs=self.budget.rising_epochs,
             earliest_epochs=earliest,
             form=self.masks,
         )
-        self.observers: list[Observer] = [self.tentative]
+        self.observers: list[Observer] = [TentativeObserver(self.tentative)]
         if config.prune.criterion != PruneConfig.criterion:
             # Magnitudes cost nothing: there is no count to keep.
             self.observers.append(self.masks)

@@ -1,4 +1,4 @@
-"""Pruning: masks, exact global magnitude, the early-bird stop."""
+"""Pruning: masks, exact global magnitude, the tentative mask and its early-bird stop."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ if TYPE_CHECKING:
     from prac.pruning.early_bird import EarlyBird
     from prac.pruning.magnitude import global_magnitude
     from prac.pruning.mask import Mask
+    from prac.pruning.tentative import TentativeMask
 
-__all__ = ["EarlyBird", "Mask", "global_magnitude"]
-_HOME_OF = {"EarlyBird": "early_bird", "Mask": "mask", "global_magnitude": "magnitude"}
+__all__ = ["EarlyBird", "Mask", "TentativeMask", "global_magnitude"]
+_HOME_OF = {
+    "EarlyBird": "early_bird",
+    "Mask": "mask",
+    "TentativeMask": "tentative",
+    "global_magnitude": "magnitude",
+}
 
 
 def __getattr__(name: str) -> Any:

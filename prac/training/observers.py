@@ -8,11 +8,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from prac.config.sections import PruneConfig, RewindPoint
+from prac.config.sections import RewindPoint
 from prac.data.batches import Batch
 from prac.events.recorder import EventRecorder
-from prac.pruning import EarlyBird, Mask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.tentative import TentativeMask
 from prac.training.schedule import Budget
 
 
@@ -123,71 +122,25 @@ class RewindCapture(Observer):
         self.weights = dict(tensors) if progress["captured"] else None
 
 
-class TentativeMask(Observer):
-    """Forms the tentative mask at the end of every epoch and may stop the round early.
-
-    mask: the round's own. `latest` is the tentative mask of the last epoch, `distances` those
-    between consecutive ones, over the weights alive at the round's start: distance i is between
-    epochs i and i + 1. warmup_epochs: of this round, the rise of a one-cycle schedule included,
-    which the stop's window leaves out (`EarlyBird`). No stop before `earliest_epochs` epochs are
-    done (the rewind point has to be reached). form: makes the mask of a model in place of global
-    magnitude.
-    """
+class TentativeObserver(Observer):
+    """Updates a tentative mask at the end of every epoch, and asks to stop where it has settled."""
 
     name = "tentative"
 
-    def __init__(
-        self,
-        mask: Mask,
-        prune: PruneConfig,
-        *,
-        warmup_epochs: int = 0,
-        earliest_epochs: int = 0,
-        form: Callable[[nn.Module], Mask] | None = None,
-    ) -> None:
-        self._mask = mask
-        self._form = form or self._by_magnitude
-        self._fraction = prune.fraction
-        self._earliest = earliest_epochs
-        self._early_bird = (
-            None
-            if prune.tolerance is None
-            else EarlyBird(
-                prune.tolerance,
-                prune.patience,
-                record_at_once=prune.record_at_once,
-                warmup_epochs=warmup_epochs,
-            )
-        )
-        self.latest: Mask | None = None
-        self.distances: list[float] = []
+    def __init__(self, tentative: TentativeMask) -> None:
+        self._tentative = tentative
 
     def on_epoch(self, end: EpochEnd) -> bool:
-        """Form the mask, measure its distance, ask to stop where it has settled."""
-        before = self.latest
-        self.latest = self._form(end.model)
-        if before is None:
-            return False
-        distance = self.latest.distance(before, alive=self._mask.num_alive)
-        self.distances.append(distance)
-        settled = self._early_bird is not None and self._early_bird.update(distance)
-        return settled and end.record.epoch + 1 >= self._earliest
-
-    def _by_magnitude(self, model: nn.Module) -> Mask:
-        return global_magnitude(prunable_weights(model), self._mask, self._fraction)
+        """Form the mask."""
+        return self._tentative.update(end.model)
 
     def state(self) -> State:
-        """The latest mask, the distances and the stop's memory."""
-        stop = None if self._early_bird is None else self._early_bird.state()
-        return self.latest or {}, {"distances": self.distances, "early_bird": stop}
+        """The mask's."""
+        return self._tentative.state()
 
     def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
-        """Take them back."""
-        # A checkpoint's tensors come in no order; the mask's order decides ties.
-        self.latest = Mask({name: tensors[name] for name in self._mask}) if tensors else None
-        self.distances = list(progress["distances"])
-        if self._early_bird is not None:
-            self._early_bird.restore(progress["early_bird"])
+        """Give it back."""
+        self._tentative.restore(tensors, progress)
 
 
 class StopAfter(Observer):

@@ -18,16 +18,16 @@ from measuring import Row, parser, show
 from short_round import training_of
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from prac.config.sections import AugmentConfig, DataConfig, PruneConfig
+from prac.config.sections import AugmentConfig, DataConfig
 from prac.data import batches, open_source
 from prac.data.batches import DeviceImages
 from prac.events import EventRecorder
 from prac.models import build_model
-from prac.pruning import Mask, global_magnitude
+from prac.pruning import Mask, TentativeMask, global_magnitude
 from prac.pruning.mask import prunable_weights
 from prac.training import loop, passes
 from prac.training.loop import train
-from prac.training.observers import EventObserver, TentativeMask
+from prac.training.observers import EventObserver, TentativeObserver
 from prac.training.precision import resolve_precision
 from prac.training.sgd import Sgd
 
@@ -38,7 +38,7 @@ PARTS = {
     "events, end of epoch": (EventRecorder, "flush"),
     "gradients' mask": (loop, "_mask_gradients"),
     "SGD": (Sgd, "step"),
-    "tentative mask": (TentativeMask, "on_epoch"),
+    "tentative mask": (TentativeObserver, "on_epoch"),
     "validation": (loop, "count_correct"),
     "forward, loss and backward": (passes.EagerPasses, "__call__"),
 }
@@ -126,7 +126,7 @@ def main() -> None:
     def epochs(count: int) -> int:
         observers = [
             EventObserver(EventRecorder(0, lambda epoch, table: None)),
-            TentativeMask(mask, PruneConfig()),
+            TentativeObserver(TentativeMask(mask)),
         ]
         training = training_of(images, ids, precision, epochs=count)
         return train(model, training, mask=mask, observers=observers).steps

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from prac.config.sections import (
     AugmentConfig,
     Precision,
-    PruneConfig,
     RewindPoint,
     Schedule,
     TrainConfig,
@@ -29,7 +28,7 @@ from prac.events.log import EventLog
 from prac.events.recorder import EventRecorder
 from prac.events.statistics import forgetting_statistics
 from prac.models import build_model
-from prac.pruning import Mask, global_magnitude
+from prac.pruning import Mask, TentativeMask, global_magnitude
 from prac.pruning.mask import prunable_weights
 from prac.storage import Folder
 from prac.training import loop
@@ -41,7 +40,7 @@ from prac.training.observers import (
     Observer,
     RewindCapture,
     StopAfter,
-    TentativeMask,
+    TentativeObserver,
 )
 from prac.training.randomness import generator
 from prac.training.schedule import full_budget
@@ -307,12 +306,17 @@ def test_the_best_epoch_is_the_first_of_the_highest(
 def test_the_early_bird_waits_for_the_warm_up_and_the_rewind_point(images: DeviceImages) -> None:
     def epochs(warmup: int, earliest: int, patience: int = 1) -> int:
         config = dataclasses.replace(CONFIG, epochs=9, warmup_epochs=warmup)
-        prune = PruneConfig(tolerance=1.0, patience=patience, record_at_once=True)
         model = _model()
-        observer = TentativeMask(
-            Mask.dense(model), prune, warmup_epochs=warmup, earliest_epochs=earliest
+        tentative = TentativeMask(
+            Mask.dense(model),
+            tolerance=1.0,
+            patience=patience,
+            record_at_once=True,
+            warmup_epochs=warmup,
+            earliest_epochs=earliest,
         )
-        return len(train(model, _training(images, config), observers=[observer]).epochs)
+        observers = [TentativeObserver(tentative)]
+        return len(train(model, _training(images, config), observers=observers).epochs)
 
     assert epochs(0, 0) == 2
     # Of epochs counted from 0, those above 3 are in the window: number 4 is the fifth.
@@ -375,15 +379,14 @@ def _attempt(
     def write(epoch: int, table: object) -> None:
         log.write(EventFile(0, epoch, attempt, 1, 0), table, epoch_rows=48)
 
-    prune = PruneConfig(tolerance=tolerance, patience=3, record_at_once=True)
-    tentative = TentativeMask(mask, prune)
+    tentative = TentativeMask(mask, tolerance=tolerance, patience=3, record_at_once=True)
     rewind = RewindCapture(RewindPoint("step", 4))
     events = EventObserver(EventRecorder(0, write))
     trained = train(
         model,
         _training(images, config, precision=precision),
         mask=mask,
-        observers=[tentative, rewind, events, _Kill(kill)],
+        observers=[TentativeObserver(tentative), rewind, events, _Kill(kill)],
         checkpoints=Folder(folder / "work"),
     )
     read = log.read(round_index=0, epochs=len(trained.epochs), sample_ids=images.training_ids)
@@ -445,12 +448,16 @@ def test_a_modern_training_resumes_in_the_midst_of_its_schedule(
 
 def test_the_early_bird_waits_for_the_rise_of_a_cycle(images: DeviceImages) -> None:
     config = dataclasses.replace(CONFIG, epochs=8, milestones=(), schedule="onecycle")
-    prune = PruneConfig(tolerance=1.0, patience=1, record_at_once=True)
     model, training = _model(), _training(images, config)
-    rising = training.budget.rising_epochs
-    observer = TentativeMask(Mask.dense(model), prune, warmup_epochs=rising)
+    tentative = TentativeMask(
+        Mask.dense(model),
+        tolerance=1.0,
+        patience=1,
+        record_at_once=True,
+        warmup_epochs=training.budget.rising_epochs,
+    )
     # 0.3 * 8 = 2.4 epochs rise, so three count as warm-up; number 4 is the first in the window.
-    assert len(train(model, training, observers=[observer]).epochs) == 5
+    assert len(train(model, training, observers=[TentativeObserver(tentative)]).epochs) == 5
 
 
 def test_a_model_with_tied_weights_is_checkpointed_and_resumed(

@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from prac.config.sections import AugmentConfig, PruneConfig, RewindPoint, TrainConfig
+from prac.config.sections import AugmentConfig, RewindPoint, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.events.recorder import EventRecorder
 from prac.models import build_model
-from prac.pruning import Mask, global_magnitude
+from prac.pruning import Mask, TentativeMask, global_magnitude
 from prac.pruning.mask import prunable_weights
 from prac.training.loop import Trained, Training, train
-from prac.training.observers import EventObserver, RewindCapture, TentativeMask
+from prac.training.observers import EventObserver, RewindCapture, TentativeObserver
 from prac.training.passes import (
     EagerPasses,
     RecordedPasses,
@@ -94,7 +94,7 @@ def _train(images: DeviceImages) -> tuple[Trained, nn.Module, list[object]]:
         mask=mask,
         observers=[
             EventObserver(EventRecorder(0, lambda epoch, table: tables.append(table.to_pydict()))),
-            TentativeMask(mask, PruneConfig()),
+            TentativeObserver(TentativeMask(mask)),
             rewind,
         ],
     )
