@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
     from prac.data import ImageDataset, open_source
     from prac.errors import ConfigError, PracError
-    from prac.events import EVENT_SCHEMA, EventLog, forgetting_statistics
+    from prac.events import EVENT_SCHEMA, EventLog, EventRecorder, forgetting_statistics
     from prac.models import build_model
     from prac.pruning import EarlyBird, Mask, TentativeMask, global_magnitude
     from prac.pruning.criteria import criterion
@@ -38,7 +38,7 @@ _HOMES = {
     ),
     "prac.data": "ImageDataset open_source",
     "prac.errors": "ConfigError PracError",
-    "prac.events": "EVENT_SCHEMA EventLog forgetting_statistics",
+    "prac.events": "EVENT_SCHEMA EventLog EventRecorder forgetting_statistics",
     "prac.config.methods": "Method",
     "prac.models": "build_model",
     "prac.pruning": "EarlyBird Mask TentativeMask global_magnitude",
@@ -60,6 +60,7 @@ __all__ = [
     "DataConfig",
     "EarlyBird",
     "EventLog",
+    "EventRecorder",
     "ImageDataset",
     "Mask",
     "Method",

@@ -80,8 +80,8 @@ class EventObserver(Observer):
         self._recorder.record(batch.sample_ids, logits, batch.labels)
 
     def on_epoch(self, end: EpochEnd) -> bool:
-        """Flush the epoch."""
-        self._recorder.flush(end.record.epoch)
+        """Hand the epoch's events on."""
+        self._recorder.end_epoch(end.record.epoch)
         return False
 
 

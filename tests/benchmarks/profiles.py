@@ -35,7 +35,7 @@ PARTS = {
     "batches and augmentation": (batches, "augmented"),
     "normalisation": (DeviceImages, "_normalised"),
     "events": (EventRecorder, "record"),
-    "events, end of epoch": (EventRecorder, "flush"),
+    "events, end of epoch": (EventRecorder, "end_epoch"),
     "gradients' mask": (loop, "_mask_gradients"),
     "SGD": (Sgd, "step"),
     "tentative mask": (TentativeObserver, "on_epoch"),

@@ -55,7 +55,7 @@ def events_alone(ids, batch_size: int) -> None:
         for start in range(0, len(ids), batch_size):
             part = ids[start : start + batch_size]
             recorder.record(part, logits[: len(part)], labels[: len(part)])
-        recorder.flush(0)
+        recorder.end_epoch(0)
 
 
 def main() -> None:
