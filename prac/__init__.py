@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prac.errors import ConfigError, PracError
     from prac.events import EVENT_SCHEMA, EventLog, EventRecorder, forgetting_statistics
     from prac.models import build_model
-    from prac.pruning import EarlyBird, Mask, TentativeMask, global_magnitude
+    from prac.pruning import EarlyBird, Mask, MaskedStep, TentativeMask, global_magnitude
     from prac.pruning.criteria import criterion
     from prac.selection import PracSet, Reason, critical_for_pruning, critical_for_training
     from prac.selection.samplers import sampler
@@ -41,7 +41,7 @@ _HOMES = {
     "prac.events": "EVENT_SCHEMA EventLog EventRecorder forgetting_statistics",
     "prac.config.methods": "Method",
     "prac.models": "build_model",
-    "prac.pruning": "EarlyBird Mask TentativeMask global_magnitude",
+    "prac.pruning": "EarlyBird Mask MaskedStep TentativeMask global_magnitude",
     "prac.pruning.criteria": "criterion",
     "prac.config.recipes": "get_recipe",
     "prac.selection": "PracSet Reason critical_for_pruning critical_for_training",
@@ -63,6 +63,7 @@ __all__ = [
     "EventRecorder",
     "ImageDataset",
     "Mask",
+    "MaskedStep",
     "Method",
     "ModelConfig",
     "PracError",

@@ -1,4 +1,4 @@
-"""Pruning: masks, exact global magnitude, the tentative mask and its early-bird stop."""
+"""Pruning: masks, exact global magnitude, tentative masks and their stop, the masked step."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from prac.pruning.early_bird import EarlyBird
     from prac.pruning.magnitude import global_magnitude
     from prac.pruning.mask import Mask
+    from prac.pruning.masked_step import MaskedStep
     from prac.pruning.tentative import TentativeMask
 
-__all__ = ["EarlyBird", "Mask", "TentativeMask", "global_magnitude"]
+__all__ = ["EarlyBird", "Mask", "MaskedStep", "TentativeMask", "global_magnitude"]
 _HOME_OF = {
     "EarlyBird": "early_bird",
     "Mask": "mask",
+    "MaskedStep": "masked_step",
     "TentativeMask": "tentative",
     "global_magnitude": "magnitude",
 }
