@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -21,6 +21,7 @@ from prac.errors import TicketError
 from prac.models import build_model
 from prac.pruning.mask import Mask, prunable_weights
 from prac.pruning.mask_file import mask_from_bytes, mask_to_bytes
+from prac.pruning.masked_step import PrunedPlaces
 
 MASK_FILE, WEIGHTS_FILE, MANIFEST_FILE = "mask.safetensors", "weights.safetensors", "ticket.json"
 TRAINED_FILE = "trained.safetensors"
@@ -188,7 +189,7 @@ class Ticket:
                 _holds[weight].remove()
             if keep:
                 hold = weight.register_post_accumulate_grad_hook
-                _holds[weight] = hold(_zero_gradients(self.mask[name]))  # type: ignore[no-untyped-call]
+                _holds[weight] = hold(_zero_gradient(self.mask[name]))  # type: ignore[no-untyped-call]
         return model
 
 
@@ -198,17 +199,14 @@ def _to_bytes(weights: Mapping[str, Tensor]) -> bytes:
     return data
 
 
-class _zero_gradients:
-    """Zeroes a parameter's gradient where it is pruned; follows the parameter's device."""
+def _zero_gradient(alive: Tensor) -> Callable[[Tensor], None]:
+    places = PrunedPlaces(alive)
 
-    def __init__(self, alive: Tensor) -> None:
-        self._pruned = ~alive
-
-    def __call__(self, parameter: Tensor) -> None:
+    def zero(parameter: Tensor) -> None:
         if parameter.grad is not None:
-            if self._pruned.device != parameter.device:
-                self._pruned = self._pruned.to(parameter.device)
-            parameter.grad.masked_fill_(self._pruned, 0.0)
+            places.zero_(parameter.grad)
+
+    return zero
 
 
 def _local_folder(where: str) -> Path:
