@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from prac.app.options import Options
 from prac.app.pipeline import Pipeline
 from prac.config.recipes import digits
+from prac.config.sections import Recipe
 from prac.lottery.compose import build_graph
 from prac.tracking.store import STAGES
 
@@ -20,29 +22,38 @@ WHOLE = [0.3, 0.2, 0.07, 0.06, 0.05, 0.04, *[0.01] * 9]
 CUT = [0.3, 0.2, 0.07, 0.06, 0.05]
 
 
-@pytest.fixture
-def filled(home: Path, tmp_path: Path) -> Path:
-    """PrAC's round 0, cut at epoch 6, and both rounds of vanilla."""
-    recipe = digits().replace(architectures=("resnet8",), compare=("vanilla",))
-    recipe = recipe.replace(search=type(recipe.search)(rounds=2, rewind=recipe.search.rewind))
+def _fill(home: Path, folder: Path, recipe: Recipe, rounds: dict[str, list[float]]) -> None:
+    """Put rounds with these distances into the store, as a pipeline would have left them."""
+    recipe = recipe.replace(
+        architectures=("resnet8",),
+        compare=("vanilla",),
+        search=type(recipe.search)(rounds=2, rewind=recipe.search.rewind),
+    )
     pipeline = Pipeline(recipe, Options(home=str(home), workers=1), None)  # type: ignore[arg-type]
     graph = build_graph(pipeline.request)
-    for name, distances in (
-        ("dense:resnet8:prac", CUT),
-        ("dense:resnet8:vanilla", WHOLE),
-        ("round:resnet8:vanilla:1", [*WHOLE[1:], 0.01]),
-    ):
-        folder = tmp_path / name.replace(":", "-")
-        folder.mkdir()
+    for name, distances in rounds.items():
+        empty = folder / name.replace(":", "-")
+        empty.mkdir()
         pipeline.store.commit(
             experiment=STAGES,
             key=graph.stages[name].key,
             name=name,
             data=pipeline.request.data,
-            folder=folder,
+            folder=empty,
             values={"set_size": 1294, "distances": distances, "epochs": len(distances) + 1},
             started=time.time(),
         )
+
+
+@pytest.fixture
+def filled(home: Path, tmp_path: Path) -> Path:
+    """PrAC's round 0, cut at epoch 6, and both rounds of vanilla."""
+    rounds = {
+        "dense:resnet8:prac": CUT,
+        "dense:resnet8:vanilla": WHOLE,
+        "round:resnet8:vanilla:1": [*WHOLE[1:], 0.01],
+    }
+    _fill(home, tmp_path, digits(), rounds)
     return home
 
 
@@ -70,6 +81,20 @@ def test_every_finished_round_is_replayed(filled: Path, command) -> None:
     assert "5: 105" in out
     assert "6+: 126" in out
     assert "as run (0.08)" in out
+
+
+def test_a_stop_leaves_the_warm_up_out(home: Path, tmp_path: Path, command) -> None:
+    recipe = digits()
+    recipe = recipe.replace(train=dataclasses.replace(recipe.train, warmup_epochs=5))
+    _fill(home, tmp_path, recipe, {"dense:resnet8:vanilla": WHOLE})
+    words = ("stops", *SMALL, "--compare", "vanilla", "--home", str(home), "--patience", "2")
+    status, out, err = command(
+        *words, "--set", "train.warmup_epochs=5", "--tolerances", "0.1", "--json"
+    )
+    assert (status, err) == (0, "")
+    (vanilla,) = json.loads(out)["searches"]
+    # Epochs counted from 0: 6 and 7 are the first two above 5, so eight are done.
+    assert [r["epochs"] for r in vanilla["replayed"][0]["rounds"]] == [8]
 
 
 def test_what_cannot_be_replayed_is_one_line(home: Path, command) -> None:
