@@ -7,7 +7,8 @@ of them. What nobody was given is charged to nobody.
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
+import importlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -50,44 +51,48 @@ class RaplCounter:
 
 
 class NvmlCounter:
-    """The GPUs' energy counters since the driver was loaded, in millijoules, through NVML."""
+    """The GPUs' energy counters since the driver was loaded, in millijoules, through NVML.
+
+    library: NVIDIA's module `pynvml`, or what plays it. environ: names the GPUs in
+    CUDA_VISIBLE_DEVICES, as CUDA reads it: indexes or UUIDs; without it all are read. A slice of a
+    GPU (MIG) has no counter of its own.
+    """
 
     def __init__(self, library: Any = None, environ: Mapping[str, str] = os.environ) -> None:
-        self._library = library if library is not None else _load_nvml()
+        self._library = library if library is not None else importlib.import_module("pynvml")
         self._handles: list[Any] = []
-        self.reason = "no NVIDIA GPU library here"
-        if self._library is None or self._library.nvmlInit_v2() != 0:
+        try:
+            self._library.nvmlInit()
+            visible = self._visible(environ)
+        except self._library.NVMLError as error:
+            missing = error.value == self._library.NVML_ERROR_LIBRARY_NOT_FOUND
+            self.reason = "no NVIDIA GPU library here" if missing else f"NVML says: {error}"
             return
-        self._handles = [h for h in self._visible(environ) if self._millijoules(h) is not None]
+        self._handles = [handle for handle in visible if self._millijoules(handle) is not None]
         self.reason = "" if self._handles else "the GPU has no energy counter"
 
     def _visible(self, environ: Mapping[str, str]) -> list[Any]:
         """Handles of the GPUs this process may use: all, or those that the environment names."""
-        count = ctypes.c_uint()
-        if self._library.nvmlDeviceGetCount_v2(ctypes.byref(count)) != 0:
-            return []
         named = environ.get("CUDA_VISIBLE_DEVICES")
-        names = map(str, range(count.value)) if named is None else named.split(",")
+        if named is None:
+            names = [str(index) for index in range(self._library.nvmlDeviceGetCount())]
+        else:
+            names = [name.strip() for name in named.split(",")]
         handles = []
         for name in names:
-            handle = ctypes.c_void_p()
-            if name.strip().isdecimal():
-                found = self._library.nvmlDeviceGetHandleByIndex_v2(
-                    ctypes.c_uint(int(name)), ctypes.byref(handle)
+            with contextlib.suppress(self._library.NVMLError):
+                handles.append(
+                    self._library.nvmlDeviceGetHandleByIndex(int(name))
+                    if name.isdecimal()
+                    else self._library.nvmlDeviceGetHandleByUUID(name)
                 )
-            else:
-                found = self._library.nvmlDeviceGetHandleByUUID(
-                    name.strip().encode(), ctypes.byref(handle)
-                )
-            if found == 0:
-                handles.append(handle)
         return handles
 
     def _millijoules(self, handle: Any) -> int | None:
-        value = ctypes.c_ulonglong()
-        if self._library.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(value)) != 0:
+        try:
+            return int(self._library.nvmlDeviceGetTotalEnergyConsumption(handle))
+        except self._library.NVMLError:
             return None
-        return value.value
 
     def read(self) -> list[int]:
         """Each GPU's counter."""
@@ -168,11 +173,4 @@ def _read(path: Path) -> int | None:
     try:
         return int(path.read_text())
     except (OSError, ValueError):
-        return None
-
-
-def _load_nvml() -> Any:
-    try:
-        return ctypes.CDLL("libnvidia-ml.so.1")
-    except OSError:
         return None

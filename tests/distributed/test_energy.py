@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
+import inspect
 from pathlib import Path
-from typing import Any
 
+import pynvml
 import pytest
 
 from prac.lottery.energy import EnergyMeter, NvmlCounter, RaplCounter
@@ -59,33 +59,56 @@ def test_counters_that_may_not_be_read_are_no_zeros(powercap: Path) -> None:
 
 
 class Nvml:
-    """Plays the library: two GPUs, a counter each, in millijoules."""
+    """Plays pynvml: two GPUs with a counter each, in millijoules, and a slice of one without."""
 
-    def __init__(self, *, counters: bool = True) -> None:
-        self.millijoules, self.counters = [1000, 5000], counters
+    NVMLError = pynvml.NVMLError
+    NVML_ERROR_LIBRARY_NOT_FOUND = pynvml.NVML_ERROR_LIBRARY_NOT_FOUND
 
-    def nvmlInit_v2(self) -> int:
-        return 0
+    def __init__(self, *, counters: bool = True, at_start: int = pynvml.NVML_SUCCESS) -> None:
+        self.millijoules, self.counters, self.at_start = [1000, 5000], counters, at_start
 
-    def nvmlDeviceGetCount_v2(self, count: Any) -> int:
-        count._obj.value = 2
-        return 0
+    def nvmlInit(self) -> None:
+        if self.at_start != pynvml.NVML_SUCCESS:
+            raise pynvml.NVMLError(self.at_start)
 
-    def nvmlDeviceGetHandleByIndex_v2(self, index: ctypes.c_uint, handle: Any) -> int:
-        handle._obj.value = index.value + 1
-        return 0
+    def nvmlDeviceGetCount(self) -> int:
+        return 2
 
-    def nvmlDeviceGetHandleByUUID(self, name: bytes, handle: Any) -> int:
-        handle._obj.value = {b"GPU-b": 2}[name]
-        return 0
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        if index >= 2:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        return index
 
-    def nvmlDeviceGetTotalEnergyConsumption(self, handle: ctypes.c_void_p, value: Any) -> int:
-        value._obj.value = self.millijoules[(handle.value or 0) - 1]
-        return 0 if self.counters else 3
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:
+        handles = {"GPU-a": 0, "GPU-b": 1, "MIG-c": 2}
+        if uuid not in handles:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return handles[uuid]
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: int) -> int:
+        if not self.counters or handle == 2:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return self.millijoules[handle]
+
+
+def test_the_played_library_has_the_functions_of_the_real_one() -> None:
+    for name, played in inspect.getmembers(Nvml(), inspect.ismethod):
+        if name != "__init__":
+            real = inspect.signature(getattr(pynvml, name))
+            assert list(real.parameters) == list(inspect.signature(played).parameters), name
 
 
 @pytest.mark.parametrize(
-    ("visible", "joules"), [(None, 5.0), ("0", 2.0), ("1", 3.0), ("GPU-b", 3.0), ("0,1", 5.0)]
+    ("visible", "joules"),
+    [
+        (None, 5.0),
+        ("0", 2.0),
+        ("1", 3.0),
+        ("GPU-b", 3.0),
+        ("0,1", 5.0),
+        ("GPU-a, GPU-b", 5.0),
+        ("1,MIG-c,7,GPU-gone", 3.0),
+    ],
 )
 def test_the_visible_gpus_are_charged(
     visible: str | None, joules: float, powercap: Path, tmp_path: Path
@@ -104,11 +127,32 @@ def test_the_visible_gpus_are_charged(
     assert energy.source == "RAPL and NVML"
 
 
-def test_a_gpu_without_counter_is_told(powercap: Path) -> None:
+@pytest.mark.parametrize(
+    ("library", "environ", "reason"),
+    [
+        (Nvml(counters=False), {}, "the GPU has no energy counter"),
+        (Nvml(), {"CUDA_VISIBLE_DEVICES": "MIG-c"}, "the GPU has no energy counter"),
+        (Nvml(), {"CUDA_VISIBLE_DEVICES": ""}, "the GPU has no energy counter"),
+        (
+            Nvml(at_start=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND),
+            {},
+            "no NVIDIA GPU library here",
+        ),
+        (Nvml(at_start=pynvml.NVML_ERROR_DRIVER_NOT_LOADED), {}, "NVML says: Driver Not Loaded"),
+    ],
+)
+def test_what_is_not_measured_has_a_reason(
+    library: Nvml, environ: dict[str, str], reason: str, powercap: Path
+) -> None:
     meter = EnergyMeter(
         cpu_share=1,
         gpu_share=1,
         rapl=RaplCounter(powercap),
-        nvml=lambda: NvmlCounter(Nvml(counters=False), {}),
+        nvml=lambda: NvmlCounter(library, environ),
     )
-    assert meter.stop().source == "RAPL; GPU not measured: the GPU has no energy counter"
+    assert meter.stop().source == f"RAPL; GPU not measured: {reason}"
+
+
+def test_the_real_library_answers_on_any_machine() -> None:
+    counter = NvmlCounter()
+    assert counter.reason or all(value > 0 for value in counter.read())
