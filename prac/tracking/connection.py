@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from prac.errors import StoreError
 from prac.lottery.store import Finished, StoreAway
+from prac.tracking.pages import pages
 from prac.tracking.views import ticket_view
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ DESCRIPTIONS = {
         "and test accuracy; `Ticket.load('models:/NAME@best')` takes one away."
     ),
 }
-_BATCH_LIMIT = 1000
 
 
 def default_tracking_uri(home: Path | None = None) -> str:
@@ -142,19 +142,7 @@ class Connection:
 
     def search(self, experiment: str, filter_string: str) -> list[Any]:
         """All runs of an experiment that the filter lets pass."""
-        runs: list[Any] = []
-        token = None
-        while True:
-            page = self.client.search_runs(
-                [self.experiment(experiment)],
-                filter_string,
-                max_results=_BATCH_LIMIT,
-                page_token=token,
-            )
-            runs.extend(page)
-            token = page.token
-            if not token:
-                return runs
+        return pages(self.client.search_runs, [self.experiment(experiment)], filter_string)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from prac.lottery.kinds import KINDS
 from prac.storage import Folder
 from prac.tracking.connection import DESCRIPTIONS, SWEEPS, TICKETS, Connection
+from prac.tracking.pages import pages
 
 GarbageKind = Literal["run", "version", "artifacts", "folder"]
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -56,7 +57,7 @@ def find_garbage(
     """
     before = time.time() - min_age_seconds
     with store.reached():
-        by_name = {name: list(_runs(store, name)) for name in DESCRIPTIONS}
+        by_name = {name: _runs(store, name) for name in DESCRIPTIONS}
         runs = [run for found in by_name.values() for run in found]
         dead = [
             (run, why)
@@ -112,15 +113,9 @@ def delete_garbage(store: Connection, garbage: Iterable[Garbage]) -> None:
                 piece.item.delete()
 
 
-def _runs(store: Connection, experiment: str) -> Iterator[Any]:
+def _runs(store: Connection, experiment: str) -> list[Any]:
     found = store.client.get_experiment_by_name(experiment)
-    token = None
-    while found is not None:
-        page = store.client.search_runs([found.experiment_id], max_results=1000, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
+    return [] if found is None else pages(store.client.search_runs, [found.experiment_id])
 
 
 def _why_dead(run: Any, before: float) -> str | None:
@@ -137,25 +132,17 @@ def _why_dead(run: Any, before: float) -> str | None:
 def _dead_versions(store: Connection, alive: set[str], before: float) -> Iterator[Garbage]:
     if store.client.get_experiment_by_name(TICKETS) is None:
         return
-    token = None
-    while True:
-        page = store.client.search_model_versions(
-            "name LIKE 'prac-%'", max_results=1000, page_token=token
-        )
-        for version in page:
-            ours = "prac.key" in version.tags and version.run_id not in alive
-            if ours and version.creation_timestamp / 1000 <= before:
-                yield Garbage(
-                    kind="version",
-                    name=f"models:/{version.name}/{version.version}",
-                    where=f"models:/{version.name}/{version.version}",
-                    why="the run it belongs to is not finished or gone",
-                    size=None,
-                    item=version,
-                )
-        token = page.token
-        if not token:
-            return
+    for version in pages(store.client.search_model_versions, "name LIKE 'prac-%'"):
+        ours = "prac.key" in version.tags and version.run_id not in alive
+        if ours and version.creation_timestamp / 1000 <= before:
+            yield Garbage(
+                kind="version",
+                name=f"models:/{version.name}/{version.version}",
+                where=f"models:/{version.name}/{version.version}",
+                why="the run it belongs to is not finished or gone",
+                size=None,
+                item=version,
+            )
 
 
 def _runless_artifacts(store: Connection, before: float) -> Iterator[Garbage]:

@@ -13,10 +13,10 @@ from prac.lottery.outputs import SET
 from prac.lottery.store import Finished, sha256
 from prac.selection import PracSet
 from prac.tracking.connection import STAGES, TICKETS, Connection, finished_run
+from prac.tracking.pages import pages
 from prac.tracking.store import MlflowStore
 
 _META = "registered_model_meta"
-_PAGE = 1000
 
 TicketOrder = Literal["accuracy", "sparsity", "steps-saved", "set-size", "newest", "name"]
 SetOrder = Literal["name", "size", "newest"]
@@ -119,8 +119,8 @@ def list_tickets(
 def _tickets(store: Connection) -> Iterator[TicketEntry]:
     finished = {run.info.run_id for run in _finished_runs(store, TICKETS)}
     with store.reached():
-        models = _pages(store.client.search_registered_models, "name LIKE 'prac-%'")
-        versions = _pages(store.client.search_model_versions, "name LIKE 'prac-%'")
+        models = pages(store.client.search_registered_models, "name LIKE 'prac-%'")
+        versions = pages(store.client.search_model_versions, "name LIKE 'prac-%'")
     aliases: dict[tuple[str, str], list[str]] = {}
     for model in models:
         for alias, version in dict(model.aliases).items():
@@ -298,17 +298,5 @@ def _finished_runs(store: Connection, experiment: str, and_also: str = "") -> It
         if found is None:
             return []
         wanted = "attributes.status = 'FINISHED'" + (f" and {and_also}" if and_also else "")
-        ids = [found.experiment_id]
-        runs = _pages(lambda f, **page: store.client.search_runs(ids, f, **page), wanted)
+        runs = pages(store.client.search_runs, [found.experiment_id], wanted)
     return [run for run in runs if "prac.revoked" not in run.data.tags]
-
-
-def _pages(search: Callable[..., Any], wanted: str) -> list[Any]:
-    found: list[Any] = []
-    token = None
-    while True:
-        page = search(wanted, max_results=_PAGE, page_token=token)
-        found.extend(page)
-        token = page.token
-        if not token:
-            return found

@@ -62,12 +62,8 @@ class SweepLog:
 
     def _search(self, kind: str) -> list[Any]:
         with self._store.reached():
-            return list(
-                self._store.client.search_runs(
-                    [self._store.experiment(SWEEPS)],
-                    f"tags.`prac.sweep` = '{self._sweep}' and tags.`prac.kind` = '{kind}'",
-                    max_results=50_000,
-                )
+            return self._store.search(
+                SWEEPS, f"tags.`prac.sweep` = '{self._sweep}' and tags.`prac.kind` = '{kind}'"
             )
 
     @property
