@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -67,7 +69,11 @@ class Workers:
         if self.size == 1:
             return model
         # Buffers are agreed on at the end of an epoch; a broadcast a step would only cost time.
-        return DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+        # Torch 2.13 renamed the option, and warns of the older name.
+        known = inspect.signature(DistributedDataParallel).parameters
+        name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        options: dict[str, Any] = {name: False}
+        return DistributedDataParallel(model, gradient_as_bucket_view=True, **options)
 
     def agree_on_buffers(self, model: nn.Module) -> None:
         """Give every worker the BatchNorm statistics of rank 0."""

@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from prac.config.sections import (
     AugmentConfig,
@@ -44,6 +45,7 @@ from prac.lottery.stage_config import round_config
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.mask import prunable_weights
 from prac.storage import Folder
+from prac.training import workers as workers_module
 from prac.training.checkpoint import Checkpoint
 from prac.training.loop import Training, train
 from prac.training.observers import EpochEnd, Observer
@@ -268,6 +270,29 @@ def test_one_worker_that_takes_both_shares_is_two_workers_bit_for_bit(folder: Pa
         for where in (Folder(folder / "work"), elsewhere)
     ]
     assert tables[0].equals(tables[1])
+
+
+def test_workers_say_nothing_of_how_their_libraries_are_called(folder: Path) -> None:
+    for rank in (0, 1):
+        said = (folder / f"resumed-{rank}.log").read_text()
+        assert "Warning" not in said, said
+
+
+def test_torch_before_2_13_has_the_older_name_for_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Old(DistributedDataParallel):
+        def __init__(
+            self,
+            module: nn.Module,
+            broadcast_buffers: bool = True,
+            gradient_as_bucket_view: bool = False,
+        ) -> None:
+            nn.Module.__init__(self)
+            self.synced = broadcast_buffers
+
+    monkeypatch.setattr(workers_module, "DistributedDataParallel", Old)
+    parallel = Workers(0, 2).parallel(_plain_model())
+    assert isinstance(parallel, Old)
+    assert parallel.synced is False
 
 
 @pytest.mark.parametrize(("rank", "size", "shares"), [(0, 2, 1), (2, 2, 2), (-1, 1, 1)])
