@@ -195,15 +195,14 @@ def pipeline_command(
     parser = argparse.ArgumentParser(add_help=False)
     add_pipeline_options(parser)
     words = ["python", f"pipelines/{name}.py"]
-    # argparse has no public list of a parser's options.
-    for action in parser._actions:
-        given = getattr(arguments, action.dest)
-        flag = action.option_strings[-1]
-        if action.dest == "settings":
+    # The values without any words are the defaults, by name; each flag is named for its value.
+    for option, default in vars(parser.parse_args([])).items():
+        given, flag = getattr(arguments, option), f"--{option.replace('_', '-')}"
+        if option == "settings":
             kept = [s for s in given if s.partition("=")[0] not in values]
             for setting in (*kept, *(f"{field}={value}" for field, value in values.items())):
-                words += [flag, setting]
-        elif action.dest == "plan" or given == action.default or given == []:
+                words += ["--set", setting]
+        elif option == "plan" or given in (default, []):
             continue
         elif given is True:
             words.append(flag)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prac.cli.options import OneLineParser, recipe_from
+from prac.cli.options import OneLineParser, add_pipeline_options, recipe_from
 from prac.cli.sweep import add_sweep_options, parse_axis, pipeline_command, sweep_pipeline
 from prac.cli.thresholds import add as add_thresholds
 from prac.cli.thresholds import thresholds_command
@@ -108,6 +108,28 @@ def test_the_best_is_a_command_that_the_whole_pipeline_accepts() -> None:
     assert again.train == recipe_from(arguments).train
     assert again.search.rounds == 2
     assert {"--storage-is-shared", "a folder"} <= set(words)
+
+
+def test_every_option_of_a_pipeline_comes_back_from_its_command() -> None:
+    given = parsed(
+        *("--recipe", "images", "--architectures", "vgg16", "resnet8", "--data", "folder:a b"),
+        *("--rounds", "3", "--seed", "4", "--epochs", "5", "--transfer-from", "vgg16"),
+        *("--compare", "vanilla", "rs2", "--judge", "0,2", "--seeds", "6"),
+        *("--set", "select.cep=false", "--set", "search.rewind=init", "--workers", "7"),
+        *("--min-workers", "1", "--cpus-per-round", "8", "--gpus-per-worker", "0.5"),
+        *("--gpus-per-round", "0.25", "--home", "it's", "--storage", "s3://b/x"),
+        *("--storage-is-shared", "--plan"),
+    )
+    pipeline = OneLineParser()
+    add_pipeline_options(pipeline)
+    defaults = vars(pipeline.parse_args([]))
+    # An option that is new belongs into the words above.
+    assert [name for name in defaults if getattr(given, name) == defaults[name]] == []
+    words = shlex.split(pipeline_command(given, "full"))
+    assert words[:2] == ["python", "pipelines/full.py"]
+    # What is printed is to be run, not planned.
+    again = {name: getattr(given, name) for name in defaults} | {"plan": False}
+    assert vars(pipeline.parse_args(words[2:])) == again
 
 
 def test_a_plan_shares_the_dense_run_and_starts_nothing(
