@@ -11,13 +11,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray._private import ray_constants
 
+from prac.distributed.ray_internals import bind_loopback_only
 from prac.errors import PracError
 
 # Two of Ray's functions carry no types.
 _untyped: Any = ray
-_constants: Any = ray_constants
 
 
 def in_ray_job() -> bool:
@@ -42,10 +41,7 @@ def connected(*, num_cpus: int | None = None) -> Iterator[bool]:
     on_stop = signal.getsignal(signal.SIGTERM)
     try:
         if ours:
-            # Ray binds every interface on Linux unless it thinks it is on a laptop's system.
-            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-            # It has read the variable when it was imported, which nobody can order.
-            _constants.ENABLE_RAY_CLUSTER = os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] != "0"
+            bind_loopback_only()
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
             os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
             ray.init(

@@ -14,6 +14,7 @@ from ray.train.torch import TorchTrainer
 from prac.distributed.context import Context, Resources
 from prac.distributed.process_group import BoundTorchConfig
 from prac.distributed.progress import epoch_reporter
+from prac.distributed.ray_internals import cause_of
 from prac.errors import PracError, StoreError
 from prac.lottery.rounds import RoundOutcome, RoundTask, outcome_of_workers, train_with_workers
 from prac.lottery.run import TRAIN_PREFIX
@@ -128,7 +129,7 @@ def _number(resources: Resources) -> Any:
 
 def _reason(error: WorkerGroupError) -> str:
     """What the workers' own code said, in one line; of others' errors the last line."""
-    causes = [getattr(e, "_base_exc", e) for e in error.worker_failures.values()]
+    causes = [cause_of(failure) for failure in error.worker_failures.values()]
     # A worker whose partner failed says only that the connection broke.
     ours = [cause for cause in causes if isinstance(cause, PracError)]
     told = str((ours or causes or [error])[0]).strip().splitlines()

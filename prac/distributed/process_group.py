@@ -16,9 +16,7 @@ from typing import Any
 import ray
 from ray.train import get_context
 from ray.train.torch import TorchConfig
-from ray.train.torch.config import _TorchBackend
-from torch._C._distributed_c10d import TCPStore
-from torch.distributed import init_process_group
+from torch.distributed import TCPStore, init_process_group  # type: ignore[attr-defined]
 
 _untyped: Any = ray
 _served: TCPStore | None = None
@@ -30,12 +28,15 @@ class BoundTorchConfig(TorchConfig):
     """Ray Train's configuration of the process group, with a store that listens on one address."""
 
     @property
-    def backend_cls(self) -> type[_TorchBackend]:
+    def backend_cls(self) -> Any:
         """What sets the workers up."""
         return _BoundBackend
 
 
-class _BoundBackend(_TorchBackend):
+_ray_backend: Any = TorchConfig().backend_cls
+
+
+class _BoundBackend(_ray_backend):  # type: ignore[misc]  # ends the group as Ray's does
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
         """Called by Ray Train's controller before the workers train."""
         size, seconds = len(worker_group), backend_config.timeout_s

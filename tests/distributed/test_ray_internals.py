@@ -1,0 +1,44 @@
+"""Ray's inside is where the adapter looks for it; a Ray without it fails here first."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import ray
+from ray._private import ray_constants
+from ray.train.v2._internal import exceptions
+
+from prac.distributed.ray_internals import bind_loopback_only, cause_of
+from prac.errors import PracError
+
+SEEN = f"Ray {ray.__version__} differs from 2.54 and 2.60, in which it was seen: "
+
+
+def test_ray_still_decides_by_a_constant_which_interfaces_it_binds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert hasattr(ray_constants, "ENABLE_RAY_CLUSTER"), SEEN + "ray_constants.ENABLE_RAY_CLUSTER"
+    assert ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR == "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+    monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", True)
+    monkeypatch.delenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", raising=False)
+    bind_loopback_only()
+    assert ray_constants.ENABLE_RAY_CLUSTER is False
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "1")
+    bind_loopback_only()
+    assert ray_constants.ENABLE_RAY_CLUSTER is True
+
+
+def test_a_ray_without_the_constant_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(ray_constants, "ENABLE_RAY_CLUSTER")
+    with pytest.raises(PracError, match="can't be kept to loopback"):
+        bind_loopback_only()
+
+
+def test_the_wrapped_error_of_a_worker_is_still_inside() -> None:
+    wrapped = exceptions.UserExceptionWithTraceback(PracError("no such image"), "Traceback ...")
+    found = cause_of(copy.copy(wrapped))  # by `__reduce__`, as Ray sends it
+    assert isinstance(found, PracError), SEEN + "UserExceptionWithTraceback._base_exc"
+    assert str(found) == "no such image"
+    other = ValueError("of a process that died")
+    assert cause_of(other) is other
