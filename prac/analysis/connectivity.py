@@ -34,6 +34,7 @@ STABLE = 0.02
 STATISTICS_ROWS = 5_000
 """Training rows, at most, from which BatchNorm's statistics are taken anew."""
 _BATCH = 256
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,7 @@ def renew_statistics(model: nn.Module, images: DeviceImages, precision: Precisio
     The rows are spread evenly over the training split, not augmented; a model without BatchNorm
     is left as it is.
     """
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms = [m for m in model.modules() if isinstance(m, _NORMS)]
     if not norms:
         return
     before = [norm.momentum for norm in norms]

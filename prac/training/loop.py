@@ -17,6 +17,7 @@ from prac.data.batches import DeviceImages
 from prac.errors import PracError
 from prac.pruning.mask import Mask, prunable_weights
 from prac.storage import Folder
+from prac.training import foreach
 from prac.training.checkpoint import Checkpoint
 from prac.training.evaluation import count_correct
 from prac.training.observers import EpochEnd, EpochRecord, Observer
@@ -247,7 +248,7 @@ def _mask_gradients(parameters: list[Tensor], masks: list[Tensor]) -> None:
     pairs = zip((p.grad for p in parameters), masks, strict=True)
     present = [(gradient, alive) for gradient, alive in pairs if gradient is not None]
     if present:
-        torch._foreach_mul_([gradient for gradient, _ in present], [alive for _, alive in present])
+        foreach.multiply_([gradient for gradient, _ in present], [alive for _, alive in present])
 
 
 def _checkpoint(

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from prac.training import foreach
+
 
 class Sgd:
     """Updates parameters in place.
@@ -45,10 +47,10 @@ class Sgd:
             return
         gradients: list[Tensor] = [p.grad for p in parameters if p.grad is not None]
         if self._weight_decay:
-            gradients = list(torch._foreach_add(gradients, parameters, alpha=self._weight_decay))
+            gradients = foreach.added(gradients, parameters, alpha=self._weight_decay)
         if self._momentum:
             gradients = self._with_momentum(parameters, gradients)
-        torch._foreach_add_(parameters, gradients, alpha=-learning_rate)
+        foreach.add_(parameters, gradients, alpha=-learning_rate)
 
     def _with_momentum(self, parameters: list[Tensor], gradients: list[Tensor]) -> list[Tensor]:
         pairs = list(zip(parameters, gradients, strict=True))
@@ -57,9 +59,9 @@ class Sgd:
             if parameter not in self.momentum_of:
                 self.momentum_of[parameter] = gradient.clone()
         if old:
-            torch._foreach_mul_([buffer for buffer, _ in old], self._momentum)
-            torch._foreach_add_([buffer for buffer, _ in old], [gradient for _, gradient in old])
+            foreach.multiply_([buffer for buffer, _ in old], self._momentum)
+            foreach.add_([buffer for buffer, _ in old], [gradient for _, gradient in old])
         buffers = [self.momentum_of[parameter] for parameter in parameters]
         if self._nesterov:
-            return list(torch._foreach_add(gradients, buffers, alpha=self._momentum))
+            return foreach.added(gradients, buffers, alpha=self._momentum)
         return buffers
