@@ -16,6 +16,7 @@ from typing import Any, Literal
 from prac.lottery.kinds import KINDS
 from prac.storage import Folder
 from prac.tracking.connection import DESCRIPTIONS, SWEEPS, TICKETS, Connection
+from prac.tracking.mlflow_internals import delete_artifacts
 from prac.tracking.pages import pages
 
 GarbageKind = Literal["run", "version", "artifacts", "folder"]
@@ -94,17 +95,12 @@ def find_garbage(
 
 def delete_garbage(store: Connection, garbage: Iterable[Garbage]) -> None:
     """Delete what `find_garbage` found, and nothing else. A run's artifacts go with it."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
     with store.reached():
         for piece in garbage:
             if piece.kind == "run":
                 # The run first: artifacts of a run that is gone are found again, not the reverse.
                 store.client.delete_run(piece.where)
-                repository = get_artifact_repository(
-                    piece.item.info.artifact_uri, tracking_uri=store.tracking_uri
-                )
-                repository.delete_artifacts()  # type: ignore[no-untyped-call]
+                delete_artifacts(piece.item.info.artifact_uri, store.tracking_uri)
             elif piece.kind == "version":
                 store.client.delete_model_version(piece.item.name, piece.item.version)
             elif piece.kind == "artifacts":

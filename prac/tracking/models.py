@@ -16,6 +16,7 @@ from pathlib import Path
 
 from prac.ticket.export import image_classifier, write_pt2
 from prac.ticket.format import Ticket
+from prac.tracking.mlflow_internals import CODE_LOADER
 
 DATA, GRAPH, FACTS, CODE = "data", "model.pt2", "classes.json", "predict_images.py"
 _REQUIRED = ("mlflow", "torch", "numpy")
@@ -42,7 +43,7 @@ def write_model(ticket: Ticket, folder: Path) -> None:
     model = Model(metadata={**facts, "pixels": "uint8 (N, H, W, C), 0 to 255"})
     model.add_flavor(
         "python_function",
-        loader_module="mlflow.pyfunc.loaders.code_model",
+        loader_module=CODE_LOADER,
         model_code_path=CODE,
         artifacts={"graph": {"path": f"{DATA}/{GRAPH}"}, "facts": {"path": f"{DATA}/{FACTS}"}},
         env={"conda": "conda.yaml", "virtualenv": "python_env.yaml"},

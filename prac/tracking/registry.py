@@ -13,10 +13,9 @@ from prac.lottery.outputs import SET
 from prac.lottery.store import Finished, sha256
 from prac.selection import PracSet
 from prac.tracking.connection import STAGES, TICKETS, Connection, finished_run
+from prac.tracking.mlflow_internals import ADDED_FILE
 from prac.tracking.pages import pages
 from prac.tracking.store import MlflowStore
-
-_META = "registered_model_meta"
 
 TicketOrder = Literal["accuracy", "sparsity", "steps-saved", "set-size", "newest", "name"]
 SetOrder = Literal["name", "size", "newest"]
@@ -279,8 +278,7 @@ def check_files(store: MlflowStore, where: str, folder: Path) -> int:
         for file, digest in listed.items()
         if file.startswith("ticket/")
     }
-    # MLflow writes this one itself, beside a model that it loads.
-    there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} - {_META}
+    there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} - {ADDED_FILE}
     for file in sorted(there | expected.keys()):
         if file not in there:
             raise TicketError(f"{where}: {file} is missing")

@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from prac.tracking.mlflow_internals import VIEW_TAG
+
 VIEW = "prac"
-_TAG = f"mlflow.sharedViewState.{VIEW}"
 _COLUMNS = ("sparsity", "test_accuracy", "set_size", "search_steps", "steps_saved")
 _SECTION = "prac-tickets"
 
@@ -36,7 +37,7 @@ def ticket_view() -> dict[str, str]:
             _bars("steps_saved"),
         ],
     }
-    return {_TAG: json.dumps(state)}
+    return {VIEW_TAG + VIEW: json.dumps(state)}
 
 
 def ticket_page(base: str, experiment: str) -> str:
