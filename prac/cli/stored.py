@@ -116,16 +116,18 @@ def percent(value: float | None, digits: int = 2) -> str:
 def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table; numbers to the right. Without rows one line says so."""
     from rich.table import Table
+    from rich.text import Text
 
     from prac.app.console import make_console
 
     shown = list(rows)
-    table = Table(title=title, title_justify="left", caption_justify="left")
+    # Text, not str: rich reads "[...]" in a str as markup.
+    table = Table(title=Text(title), title_justify="left", caption_justify="left")
     for index, column in enumerate(columns):
         numeric = bool(shown) and all(_numeric(row[index]) for row in shown)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in shown:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     console = make_console()
     if shown:
         console.print(table)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import psutil
-from rich.console import Console
 from rich.table import Table
+
+from prac.app.console import make_console
 
 Row = Mapping[str, object]
 T = TypeVar("T")
@@ -78,7 +79,7 @@ def show(title: str, rows: list[Row], path: Path | None) -> None:
     for row in rows:
         values = (row.get(name, "") for name in names)
         table.add_row(*(f"{v:,.4g}" if isinstance(v, float) else str(v) for v in values))
-    console = Console()
+    console = make_console()
     console.print(table)
     where = machine()
     console.print(", ".join(f"{k} {v}" for k, v in where.items()), style="dim")

@@ -1,0 +1,76 @@
+"""Tables in a pipe are whole; in a terminal they are as wide as it is."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import runpy
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from prac.cli.stored import print_rows
+
+COLUMNS = [f"column number {n}" for n in range(30)]
+ROWS = [[f"models:/some-long-name-{row}/{n}" for n in range(30)] for row in range(3)]
+PROGRAM = f"from prac.cli.stored import print_rows; print_rows('title', {COLUMNS}, {ROWS})"
+
+
+def _whole_rows(text: str, rows: list[list[str]]) -> bool:
+    lines = text.splitlines()
+    return all(any(all(cell in line for cell in row) for line in lines) for row in rows)
+
+
+@pytest.mark.parametrize("environ", [{}, {"COLUMNS": "60"}, {"FORCE_COLOR": "1"}])
+def test_a_pipe_gets_every_column_of_a_wide_table(environ: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert _whole_rows(done.stdout, [COLUMNS, *ROWS])
+    # As wide as the table, not as whatever a terminal could be.
+    assert max(map(len, done.stdout.splitlines())) < 3 * sum(map(len, ROWS[0]))
+
+
+def test_a_terminal_gets_its_own_width() -> None:
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 57, 0, 0))
+    environ = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
+    program = "from prac.app.console import make_console; print('width', make_console().width)"
+    subprocess.run(
+        [sys.executable, "-c", program],
+        env={**environ, "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        check=True,
+        timeout=60,
+    )
+    os.close(theirs)
+    assert os.read(ours, 1000).decode().strip() == "width 57"
+    os.close(ours)
+
+
+def test_brackets_in_names_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows("of [folder]", ["[name]"], [["folder:/a[b]/[/c]"]])
+    said = capsys.readouterr().out
+    assert "of [folder]" in said
+    assert "[name]" in said
+    assert "folder:/a[b]/[/c]" in said
+
+
+def test_the_benchmarks_tables_are_whole_too(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    measuring = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "measuring.py"))
+    rows = [dict(zip(COLUMNS, cells, strict=True)) for cells in ROWS]
+    measuring["show"]("wide: a table", rows, tmp_path / "wide.json")
+    assert _whole_rows(capsys.readouterr().out, [COLUMNS, *ROWS])
