@@ -1,4 +1,4 @@
-"""What a model holds and what it costs: parameters, prunable weights, FLOPs."""
+"""What a model costs: FLOPs."""
 
 from __future__ import annotations
 
@@ -9,39 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from prac.errors import ConfigError
-
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Scalars in all parameters, a shared one counted once; buffers are not parameters."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def convolution_weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The prunable weights: of every Conv1d/2d/3d, in module order, named as in `state_dict`.
-
-    A weight that several modules share appears once, under its first name.
-
-    Raises:
-        ConfigError: a convolution's weight is computed (a parametrisation), not a parameter.
-    """
-    weights: dict[str, nn.Parameter] = {}
-    seen: set[int] = set()
-    for name, module in model.named_modules():
-        if not isinstance(module, _CONVOLUTIONS):
-            continue
-        weight: object = module.weight
-        if not isinstance(weight, nn.Parameter):
-            raise ConfigError(
-                f"convolution {name!r} computes its weight (a parametrisation) and can't be "
-                "pruned; allowed: convolutions whose weight is a plain parameter"
-            )
-        if id(weight) not in seen:
-            seen.add(id(weight))
-            weights[f"{name}.weight" if name else "weight"] = weight
-    return weights
 
 
 def forward_flops(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, int]:

@@ -8,18 +8,33 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prac.errors import TicketError
+from prac.errors import ConfigError, TicketError
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def prunable_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The convolutions' weights by name, in the model's order; nothing else is ever pruned."""
-    return {
-        f"{name}.weight" if name else "weight": module.weight
-        for name, module in model.named_modules()
-        if isinstance(module, _CONVOLUTIONS)
-    }
+    """The convolutions' weights by name, in the model's order; nothing else is ever pruned.
+
+    A weight that several modules share is there once, under its first name, as in a step of SGD.
+    Raises ConfigError where a convolution computes its weight (a parametrisation): what is zeroed
+    of it is computed anew.
+    """
+    weights: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, module in model.named_modules():
+        if not isinstance(module, _CONVOLUTIONS):
+            continue
+        weight: object = module.weight
+        if not isinstance(weight, nn.Parameter):
+            raise ConfigError(
+                f"convolution {name!r} computes its weight (a parametrisation) and can't be "
+                "pruned; allowed: convolutions whose weight is a plain parameter"
+            )
+        if id(weight) not in seen:
+            seen.add(id(weight))
+            weights[f"{name}.weight" if name else "weight"] = weight
+    return weights
 
 
 class Mask(Mapping[str, Tensor]):

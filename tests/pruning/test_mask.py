@@ -8,9 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import parametrizations
 
-from prac.errors import TicketError
+from prac.errors import ConfigError, TicketError
 from prac.pruning import Mask
+from prac.pruning.mask import prunable_weights
 
 BITS = st.lists(st.booleans(), min_size=6, max_size=6)
 
@@ -23,6 +25,29 @@ def mask_of(a: list[int], b: list[int]) -> Mask:
 
 def small_model() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(1, 2, 2), nn.BatchNorm2d(2), nn.Conv1d(2, 3, 1), nn.Linear(3, 2))
+
+
+def test_prunable_weights_are_the_convolutions_named_as_in_the_state_dict() -> None:
+    model = small_model()
+    weights = prunable_weights(model)
+    assert list(weights) == ["0.weight", "2.weight"]
+    assert all(weights[name] is model.get_parameter(name) for name in weights)
+    assert set(weights) <= set(model.state_dict())
+    assert list(prunable_weights(nn.Conv3d(1, 1, 1))) == ["weight"]
+
+
+def test_a_weight_that_two_convolutions_share_is_pruned_once() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1))
+    model[1].weight = model[0].weight
+    assert list(prunable_weights(model)) == ["0.weight"]
+    assert Mask.dense(model).size == 4
+
+
+def test_a_computed_weight_is_refused_by_name() -> None:
+    # What is zeroed of it is computed anew: the network would be trained dense.
+    model = nn.Sequential(parametrizations.weight_norm(nn.Conv2d(1, 1, 1)))
+    with pytest.raises(ConfigError, match="convolution '0' computes its weight"):
+        Mask.dense(model)
 
 
 def test_numbers_by_hand() -> None:
