@@ -22,7 +22,7 @@ EVENTS_A_TASK = 100_000_000
 def reduce_in_parts(context: Context, *, run: str, epochs: int) -> pa.Table:
     """Statistics of the dense run `run`, whose samples are all training samples.
 
-    Raises EventLogError as `reduce_events` does.
+    Raises EventLogError as `count_epochs` does.
     """
     samples = len(context.dataset().training_ids)
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]

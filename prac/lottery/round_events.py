@@ -57,15 +57,6 @@ def read_events(
     yield from log.read(round_index=round_index, epochs=epochs, sample_ids=sample_ids)
 
 
-def reduce_events(
-    work: Folder, *, run: str, round_index: int, epochs: int, sample_ids: NDArray[np.int32]
-) -> pa.Table:
-    """Statistics of the first `epochs` recorded epochs, read in one pass. Raises EventLogError."""
-    return count_epochs(
-        work, run=run, round_index=round_index, epochs=range(epochs), sample_ids=sample_ids
-    ).statistics()
-
-
 def count_epochs(
     work: Folder, *, run: str, round_index: int, epochs: range, sample_ids: NDArray[np.int32]
 ) -> ForgettingCounter:

@@ -286,7 +286,6 @@ class Head:
         self.env = {**environment(folder), **env}
         self.port, self.dashboard = free_port(), free_port()
         self.env["RAY_API_SERVER_ADDRESS"] = f"http://127.0.0.1:{self.dashboard}"
-        self._jobs = 0
         self.started: Started | None = None
 
     def start(self) -> None:

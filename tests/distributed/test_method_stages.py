@@ -34,12 +34,13 @@ from prac.distributed import artifacts, stages, ticket_stage
 from prac.distributed.context import Resources
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request, Stage
-from prac.lottery.round_events import reduce_events
+from prac.lottery.round_events import count_epochs
 from prac.lottery.rounds import RoundOutcome, RoundTask, run_round, train_round
 from prac.lottery.search import SearchResult, search
 from prac.pruning import Mask
 from prac.report import write_csv
 from prac.report.html import render
+from prac.report.wording import method_label
 from prac.selection import PracSet, Reason, critical_for_training
 from prac.storage import Folder
 from prac.ticket.format import Ticket
@@ -144,7 +145,9 @@ def run(graph: Graph, context: PlainContext, monkeypatch: pytest.MonkeyPatch) ->
     def reduce(context: PlainContext, *, run: str, epochs: int) -> pa.Table:
         ids = context.dataset.training_ids
         work = context.work(run)
-        return reduce_events(work, run=run, round_index=0, epochs=epochs, sample_ids=ids)
+        return count_epochs(
+            work, run=run, round_index=0, epochs=range(epochs), sample_ids=ids
+        ).statistics()
 
     monkeypatch.setattr(stages, "_train_on_workers", dense)
     monkeypatch.setattr(stages, "reduce_in_parts", reduce)

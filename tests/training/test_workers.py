@@ -36,6 +36,10 @@ from prac.data.dataset import ImageDataset
 from prac.events.log import EventLog
 from prac.lottery.round_events import event_folder, reduce_events
 from prac.lottery.rounds import (
+from prac.pruning import Mask, global_magnitude
+from prac.pruning.mask import prunable_weights
+from prac.lottery.round_events import count_epochs, event_folder
+from prac.lottery.rounds import (
     RoundTask,
     initial_model,
     train_round,
@@ -266,7 +270,9 @@ def test_one_worker_that_takes_both_shares_is_two_workers_bit_for_bit(folder: Pa
     for name, tensor in both.tensors.items():
         assert torch.equal(tensor, one.tensors[name]), name
     tables = [
-        reduce_events(where, run="task", round_index=1, epochs=3, sample_ids=task.sample_ids)
+        count_epochs(
+            where, run="task", round_index=1, epochs=range(3), sample_ids=task.sample_ids
+        ).statistics()
         for where in (Folder(folder / "work"), elsewhere)
     ]
     assert tables[0].equals(tables[1])
@@ -337,9 +343,9 @@ def test_a_round_of_two_workers_killed_and_resumed(folder: Path) -> None:
         assert batch["sample_id"].to_pylist() == task.sample_ids.tolist()
         right = sum(batch["correct"].to_pylist())
         assert outcome.epochs[epoch].train_accuracy == right / 47
-    statistics = reduce_events(
-        work, run="task", round_index=1, epochs=3, sample_ids=task.sample_ids
-    )
+    statistics = count_epochs(
+        work, run="task", round_index=1, epochs=range(3), sample_ids=task.sample_ids
+    ).statistics()
     assert statistics["presentations"].to_pylist() == [3] * 47
     assert task.mask is not None
     assert outcome.next_mask.is_subset_of(task.mask)
