@@ -42,3 +42,12 @@ class StoreError(PracError, RuntimeError):
 def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     """The error for a name that isn't known, with the names that are."""
     return ConfigError(f"{kind} {name!r} is not known; known: {', '.join(sorted(known))}")
+
+
+def first_line(error: BaseException, limit: int = 300) -> str:
+    """The first line of what another library's error says, for one of ours; never empty.
+
+    Lines behind it are where such errors keep their traces; many errors say nothing at all.
+    """
+    lines = str(error).strip().splitlines()
+    return (lines[0].rstrip() if lines else type(error).__name__)[:limit]

@@ -13,7 +13,7 @@ from typing import Any
 import ray
 
 from prac.distributed.ray_internals import bind_loopback_only
-from prac.errors import PracError
+from prac.errors import PracError, first_line
 
 # Two of Ray's functions carry no types.
 _untyped: Any = ray
@@ -54,8 +54,9 @@ def connected(*, num_cpus: int | None = None) -> Iterator[bool]:
         elif started:
             ray.init(log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise PracError(f"no Ray cluster could be reached or started ({reason})") from error
+        raise PracError(
+            f"no Ray cluster could be reached or started ({first_line(error)})"
+        ) from error
     if threading.current_thread() is threading.main_thread():
         # Ray puts a handler of its own in place, which ends the process without a word.
         signal.signal(signal.SIGTERM, on_stop)

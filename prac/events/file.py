@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from prac.errors import EventLogError
+from prac.errors import EventLogError, first_line
 from prac.events.schema import EVENT_SCHEMA
 
 _NAME = re.compile(
@@ -182,7 +182,7 @@ def _readable(file: EventFile) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise EventLogError(f"{file.name} can't be read ({str(error).splitlines()[0]})") from error
+        raise EventLogError(f"{file.name} can't be read ({first_line(error)})") from error
 
 
 def _checksum(correct: NDArray[np.uint8]) -> str:

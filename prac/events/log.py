@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from prac.errors import EventLogError
+from prac.errors import EventLogError, first_line
 from prac.events.file import EventFile, Events, KnownSamples, decode, encode
 from prac.storage import Folder
 
@@ -105,9 +105,7 @@ class EventLog:
         try:
             data = self.folder.read(file.name)
         except OSError as error:
-            raise EventLogError(
-                f"{file.name} can't be read ({str(error).splitlines()[0]})"
-            ) from error
+            raise EventLogError(f"{file.name} can't be read ({first_line(error)})") from error
         known = None if expected is None else expected.known
         return decode(data, file, self.run, known=known)
 

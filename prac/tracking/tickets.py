@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prac.errors import TicketError
+from prac.errors import TicketError, first_line
 from prac.tracking.connection import Connection, default_tracking_uri
 from prac.tracking.datasets import DataInput, log_inputs
 
@@ -186,5 +186,4 @@ def download_ticket(where: str, store: Connection | None = None) -> str:
         scratch = tempfile.mkdtemp(prefix="prac-ticket-")
         return str(client.download_artifacts(str(version.run_id), "ticket", scratch))
     except MlflowException as error:
-        reason = str(error).splitlines()[0]
-        raise TicketError(f"{where} can't be fetched ({reason})") from error
+        raise TicketError(f"{where} can't be fetched ({first_line(error)})") from error
