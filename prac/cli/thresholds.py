@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,15 +133,16 @@ def _print(sets: StoredSets, table: StoredThresholds, console: Console) -> None:
 
 
 def _write_csv(sets: StoredSets, path: Path) -> None:
+    from prac.report.csv_files import write_rows
+
     names = ("threshold", "set_size", "cet_size", "never_learned", "cep_size", "overlap", "share")
+    shares = [f"share of {name}" for name in sets.class_names]
+    rows = (
+        (t.architecture, t.after, *(getattr(row, name) for name in names), *row.class_shares)
+        for t in sets.found
+        for row in t.rows
+    )
     try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            shares = [f"share of {name}" for name in sets.class_names]
-            writer.writerow(["architecture", "after_round", *names, *shares])
-            for table in sets.found:
-                for row in table.rows:
-                    values = [getattr(row, name) for name in names]
-                    writer.writerow([table.architecture, table.after, *values, *row.class_shares])
+        write_rows(path, ["architecture", "after_round", *names, *shares], rows)
     except OSError as error:
         raise ConfigError(f"--csv {path} can't be written: {error.strerror}") from error

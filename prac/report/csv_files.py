@@ -34,7 +34,10 @@ def write_csv(results: Results, folder: Path) -> list[Path]:
     Numbers have every digit, absent values are empty, several values are separated by spaces.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    return [_write(folder / f"{name}.csv", table) for name, table in _tables(results).items()]
+    return [
+        write_rows(folder / f"{name}.csv", header, rows)
+        for name, (header, rows) in _tables(results).items()
+    ]
 
 
 def _tables(results: Results) -> dict[str, Table]:
@@ -132,20 +135,17 @@ def _share(results: Results, row: RoundRow) -> float:
     return row.set_size / results.num_training_samples
 
 
-def _write(path: Path, table: Table) -> Path:
-    header, lines = table
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
+    """Write one table: every digit, nothing where a value is absent, spaces between several."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
-        writer.writerows([_cell(value) for value in line] for line in lines)
+        writer.writerows([_cell(value) for value in row] for row in rows)
     return path
 
 
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
+def _cell(value: object) -> object:
+    # `csv` itself writes nothing for None, and every digit of a float.
     if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return repr(float(value))
-    return " ".join(map(_cell, value)) if isinstance(value, tuple) else str(value)
+        return str(value).lower()
+    return " ".join(str(_cell(v)) for v in value) if isinstance(value, tuple) else value

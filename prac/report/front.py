@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from prac.analysis.trials import COSTS, SweepResults, TrialRow
+from prac.report.csv_files import write_rows
 from prac.report.wording import ABSENT, count, percent
 
 _COLUMNS = ("trial", "varied", "architecture", "test", "validation", "steps", "saved", "last set")
@@ -130,40 +129,22 @@ def _write_thresholds(results: SweepResults, folder: Path) -> list[Path]:
     if not rows:
         return []
     names = ("sparsity", "set_size", "search_steps", "test_accuracy")
-    path = folder / "thresholds.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["architecture", "threshold", *names])
-        for limit, row in rows:
-            cells = [_cell(getattr(row, name)) for name in names]
-            writer.writerow([row.architecture, limit, *cells])
-    return [path]
+    lines = [(row.architecture, limit, *(getattr(row, n) for n in names)) for limit, row in rows]
+    return [write_rows(folder / "thresholds.csv", ["architecture", "threshold", *names], lines)]
 
 
 def write_trials(results: SweepResults, folder: Path) -> list[Path]:
     """Write trials.csv (every trial) and front.csv (those on a front); every digit."""
     names = [f.name for f in dataclasses.fields(TrialRow)]
     fronts = {a: _fronts(results, a) for a in results.architectures}
-    lines = []
+    lines, on_front = [], []
     for row in results.rows:
         on = fronts[row.architecture].get(row.trial, ())
-        marks = ["steps" in on, "set size" in on, row.trial == results.best]
-        lines.append([*(_cell(getattr(row, n)) for n in names), *(_cell(m) for m in marks)])
+        marks = ["steps" in on, "set size" in on]
+        lines.append([*(getattr(row, n) for n in names), *marks, row.trial == results.best])
+        on_front += lines[-1:] if any(marks) else []
     header = [*names, "on_steps_front", "on_set_front", "best"]
-    on_front = [line for line in lines if "true" in line[-3:-1]]
-    paths = []
-    for name, kept in (("trials.csv", lines), ("front.csv", on_front)):
-        with (folder / name).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(header)
-            writer.writerows(kept)
-        paths.append(folder / name)
-    return paths
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)
+    return [
+        write_rows(folder / "trials.csv", header, lines),
+        write_rows(folder / "front.csv", header, on_front),
+    ]
