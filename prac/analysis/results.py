@@ -5,22 +5,19 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import math
+import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
 
 def mean(values: tuple[float, ...]) -> float | None:
     """The arithmetic mean; None of nothing."""
-    return math.fsum(values) / len(values) if values else None
+    return statistics.fmean(values) if values else None
 
 
 def sample_std(values: tuple[float, ...]) -> float | None:
     """The standard deviation of a sample (n - 1); None of fewer than two values."""
-    if len(values) < 2:
-        return None
-    middle = math.fsum(values) / len(values)
-    return math.sqrt(math.fsum((v - middle) ** 2 for v in values) / (len(values) - 1))
+    return statistics.stdev(values) if len(values) > 1 else None
 
 
 @dataclass(frozen=True, kw_only=True)

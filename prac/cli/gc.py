@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from prac.tracking.garbage import Garbage
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-
 
 def add(commands: Any) -> None:
     """Add the command."""
@@ -86,11 +84,6 @@ def _facts(piece: Garbage) -> dict[str, Any]:
 
 
 def _bytes(size: int | None) -> str:
-    if size is None:
-        return "–"
-    value = float(size)
-    for unit in _UNITS:
-        if value < 1024 or unit == _UNITS[-1]:
-            break
-        value /= 1024
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+    from rich.filesize import decimal
+
+    return "–" if size is None else decimal(size)
