@@ -1,16 +1,23 @@
-"""The checks check: their scripts pass shellcheck, and call one another."""
+"""The checks check: their scripts pass shellcheck, the workflow its schema, and they call each other."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 REPOSITORY = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 SCRIPTS = sorted((REPOSITORY / ".ci").iterdir())
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+WORKFLOW_FILE = REPOSITORY / ".github" / "workflows" / "ci.yml"
+WORKFLOW = yaml.safe_load(WORKFLOW_FILE.read_text())
+STEPS = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
@@ -22,3 +29,24 @@ def test_a_script_can_be_run_and_passes_shellcheck(script: Path) -> None:
 
 def test_the_check_builds_and_uses_a_wheel() -> None:
     assert "\n.ci/wheel\n" in (REPOSITORY / ".ci" / "run").read_text()
+
+
+def test_the_workflow_is_one() -> None:
+    # actionlint looks at expressions too, but its package downloads a program while it installs.
+    checker = [BIN / "check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    found = subprocess.run([*checker, WORKFLOW_FILE], capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_the_workflow_calls_the_check_on_the_oldest_python_allowed_and_a_newer_one() -> None:
+    job = WORKFLOW["jobs"]["check"]
+    assert job["steps"][-1] == {"run": ".ci/run"}
+    oldest, newest = job["strategy"]["matrix"]["python"]
+    assert PROJECT["requires-python"] == f">={oldest}"
+    assert tuple(map(int, newest.split("."))) > tuple(map(int, oldest.split(".")))
+
+
+def test_actions_are_pinned_by_their_whole_version() -> None:
+    used = [step["uses"] for step in STEPS if "uses" in step]
+    assert used
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+\.\d+\.\d+", name) for name in used), used
