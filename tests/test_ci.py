@@ -1,7 +1,8 @@
-"""The checks check: their scripts pass shellcheck, the workflow its schema, and they call each other."""
+"""Scripts pass shellcheck, the workflow its schema; hooks and workflow call the check."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -15,6 +16,8 @@ REPOSITORY = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 SCRIPTS = sorted((REPOSITORY / ".ci").iterdir())
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+RUN = (REPOSITORY / ".ci" / "run").read_text()
+HOOKS_FILE = REPOSITORY / ".pre-commit-config.yaml"
 WORKFLOW_FILE = REPOSITORY / ".github" / "workflows" / "ci.yml"
 WORKFLOW = yaml.safe_load(WORKFLOW_FILE.read_text())
 STEPS = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
@@ -28,7 +31,7 @@ def test_a_script_can_be_run_and_passes_shellcheck(script: Path) -> None:
 
 
 def test_the_check_builds_and_uses_a_wheel() -> None:
-    assert "\n.ci/wheel\n" in (REPOSITORY / ".ci" / "run").read_text()
+    assert "\n.ci/wheel\n" in RUN
 
 
 def test_the_workflow_is_one() -> None:
@@ -50,3 +53,25 @@ def test_actions_are_pinned_by_their_whole_version() -> None:
     used = [step["uses"] for step in STEPS if "uses" in step]
     assert used
     assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+\.\d+\.\d+", name) for name in used), used
+
+
+def test_hooks_are_local_and_run_what_the_check_runs_with_programs_of_the_test_extra() -> None:
+    repositories = yaml.safe_load(HOOKS_FILE.read_text())["repos"]
+    assert [repository["repo"] for repository in repositories] == ["local"]
+    extra = PROJECT["optional-dependencies"]["test"]
+    packages = [re.split(r"[\[>=]", requirement)[0] for requirement in extra]
+    programs = {
+        entry.name
+        for package in packages
+        for entry in importlib.metadata.distribution(package).entry_points.select(
+            group="console_scripts"
+        )
+    } | {"ruff"}  # a compiled program, with no entry point
+    hooks = repositories[0]["hooks"]
+    assert [hook["id"] for hook in hooks] == ["ruff-check", "ruff-format", "mypy", "lint-imports"]
+    for hook in hooks:
+        program = hook["entry"].split()[0]
+        assert hook["language"] == "system"
+        assert program in programs
+        assert (BIN / program).is_file()
+        assert f"\n{hook['entry']}" in RUN
