@@ -14,7 +14,7 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-SCRIPTS = sorted((REPOSITORY / ".ci").iterdir())
+SCRIPTS = [REPOSITORY / ".ci" / name for name in ("run", "wheel", "lowest")]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 RUN = (REPOSITORY / ".ci" / "run").read_text()
 HOOKS_FILE = REPOSITORY / ".pre-commit-config.yaml"
@@ -44,9 +44,16 @@ def test_the_workflow_is_one() -> None:
 def test_the_workflow_calls_the_check_on_the_oldest_python_allowed_and_a_newer_one() -> None:
     job = WORKFLOW["jobs"]["check"]
     assert job["steps"][-1] == {"run": ".ci/run"}
+    assert "if" not in job
     oldest, newest = job["strategy"]["matrix"]["python"]
     assert PROJECT["requires-python"] == f">={oldest}"
     assert tuple(map(int, newest.split("."))) > tuple(map(int, oldest.split(".")))
+
+
+def test_the_workflow_tries_the_lowest_versions_on_the_oldest_python() -> None:
+    *_, python, run = WORKFLOW["jobs"]["lowest"]["steps"]
+    assert PROJECT["requires-python"] == f">={python['with']['python-version']}"
+    assert run == {"run": ".ci/lowest"}
 
 
 def test_actions_are_pinned_by_their_whole_version() -> None:
