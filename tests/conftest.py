@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import shutil
 import time
 from collections.abc import Callable
@@ -11,14 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.launch import empty_database
 
 from prac.config.sections import AugmentConfig, DataConfig, TrainConfig
 from prac.data import open_source
 from prac.data.dataset import ImageDataset
 
-empty_database = runpy.run_path(str(Path(__file__).parent / "pipelines" / "launch.py"))[
-    "empty_database"
-]
 ToyData = Callable[..., ImageDataset]
 
 
@@ -183,8 +180,7 @@ def commit_ticket(digits_data: ImageDataset) -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def empty_database_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow database to copy: making one takes seconds."""
-    file: Path = empty_database(tmp_path_factory.getbasetemp())
-    return file
+    return empty_database(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

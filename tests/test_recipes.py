@@ -1,10 +1,7 @@
 """Recipes: whole configurations that say what METHOD says."""
 
-import runpy
-from pathlib import Path
-from typing import Any
-
 import pytest
+from benchmarks.fast_variants import PART, SMALL
 
 from prac.config.costs import KNOWN_DATA, recipe_costs
 from prac.config.recipes import RECIPES, digits, get_recipe, low, standard, warmup
@@ -82,27 +79,19 @@ def test_the_published_settings(family: str, setting: str) -> None:
 SECTIONS = ("augment", "train", "prune", "select", "budget", "search", "architectures")
 
 
-@pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The variants that the benchmark of short budgets has."""
-    folder = Path(__file__).parent / "benchmarks"
-    monkeypatch.syspath_prepend(str(folder))  # the program imports what the benchmarks share
-    return runpy.run_path(str(folder / "fast_variants.py"))
-
-
-def test_the_quick_recipe_is_what_was_measured(measured: dict[str, Any]) -> None:
+def test_the_quick_recipe_is_what_was_measured() -> None:
     recipe = get_recipe("cifar10_quick")
-    variant = measured["PART"]["onecycle/prac, steps"].recipe
+    variant = PART["onecycle/prac, steps"].recipe
     assert all(getattr(recipe, name) == getattr(variant, name) for name in SECTIONS)
     # The gap to vanilla is stated and not small, so a run measures its own.
     assert recipe.compare == ("vanilla", "random-subset")
 
 
 @pytest.mark.parametrize("name", ["cifar10_fast", "cifar100_fast"])
-def test_a_fast_recipe_is_what_was_measured(name: str, measured: dict[str, Any]) -> None:
+def test_a_fast_recipe_is_what_was_measured(name: str) -> None:
     recipe = get_recipe(name)
     search = "prac, 1 of the steps, tolerance 0.15, patience 2, easy 0.5"
-    variant = measured["SMALL"][f"vgg8s, 8 epochs/{search}"].recipe
+    variant = SMALL[f"vgg8s, 8 epochs/{search}"].recipe
     # Measured at 16x16 pixels, of which two are what four are of 32.
     assert variant.augment.crop_padding * 2 == recipe.augment.crop_padding
     for section in set(SECTIONS) - {"augment"}:

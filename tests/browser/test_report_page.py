@@ -5,7 +5,6 @@ PRAC_SHOTS=DIR keeps the screenshots and the PDF.
 
 from __future__ import annotations
 
-import runpy
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +12,11 @@ from typing import Any
 
 import pypdfium2
 import pytest
+from support.crowd import crowded
+from support.results import full_results, make_png
 
 from prac.report import write_report
 
-HERE = Path(__file__).parent
 DESK, PHONE = 1280, 390
 LAST = "Figures and tables lie beside this page"
 INK = 128
@@ -40,12 +40,7 @@ FIGURES = """[...document.querySelectorAll(".card > svg")].map(e => {
 @pytest.fixture(scope="module", params=["few", pytest.param("crowd", marks=pytest.mark.slow)])
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a few methods, and one of results as large as they come."""
-    made = runpy.run_path(str(HERE.parent / "report" / "conftest.py"))
-    if request.param == "few":
-        results = made["full_results"]()
-    else:
-        crowded = runpy.run_path(str(HERE.parent / "report" / "crowd.py"))["crowded"]
-        results = crowded(made["make_png"](7))
+    results = full_results() if request.param == "few" else crowded(make_png(7))
     return write_report(results, tmp_path_factory.mktemp(request.param))
 
 

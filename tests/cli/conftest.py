@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import runpy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.launch import empty_database
 
 from prac.cli import main
-
-_launch = runpy.run_path(str(Path(__file__).parents[1] / "pipelines" / "launch.py"))
 
 
 @pytest.fixture
@@ -23,7 +21,7 @@ def home(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     home = tmp_path / "home"
     home.mkdir()
-    shutil.copy(_launch["empty_database"](tmp_path_factory.getbasetemp()), home / "mlflow.db")
+    shutil.copy(empty_database(tmp_path_factory.getbasetemp()), home / "mlflow.db")
     return home
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import runpy
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from support import services as cluster_services
+from support.launch import empty_database
 
 from prac.distributed import artifacts
 from prac.pruning import Mask
 from prac.tracking.store import STAGES, Store, finished_run
-
-_services = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("services.py"))))
-_launch = runpy.run_path(str(_services.REPOSITORY / "tests" / "pipelines" / "launch.py"))
 
 # Steps enough to be disturbed in the middle; one method, nothing judged.
 WORDS = [
@@ -68,9 +66,9 @@ class Found:
 
 
 @pytest.fixture(scope="session")
-def services() -> Any:
+def services() -> ModuleType:
     """What a cluster consists of, as processes."""
-    return _services
+    return cluster_services
 
 
 @pytest.fixture(scope="session")
@@ -82,8 +80,7 @@ def words() -> list[str]:
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow database; a copy saves a server's start many seconds."""
-    file: Path = _launch["empty_database"](tmp_path_factory.getbasetemp())
-    return file
+    return empty_database(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
@@ -93,7 +90,7 @@ def tracker(tmp_path: Path, database: Path) -> Any:
     folder.mkdir()
     shutil.copy(database, folder / "mlflow.db")
     backend = f"sqlite:///{folder}/mlflow.db"
-    with _services.tracker(folder, backend, str(folder / "files")) as server:
+    with cluster_services.tracker(folder, backend, str(folder / "files")) as server:
         yield server
 
 
@@ -108,7 +105,7 @@ def reference_home(tmp_path_factory: pytest.TempPathFactory, database: Path) -> 
     """Where the undisturbed run on one machine left its store and its events."""
     home = tmp_path_factory.mktemp("reference")
     shutil.copy(database, home / "mlflow.db")
-    run = _services.pipeline(home, _services.environment(home), *WORDS)
+    run = cluster_services.pipeline(home, cluster_services.environment(home), *WORDS)
     try:
         assert run.wait() == 0, run.said
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import runpy
 import shutil
 import sqlite3
 from collections import Counter
@@ -11,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-launch = runpy.run_path(str(Path(__file__).parents[1] / "pipelines" / "launch.py"))
+from support.launch import Launch, Tracked, empty_database, launched
 
 SMALL = (
     *("--architectures", "resnet8", "--rounds", "2", "--epochs", "3", "--workers", "1"),
@@ -27,12 +25,12 @@ SWEEP = (*SMALL, "--vary", f"select.threshold={','.join(map(str, THRESHOLDS))}")
 
 def new_home(factory: pytest.TempPathFactory, name: str) -> Path:
     home = factory.mktemp(name)
-    shutil.copy(launch["empty_database"](factory.getbasetemp()), home / "mlflow.db")
+    shutil.copy(empty_database(factory.getbasetemp()), home / "mlflow.db")
     return home
 
 
-def run(home: Path, *words: str, script: str = "sweep.py") -> Any:
-    with launch["launched"](home, *words, script=script) as started:
+def run(home: Path, *words: str, script: str = "sweep.py") -> Launch:
+    with launched(home, *words, script=script) as started:
         assert started.wait() == 0, started.said()
         assert started.stderr == ""
         return started
@@ -42,8 +40,8 @@ def run(home: Path, *words: str, script: str = "sweep.py") -> Any:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which a sweep was killed half-way."""
     home = new_home(tmp_path_factory, "sweep")
-    store = launch["Tracked"](home)
-    with launch["launched"](home, *SWEEP, script="sweep.py") as started:
+    store = Tracked(home)
+    with launched(home, *SWEEP, script="sweep.py") as started:
         started.until(lambda: sum("round:" in name for name in store.finished()) >= 1)
         started.kill()
         assert started.alive(patience=120) == []
@@ -59,7 +57,7 @@ def swept(home: Path) -> dict[str, Any]:
 
 
 def test_a_killed_sweep_goes_on_with_nothing_twice(home: Path, swept: dict[str, Any]) -> None:
-    runs = [r for r in launch["Tracked"](home).runs() if r["status"] == "FINISHED"]
+    runs = [r for r in Tracked(home).runs() if r["status"] == "FINISHED"]
     stages = [r for r in runs if "prac.stage" in r["tags"]]
     counts = Counter(r["tags"]["prac.key"] for r in stages)
     assert set(counts.values()) == {1}
@@ -72,7 +70,7 @@ def test_a_killed_sweep_goes_on_with_nothing_twice(home: Path, swept: dict[str, 
 def test_mlflow_has_a_run_for_each_trial_and_one_for_the_sweep(
     home: Path, swept: dict[str, Any]
 ) -> None:
-    runs = launch["Tracked"](home).runs()
+    runs = Tracked(home).runs()
     mine = [r for r in runs if r["tags"].get("prac.sweep") == swept["sweep"]]
     kinds = Counter((r["tags"]["prac.kind"], r["status"]) for r in mine)
     assert kinds == {("trial", "FINISHED"): len(THRESHOLDS), ("sweep", "FINISHED"): 1}

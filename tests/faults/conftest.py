@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import runpy
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from support.launch import Launch, Tracked, empty_database, launched
 
 from prac.distributed import artifacts
 from prac.pruning import Mask
-
-_launch = runpy.run_path(str(Path(__file__).parents[1] / "pipelines" / "launch.py"))
-Tracked = _launch["Tracked"]
 
 # 200 steps a round leave time to kill it in the middle.
 WORDS = (
@@ -58,15 +54,15 @@ class Found:
 
 
 @pytest.fixture
-def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Launch]]:
     """Start the tiny pipeline in a home; nothing of it outlives the test."""
-    database = _launch["empty_database"](tmp_path_factory.getbasetemp())
+    database = empty_database(tmp_path_factory.getbasetemp())
     with ExitStack() as stack:
 
-        def start(home: Path) -> Any:
+        def start(home: Path) -> Launch:
             if not (home / "mlflow.db").is_file():
                 shutil.copy(database, home / "mlflow.db")
-            return stack.enter_context(_launch["launched"](home, *WORDS))
+            return stack.enter_context(launched(home, *WORDS))
 
         yield start
 
@@ -83,9 +79,9 @@ class Reference:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     """The undisturbed run's home and what it found."""
     home = tmp_path_factory.mktemp("reference")
-    database = _launch["empty_database"](tmp_path_factory.getbasetemp())
+    database = empty_database(tmp_path_factory.getbasetemp())
     shutil.copy(database, home / "mlflow.db")
-    with _launch["launched"](home, *WORDS) as run:
+    with launched(home, *WORDS) as run:
         assert run.wait() == 0, run.said()
     found = Found.of(home)
     assert list(found.sets) == ["select:conv4:prac:1", "select:conv4:prac:2"]
@@ -100,6 +96,6 @@ def found() -> type[Found]:
 
 
 @pytest.fixture
-def tracked() -> Any:
+def tracked() -> type[Tracked]:
     """To read the runs in a store."""
     return Tracked

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import runpy
 import shutil
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+from support.launch import empty_database
 
 from prac.tracking.store import STAGES, Finished, Store
 
@@ -25,9 +25,7 @@ from prac.tracking.store import STAGES, Finished, Store
 @pytest.fixture(scope="session")
 def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow database; making one takes seconds, copying it none."""
-    launch = runpy.run_path(str(Path(__file__).parents[1] / "pipelines" / "launch.py"))
-    file: Path = launch["empty_database"](tmp_path_factory.getbasetemp())
-    return file
+    return empty_database(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

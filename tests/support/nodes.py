@@ -32,7 +32,7 @@ def main() -> None:
         else:
             nodes.append(cluster.add_node(num_cpus=int(number)))
             say(nodes=[name(node) for node in nodes])
-    cluster.shutdown()
+    cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 def kill(cluster: Cluster, node: Any) -> None:

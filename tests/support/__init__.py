@@ -1,0 +1,1 @@
+"""What tests of several folders share; pytest's `pythonpath` makes it importable as `support`."""
