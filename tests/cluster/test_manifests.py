@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.shared import KUBERAY
 
 ROOT = Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "cluster"
-CRDS = ROOT.parent / "shared" / "kuberay-crds"
 SLURM = CLUSTER / "slurm.sbatch"
 
 RAY_UP = yaml.safe_load((CLUSTER / "ray-cluster.yaml").read_text())
@@ -69,10 +69,10 @@ def closed(schema: dict) -> dict:
 )
 def test_manifest_follows_the_resource_definition(manifest, definition):
     jsonschema = pytest.importorskip("jsonschema")
-    if not (CRDS / definition).exists():
-        pytest.skip(f"{definition} is not beside the checkout")
+    if not (KUBERAY / definition).exists():
+        pytest.skip(f"no {definition} in {KUBERAY}")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    resource = yaml.load((CRDS / definition).read_text(), Loader=loader)["spec"]
+    resource = yaml.load((KUBERAY / definition).read_text(), Loader=loader)["spec"]
     group, version = manifest["apiVersion"].split("/")
     schema = next(
         served["schema"]["openAPIV3Schema"]

@@ -9,12 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from support.shared import CIFAR10
 
 from prac.config.sections import DataConfig
 from prac.data.parquet import ParquetSource
 from prac.errors import ConfigError
-
-CIFAR10 = Path(__file__).parents[2] / ".." / "shared" / "data" / "cifar10"
 
 
 def png(value: int, shape: tuple[int, ...] = (4, 4, 3)) -> bytes:
@@ -228,7 +227,7 @@ def test_a_test_fraction_that_is_not_used_changes_nothing(tmp_path) -> None:
     assert open_(tmp_path).fingerprint() == open_(tmp_path, test_fraction=0.5).fingerprint()
 
 
-@pytest.mark.skipif(not CIFAR10.is_dir(), reason="no CIFAR-10 beside the repository")
+@pytest.mark.skipif(not CIFAR10.is_dir(), reason=f"no CIFAR-10 in {CIFAR10}")
 def test_cifar10() -> None:
     source = open_(CIFAR10)
     summary = source.summary()
