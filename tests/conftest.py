@@ -74,9 +74,10 @@ def commit_ticket(digits_data: ImageDataset) -> Callable[..., str]:
 
     Random weights, or `epochs` of training with trained=True; accuracies are then the real ones.
     """
-    from prac.distributed import ticket_stage
     from prac.distributed.made import Made
     from prac.distributed.ticket_stage import TicketFacts
+
+    from prac.distributed import ticket_stage
     from prac.fingerprint import fingerprint
     from prac.models import build_model
     from prac.pruning import Mask, global_magnitude

@@ -6,7 +6,7 @@ sets from elsewhere, has none of some.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -23,7 +23,7 @@ from prac.lottery.graph import Graph, SearchStages, Stage
 from prac.lottery.outputs import NEXT_MASK, PREDICTIONS, SET, STATISTICS, File, Made
 from prac.pruning.mask import Mask
 from prac.selection import PracSet
-from prac.selection.thresholds import what_if
+from prac.selection.thresholds import ThresholdRow, what_if
 
 THRESHOLDS = (0, 2, 4, 6, 8, 10)
 """The published table's (arXiv:2106.03225, section 4)."""
@@ -51,8 +51,8 @@ class Evidence:
 
     def read(self, stage: str, file: File[T]) -> T | None:
         """A file, verified; None where the stage left none."""
-        made = self.made[stage]
-        return made[file] if file in made.files else None
+        made = self.made.get(stage)
+        return made[file] if made is not None and file in made.files else None
 
     def statistics(self, search: SearchStages, index: int) -> pa.Table | None:
         """Of the events of round `index`; round 0's are in the reducer."""
@@ -79,28 +79,37 @@ class Evidence:
             return None
         return self.read(search.samples[index - 1], SET)
 
+    def what_if(
+        self, search: SearchStages, index: int, thresholds: Sequence[int], select: SelectConfig
+    ) -> list[ThresholdRow] | None:
+        """The sets that thresholds would make of what round `index` left; None without events."""
+        statistics = self.statistics(search, index)
+        if statistics is None:
+            return None
+        compared = {}
+        if index > 0 and select.cep:
+            dense, pruned = search.rounds[0], search.rounds[index]
+            compared = {"dense": self.predictions(dense), "pruned": self.predictions(pruned)}
+        return what_if(
+            statistics,
+            thresholds,
+            labels=self.dataset.train_labels,
+            num_classes=self.dataset.num_classes,
+            training_ids=self.dataset.training_ids,
+            select=select,
+            **compared,
+        )
+
     def thresholds(self, search: SearchStages, select: SelectConfig) -> list[ThresholdSet]:
         """The sets that other thresholds would have made of each round's events."""
         found: list[ThresholdSet] = []
         if not select.cet:
             return found  # the threshold decides nothing
-        dense = self.predictions(search.rounds[0])
-        for index, name in enumerate(search.rounds):
-            statistics = self.statistics(search, index)
+        for index in range(len(search.rounds)):
             row = self.rows[search.architecture, search.method, index + 1]
-            if statistics is None or row.cet_size is None:
+            made = self.what_if(search, index, THRESHOLDS, select)
+            if made is None or row.cet_size is None:
                 continue
-            compared = index > 0 and select.cep
-            after = {"dense": dense, "pruned": self.predictions(name)} if compared else {}
-            made = what_if(
-                statistics,
-                THRESHOLDS,
-                labels=self.dataset.train_labels,
-                num_classes=self.dataset.num_classes,
-                training_ids=self.dataset.training_ids,
-                select=select,
-                **after,
-            )
             for each in made:
                 found.append(
                     ThresholdSet(
@@ -210,6 +219,28 @@ class Evidence:
                 samples = gallery.inside_and_outside(chosen)
                 found[index] = [sample for sample in samples if sample.inside]
         return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredThresholds:
+    """What each threshold would have made of what one round left.
+
+    after: the round; its set is the one that round `after` + 1 trains on.
+    """
+
+    architecture: str
+    after: int
+    rows: tuple[ThresholdRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSets:
+    """All rounds found in the store, with the names of the classes."""
+
+    data: str
+    num_training: int
+    class_names: tuple[str, ...]
+    found: tuple[StoredThresholds, ...]
 
 
 def thinned(last: int, most: int) -> list[int]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,46 +175,37 @@ class Pipeline:
         return summary_json(results, where if link is None else {"mlflow": link, **where})
 
 
-@contextmanager
+def resources_of(planned: Planned, storage: Folder) -> Any:
+    """What of a cluster a pipeline asks for."""
+    from prac.distributed.context import Resources  # Ray
+
+    options = planned.options
+    return Resources(
+        storage=storage.describe(),
+        workers=planned.workers,
+        min_workers=options.min_workers,
+        cpus_per_round=options.cpus_per_round,
+        gpus_per_worker=options.gpus_per_worker,
+        gpus_per_round=options.gpus_per_round,
+        max_failures=options.max_failures,
+    )
+
+
 def working(
     planned: Planned, place: Place, storage: Folder
-) -> Iterator[tuple[Context, int | None]]:
+) -> AbstractContextManager[tuple[Context, int | None]]:
     """Connected to a cluster until the end: what every stage is handed, and the CPUs of a cluster
     of our own (None for one that others brought)."""
-    dataset, options = planned.dataset, planned.options
-    import ray
+    dataset = planned.dataset  # decoded, and the networks tried, before anything starts
+    from prac.distributed.at_work import at_work  # Ray
 
-    from prac.distributed.cluster import cluster_cpus, connected, num_nodes
-    from prac.distributed.context import Context, Resources
-    from prac.distributed.progress import NewsDesk
-
-    # At least as many CPUs as one dense run needs: fewer cores then share their time.
-    workers = options.min_workers or planned.workers
-    needed = workers * options.cpus_per_round
-    with connected(num_cpus=needed) as ours:
-        if num_nodes() > 1:
-            _check_shared(place, storage, options)
-        if cluster_cpus() < needed:
-            raise ConfigError(
-                f"{workers} workers of {options.cpus_per_round} CPUs don't fit "
-                f"the cluster's {cluster_cpus()} CPUs; lower --workers or --cpus-per-round"
-            )
-        context = Context(
-            data=planned.request.data,
-            augment=planned.recipe.augment,
-            shared=[ray.put(dataset)],
-            desk=NewsDesk.remote(),  # type: ignore[attr-defined]
-            resources=Resources(
-                storage=storage.describe(),
-                workers=planned.workers,
-                min_workers=options.min_workers,
-                cpus_per_round=options.cpus_per_round,
-                gpus_per_worker=options.gpus_per_worker,
-                gpus_per_round=options.gpus_per_round,
-                max_failures=options.max_failures,
-            ),
-        )
-        yield context, cluster_cpus() if ours else None
+    return at_work(
+        dataset,
+        data=planned.request.data,
+        augment=planned.recipe.augment,
+        resources=resources_of(planned, storage),
+        check_shared=lambda: _check_shared(place, storage, planned.options),
+    )
 
 
 def _check_shared(place: Place, storage: Folder, options: Options) -> None:

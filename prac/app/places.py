@@ -16,7 +16,7 @@ from prac.lottery.folder_store import FolderStore
 from prac.lottery.graph import Graph, Stage
 from prac.lottery.outputs import PAGES, RESULTS, Facts, File, Made, TicketFacts
 from prac.lottery.store import Finished, Store, seal
-from prac.pruning.mask import Mask
+from prac.ticket.format import Ticket
 from prac.tracking.connection import TICKETS, default_tracking_uri
 from prac.tracking.shown import Metric, Picture, Shown
 from prac.tracking.store import MlflowStore
@@ -175,6 +175,16 @@ def open_place(planned: Planned) -> Place:
     return FolderPlace(planned) if planned.options.executor == "local" else MlflowPlace(planned)
 
 
+def read_found(place: Place, graph: Graph) -> dict[str, Made]:
+    """What the finished stages of a graph made, by name."""
+    found = place.found(graph)
+    return {
+        name: place.store.read(found[stage.key])
+        for name, stage in graph.stages.items()
+        if stage.key in found
+    }
+
+
 def make_home(home: Path) -> None:
     """Make the folder of the embedded store. Raises ConfigError."""
     try:
@@ -183,11 +193,11 @@ def make_home(home: Path) -> None:
         raise ConfigError(f"--home {home} can't be made: {error.strerror}") from error
 
 
-def dress_ticket(mask: Mask, facts: TicketFacts, folder: Path) -> None:
+def dress_ticket(ticket: Ticket, facts: TicketFacts, folder: Path) -> None:
     """Add a picture of a ticket's layers."""
     from prac.report.layers import save_layers  # matplotlib: only where a ticket is made
 
-    save_layers(mask, facts.title, folder / "figures" / "layers.png")
+    save_layers(ticket.mask, facts.title, folder / "figures" / "layers.png")
 
 
 def _keys(graph: Graph) -> Iterable[str]:

@@ -13,7 +13,7 @@ from prac.cli.sweep import pipeline_command
 from prac.errors import ConfigError
 
 if TYPE_CHECKING:
-    from prac.app.stops import ReplayedSearch
+    from prac.analysis.stops import ReplayedSearch
     from prac.pruning.replay import RecordedRound, Replayed
 
 _DESCRIPTION = """\
@@ -69,14 +69,17 @@ def stops_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     patience = recipe.prune.patience if arguments.patience is None else arguments.patience
     if patience < 1:
         raise ConfigError(f"--patience {patience} is not allowed; allowed: 1 or more")
+    from prac.analysis.stops import Stops
     from prac.app.stops import replayed_searches
 
     searches = replayed_searches(
         recipe,
         options,
-        tolerances=tolerances,
-        patience=patience,
-        record_at_once=recipe.prune.record_at_once,
+        Stops(
+            tolerances=tolerances,
+            patience=patience,
+            record_at_once=recipe.prune.record_at_once,
+        ),
         command=lambda: pipeline_command(arguments, "full"),
     )
     if arguments.json:

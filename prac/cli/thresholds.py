@@ -16,7 +16,7 @@ from prac.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from prac.app.thresholds import StoredSets, StoredThresholds
+    from prac.analysis.evidence import StoredSets, StoredThresholds
 
 _DESCRIPTION = """\
 What if the threshold E_F were another? For each one: how many samples the next round's set would

@@ -11,6 +11,7 @@ import ray
 
 from prac.config.sections import AugmentConfig
 from prac.data.dataset import ImageDataset
+from prac.distributed.cluster import available_cpus
 from prac.distributed.progress import epoch_reporter
 from prac.lottery.energy import EnergyMeter, NvmlCounter, num_gpus
 from prac.lottery.env import Work
@@ -101,8 +102,6 @@ class Context:
 
     def meter(self, stage: Stage) -> EnergyMeter:
         """Of what the executor gave this stage."""
-        from prac.distributed.cluster import available_cpus
-
         resources, cores = self.resources, available_cpus()
         needs = KINDS[stage.kind].needs
         if needs == "a device":

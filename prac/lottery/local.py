@@ -18,7 +18,7 @@ from prac.lottery.energy import EnergyMeter
 from prac.lottery.env import Env, Work
 from prac.lottery.graph import Graph, Stage
 from prac.lottery.progress import SILENT, Display, EpochNews
-from prac.lottery.round_events import reduce_events
+from prac.lottery.round_events import count_epochs
 from prac.lottery.run import run_stage
 from prac.lottery.schedule import Schedule
 from prac.lottery.store import DamagedArtifact, Finished, Store
@@ -90,7 +90,9 @@ class LocalEnv:
     def count(self, key: str, epochs: int) -> pa.Table:
         """In one pass."""
         ids = self.dataset().training_ids
-        return reduce_events(self.work(key), run=key, round_index=0, epochs=epochs, sample_ids=ids)
+        return count_epochs(
+            self.work(key), run=key, round_index=0, epochs=range(epochs), sample_ids=ids
+        ).statistics()
 
     def on_epoch(self, stage: Stage) -> Callable[[EpochEnd], None] | None:
         """Tell the display."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from prac.errors import ConfigError
 from prac.fingerprint import fingerprint
-from prac.plugin_objects import tensor_content
+from prac.plugins.objects import tensor_content
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import SET, TICKET, Made, TicketFacts
-from prac.pruning.mask import Mask
+from prac.ticket.format import Ticket
 from prac.tracking.connection import Connection
 from prac.tracking.datasets import DataInput
 from prac.tracking.models import usage, write_model
 from prac.tracking.shown import Metric, Shown
 from prac.tracking.tickets import model_name, register
 
-Dress = Callable[[Mask, TicketFacts, Path], None]
+Dress = Callable[[Ticket, TicketFacts, Path], None]
 """Adds to the folder of a ticket's stage what people look at."""
 
 _METRICS = (
@@ -49,7 +49,7 @@ def dressed(
     if SET in made.files:
         SET.write(folder, made[SET])
     if dress is not None:
-        dress(ticket.mask, facts, folder)
+        dress(ticket, facts, folder)
     inputs = [DataInput.of_facts(facts)]
     if facts.set_digest:
         inputs.append(DataInput.of_set(facts))

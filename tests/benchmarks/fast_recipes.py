@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from fast_variants import EXPERIMENTS, Variant
 from measuring import machine, parser
+from prac.lottery.judge import JudgeConfig, judge
 
 from prac.config.sections import (
     BudgetConfig,
@@ -35,7 +36,6 @@ from prac.data.dataset import ImageDataset
 from prac.data.sources import open_source
 from prac.data.splits import channel_statistics, stratified_split
 from prac.fingerprint import fingerprint
-from prac.lottery.judge import JudgeConfig, judge
 from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
 from prac.lottery.search import SearchResult, SearchRound, search
 from prac.selection import PracSet

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from prac.rounds import RoundOutcome, RoundTask, run_round
+from prac.stage_config import round_config
 
 import prac
 from prac.config import (
@@ -25,9 +27,7 @@ from prac.config import (
 )
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.rounds import RoundOutcome, RoundTask, run_round
 from prac.selection import select_critical
-from prac.stage_config import round_config
 from prac.storage import Folder
 from prac.ticket import Ticket
 from prac.training.randomness import derived_seed, generator

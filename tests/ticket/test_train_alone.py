@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from prac.lottery.judge import Judgement, judge
 
 from prac.config.sections import AugmentConfig, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.lottery.judge import Judgement, judge
 from prac.lottery.stage_config import JudgeConfig
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from prac.plugin_source import absolute, find, normalised, parsed
+from prac.plugins.source import absolute, find, normalised, parsed
 
 _KINDS = (
     inspect.CO_VARARGS

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prac.distributed.made import Made
 
 from prac.distributed import stages
-from prac.distributed.made import Made
 from prac.lottery import energy
 from prac.lottery.energy import RaplCounter, stage_meter
 

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prac.distributed.stages import _leave_round
 
 from prac.analysis.bill import make_bill
 from prac.config.sections import AugmentConfig, PruneConfig, Recipe, SearchConfig, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.distributed.stages import _leave_round
 from prac.lottery.graph import Graph, SearchStages
 from prac.lottery.rounds import RoundTask, run_round, train_round
 from prac.lottery.search import search

@@ -10,8 +10,8 @@ from operator import attrgetter
 from typing import Any
 
 from prac.errors import ConfigError
-from prac.plugin_objects import importable_name, object_digest, own_key
-from prac.plugin_source import source_of
+from prac.plugins.objects import importable_name, object_digest, own_key
+from prac.plugins.source import source_of
 
 _SPECIFICATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -45,7 +45,7 @@ def load_custom(kind: str, name: str) -> Any:
 def identity(name: str) -> tuple[str, ...]:
     """What of a plug-in goes into a stage's key, by its name.
 
-    For one of ours its name. For `package.module:name` also what `plugin_source.source_of` tells
+    For one of ours its name. For `package.module:name` also what `source.source_of` tells
     of the module: a digest of the user's source that it is made of, whose comments, docstrings and
     formatting don't count, and the installed distributions that this source imports; torch,
     torchvision, numpy and prac are told elsewhere. The plug-in isn't imported, and is read as it
@@ -64,7 +64,7 @@ def identity_of(thing: Callable[..., Any]) -> tuple[str, ...]:
     With an attribute `prac_key`, a string, that alone. What can be imported by its name has that
     name's `identity`. All else, such as a lambda, a function of a notebook, a closure, a partial or
     an instance with `__call__`, has a digest of its own source and of the values that it holds or
-    reads: see `plugin_objects.object_digest`.
+    reads: see `objects.object_digest`.
 
     Raises ConfigError, in one line, for what holds something that has no identity.
     """

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from prac.lottery.judge import JudgeConfig, judge
 
 from prac.config.methods import METHODS
 from prac.config.sections import (
@@ -26,7 +27,6 @@ from prac.config.sections import (
 from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import ConfigError
-from prac.lottery.judge import JudgeConfig, judge
 from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
 from prac.lottery.search import SearchResult, search
 from prac.models import build_model

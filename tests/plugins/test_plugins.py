@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from prac import plugin_source
 from prac.errors import ConfigError
-from prac.plugin_source import normalised, source_of
 from prac.plugins import identity, load_custom
+from prac.plugins.source import normalised, source_of
 
 FILES = {
     "__init__.py": '"""Networks."""\n',

@@ -13,8 +13,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from prac.errors import ConfigError
-from prac.plugin_code import byte_code, globals_read, imported, normalised_source, submodules
-from prac.plugin_source import NOT_TOLD, digest, find, source_of
+from prac.plugins.code import byte_code, globals_read, imported, normalised_source, submodules
+from prac.plugins.source import NOT_TOLD, digest, find, source_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +32,9 @@ _WAY_OUT = (
 )
 
 
+_CACHED = type(functools.cache(lambda: None))
+
+
 def object_digest(thing: object) -> str:
     """Hash an object by what it is made of.
 
@@ -40,7 +43,7 @@ def object_digest(thing: object) -> str:
     the globals that it reads, the modules that it imports, and its attributes. A class of a
     notebook counts by its members, an instance by its class and what pickle would keep of it, an
     array or a tensor by type, shape and bytes, a module or what can be imported by
-    `plugin_source.source_of`, and anything with a `prac_key` by that.
+    `source.source_of`, and anything with a `prac_key` by that.
 
     Raises ConfigError for what holds something else, such as a lock or an open file.
     """
@@ -194,7 +197,7 @@ class _Telling:
             parts = {"getter": value.func}
         elif isinstance(value, (staticmethod, classmethod)):
             parts = {"function": value.__func__}
-        elif isinstance(value, functools._lru_cache_wrapper):
+        elif isinstance(value, _CACHED):
             parts = {"function": value.__wrapped__}
         elif isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
             return ("descriptor", value.__name__)

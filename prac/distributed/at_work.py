@@ -1,0 +1,51 @@
+"""A pipeline's time on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import ray
+
+from prac.config.sections import AugmentConfig
+from prac.data.dataset import ImageDataset
+from prac.distributed.cluster import cluster_cpus, connected, num_nodes
+from prac.distributed.context import Context, Resources
+from prac.distributed.progress import NewsDesk
+from prac.errors import ConfigError
+
+
+@contextmanager
+def at_work(
+    dataset: ImageDataset,
+    *,
+    data: str,
+    augment: AugmentConfig,
+    resources: Resources,
+    check_shared: Callable[[], None],
+) -> Iterator[tuple[Context, int | None]]:
+    """Connected until the end: what every stage is handed, and the CPUs of a cluster of our own
+    (None for one that others brought).
+
+    check_shared: raises where several nodes could not read each other's results. Raises ConfigError
+    where dense training doesn't fit.
+    """
+    # At least as many CPUs as one dense run needs: fewer cores then share their time.
+    workers = resources.min_workers or resources.workers
+    needed = workers * resources.cpus_per_round
+    with connected(num_cpus=needed) as ours:
+        if num_nodes() > 1:
+            check_shared()
+        if cluster_cpus() < needed:
+            raise ConfigError(
+                f"{workers} workers of {resources.cpus_per_round} CPUs don't fit "
+                f"the cluster's {cluster_cpus()} CPUs; lower --workers or --cpus-per-round"
+            )
+        context = Context(
+            data=data,
+            augment=augment,
+            shared=[ray.put(dataset)],
+            desk=NewsDesk.remote(),  # type: ignore[attr-defined]
+            resources=resources,
+        )
+        yield context, cluster_cpus() if ours else None
