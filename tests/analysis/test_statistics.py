@@ -203,7 +203,7 @@ def test_refusals_are_one_clear_line(call: object, message: str) -> None:
 
 def test_importing_loads_neither_torch_nor_scipy() -> None:
     code = (
-        "import sys, prac.analysis.statistics;"
+        "import sys, prac.analysis.statistics, prac.analysis.decision;"
         "print(sorted({'torch', 'scipy', 'numpy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
