@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from prac.data import ImageDataset, open_source
     from prac.errors import ConfigError, PracError
     from prac.events import EVENT_SCHEMA, EventLog, EventRecorder, forgetting_statistics
+    from prac.lottery.judge import judge
+    from prac.lottery.rounds import RoundOutcome, RoundTask, TrainRound
+    from prac.lottery.search import Local, SearchResult, search
     from prac.models import build_model
     from prac.pruning import EarlyBird, Mask, MaskedStep, TentativeMask, global_magnitude
     from prac.pruning.criteria import criterion
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from prac.selection.samplers import sampler
     from prac.selection.scores import scorer
     from prac.ticket.format import Ticket
+    from prac.ticket.retrain import Judgement
 
 _HOMES = {
     "prac.config.sections": (
@@ -40,6 +44,9 @@ _HOMES = {
     "prac.errors": "ConfigError PracError",
     "prac.events": "EVENT_SCHEMA EventLog EventRecorder forgetting_statistics",
     "prac.config.methods": "Method",
+    "prac.lottery.judge": "judge",
+    "prac.lottery.rounds": "RoundOutcome RoundTask TrainRound",
+    "prac.lottery.search": "Local SearchResult search",
     "prac.models": "build_model",
     "prac.pruning": "EarlyBird Mask MaskedStep TentativeMask global_magnitude",
     "prac.pruning.criteria": "criterion",
@@ -48,6 +55,7 @@ _HOMES = {
     "prac.selection.samplers": "sampler",
     "prac.selection.scores": "scorer",
     "prac.ticket.format": "Ticket",
+    "prac.ticket.retrain": "Judgement",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
@@ -62,6 +70,8 @@ __all__ = [
     "EventLog",
     "EventRecorder",
     "ImageDataset",
+    "Judgement",
+    "Local",
     "Mask",
     "MaskedStep",
     "Method",
@@ -72,11 +82,15 @@ __all__ = [
     "Reason",
     "Recipe",
     "RewindPoint",
+    "RoundOutcome",
+    "RoundTask",
     "SearchConfig",
+    "SearchResult",
     "SelectConfig",
     "TentativeMask",
     "Ticket",
     "TrainConfig",
+    "TrainRound",
     "build_model",
     "criterion",
     "critical_for_pruning",
@@ -84,9 +98,11 @@ __all__ = [
     "forgetting_statistics",
     "get_recipe",
     "global_magnitude",
+    "judge",
     "open_source",
     "sampler",
     "scorer",
+    "search",
 ]
 
 

@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from prac.errors import ConfigError
 from prac.analysis.results import mean, sample_std
+from prac.errors import ConfigError
 
 Answer = Literal["yes", "no", "undecided"]
 Accuracies = Sequence[float | None]

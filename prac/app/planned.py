@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING
 from prac.app.options import Options, home_of, request_of, workers_of
 from prac.config.sections import Recipe
 from prac.data import DataSummary, Source, open_source
+from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request
+from prac.lottery.networks import initial_digests
 from prac.lottery.stage_config import check_rewind
 from prac.models import check_architecture
+from prac.plugins import is_custom, is_of_this_process
 
 if TYPE_CHECKING:
     from prac.data.dataset import ImageDataset
@@ -55,7 +59,12 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
     """Check a recipe and its data, and build the graph. Raises ConfigError."""
     source = open_source(recipe.data)
     summary = source.summary()
+    if options.executor == "ray":
+        _refuse_of_this_process(recipe)
     request = request_of(recipe, options, source, summary.num_train)
+    request = dataclasses.replace(
+        request, weights=initial_digests(recipe, source, recipe.search.seed)
+    )
     check_rewind(recipe, request.num_training)
     graph = build_graph(request)
     if summary.image_shape is not None:
@@ -75,3 +84,15 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
 def _check(architectures: Iterable[str], classes: int, shape: tuple[int, int, int]) -> None:
     for architecture in architectures:
         check_architecture(architecture, classes, shape)
+
+
+def _refuse_of_this_process(recipe: Recipe) -> None:
+    """Raise ConfigError for a plug-in that a cluster's workers can't load."""
+    names = (*recipe.architectures, *recipe.compare, recipe.select.score, recipe.select.sampler)
+    for name in (*names, recipe.prune.criterion):
+        if is_custom(name) and is_of_this_process(name):
+            raise ConfigError(
+                f"{name!r} is of this process alone, and the workers of a cluster can't load it; "
+                "allowed: --executor local (prac.search), or a module of its own: "
+                "package.module:name"
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -17,7 +18,9 @@ def guarded(action: Callable[[], dict[str, Any] | None]) -> int:
 
     What the action returns is printed as one line of JSON, the last.
     """
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    # Off the main thread Python allows no handler, and nobody would interrupt it there.
+    main = threading.current_thread() is threading.main_thread()
+    previous = signal.signal(signal.SIGTERM, _interrupt) if main else None
     try:
         result = action()
     except PracError as error:
@@ -31,7 +34,8 @@ def guarded(action: Callable[[], dict[str, Any] | None]) -> int:
         )
         return 130
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        if main:
+            signal.signal(signal.SIGTERM, previous)
     if result:
         print(json.dumps(result), flush=True)
     return 0

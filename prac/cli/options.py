@@ -231,5 +231,8 @@ def judged_rounds(text: str) -> Any:
 
 
 def argument_words(words: Sequence[str] | None) -> list[str]:
-    """The words of a command line; those of this process by default."""
-    return list(sys.argv[1:] if words is None else words)
+    """The words of a command line; by default those of this process, but for a notebook's kernel,
+    whose words are not ours."""
+    if words is None:
+        return [] if "ipykernel" in sys.modules else sys.argv[1:]
+    return list(words)

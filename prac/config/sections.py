@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from prac.config.methods import METHODS
 from prac.errors import ConfigError
-from prac.plugins import is_custom
+from prac.plugins import is_custom, name_of
 
 Scaling = Literal["epochs", "steps"]
 CepModel = Literal["round", "pruned"]
@@ -42,6 +42,11 @@ def _require_strategy(name: str, value: str, known: Iterable[str]) -> None:
     """One of ours, or the form of a user's name; whether that exists is seen when it is loaded."""
     allowed = ", ".join((*known, "package.module:name"))
     _require(value in known or is_custom(value), name, value, allowed)
+
+
+def _name(section: object, field: str) -> None:
+    """Hold a plug-in that was handed over as an object by its name."""
+    object.__setattr__(section, field, name_of(getattr(section, field)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,6 +236,7 @@ class PruneConfig:
     scoring_samples: int | None = None
 
     def __post_init__(self) -> None:
+        _name(self, "criterion")
         _require(0 < self.fraction < 1, "prune.fraction", self.fraction, "above 0 and below 1")
         if self.tolerance is not None:
             _require(
@@ -294,6 +300,8 @@ class SelectConfig:
     proxy_epochs: int | None = None
 
     def __post_init__(self) -> None:
+        _name(self, "score")
+        _name(self, "sampler")
         _require(self.threshold >= 0, "select.threshold", self.threshold, "0 or more forgets")
         late = self.late_threshold
         _require(
@@ -423,6 +431,8 @@ class Recipe:
     compare: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("architectures", "compare"):
+            object.__setattr__(self, name, tuple(name_of(each) for each in getattr(self, name)))
         _require(len(self.architectures) >= 1, "architectures", self.architectures, "one or more")
         _require(
             len(set(self.architectures)) == len(self.architectures),

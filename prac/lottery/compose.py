@@ -96,6 +96,9 @@ class _Stages:
         line, index: the search and the round that it is for.
         """
         inputs = inputs or {}
+        weights = self.request.weights.get(getattr(config, "architecture", ""))
+        if weights is not None:
+            config = dataclasses.replace(config, network=(*config.network, weights))
         keys = {role: self.by_name[other].key for role, other in inputs.items()}
         read = {"data": self.request.data, "reads": config}
         key = stage_key(kind, KINDS[kind].version, read, keys)

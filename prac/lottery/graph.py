@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from prac.config.methods import METHODS, PRAC, Method, find_method
@@ -42,7 +42,8 @@ class Request:
 
     precision: what `train.precision` came to. transfer_from: an architecture of the recipe whose
     sets all others use. judge: `last`, `all`, `none` or a list of rounds. seeds: how often each
-    judged ticket is trained, each time with a training seed of its own.
+    judged ticket is trained, each time with a training seed of its own. weights: of networks of the
+    user's, which may load weights: the digest of their initial weights, by architecture.
     """
 
     recipe: Recipe
@@ -53,6 +54,7 @@ class Request:
     transfer_from: str | None = None
     judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
     seeds: int = 1
+    weights: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         known = self.recipe.architectures

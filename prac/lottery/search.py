@@ -6,7 +6,7 @@ What runs is what a cluster runs: the graph of `prac.lottery.compose`, by `run_l
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from prac.lottery.compose import build_graph
 from prac.lottery.folder_store import FolderStore
 from prac.lottery.graph import Graph, Request, SearchStages
 from prac.lottery.local import LocalEnv, Ran, run_local, scratch_folder
+from prac.lottery.networks import initial_digests
 from prac.lottery.outputs import (
     NEXT_MASK,
     SET,
@@ -201,7 +202,7 @@ def search(
     recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
     source = as_source(recipe.data.source if data is None else data, recipe.data)
     if network is not None:
-        several = isinstance(network, Sequence) and not isinstance(network, str)
+        several = isinstance(network, list | tuple)
         recipe = recipe.replace(architectures=tuple(network) if several else (network,))
     request = local_request(recipe, source, how.device, transfer_from, judge, seeds)
     graph = build_graph(request)
@@ -242,6 +243,7 @@ def local_request(
         transfer_from=transfer_from,
         judge=judge,
         seeds=seeds,
+        weights=initial_digests(recipe, source, recipe.search.seed),
     )
 
 

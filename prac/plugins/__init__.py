@@ -10,8 +10,18 @@ from operator import attrgetter
 from typing import Any
 
 from prac.errors import ConfigError
+from prac.plugins.handed import MODULE, handed, handed_identity, is_of_this_process, name_of
 from prac.plugins.objects import importable_name, object_digest, own_key
 from prac.plugins.source import source_of
+
+__all__ = [
+    "identity",
+    "identity_of",
+    "is_custom",
+    "is_of_this_process",
+    "load_custom",
+    "name_of",
+]
 
 _SPECIFICATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -24,6 +34,14 @@ def is_custom(name: str) -> bool:
 def load_custom(kind: str, name: str) -> Any:
     """Import what `package.module:name` stands for. Raises ConfigError in one line."""
     module_name, _, attribute = name.partition(":")
+    if module_name == MODULE:
+        found = handed(name)
+        if found is None:
+            raise ConfigError(
+                f"{kind} {name!r} was handed over in another process, whose Python object this one "
+                "doesn't have; hand it over again, or put it in a module: package.module:name"
+            )
+        return found
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # SystemExit: a script that runs when it is imported
@@ -55,6 +73,9 @@ def identity(name: str) -> tuple[str, ...]:
     """
     if not is_custom(name):
         return (name,)
+    told = handed_identity(name)
+    if told is not None:
+        return (name, *told)
     return (name, *source_of(name.partition(":")[0]))
 
 

@@ -90,6 +90,11 @@ class Criterion:
                     f"a criterion's option {option!r} is not allowed; allowed: {', '.join(OPTIONS)}"
                 )
 
+    @property
+    def name(self) -> str:
+        """Of the function."""
+        return self.saliency.__name__
+
     def passes_for(self, images: int, scorings: int) -> int:
         """Forward passes of one image that so many scorings cost, which were given `images` of the
         data altogether."""

@@ -64,6 +64,11 @@ class PracSet:
     def __len__(self) -> int:
         return len(self.sample_ids)
 
+    def __repr__(self) -> str:
+        counts = {r.name: len(self.having(r)) for r in Reason}
+        told = ", ".join(f"{n} {str(name).lower()}" for name, n in counts.items() if n)
+        return f"PracSet({len(self)} samples: {told})"
+
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, PracSet)

@@ -54,6 +54,11 @@ class Sampler:
     function: Callable[[Draw], NDArray[np.integer]]
     options: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """Of the function."""
+        return self.function.__name__
+
     def __call__(self, draw: Draw) -> NDArray[np.integer]:
         """(size,) positions, sorted. Raises ConfigError where they aren't `size` different ones."""
         if not 1 <= draw.size <= len(draw.scores):

@@ -79,6 +79,11 @@ class Scorer:
                 f"allowed: {', '.join(get_args(Reads))}"
             )
 
+    @property
+    def name(self) -> str:
+        """Of the function."""
+        return self.function.__name__
+
     def __call__(self, evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
         """(N,) scores; raises ConfigError for another shape and for values that aren't finite."""
         scores = np.asarray(self.function(evidence, select))

@@ -19,6 +19,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from prac.errors import TicketError
 from prac.models import build_model
+from prac.plugins import name_of
 from prac.pruning.mask import Mask, prunable_weights
 from prac.pruning.mask_file import mask_from_bytes, mask_to_bytes
 from prac.pruning.masked_step import PrunedPlaces
@@ -169,6 +170,19 @@ class Ticket:
         if trained and self.trained is not None:
             return dataclasses.replace(self, weights=self.trained).apply(model)
         return self.apply(model)
+
+    def with_network(self, network: Any) -> Ticket:
+        """The same ticket of a network that is handed over: a callable, or a name. For tickets of
+        a callable that another process had, which `build` can't find."""
+        return dataclasses.replace(self, lineage={**self.lineage, "architecture": name_of(network)})
+
+    def __repr__(self) -> str:
+        told = {name: self.lineage.get(name, "?") for name in ("architecture", "data", "method")}
+        trained = "trained" if self.trained is not None else "not trained"
+        return (
+            f"Ticket({told['architecture']} on {told['data']} by {told['method']}, sparsity "
+            f"{self.sparsity:.2%}, {self.mask.num_alive} weights alive, {trained})"
+        )
 
     def apply(self, model: nn.Module, *, keep: bool = True) -> nn.Module:
         """Load the weights into `model` and return it.

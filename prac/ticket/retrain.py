@@ -70,7 +70,7 @@ def train_alone(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retrained:
+class Judgement:
     """A ticket after training.
 
     ticket: the same mask and rewind weights, with the trained weights and the data in its lineage.
@@ -113,7 +113,7 @@ def train_ticket(
     seed: int = 0,
     device: str = "auto",
     on_epoch: Callable[[EpochEnd], None] | None = None,
-) -> Retrained:
+) -> Judgement:
     """Train a ticket from its rewind weights on any data of the same image shape.
 
     Where the number of classes differs, the layers that don't fit are drawn anew from the seed.
@@ -148,7 +148,7 @@ def train_ticket(
         "dense_test_accuracy": None,
         "found_on": ticket.lineage.get("found_on", ticket.lineage.get("data")),
     }
-    return Retrained(
+    return Judgement(
         ticket=Ticket(mask=start.mask, weights=start.weights, lineage=lineage, trained=after),
         test_accuracy=accuracy,
         validation_accuracy=trained.best_accuracy,

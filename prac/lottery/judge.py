@@ -1,0 +1,36 @@
+"""A ticket judged in this process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prac.config.recipes import get_recipe
+from prac.config.sections import Recipe
+from prac.data.given import as_source
+from prac.lottery.search import Local
+from prac.ticket.format import Ticket
+from prac.ticket.retrain import Judgement, train_ticket
+
+
+def judge(
+    ticket: Ticket,
+    *,
+    data: Any = None,
+    recipe: str | Recipe = "images",
+    seed: int = 0,
+    network: Any = None,
+    how: Local = Local(),  # noqa: B008  a frozen value
+) -> Judgement:
+    """Train a ticket alone from its rewind weights, for the recipe's full budget, and test it once.
+
+    data: as `search` takes it; None is the recipe's. The same seed on the data of the search gives
+    the judgement of its graph, to the bit. network: makes the module, where the ticket's own was
+    handed over in another process. Raises ConfigError and TicketError for what doesn't fit.
+    """
+    recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
+    source = as_source(recipe.data.source if data is None else data, recipe.data)
+    if network is not None:
+        ticket = ticket.with_network(network)
+    return train_ticket(
+        ticket, source.load(), recipe.train, recipe.augment, seed=seed, device=how.device
+    )
