@@ -40,28 +40,9 @@ def stage_key(
 
 
 def _pieces(value: Any) -> Iterator[bytes]:
-    if value is None:
-        yield b"none"
-    elif isinstance(value, (bool, np.bool_)):
-        yield b"bool"
-        yield b"1" if value else b"0"
-    elif isinstance(value, (int, np.integer)):
-        yield b"int"
-        yield str(int(value)).encode()
-    elif isinstance(value, (float, np.floating)):
-        yield b"float"
-        yield float(value).hex().encode()
-    elif isinstance(value, str):
-        yield b"str"
-        yield value.encode()
-    elif isinstance(value, bytes):
-        yield b"bytes"
-        yield value
-    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
-        yield b"array"
-        yield value.dtype.str.encode()
-        yield str(value.shape).encode()
-        yield np.ascontiguousarray(value).tobytes()
+    leaf = _leaf(value)
+    if leaf is not None:
+        yield from leaf
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         # A name that is written down: renaming a class changes no key.
         wire = getattr(value, "WIRE", None)
@@ -90,3 +71,23 @@ def _pieces(value: Any) -> Iterator[bytes]:
         yield from _pieces(sorted(fingerprint(item) for item in value))
     else:
         raise TypeError(f"a {type(value).__name__} has no canonical form and can't be hashed")
+
+
+def _leaf(value: Any) -> tuple[bytes, ...] | None:
+    """The pieces of a value that holds no other values; None for one that may."""
+    if value is None:
+        return (b"none",)
+    if isinstance(value, (bool, np.bool_)):
+        return (b"bool", b"1" if value else b"0")
+    if isinstance(value, (int, np.integer)):
+        return (b"int", str(int(value)).encode())
+    if isinstance(value, (float, np.floating)):
+        return (b"float", float(value).hex().encode())
+    if isinstance(value, str):
+        return (b"str", value.encode())
+    if isinstance(value, bytes):
+        return (b"bytes", value)
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        content = np.ascontiguousarray(value).tobytes()
+        return (b"array", value.dtype.str.encode(), str(value.shape).encode(), content)
+    return None

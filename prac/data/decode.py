@@ -94,12 +94,8 @@ def decode_images(
         return decode_images(
             encoded, count, size=size, channels=3, source=source, describe=describe
         )
-    for indices, what in ((absent, "are null"), (corrupt, "can't be decoded")):
-        if indices:
-            raise ConfigError(
-                f"{source}: {len(indices)} of {count} images {what} "
-                f"({name_some(sorted(indices), describe)}); allowed: whole image files"
-            )
+    _refuse_any(absent, f"of {count} images are null", source, describe)
+    _refuse_any(corrupt, f"of {count} images can't be decoded", source, describe)
     if other_sizes:
         index, width, height = min(other_sizes)
         raise ConfigError(
@@ -148,6 +144,14 @@ def name_some(indices: Iterable[int], describe: Callable[[int], str]) -> str:
     """The first few, by name: `train row 1, train row 7, ...`."""
     named = [describe(int(index)) for index in islice(indices, NUM_NAMED + 1)]
     return ", ".join([*named[:NUM_NAMED], *(["..."] if len(named) > NUM_NAMED else [])])
+
+
+def _refuse_any(indices: list[int], what: str, source: str, describe: Callable[[int], str]) -> None:
+    if indices:
+        raise ConfigError(
+            f"{source}: {len(indices)} {what} ({name_some(sorted(indices), describe)}); "
+            "allowed: whole image files"
+        )
 
 
 def _to_array(image: Image, size: int | None, channels: int | None) -> Images:

@@ -89,13 +89,10 @@ class ForgettingCounter:
             self._take_run(run, correct, margin, el2n)
             return
         if not _rises_strictly(sample_ids):
-            order = np.argsort(sample_ids, kind="stable")
+            order = self._rising_order(sample_ids)
             sample_ids, correct = sample_ids[order], correct[order]
             margin = None if margin is None else margin[order]
             el2n = None if el2n is None else el2n[order]
-            if not _rises_strictly(sample_ids):
-                doubled = sample_ids[1:][sample_ids[1:] == sample_ids[:-1]]
-                raise self._twice(int(doubled[0]))
         if sample_ids[0] < 0:
             raise EventLogError(f"sample id {int(sample_ids[0])} in epoch {epoch} is negative")
         slots = self._slots_of(sample_ids)
@@ -105,6 +102,15 @@ class ForgettingCounter:
             self._take_run(int(slots[0]), correct, margin, el2n)
         else:
             self._take(slots, correct, margin, el2n)
+
+    def _rising_order(self, sample_ids: NDArray[np.int32]) -> NDArray[np.intp]:
+        """What sorts the ids. Raises EventLogError where one is there twice."""
+        order = np.argsort(sample_ids, kind="stable")
+        rising = sample_ids[order]
+        doubled = rising[1:][rising[1:] == rising[:-1]]
+        if len(doubled):
+            raise self._twice(int(doubled[0]))
+        return order
 
     def _run_of(self, sample_ids: NDArray[np.int32]) -> int | None:
         """Where in the slots just these samples stand one after the other; None: nowhere."""
