@@ -124,13 +124,10 @@ def _walk(start: str, stamps: _Stamps) -> tuple[str, ...]:
                 continue
         elif spec.origin.startswith(_STANDARD):
             continue
-        while not file.is_file() and file != file.parent:
-            file = file.parent  # a module in a zip file: the archive
+        # Of a module in a zip file: the archive.
+        file = next((f for f in (file, *file.parents) if f.is_file()), file)
         stamps[str(file)] = _stamp(str(file))
-        try:
-            digests[name], imported = _read(file, spec)
-        except OSError as error:
-            raise ConfigError(f"module {name!r} can't be read: {error}") from error
+        digests[name], imported = _read(file, spec)
         waiting += imported
     versions = {_version(d) for top in installed for d in _distributions()[top]}
     own = (digest(tuple(sorted(digests.items()))),) if digests else ()
@@ -171,7 +168,10 @@ def find(name: str) -> ModuleSpec | None:
 
 def _read(file: Path, spec: ModuleSpec) -> tuple[str, list[str]]:
     """The digest of a module's file, and what the module may import."""
-    content = file.read_bytes()
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"module {spec.name!r} can't be read: {error}") from error
     if file.suffix == ".py":
         try:
             tree = parsed(content)
