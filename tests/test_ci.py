@@ -82,3 +82,9 @@ def test_hooks_are_local_and_run_what_the_check_runs_with_programs_of_the_test_e
         assert program in programs
         assert (BIN / program).is_file()
         assert f"\n{hook['entry']}" in RUN
+
+
+def test_the_lowest_versions_are_tried_on_tests_that_are_there() -> None:
+    named = re.findall(r"tests/\S+", (REPOSITORY / ".ci" / "lowest").read_text())
+    assert len(named) > 1
+    assert [name for name in named if not (REPOSITORY / name).exists()] == []
