@@ -34,12 +34,17 @@ class RaplCounter:
         self._zones = [zone for zone in _zones(folder) if _read(zone / "energy_uj") is not None]
         self.reason = "" if self._zones else _why_not(folder)
 
-    def read(self) -> list[tuple[int, int]]:
-        """For each zone its counter and the value at which it wraps, microjoules."""
-        return [
-            (_read(zone / "energy_uj") or 0, _read(zone / "max_energy_range_uj") or 0)
+    def read(self) -> list[tuple[int, int]] | None:
+        """For each zone its counter and the value at which it wraps, microjoules.
+
+        None where one of them doesn't answer.
+        """
+        values = [
+            (value, _read(zone / "max_energy_range_uj") or 0)
             for zone in self._zones
+            if (value := _read(zone / "energy_uj")) is not None
         ]
+        return values if len(values) == len(self._zones) else None
 
     @staticmethod
     def joules(before: list[tuple[int, int]], after: list[tuple[int, int]]) -> float:
@@ -94,9 +99,10 @@ class NvmlCounter:
         except self._library.NVMLError:
             return None
 
-    def read(self) -> list[int]:
-        """Each GPU's counter."""
-        return [self._millijoules(handle) or 0 for handle in self._handles]
+    def read(self) -> list[int] | None:
+        """Each GPU's counter; None where one of them doesn't answer."""
+        values = [v for h in self._handles if (v := self._millijoules(h)) is not None]
+        return values if len(values) == len(self._handles) else None
 
     @staticmethod
     def joules(before: list[int], after: list[int]) -> float:
@@ -119,27 +125,25 @@ class EnergyMeter:
         rapl: RaplCounter | None = None,
         nvml: Callable[[], NvmlCounter] = NvmlCounter,
     ) -> None:
-        self._shares = (min(1.0, cpu_share), min(1.0, gpu_share))
-        self._rapl = rapl if rapl is not None else RaplCounter()
-        # Asked for only where a GPU is used: loading the driver's library takes a while.
-        self._nvml = nvml() if gpu_share > 0 else None
-        self._before = self._rapl.read(), self._nvml.read() if self._nvml else []
+        counters: list[tuple[str, str, float, Any]] = [
+            ("processors", "RAPL", cpu_share, rapl if rapl is not None else RaplCounter())
+        ]
+        if gpu_share > 0:
+            # Asked for only where a GPU is used: loading the driver's library takes a while.
+            counters.append(("GPU", "NVML", gpu_share, nvml()))
+        self._begun = [(*counter, counter[-1].read()) for counter in counters]
 
     def stop(self) -> Energy:
         """What was used since the making."""
         joules, told, missing = 0.0, [], []
-        cpu, gpu = self._shares
-        if self._rapl.reason:
-            missing.append(f"processors {NOT_MEASURED}: {self._rapl.reason}")
-        else:
-            joules += cpu * self._rapl.joules(self._before[0], self._rapl.read())
-            told.append("RAPL")
-        if self._nvml is not None:
-            if self._nvml.reason:
-                missing.append(f"GPU {NOT_MEASURED}: {self._nvml.reason}")
+        for what, source, share, counter, before in self._begun:
+            after = counter.read()
+            if counter.reason or before is None or after is None:
+                reason = counter.reason or "a counter stopped answering"
+                missing.append(f"{what} {NOT_MEASURED}: {reason}")
             else:
-                joules += gpu * self._nvml.joules(self._before[1], self._nvml.read())
-                told.append("NVML")
+                joules += min(1.0, share) * counter.joules(before, after)
+                told.append(source)
         source = "; ".join([" and ".join(told), *missing] if told else missing)
         return Energy(joules=joules if told else None, source=source)
 

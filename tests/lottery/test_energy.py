@@ -153,6 +153,21 @@ def test_what_is_not_measured_has_a_reason(
     assert meter.stop().source == f"RAPL; GPU not measured: {reason}"
 
 
+def test_a_counter_that_is_lost_on_the_way_is_no_zero(powercap: Path) -> None:
+    library = Nvml()
+    meter = EnergyMeter(
+        cpu_share=1, gpu_share=1, rapl=RaplCounter(powercap), nvml=lambda: NvmlCounter(library, {})
+    )
+    library.counters = False
+    (powercap / "intel-rapl:1" / "energy_uj").unlink()
+    energy = meter.stop()
+    assert energy.joules is None
+    assert energy.source == (
+        "processors not measured: a counter stopped answering; "
+        "GPU not measured: a counter stopped answering"
+    )
+
+
 def test_the_real_library_answers_on_any_machine() -> None:
     counter = NvmlCounter()
     assert counter.reason or all(value > 0 for value in counter.read())
