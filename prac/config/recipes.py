@@ -229,7 +229,8 @@ def _published(
             description=f"{what}, as published",
             architectures=architectures,
             data=DataConfig(source=source),
-            train=TrainConfig(batch_size=batch_size),
+            # One device in fp32: BatchNorm saw whole batches.
+            train=TrainConfig(batch_size=batch_size, precision="fp32", shares=1),
         )
     )
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 
 from prac.errors import EventLogError
+from prac.lottery.energy import NOT_MEASURED
 from prac.lottery.env import Env, Work
 from prac.lottery.graph import Stage
 from prac.lottery.kinds import KINDS
@@ -53,13 +54,15 @@ def make(stage: Stage, inputs: Mapping[str, Finished], env: Env, store: Store) -
     work = Work(stage, env, {role: finished.key for role, finished in inputs.items()})
     read = {role: store.read(finished) for role, finished in inputs.items()}
     made: Made = KINDS[stage.kind].step()(stage.config, work, **read)
-    energy = meter.stop()
+    energy, seconds = meter.stop(), time.monotonic() - began
     cost = dataclasses.replace(
-        made.cost,
-        seconds=time.monotonic() - began,
-        joules=energy.joules,
-        energy_source=energy.source,
+        made.cost, seconds=seconds, joules=energy.joules, energy_source=energy.source
     )
+    # Epochs that an earlier attempt trained, before it was killed, are on the bill as well.
+    epochs = sum(getattr(made.facts, "curves", {}).get("seconds", ()))
+    if epochs > seconds:
+        source = f"{NOT_MEASURED}: a part was trained by a process that was killed"
+        cost = dataclasses.replace(cost, seconds=epochs, joules=None, energy_source=source)
     return dataclasses.replace(made, cost=cost)
 
 

@@ -31,7 +31,7 @@ from prac.training.randomness import (
 )
 from prac.training.schedule import Budget, shares_of
 from prac.training.sgd import Sgd
-from prac.training.workers import Workers
+from prac.training.workers import Parallel, Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,7 @@ def train(
     parallel = workers.parallel(model)
     passes = passes_for(
         EagerPasses(
-            model=parallel,
+            model=parallel.module,
             precision=training.precision,
             label_smoothing=training.config.label_smoothing,
         ),
@@ -174,7 +174,7 @@ def _masked_parameters(
 
 def _train_epoch(
     model: nn.Module,
-    parallel: nn.Module,
+    parallel: Parallel,
     passes: Passes,
     optimizer: Sgd,
     masked: tuple[list[Tensor], list[Tensor]],
@@ -207,10 +207,10 @@ def _train_epoch(
         optimizer.zero_grad()
         for share, batch in zip(workers.mine, shares, strict=True):
             # Shares of a step differ by one sample, so each counts by its samples in the step's
-            # mean; DDP averages over the workers, hence their number.
-            weight = workers.size / batch.step_size
+            # mean.
+            weight = parallel.scale / batch.step_size
             seed_generators(images.device, counted_seed(forward_seed, step, share))
-            with workers.taking(share, model, parallel):
+            with parallel.taking(share):
                 logits, losses = passes(batch.images, batch.labels, weight)
             for observer in observers:
                 observer.on_predictions(batch, logits)
@@ -218,6 +218,7 @@ def _train_epoch(
                 loss_sum += losses
                 right_sum += (logits.argmax(dim=1) == batch.labels).sum()
             num_samples += len(batch.sample_ids)
+        parallel.finish()
         _mask_gradients(*masked)
         optimizer.step(learning_rate)
         step += 1

@@ -46,34 +46,12 @@ class Workers:
         """The shares of every step that this worker takes."""
         return range(self.rank, self.shares, self.size)
 
-    @contextlib.contextmanager
-    def taking(self, share: int, model: nn.Module, parallel: nn.Module) -> Iterator[None]:
-        """Forward and backward passes of one of this worker's shares.
-
-        Gradients are averaged over all workers with the last share. BatchNorm statistics are those
-        of share 0, which rank 0 takes first: what later shares do to buffers is undone.
-        """
-        first, last = share == self.rank, share + self.size >= self.shares
-        kept = [] if first else [buffer.clone() for buffer in model.buffers()]
-        waits: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-        if isinstance(parallel, DistributedDataParallel) and not last:
-            waits = parallel.no_sync()
-        with waits:
-            yield
-        with torch.no_grad():
-            for buffer, before in zip(model.buffers() if kept else (), kept, strict=True):
-                buffer.copy_(before)
-
-    def parallel(self, model: nn.Module) -> nn.Module:
-        """The model whose backward pass averages gradients over all workers."""
+    def parallel(self, model: nn.Module) -> Parallel:
+        """What computes this worker's shares of a step, and the sum over all shares."""
         if self.size == 1:
-            return model
-        # Buffers are agreed on at the end of an epoch; a broadcast a step would only cost time.
-        # Torch 2.13 renamed the option, and warns of the older name.
-        known = inspect.signature(DistributedDataParallel).parameters
-        name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-        options: dict[str, Any] = {name: False}
-        return DistributedDataParallel(model, gradient_as_bucket_view=True, **options)
+            return Parallel(self, model)
+        # Two numbers have one sum, in whichever order. More are added in the order of the shares.
+        return AllReduced(self, model) if self.shares == 2 else Ordered(self, model)
 
     def agree_on_buffers(self, model: nn.Module) -> None:
         """Give every worker the BatchNorm statistics of rank 0."""
@@ -106,3 +84,90 @@ class Workers:
         agreed = torch.tensor([number], dtype=torch.int64, device=device)
         dist.broadcast(agreed, 0)
         return int(agreed.item())
+
+
+class Parallel:
+    """The shares of a step on one worker: their gradients are added as they come.
+
+    module: what a share is passed through. scale: by which gradients are divided afterwards.
+    """
+
+    scale = 1
+
+    def __init__(self, workers: Workers, model: nn.Module) -> None:
+        self.workers, self.model, self.module = workers, model, model
+
+    @contextlib.contextmanager
+    def taking(self, share: int) -> Iterator[None]:
+        """Forward and backward passes of one of this worker's shares.
+
+        BatchNorm statistics are those of share 0, which rank 0 takes first: what later shares do to
+        buffers is undone.
+        """
+        first = share == self.workers.rank
+        kept = [] if first else [buffer.clone() for buffer in self.model.buffers()]
+        yield
+        with torch.no_grad():
+            for buffer, before in zip(self.model.buffers() if kept else (), kept, strict=True):
+                buffer.copy_(before)
+
+    def finish(self) -> None:
+        """After the last share: gradients are those of the whole step."""
+
+
+class AllReduced(Parallel):
+    """Torch's own data parallelism, which averages while the last backward pass goes on."""
+
+    def __init__(self, workers: Workers, model: nn.Module) -> None:
+        super().__init__(workers, model)
+        self.scale = workers.size
+        # Buffers are agreed on at the end of an epoch; a broadcast a step would only cost time.
+        # Torch 2.13 renamed the option, and warns of the older name.
+        known = inspect.signature(DistributedDataParallel).parameters
+        name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        options: dict[str, Any] = {name: False}
+        self.module: nn.Module = DistributedDataParallel(
+            model, gradient_as_bucket_view=True, **options
+        )
+
+
+class Ordered(Parallel):
+    """Gradients of all shares, gathered and added in the order of the shares: the sum that one
+    worker alone makes."""
+
+    def __init__(self, workers: Workers, model: nn.Module) -> None:
+        super().__init__(workers, model)
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self._taken: list[Tensor] = []
+        for tensor in (*model.parameters(), *model.buffers()):
+            dist.broadcast(tensor.data, 0)
+
+    @contextlib.contextmanager
+    def taking(self, share: int) -> Iterator[None]:
+        """As one worker takes it; its gradients are put aside."""
+        with super().taking(share):
+            yield
+        # A parameter that the passes left out has no gradient, in any share.
+        self._used = [p for p in self._parameters if p.grad is not None]
+        self._taken.append(
+            torch.cat([p.grad.reshape(-1) for p in self._used if p.grad is not None])
+        )
+        for parameter in self._used:
+            parameter.grad = None
+
+    def finish(self) -> None:
+        """Gather them from all workers and add them."""
+        workers = self.workers
+        most = -(-workers.shares // workers.size)
+        padded = [*self._taken, *[torch.zeros_like(self._taken[0])] * (most - len(self._taken))]
+        mine = torch.stack(padded)
+        every = [torch.empty_like(mine) for _ in range(workers.size)]
+        dist.all_gather(every, mine)
+        total = every[0][0].clone()
+        for share in range(1, workers.shares):
+            total += every[share % workers.size][share // workers.size]
+        sizes = [parameter.numel() for parameter in self._used]
+        for parameter, gradient in zip(self._used, torch.split(total, sizes), strict=True):
+            parameter.grad = torch.empty_like(parameter)
+            parameter.grad.copy_(gradient.view_as(parameter))
+        self._taken.clear()

@@ -1,0 +1,129 @@
+"""A batch in several shares: the same bits, however many workers compute them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from prac.config.sections import AugmentConfig, TrainConfig
+from prac.data.batches import DeviceImages
+from prac.data.dataset import ImageDataset
+from prac.training.loop import Training, train
+from prac.training.schedule import full_budget, shares_of
+from prac.training.workers import Workers
+
+SHARES = 4
+
+
+def _images() -> DeviceImages:
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (60, 8, 8, 1), dtype=np.uint8)
+    labels = random.integers(0, 3, 60)
+    dataset = ImageDataset(
+        name="noise",
+        fingerprint="noise",
+        class_names=("a", "b", "c"),
+        train_images=pixels,
+        train_labels=labels,
+        test_images=pixels[:9],
+        test_labels=labels[:9],
+        training_ids=np.arange(50, dtype=np.int32),
+        validation_ids=np.arange(50, 60, dtype=np.int32),
+        mean=(0.5,),
+        std=(0.3,),
+    )
+    return DeviceImages(dataset, AugmentConfig(crop_padding=1))
+
+
+class Net(nn.Module):
+    """With BatchNorm, dropout, a frozen weight and one that no pass uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.3), nn.Flatten()
+        )
+        self.head = nn.Linear(8 * 36, 3)
+        self.frozen = nn.Parameter(torch.ones(3), requires_grad=False)
+        self.unused = nn.Linear(2, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(images)) * self.frozen
+
+
+def _trained(shares: int, workers: Workers | None = None) -> dict[str, torch.Tensor]:
+    torch.set_num_threads(1)
+    torch.manual_seed(7)
+    images, model = _images(), Net()
+    config = TrainConfig(
+        epochs=2, batch_size=17, learning_rate=0.1, milestones=(), precision="fp32", shares=shares
+    )
+    training = Training(
+        run="shares",
+        images=images,
+        sample_ids=images.training_ids,
+        config=config,
+        budget=full_budget(config, len(images.training_ids)),
+        precision="fp32",
+        seed=3,
+        stream=("x",),
+    )
+    train(model, training, workers=workers)
+    return {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+
+
+def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_any_number_of_workers_finds_the_bits_of_one(tmp_path: Path, size: int) -> None:
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, __file__, str(tmp_path), str(size)]
+    processes = [subprocess.Popen([*command, str(rank)], env=environment) for rank in range(size)]
+    try:
+        assert [process.wait(120) for process in processes] == [0] * size
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    alone = _trained(SHARES)
+    for rank in range(size):
+        assert _same(safetensors.torch.load_file(tmp_path / str(rank)), alone)
+
+
+def test_the_number_of_shares_is_part_of_what_is_computed() -> None:
+    assert not _same(_trained(1), _trained(2))
+    assert _same(_trained(2), _trained(2))
+
+
+def test_a_share_has_two_samples_at_least() -> None:
+    train = TrainConfig(batch_size=64, shares=8)
+    assert [shares_of(train, n) for n in (1, 3, 4, 15, 16, 64, 65, 1294)] == [
+        1, 1, 2, 7, 8, 8, 8, 8,
+    ]  # fmt: skip
+
+
+def _main(folder: str, size: int, rank: int) -> None:
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=size
+    )
+    try:
+        found = _trained(SHARES, Workers(rank, size, SHARES))
+        safetensors.torch.save_file(found, f"{folder}/{rank}")
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
