@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prac.cli.options import SECTIONS
 from prac.config.costs import NetworkCost, recipe_costs
+from prac.config.published import differences
 from prac.config.recipes import RECIPES, get_recipe
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ def _show_one(recipe: Recipe) -> None:
     for section in SECTIONS:
         for field, value in vars(getattr(recipe, section)).items():
             print(f"{section}.{field}={_text(value)}")
+    for whom, lines in zip(("released code", "paper's text"), differences(recipe), strict=True):
+        told = ":" if lines else ": nothing"
+        print(f"otherwise than the {whom} of arXiv:2106.03225{told}")
+        print("".join(f"  {line}\n" for line in lines), end="")
 
 
 def _print_costs(recipes: Iterable[Recipe], speeds: dict[_Timed, float]) -> None:
