@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from prac.models.catalogue import (
     ARCHITECTURES,
     Architecture,
-    check_architecture,
     known_architectures,
 )
+from prac.models.check import check_architecture
 
 if TYPE_CHECKING:
     from prac.models.registry import build_model
