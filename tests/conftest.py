@@ -6,15 +6,17 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from support.launch import empty_database
 
-from prac.config.sections import AugmentConfig, DataConfig, TrainConfig
+from prac.config.sections import DataConfig
 from prac.data import open_source
 from prac.data.dataset import ImageDataset
+from prac.lottery.store import Finished, Store
 
 ToyData = Callable[..., ImageDataset]
 
@@ -69,111 +71,13 @@ def digits_data() -> ImageDataset:
 
 
 @pytest.fixture(scope="session")
-def commit_ticket(digits_data: ImageDataset) -> Callable[..., str]:
-    """Puts a ticket of the digits into a store as a pipeline's stage does; returns where it is.
+def commit_ticket(digits_data: ImageDataset) -> Callable[..., Finished]:
+    """Puts a ticket of `make_ticket` into a store, as a pipeline's stage does."""
+    from support.tickets import make_ticket
 
-    Random weights, or `epochs` of training with trained=True; accuracies are then the real ones.
-    """
-    from prac.distributed.made import Made
-    from prac.distributed.ticket_stage import TicketFacts
-
-    from prac.distributed import ticket_stage
-    from prac.fingerprint import fingerprint
-    from prac.models import build_model
-    from prac.pruning import Mask, global_magnitude
-    from prac.pruning.mask import prunable_weights
-    from prac.report.layers import save_layers
-    from prac.ticket.cost import ticket_cost
-    from prac.ticket.format import Ticket
-    from prac.ticket.retrain import train_ticket
-    from prac.tracking.datasets import DataInput
-    from prac.tracking.models import write_model
-    from prac.tracking.store import TICKETS, Store
-    from prac.tracking.tickets import register
-
-    def commit(
-        store: Store,
-        folder: Path,
-        *,
-        architecture: str = "resnet8",
-        round_index: int = 3,
-        method: str = "prac",
-        test_accuracy: float | None = None,
-        dense_test_accuracy: float | None = 0.98,
-        trained: bool = False,
-        epochs: int = 6,
-        seed: int = 0,
-        figure: bool = False,
-    ) -> str:
-        shape = digits_data.image_shape
-        model = build_model(architecture, num_classes=10, image_shape=shape, seed=seed)
-        mask = Mask.dense(model)
-        for _ in range(round_index):
-            mask = global_magnitude(prunable_weights(model), mask, 0.2)
-        facts_known = {
-            "num_classes": 10,
-            "class_names": list(digits_data.class_names),
-            "image_shape": list(shape),
-            "mean": list(digits_data.mean),
-            "std": list(digits_data.std),
-            "data_fingerprint": digits_data.fingerprint,
-            "architecture": architecture,
-        }
-        ticket = Ticket.of(mask, model.state_dict(), facts_known)
-        after = None
-        if trained:
-            config = TrainConfig(epochs=epochs, batch_size=64, milestones=(), precision="fp32")
-            augment = AugmentConfig(crop_padding=1, flip=False)
-            made = train_ticket(ticket, digits_data, config, augment, seed=seed)
-            test_accuracy, after = made.test_accuracy, made.ticket.trained
-        steps = 168 * round_index if method == "vanilla" else 40 * round_index + 168
-        facts = TicketFacts(
-            architecture=architecture,
-            data="digits",
-            method=method,
-            round=round_index,
-            sparsity=mask.sparsity,
-            weights_alive=mask.num_alive,
-            weights=mask.size,
-            set_size=1294 if method == "vanilla" else 420 - 20 * round_index,
-            num_training=1294,
-            search_steps=steps,
-            steps_saved=1 - steps / (504 * round_index),
-            test_accuracy=test_accuracy,
-            validation_accuracy=test_accuracy,
-            dense_test_accuracy=dense_test_accuracy if test_accuracy is not None else None,
-            rewind="epoch:1",
-            recipe="digits",
-            seed=seed,
-            image_shape=shape,
-            **vars(ticket_cost(model, mask, shape)),
-        )
-        lineage = {**vars(facts), **facts_known, "precision": "fp32"}
-        ticket = Ticket.of(mask, model.state_dict(), lineage, after)
-        ticket.save(folder / "ticket")
-        if after is not None:
-            write_model(ticket, folder / "ticket")
-        if figure:
-            save_layers(mask, facts.title, folder / "figures" / "layers.png")
-        key = fingerprint((architecture, round_index, method, seed))
-        data = [DataInput.of(digits_data), DataInput.of_set(digits_data, key, facts.set_size)]
-        made = Made(facts=facts, values={**vars(facts)}, data=data)
-        finished = store.commit(
-            experiment=TICKETS,
-            key=key,
-            name=facts.title,
-            data=digits_data.fingerprint,
-            folder=folder,
-            values=made.values,
-            started=time.time(),
-            parameters=ticket_stage._parameters(facts),
-            metrics=ticket_stage._metrics(facts),
-            tags=facts.tags(),
-            before_finish=register(
-                store, facts.registered_model, key, facts.description, facts.tags(), made.data
-            ),
-        )
-        return str(store.client.get_run(finished.run_id).data.tags["prac.ticket"])
+    def commit(store: Store, **options: Any) -> Finished:
+        stage, made = make_ticket(digits_data, **options)
+        return store.commit(stage, made, data=digits_data.fingerprint, started=time.time())
 
     return commit
 
@@ -186,28 +90,26 @@ def empty_database_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def ticket_home(
-    commit_ticket: Callable[..., str],
+    commit_ticket: Callable[..., Finished],
     empty_database_file: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A folder with a store: a judged ticket of resnet8 (version 1), two others, one of vgg8s."""
-    from prac.tracking.store import Store
+    from prac.app.places import dress_ticket
+    from prac.tracking.store import MlflowStore
     from prac.tracking.tickets import update_aliases
 
     home = tmp_path_factory.mktemp("tickets")
     shutil.copy(empty_database_file, home / "mlflow.db")
-    store = Store(f"sqlite:///{home / 'mlflow.db'}")
+    store = MlflowStore(f"sqlite:///{home / 'mlflow.db'}", dress_ticket)
     store.prepare()
-    for index, options in enumerate(
-        (
-            {"trained": True, "figure": True},
-            {"round_index": 6},
-            {"round_index": 6, "method": "vanilla", "seed": 1},
-            {"architecture": "vgg8s", "round_index": 2, "test_accuracy": 0.5},
-        )
+    for options in (
+        {"trained": True},
+        {"round_index": 6},
+        {"round_index": 6, "method": "vanilla", "seed": 1},
+        {"architecture": "vgg8s", "round_index": 2, "test_accuracy": 0.5},
     ):
-        folder = tmp_path_factory.mktemp(f"ticket-{index}")
-        commit_ticket(store, folder, **options)
+        commit_ticket(store, **options)
     for name in ("prac-digits-resnet8", "prac-digits-vgg8s"):
         update_aliases(store, name)
     return home
