@@ -11,37 +11,29 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-from support.launch import empty_database
 
-from prac.tracking.store import STAGES, Finished, Store
-
-
-@pytest.fixture(scope="session")
-def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty MLflow database; making one takes seconds, copying it none."""
-    return empty_database(tmp_path_factory.getbasetemp())
+from prac.tracking.store import MlflowStore
 
 
 @pytest.fixture
-def store(migrated_database: Path, tmp_path: Path) -> Store:
+def store(empty_database_file: Path, tmp_path: Path) -> MlflowStore:
     """A store in this test's folder, prepared."""
-    file = shutil.copy(migrated_database, tmp_path / "mlflow.db")
-    store = Store(f"sqlite:///{file}")
+    file = shutil.copy(empty_database_file, tmp_path / "mlflow.db")
+    store = MlflowStore(f"sqlite:///{file}")
     store.prepare()
     return store
 
 
 @pytest.fixture(scope="session")
-def server(migrated_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(empty_database_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an MLflow server that keeps its artifacts itself."""
     folder = tmp_path_factory.mktemp("server")
-    database = shutil.copy(migrated_database, folder / "mlflow.db")
+    database = shutil.copy(empty_database_file, folder / "mlflow.db")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -92,32 +84,11 @@ def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None
 
 
 @pytest.fixture(params=["sqlite", "server"])
-def any_store(request: pytest.FixtureRequest) -> Store:
+def any_store(request: pytest.FixtureRequest) -> MlflowStore:
     """The embedded store, then the server's."""
     if request.param == "sqlite":
-        embedded: Store = request.getfixturevalue("store")
+        embedded: MlflowStore = request.getfixturevalue("store")
         return embedded
-    served = Store(request.getfixturevalue("server"))
+    served = MlflowStore(request.getfixturevalue("server"))
     served.prepare()
     return served
-
-
-@pytest.fixture
-def commit(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Finished]:
-    """Commits a small stage: files by name, each some bytes."""
-
-    def commit(store: Store, key: str = "k1", **changes: Any) -> Finished:
-        folder = tmp_path_factory.mktemp("made")
-        for name, content in changes.pop("files", {"a.bin": b"hello"}).items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content)
-        what: dict[str, Any] = {
-            "experiment": STAGES,
-            "name": f"stage:{key}",
-            "data": "d1",
-            "values": {"steps": 3},
-            "started": time.time(),
-        }
-        return store.commit(key=key, folder=folder, **{**what, **changes})
-
-    return commit

@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.stored import MASK_FACTS, commit_small
 
+from prac.lottery.kinds import KINDS
+from prac.lottery.outputs import Facts, TrainedFacts
+from prac.lottery.store import Finished
 from prac.storage import Folder
+from prac.tracking.connection import STAGES
 from prac.tracking.garbage import delete_garbage, find_garbage
 from prac.tracking.registry import list_tickets
-from prac.tracking.store import STAGES, Store
+from prac.tracking.store import MlflowStore
 
 DENSE, ROUND, OPEN = "a" * 32, "b" * 32, "c" * 32
 
 
-def _stage(store: Store, tmp_path: Path, key: str, kind: str) -> str:
-    folder = tmp_path / f"stage-{key[0]}"
-    folder.mkdir()
-    (folder / "file").write_text("x" * 100)
-    finished = store.commit(
-        experiment=STAGES,
-        key=key,
-        name=kind,
-        data="d",
-        folder=folder,
-        values={"steps": 1},
-        started=time.time() - 9000,
-        tags={"kind": kind},
-    )
-    return finished.run_id
-
-
-@pytest.fixture
-def store(tmp_path: Path, empty_database_file: Path) -> Store:
-    shutil.copy(empty_database_file, tmp_path / "mlflow.db")
-    store = Store(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    store.prepare()
-    return store
+def _stage(store: MlflowStore, key: str, kind: str) -> str:
+    """A finished stage of long ago; the id of its run."""
+    files = {"file": b"x" * 100}
+    started = time.time() - 9000
+    return commit_small(store, key, kind=kind, files=files, started=started).run_id
 
 
 @pytest.fixture
@@ -52,15 +38,15 @@ def storage(tmp_path: Path) -> Folder:
 
 
 def test_only_what_no_finished_stage_needs_is_garbage(
-    store: Store, storage: Folder, tmp_path: Path
+    store: MlflowStore, storage: Folder, tmp_path: Path
 ) -> None:
-    _stage(store, tmp_path, DENSE, "dense")
-    _stage(store, tmp_path, ROUND, "round")
+    _stage(store, DENSE, "dense")
+    _stage(store, ROUND, "round")
     client = store.client
     experiment = store.experiment(STAGES)
     running = client.create_run(experiment, start_time=0, run_name="killed").info
     client.log_text(running.run_id, "half", "half.txt")
-    revoked = _stage(store, tmp_path, "e" * 32, "round")
+    revoked = _stage(store, "e" * 32, "round")
     client.set_tag(revoked, "prac.revoked", "mask is missing")
     foreign = client.create_experiment("somebody else's")
     client.create_run(foreign, start_time=0)
@@ -78,25 +64,46 @@ def test_only_what_no_finished_stage_needs_is_garbage(
     assert len(client.search_runs([foreign])) == 1
 
 
-def test_what_is_young_may_be_at_work(store: Store, storage: Folder, tmp_path: Path) -> None:
-    _stage(store, tmp_path, DENSE, "dense")
+@pytest.mark.parametrize(
+    ("kind", "facts"),
+    [
+        ("proxy", TrainedFacts(epochs=1, budget_epochs=1, best_epoch=1, best_accuracy=0.5)),
+        ("round", MASK_FACTS),
+        ("judge", Facts()),
+    ],
+)
+def test_a_finished_training_but_the_dense_one_keeps_nothing_in_the_storage(
+    store: MlflowStore, storage: Folder, kind: str, facts: Facts
+) -> None:
+    commit_small(store, DENSE, kind="dense")
+    commit_small(store, ROUND, kind=kind, facts=facts)
+    found = {g.name: g.why for g in find_garbage(store, storage, min_age_seconds=-1)}
+    assert found.keys() == {ROUND, OPEN}
+    assert found[ROUND] == "its stage is finished and keeps nothing here"
+
+
+def test_every_kind_that_has_a_folder_while_it_runs_is_tried_above() -> None:
+    works = {kind.name for kind in KINDS.values() if kind.works}
+    assert works == {"dense", "proxy", "round", "judge"}
+
+
+def test_what_is_young_may_be_at_work(store: MlflowStore, storage: Folder) -> None:
+    _stage(store, DENSE, "dense")
     store.client.create_run(store.experiment(STAGES))
     assert find_garbage(store, storage, min_age_seconds=3600) == []
 
 
-def test_a_storage_of_another_store_is_left_alone(store: Store, storage: Folder) -> None:
+def test_a_storage_of_another_store_is_left_alone(store: MlflowStore, storage: Folder) -> None:
     assert find_garbage(store, storage, min_age_seconds=-1) == []
     ours = find_garbage(store, storage, min_age_seconds=-1, storage_is_ours=True)
     assert {g.name for g in ours} == {DENSE, ROUND, OPEN}
 
 
 def test_artifacts_and_versions_without_a_run_go(
-    store: Store, commit_ticket: Callable[..., str], tmp_path: Path
+    store: MlflowStore, commit_ticket: Callable[..., Finished], tmp_path: Path
 ) -> None:
     for seed in (1, 2):
-        folder = tmp_path / f"ticket-{seed}"
-        folder.mkdir()
-        commit_ticket(store, folder, round_index=1, seed=seed)
+        commit_ticket(store, round_index=1, seed=seed)
     kept, dropped = list_tickets(store, sort="name")
     store.client.delete_run(dropped.run_id)
     root = Path(store.client.get_run(kept.run_id).info.artifact_uri.removeprefix("file://"))

@@ -28,10 +28,10 @@ def test_the_loader_of_models_from_code_is_what_mlflow_itself_writes(tmp_path: P
 
 
 def test_a_downloaded_model_has_one_more_file(
-    migrated_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_database_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    uri = f"sqlite:///{shutil.copy(migrated_database, tmp_path / 'mlflow.db')}"
+    uri = f"sqlite:///{shutil.copy(empty_database_file, tmp_path / 'mlflow.db')}"
     client = mlflow.MlflowClient(uri)
     run = client.create_run(client.create_experiment("some"))
     client.log_text(run.info.run_id, "flavors: {}", "model/MLmodel")
@@ -53,8 +53,8 @@ def test_the_page_still_reads_views_from_tags() -> None:
     )
 
 
-def test_a_runs_files_go(migrated_database: Path, tmp_path: Path) -> None:
-    uri = f"sqlite:///{shutil.copy(migrated_database, tmp_path / 'mlflow.db')}"
+def test_a_runs_files_go(empty_database_file: Path, tmp_path: Path) -> None:
+    uri = f"sqlite:///{shutil.copy(empty_database_file, tmp_path / 'mlflow.db')}"
     client = mlflow.MlflowClient(uri)
     where = client.create_experiment("some", artifact_location=str(tmp_path / "files"))
     runs = [client.create_run(where) for _ in range(2)]

@@ -81,10 +81,10 @@ def _load(folder: Path) -> Any:
 
 @pytest.fixture
 def model_folder(ticket_home: Path, tmp_path: Path) -> Path:
-    from prac.tracking.store import Store
+    from prac.tracking.store import MlflowStore
     from prac.tracking.tickets import download_ticket
 
-    found = download_ticket(WHERE, Store(f"sqlite:///{ticket_home / 'mlflow.db'}"))
+    found = download_ticket(WHERE, MlflowStore(f"sqlite:///{ticket_home / 'mlflow.db'}"))
     return Path(shutil.copytree(found, tmp_path / "model"))
 
 
@@ -183,9 +183,9 @@ def test_mlflow_models_serve_answers_with_the_right_class(
 
 
 def test_data_sets_are_inputs_of_the_run(ticket_home: Path, digits_data: ImageDataset) -> None:
-    from prac.tracking.store import Store
+    from prac.tracking.store import MlflowStore
 
-    client = Store(f"sqlite:///{ticket_home / 'mlflow.db'}").client
+    client = MlflowStore(f"sqlite:///{ticket_home / 'mlflow.db'}").client
     run = client.get_run(client.get_model_version("prac-digits-resnet8", "1").run_id)
     inputs = {entry.dataset.name: entry for entry in run.inputs.dataset_inputs}
     assert inputs["digits"].dataset.digest == digits_data.fingerprint

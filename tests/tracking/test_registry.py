@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import shutil
 import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
+from support.stored import small_stage
 
 from prac.errors import ConfigError, TicketError
+from prac.lottery.outputs import SET, Made, SetFacts
 from prac.selection import PracSet, Reason
-from prac.tracking.models import check_files
 from prac.tracking.registry import (
+    check_files,
     find_set,
     find_ticket,
     list_sets,
     list_tickets,
     read_set,
 )
-from prac.tracking.store import STAGES, Metric, Store
+from prac.tracking.store import MlflowStore
 from prac.tracking.tickets import download_ticket
 
 
 @pytest.fixture
-def store(ticket_home: Path) -> Store:
-    return Store(f"sqlite:///{ticket_home / 'mlflow.db'}")
+def store(ticket_home: Path) -> MlflowStore:
+    return MlflowStore(f"sqlite:///{ticket_home / 'mlflow.db'}")
 
 
-def test_the_most_accurate_comes_first_and_the_unjudged_last(store: Store) -> None:
+def test_the_most_accurate_comes_first_and_the_unjudged_last(store: MlflowStore) -> None:
     tickets = list_tickets(store)
     assert len(tickets) == 4
     assert tickets[0].where == "models:/prac-digits-resnet8/1"
@@ -49,11 +51,11 @@ def test_the_most_accurate_comes_first_and_the_unjudged_last(store: Store) -> No
         ({"limit": 3}, 3),
     ],
 )
-def test_filters(store: Store, wanted: dict[str, object], count: int) -> None:
+def test_filters(store: MlflowStore, wanted: dict[str, object], count: int) -> None:
     assert len(list_tickets(store, **wanted)) == count  # type: ignore[arg-type]
 
 
-def test_orders(store: Store) -> None:
+def test_orders(store: MlflowStore) -> None:
     by_sparsity = [t.sparsity for t in list_tickets(store, sort="sparsity")]
     assert by_sparsity == sorted(by_sparsity, reverse=True)
     assert list_tickets(store, sort="newest")[0].architecture == "vgg8s"
@@ -61,7 +63,7 @@ def test_orders(store: Store) -> None:
     assert names == sorted(names)
 
 
-def test_a_ticket_is_found_by_name_alias_and_version(store: Store) -> None:
+def test_a_ticket_is_found_by_name_alias_and_version(store: MlflowStore) -> None:
     for name in ("prac-digits-resnet8", "prac-digits-resnet8@best", "prac-digits-resnet8/1"):
         assert find_ticket(store, name) == "models:/prac-digits-resnet8/1"
     assert find_ticket(store, "models:/prac-digits-resnet8/2") == "models:/prac-digits-resnet8/2"
@@ -76,13 +78,13 @@ def test_a_ticket_is_found_by_name_alias_and_version(store: Store) -> None:
     ],
 )
 def test_a_name_that_is_not_known_is_answered_with_those_that_are(
-    store: Store, name: str, message: str
+    store: MlflowStore, name: str, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         find_ticket(store, name)
 
 
-def test_files_are_those_that_were_registered(store: Store, tmp_path: Path) -> None:
+def test_files_are_those_that_were_registered(store: MlflowStore, tmp_path: Path) -> None:
     where = "models:/prac-digits-resnet8/1"
     folder = Path(shutil.copytree(download_ticket(where, store), tmp_path / "copy"))
     assert check_files(store, where, folder) == 11
@@ -95,32 +97,26 @@ def test_files_are_those_that_were_registered(store: Store, tmp_path: Path) -> N
         check_files(store, where, folder)
 
 
-def _commit_set(store: Store, folder: Path, round_index: int, size: int) -> PracSet:
+def _commit_set(store: MlflowStore, round_index: int, size: int) -> PracSet:
     chosen = PracSet.from_reasons(
         {Reason.FORGOTTEN: np.arange(size), Reason.DISAGREED: np.arange(size // 2, size + 3)}
     )
-    folder.mkdir()
-    pq.write_table(chosen.to_table(), folder / "prac_set.parquet")
+    facts = SetFacts(set_size=len(chosen), cet_size=size, cep_size=3, overlap=0, digest=str(size))
     name = f"select:resnet8:prac:{round_index}"
-    store.commit(
-        experiment=STAGES,
-        key=hashlib.md5(name.encode()).hexdigest(),
-        name=name,
-        data="f" * 32,
-        folder=folder,
-        values={"set_size": len(chosen)},
-        started=time.time(),
-        metrics=[Metric(name=n, value=len(chosen)) for n in ("set_size", "cet_size", "cep_size")],
-        tags={"architecture": "resnet8", "method": "prac", "kind": "select"},
+    key = hashlib.md5(name.encode()).hexdigest()
+    stage = dataclasses.replace(
+        small_stage(key, "select"), name=name, architecture="resnet8", round_index=round_index
     )
+    made = Made(facts=facts, files={SET: chosen})
+    store.commit(stage, made, data="f" * 32, started=time.time())
     return chosen
 
 
 def test_sets_are_listed_found_and_read(tmp_path: Path, empty_database_file: Path) -> None:
     shutil.copy(empty_database_file, tmp_path / "mlflow.db")
-    store = Store(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    store = MlflowStore(f"sqlite:///{tmp_path / 'mlflow.db'}")
     store.prepare()
-    made = [_commit_set(store, tmp_path / str(k), k, 20 - k) for k in (1, 2)]
+    made = [_commit_set(store, k, 20 - k) for k in (1, 2)]
     entries = list_sets(store)
     assert [(e.round, e.set_size) for e in entries] == [(1, 22), (2, 21)]
     assert [e.round for e in list_sets(store, sort="size")] == [2, 1]
@@ -134,7 +130,7 @@ def test_sets_are_listed_found_and_read(tmp_path: Path, empty_database_file: Pat
 
 def test_looking_makes_no_experiment(tmp_path: Path, empty_database_file: Path) -> None:
     shutil.copy(empty_database_file, tmp_path / "mlflow.db")
-    store = Store(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    store = MlflowStore(f"sqlite:///{tmp_path / 'mlflow.db'}")
     assert list_tickets(store) == []
     assert list_sets(store) == []
     assert [e.name for e in store.client.search_experiments()] == ["Default"]

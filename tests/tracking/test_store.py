@@ -10,39 +10,59 @@ import uuid
 from pathlib import Path
 
 import pytest
+from support.stored import MASK_FACTS, blob, small_stage
+from support.stored import commit_small as commit
 
+from prac.data.dataset import ImageDataset
 from prac.errors import StoreError
-from prac.tracking.store import (
-    DESCRIPTIONS,
+from prac.lottery.outputs import (
+    Cost,
+    Facts,
+    File,
+    JudgeFacts,
+    Made,
+    RoundFacts,
+    SetFacts,
+)
+from prac.lottery.store import (
     MANIFEST,
+    DamagedArtifact,
+    seal,
+)
+from prac.tracking.connection import (
+    DESCRIPTIONS,
     PIPELINES,
     STAGES,
     TICKETS,
-    DamagedArtifact,
-    Metric,
-    Store,
     default_tracking_uri,
 )
+from prac.tracking.mlflow_internals import delete_artifacts
+from prac.tracking.shown import Metric, Shown
+from prac.tracking.store import MlflowStore
 
 
 def _new() -> str:
     return uuid.uuid4().hex
 
 
-def test_what_is_committed_is_found_and_read(any_store: Store, commit) -> None:
+def test_what_is_committed_is_found_and_read(any_store: MlflowStore) -> None:
     key, data = _new(), _new()
     files = {"a.bin": b"hello", "sub/b.bin": b"world"}
-    made = commit(any_store, key, data=data, files=files, values={"steps": 3, "list": [0.5]})
+    finished = commit(any_store, key, data=data, files=files)
     (found,) = any_store.find(data, [key, "other"]).values()
-    assert (found.key, found.run_id, found.name) == (key, made.run_id, f"stage:{key}")
-    assert found.manifest_sha256 == made.manifest_sha256 != ""
-    assert any_store.values(found) == any_store.values(made) == {"steps": 3, "list": [0.5]}
-    assert any_store.read(found, "a.bin", Path.read_bytes) == b"hello"
-    assert any_store.read(found, "sub/b.bin", Path.read_bytes) == b"world"
-    assert any_store.read_manifest(found)["sha256"].keys() == files.keys()
+    assert found == finished == any_store.find_one(small_stage(key))
+    assert (found.key, found.name) == (key, f"prune:conv4:prac:{key}")
+    assert found.manifest_sha256 != ""
+    made = any_store.read(found)
+    assert (made.facts, made.cost) == (MASK_FACTS, Cost(steps=3))
+    assert made[blob("a.bin")] == b"hello"
+    assert made[blob("sub/b.bin")] == b"world"
+    assert blob("sub/b.bin") in made.files
+    assert blob("c.bin") not in made.files
+    assert any_store.manifest(found).sha256.keys() == files.keys()
 
 
-def test_only_finished_runs_of_the_same_data_are_found(any_store: Store, commit) -> None:
+def test_only_finished_runs_of_the_same_data_are_found(any_store: MlflowStore) -> None:
     data, client = _new(), any_store.client
     keys = {name: _new() for name in ("finished", "running", "failed", "revoked", "elsewhere")}
     made = {name: commit(any_store, key, data=data) for name, key in keys.items()}
@@ -55,27 +75,42 @@ def test_only_finished_runs_of_the_same_data_are_found(any_store: Store, commit)
     assert client.get_run(made["revoked"].run_id).data.tags["prac.revoked"] == "a test"
 
 
-def test_the_newest_of_two_runs_with_one_key_is_found(store: Store, commit) -> None:
+def test_the_newest_of_two_runs_with_one_key_is_found(store: MlflowStore) -> None:
     commit(store, "k", started=time.time() - 60)
     newer = commit(store, "k")
     assert store.find("d1", ["k"])["k"].run_id == newer.run_id
 
 
-def test_stages_tickets_and_pipelines_are_all_looked_up(store: Store, commit) -> None:
-    for experiment in (STAGES, TICKETS, PIPELINES):
-        commit(store, experiment, experiment=experiment)
-    assert set(store.find("d1", [STAGES, TICKETS, PIPELINES])) == {STAGES, TICKETS, PIPELINES}
+def test_stages_tickets_and_pipelines_are_all_looked_up(
+    store: MlflowStore, commit_ticket, digits_data: ImageDataset
+) -> None:
+    data = digits_data.fingerprint
+    finished = [commit_ticket(store, round_index=1)]
+    finished += [
+        commit(store, kind, data=data, kind=kind, facts=facts)
+        for kind, facts in (("prune", MASK_FACTS), ("report", Facts()))
+    ]
+    assert list(store.find(data, [f.key for f in finished]).values()) == [
+        finished[1],
+        finished[0],
+        finished[2],
+    ]
+    homes = [store.client.get_run(f.run_id).info.experiment_id for f in finished]
+    assert homes == [store.experiment(name) for name in (TICKETS, STAGES, PIPELINES)]
 
 
-def test_a_commit_that_fails_leaves_a_failed_run(store: Store, commit) -> None:
+def test_a_commit_that_fails_leaves_a_failed_run(store: MlflowStore, tmp_path: Path) -> None:
     def fail(run_id: str, artifact_uri: str) -> None:
         # All is logged by now, and it is not finished yet.
         assert (Path(artifact_uri) / MANIFEST).is_file()
         assert store.client.get_run(run_id).info.status == "RUNNING"
         raise KeyboardInterrupt
 
+    stage, folder = small_stage(), tmp_path / "made"
+    folder.mkdir()
+    seal(folder, stage, Made(facts=MASK_FACTS))
     with pytest.raises(KeyboardInterrupt):
-        commit(store, before_finish=fail)
+        store.log(stage, folder, Shown(title="x"), data="d1", started=0, before_finish=fail)
     (run,) = store.client.search_runs([store.experiment(STAGES)])
     assert run.info.status == "FAILED"
     assert store.find("d1", ["k1"]) == {}
@@ -91,102 +126,157 @@ def _flip(file: Path) -> None:
     ("file", "what"),
     [("a.bin", "a.bin fails its checksum"), (MANIFEST, "manifest.json fails its checksum")],
 )
-def test_a_changed_byte_is_found_before_it_is_read(store: Store, commit, file, what) -> None:
+def test_a_changed_byte_is_found_before_it_is_read(store: MlflowStore, file, what) -> None:
     made = commit(store)
-    _flip(Path(made.artifact_uri) / file)
+    _flip(Path(made.where) / file)
     (found,) = store.find("d1", ["k1"]).values()
+    unread = File("a.bin", blob("a.bin").write, lambda path: pytest.fail("read all the same"))
     with pytest.raises(DamagedArtifact, match=what) as caught:
-        store.read(found, "a.bin", lambda path: pytest.fail("read all the same"))
+        store.read(found)[unread]
     assert caught.value.finished == found
     assert "\n" not in str(caught.value)
     assert found.run_id in str(caught.value)
 
 
 @pytest.mark.parametrize("file", ["a.bin", MANIFEST])
-def test_a_missing_file_is_found(store: Store, commit, file) -> None:
+def test_a_missing_file_is_found(store: MlflowStore, file) -> None:
     made = commit(store)
-    (Path(made.artifact_uri) / file).unlink()
+    (Path(made.where) / file).unlink()
     with pytest.raises(DamagedArtifact, match=f"{file} is missing"):
-        store.read(made, "a.bin", Path.read_bytes)
+        store.read(made)[blob("a.bin")]
 
 
-def test_a_file_that_the_manifest_does_not_name_is_not_read(store: Store, commit) -> None:
+def test_a_file_that_the_manifest_does_not_name_is_not_read(store: MlflowStore) -> None:
     made = commit(store)
-    (Path(made.artifact_uri) / "b.bin").write_bytes(b"slipped in")
-    with pytest.raises(DamagedArtifact, match=r"b\.bin fails its checksum"):
-        store.read(made, "b.bin", Path.read_bytes)
+    (Path(made.where) / "b.bin").write_bytes(b"slipped in")
+    with pytest.raises(DamagedArtifact, match=r"b\.bin is missing"):
+        store.read(made)[blob("b.bin")]
 
 
-def test_values_of_a_damaged_manifest(store: Store, commit) -> None:
-    _flip(Path(commit(store).artifact_uri) / MANIFEST)
+def test_facts_of_a_damaged_manifest(store: MlflowStore) -> None:
+    _flip(Path(commit(store).where) / MANIFEST)
     (found,) = store.find("d1", ["k1"]).values()
-    with pytest.raises(DamagedArtifact, match="manifest"):
-        store.values(found)
+    for look in (store.read, store.manifest):
+        with pytest.raises(DamagedArtifact, match="manifest"):
+            look(found)
 
 
-def test_a_missing_artifact_of_a_server(server: str, commit) -> None:
-    store = Store(server)
+def test_missing_artifacts_of_a_server(server: str) -> None:
+    store = MlflowStore(server)
     store.prepare()
-    made = commit(store, _new(), data=_new())
-    with pytest.raises(DamagedArtifact, match=r"nothing\.bin"):
-        store.read(made, "nothing.bin", Path.read_bytes)
+    finished = commit(store, _new(), data=_new())
+    made = store.read(finished)
+    delete_artifacts(store.client.get_run(finished.run_id).info.artifact_uri, server)
+    with pytest.raises(DamagedArtifact, match=r"a\.bin is missing"):
+        made[blob("a.bin")]
+    with pytest.raises(DamagedArtifact, match=r"manifest\.json is missing"):
+        store.read(finished)
 
 
-def test_damaged_artifacts_cross_processes(store: Store, commit) -> None:
+def test_damaged_artifacts_cross_processes(store: MlflowStore) -> None:
     error = DamagedArtifact(commit(store), "a.bin is missing")
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert (copy.finished, copy.what, str(copy)) == (error.finished, error.what, str(error))
 
 
-def test_experiments_have_descriptions(any_store: Store) -> None:
+def test_experiments_have_descriptions(any_store: MlflowStore) -> None:
     for name in (STAGES, PIPELINES, TICKETS):
         experiment = any_store.client.get_experiment(any_store.experiment(name))
         assert experiment.name == name
         assert experiment.tags["mlflow.note.content"] == DESCRIPTIONS[name]
 
 
-def test_another_store_finds_the_same_experiments(store: Store) -> None:
-    other = Store(store.tracking_uri)
+def test_another_store_finds_the_same_experiments(store: MlflowStore) -> None:
+    other = MlflowStore(store.tracking_uri)
     other.prepare()
     for name in (STAGES, PIPELINES, TICKETS):
         assert other.experiment(name) == store.experiment(name)
 
 
-def test_metrics_parameters_tags_and_note(any_store: Store, commit) -> None:
-    metrics = [Metric(name="epoch/loss", value=1 / (k + 1), step=k) for k in range(3)]
-    parameters = {f"train.p{k}": k for k in range(150)}  # more than one batch takes
-    made = commit(
-        any_store,
-        _new(),
-        data=_new(),
-        metrics=metrics,
-        parameters=parameters,
-        tags={"architecture": "conv4"},
+def test_metrics_parameters_tags_and_note(any_store: MlflowStore, tmp_path: Path) -> None:
+    stage, folder = small_stage(_new()), tmp_path / "made"
+    told = Shown(
+        title="a title",
         note="**what it is**",
+        metrics=[Metric(name="epoch/loss", value=1 / (k + 1), step=k) for k in range(3)],
+        parameters={f"train.p{k}": k for k in range(150)},  # more than one batch takes
+        tags={"architecture": "conv4"},
     )
-    history = any_store.client.get_metric_history(made.run_id, "epoch/loss")
+    folder.mkdir()
+    seal(folder, stage, Made(facts=MASK_FACTS))
+    finished = any_store.log(stage, folder, told, data=_new(), started=time.time())
+    history = any_store.client.get_metric_history(finished.run_id, "epoch/loss")
     assert [(m.step, m.value) for m in sorted(history, key=lambda m: m.step)] == [
         (0, 1.0),
         (1, 0.5),
         (2, 1 / 3),
     ]
-    run = any_store.client.get_run(made.run_id)
-    assert run.data.params == {name: str(value) for name, value in parameters.items()}
+    run = any_store.client.get_run(finished.run_id)
+    assert run.data.params == {name: str(value) for name, value in told.parameters.items()}
     assert run.data.tags["architecture"] == "conv4"
     assert run.data.tags["mlflow.note.content"] == "**what it is**"
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == made.name
+    assert run.info.run_name == "a title"
+
+
+def test_what_a_stage_shows(store: MlflowStore) -> None:
+    facts = RoundFacts(
+        epochs=3,
+        budget_epochs=4,
+        best_epoch=2,
+        best_accuracy=0.75,
+        curves={"loss": (1.0, 0.5, 0.25)},
+        next_sparsity=0.25,
+        next_weights_alive=3,
+        weights=4,
+        set_size=100,
+        stopped_early=True,
+        distances=(0.5, 0.0625),
+    )
+    run = store.client.get_run(commit(store, kind="round", facts=facts).run_id)
+    assert run.data.tags["kind"] == "round"
+    assert (run.data.tags["architecture"], run.data.tags["method"]) == ("conv4", "prac")
+    assert run.data.params["fraction"] == "0.2"
+    assert run.data.params["criterion"] == "magnitude"  # not its source, which is in the key
+    assert run.data.params["scoring_samples"] == ""
+    assert run.data.metrics["best_accuracy"] == 0.75
+    assert run.data.metrics["steps"] == 3
+    assert "stopped_early" not in run.data.metrics
+    by_epoch = {
+        name: [(m.step, m.value) for m in store.client.get_metric_history(run.info.run_id, name)]
+        for name in ("epoch/loss", "epoch/mask_distance")
+    }
+    assert by_epoch == {
+        "epoch/loss": [(1, 1.0), (2, 0.5), (3, 0.25)],
+        "epoch/mask_distance": [(2, 0.5), (3, 0.0625)],
+    }
+
+
+def test_sets_and_judgements_have_their_round_as_the_step(store: MlflowStore) -> None:
+    chosen = SetFacts(set_size=9, cet_size=7, cep_size=4, overlap=2, digest="5" * 32)
+    judged = JudgeFacts(
+        epochs=3, budget_epochs=4, best_epoch=2, best_accuracy=0.75, test_accuracy=0.5
+    )
+    for kind, facts, metric in (
+        ("select", chosen, "set_size"),
+        ("judge", judged, "test_accuracy"),
+        ("judge", judged, "steps"),
+    ):
+        run = commit(store, _new(), kind=kind, facts=facts).run_id
+        (value,) = store.client.get_metric_history(run, metric)
+        assert value.step == 2
+        assert ("round" in store.client.get_run(run).data.tags) == (kind == "select")
 
 
 def test_artifacts_lie_beside_the_embedded_database(
-    store: Store, commit, tmp_path: Path, monkeypatch
+    store: MlflowStore, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.chdir("/")
-    where = Path(commit(store).artifact_uri)
+    where = Path(commit(store).where)
     assert where.is_relative_to(tmp_path / "mlruns" / STAGES)
 
 
-def test_a_store_is_pickled_as_its_address(store: Store, commit) -> None:
+def test_a_store_is_pickled_as_its_address(store: MlflowStore) -> None:
     made = commit(store)
     text = pickle.dumps(store)
     assert len(text) < 500
@@ -200,14 +290,14 @@ def test_a_store_is_pickled_as_its_address(store: Store, commit) -> None:
 def test_a_store_that_cannot_be_reached(address: str) -> None:
     started = time.monotonic()
     with pytest.raises(StoreError, match="can't be used") as caught:
-        Store(address).prepare()
+        MlflowStore(address).prepare()
     assert address in str(caught.value)
     assert "MLFLOW_TRACKING_URI" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert time.monotonic() - started < 60  # MLflow alone would try for four minutes
 
 
-def test_a_store_that_is_gone_in_mid_run(store: Store, commit, tmp_path: Path) -> None:
+def test_a_store_that_is_gone_in_mid_run(store: MlflowStore, tmp_path: Path) -> None:
     made = commit(store)
     with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
         database.execute("drop table runs")
@@ -231,5 +321,5 @@ def test_the_tracking_uri_is_the_environment_s_or_embedded(monkeypatch, tmp_path
 
 
 def test_what_is_on_this_machine_alone() -> None:
-    assert Store("sqlite:////x/mlflow.db").is_local
-    assert not Store("http://mlflow:5000").is_local
+    assert MlflowStore("sqlite:////x/mlflow.db").is_local
+    assert not MlflowStore("http://mlflow:5000").is_local

@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.stored import small_stage
 
 from prac.errors import TicketError
+from prac.lottery.outputs import Facts, Made
+from prac.lottery.store import seal
 from prac.pruning import Mask
 from prac.ticket.format import Ticket
-from prac.tracking.store import TICKETS, Store
+from prac.tracking.connection import TICKETS
+from prac.tracking.shown import Shown
+from prac.tracking.store import MlflowStore
 from prac.tracking.tickets import (
     download_ticket,
     model_name,
@@ -47,24 +52,23 @@ def _ticket() -> Ticket:
     )
 
 
-def _register(store: Store, folder: Path, name: str, key: str, **tags: object) -> str:
+def _register(store: MlflowStore, folder: Path, name: str, key: str, **tags: object) -> str:
     """A ticket committed as a stage does it; returns the run's id."""
     _ticket().save(folder / "ticket")
+    stage = small_stage(key, "ticket")
+    seal(folder, stage, Made(facts=Facts()))
     texts = {"architecture": "conv4", "data": "digits", **{k: str(v) for k, v in tags.items()}}
-    return store.commit(
-        experiment=TICKETS,
-        key=key,
-        name=f"ticket {key}",
+    return store.log(
+        stage,
+        folder,
+        Shown(title=f"ticket {key}", tags=texts),
         data="d1",
-        folder=folder,
-        values={},
         started=time.time(),
-        tags=texts,
         before_finish=register(store, name, key, "**ticket** {}".format, texts),
     ).run_id
 
 
-def test_a_version_with_tags_and_descriptions(any_store: Store, tmp_path: Path) -> None:
+def test_a_version_with_tags_and_descriptions(any_store: MlflowStore, tmp_path: Path) -> None:
     name = f"prac-digits-conv4-{uuid.uuid4().hex[:6]}"
     run_id = _register(any_store, tmp_path / "made", name, "k1", sparsity=0.2, method="prac")
     model = any_store.client.get_registered_model(name)
@@ -79,7 +83,9 @@ def test_a_version_with_tags_and_descriptions(any_store: Store, tmp_path: Path) 
     assert ticket_locations(any_store, name) == {"k1": f"models:/{name}/{version.version}"}
 
 
-def test_a_version_that_a_killed_process_left_is_replaced(store: Store, tmp_path: Path) -> None:
+def test_a_version_that_a_killed_process_left_is_replaced(
+    store: MlflowStore, tmp_path: Path
+) -> None:
     _register(store, tmp_path / "1", "m", "k1", sparsity=0.2)
     _register(store, tmp_path / "2", "m", "k2", sparsity=0.36)
     again = _register(store, tmp_path / "3", "m", "k1", sparsity=0.2)
@@ -107,13 +113,15 @@ def _tags(sparsity: float, accuracy: float | None, dense: float | None) -> dict[
     return {name: f"{value:.6f}" for name, value in known.items() if value is not None}
 
 
-def _versions(store: Store, name: str, table: list[tuple[float, float | None, float | None]]):
+def _versions(store: MlflowStore, name: str, table: list[tuple[float, float | None, float | None]]):
     store.client.create_registered_model(name)
     for row in table:
         _add_version(store, name, row)
 
 
-def _add_version(store: Store, name: str, row: tuple[float, float | None, float | None]) -> None:
+def _add_version(
+    store: MlflowStore, name: str, row: tuple[float, float | None, float | None]
+) -> None:
     # A server takes only what lies among the artifacts of a run.
     run = store.client.create_run(store.experiment(TICKETS)).info
     store.client.create_model_version(
@@ -121,7 +129,7 @@ def _add_version(store: Store, name: str, row: tuple[float, float | None, float 
     )
 
 
-def test_aliases_of_a_small_table(any_store: Store) -> None:
+def test_aliases_of_a_small_table(any_store: MlflowStore) -> None:
     name = f"table-{uuid.uuid4().hex[:6]}"
     _versions(any_store, name, _TABLE)
     expected = {"best": "3", "sparsest-matching": "4", "smallest": "6"}
@@ -137,7 +145,7 @@ def test_aliases_of_a_small_table(any_store: Store) -> None:
     }
 
 
-def test_means_over_seeds_count_where_they_are_known(any_store: Store) -> None:
+def test_means_over_seeds_count_where_they_are_known(any_store: MlflowStore) -> None:
     name = f"seeds-{uuid.uuid4().hex[:6]}"
     # One judgement says that the second is the best, and that it is within a point of dense.
     _versions(any_store, name, [(0.2, 0.94, 0.95), (0.36, 0.96, 0.95)])
@@ -157,18 +165,18 @@ def test_means_over_seeds_count_where_they_are_known(any_store: Store) -> None:
     }
 
 
-def test_ties_go_to_the_sparser_then_to_the_newer(store: Store) -> None:
+def test_ties_go_to_the_sparser_then_to_the_newer(store: MlflowStore) -> None:
     _versions(store, "m", [(0.2, 0.9, 0.9), (0.36, 0.9, 0.9), (0.36, 0.9, 0.9), (0.2, 0.9, 0.9)])
     assert set(update_aliases(store, "m").values()) == {"3"}
 
 
-def test_one_point_below_dense_matches_whatever_the_floats(store: Store) -> None:
+def test_one_point_below_dense_matches_whatever_the_floats(store: MlflowStore) -> None:
     # As floats, 0.13 - 0.01 is above 0.12.
     _versions(store, "m", [(0.2, 0.12, 0.13)])
     assert update_aliases(store, "m")["sparsest-matching"] == "1"
 
 
-def test_aliases_where_nothing_was_judged_or_is_there(store: Store) -> None:
+def test_aliases_where_nothing_was_judged_or_is_there(store: MlflowStore) -> None:
     _versions(store, "m", [(0.2, None, None), (0.36, None, None)])
     assert update_aliases(store, "m") == {"smallest": "2"}
     assert update_aliases(store, "not-there") == {}
@@ -176,7 +184,7 @@ def test_aliases_where_nothing_was_judged_or_is_there(store: Store) -> None:
 
 
 def test_a_ticket_is_taken_by_version_and_by_alias(
-    any_store: Store, tmp_path: Path, monkeypatch
+    any_store: MlflowStore, tmp_path: Path, monkeypatch
 ) -> None:
     name = f"prac-digits-conv4-{uuid.uuid4().hex[:6]}"
     _register(any_store, tmp_path / "made", name, "k1", sparsity=0.2, test_accuracy=0.9)
@@ -205,7 +213,7 @@ def test_a_ticket_is_taken_by_version_and_by_alias(
         ("/no/such/folder", "holds no ticket"),
     ],
 )
-def test_bad_names_are_one_line(store: Store, monkeypatch, where: str, said: str) -> None:
+def test_bad_names_are_one_line(store: MlflowStore, monkeypatch, where: str, said: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.tracking_uri)
     with pytest.raises(TicketError, match=re.escape(said)) as caught:
         Ticket.load(where)
