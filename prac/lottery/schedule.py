@@ -23,6 +23,7 @@ class Schedule:
         self.stages: dict[str, Stage] = {}
         self.finished: dict[str, Finished] = {}
         self._wanted: set[str] = set()
+        self._at_work: set[str] = set()
         # By stage: how many of its inputs are still to come, and who waits for it.
         self._missing: dict[str, int] = {}
         self._waiting: dict[str, dict[str, None]] = {}
@@ -62,7 +63,9 @@ class Schedule:
         """The stage that should start next; None where none is ready."""
         while self._ready:
             name = self._ready[0][-1]
-            if name in self._wanted and self._missing[name] == 0:
+            ready = name in self._wanted and self._missing[name] == 0
+            # One that was ready, and is so again after a damage, is in the queue twice.
+            if ready and name not in self._at_work:
                 return self.stages[name]
             heapq.heappop(self._ready)
         return None
@@ -72,6 +75,7 @@ class Schedule:
         stage = self.peek()
         assert stage is not None
         heapq.heappop(self._ready)
+        self._at_work.add(stage.name)
         return stage
 
     def holds(self, finished: Finished) -> bool:
@@ -86,6 +90,7 @@ class Schedule:
         """A stage is done."""
         self.finished[name] = finished
         self._wanted.discard(name)
+        self._at_work.discard(name)
         self._missing.pop(name, None)
         for other in self._waiting.pop(name, {}):
             self._missing[other] -= 1
@@ -99,6 +104,7 @@ class Schedule:
             gone = left.pop()
             if gone in self._wanted:
                 self._wanted.discard(gone)
+                self._at_work.discard(gone)
                 lost.add(gone)
                 left.extend(self._waiting.pop(gone, {}))
         return lost
@@ -108,9 +114,11 @@ class Schedule:
         what it needs is there."""
         was_finished = self.finished.pop(name, None) is not None
         self._wanted.discard(name)
+        self._at_work.discard(name)
         if was_finished:
-            # Who was about to read it waits again.
-            for other in sorted(self._wanted, key=self._places.__getitem__):
+            # Who was about to read it waits again; who is at work finds out by itself, or has read
+            # it already.
+            for other in sorted(self._wanted - self._at_work, key=self._places.__getitem__):
                 if name in self.stages[other].inputs.values():
                     self._missing[other] += 1
                     self._waiting.setdefault(name, {})[other] = None
