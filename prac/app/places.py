@@ -6,9 +6,8 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from prac.analysis.outcome import set_samples
 from prac.analysis.results import Results, RoundRow, results_to_json
 from prac.app.planned import Planned
 from prac.errors import ConfigError
@@ -16,12 +15,15 @@ from prac.lottery.folder_store import FolderStore
 from prac.lottery.graph import Graph, Stage
 from prac.lottery.outputs import PAGES, RESULTS, Facts, File, Made, TicketFacts
 from prac.lottery.store import Finished, Store, seal
-from prac.ticket.format import Ticket
 from prac.tracking.connection import TICKETS, default_tracking_uri
 from prac.tracking.shown import Metric, Picture, Shown
 from prac.tracking.store import MlflowStore
 from prac.tracking.tickets import model_name, note_seeds, ticket_locations, update_aliases
 from prac.tracking.views import ticket_page
+
+# A plan and a replay open a place and do without torch.
+if TYPE_CHECKING:
+    from prac.ticket.format import Ticket
 
 
 class Place(Protocol):
@@ -206,6 +208,7 @@ def _keys(graph: Graph) -> Iterable[str]:
 
 def _sheets(graph: Graph, made: Mapping[str, Made], planned: Planned) -> list[Picture]:
     """Samples of every PrAC set as a sheet: a key for each network, a step for each round."""
+    from prac.analysis.outcome import set_samples  # torch
     from prac.report.figures.sheet import sheet  # matplotlib
 
     found = set_samples(graph, made, planned.dataset)

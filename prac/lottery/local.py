@@ -18,7 +18,6 @@ from prac.lottery.energy import EnergyMeter
 from prac.lottery.env import Env, Work
 from prac.lottery.graph import Graph, Stage
 from prac.lottery.progress import SILENT, Display, EpochNews
-from prac.lottery.round_events import count_epochs
 from prac.lottery.run import run_stage
 from prac.lottery.schedule import Schedule
 from prac.lottery.store import DamagedArtifact, Finished, Store
@@ -89,6 +88,8 @@ class LocalEnv:
 
     def count(self, key: str, epochs: int) -> pa.Table:
         """In one pass."""
+        from prac.lottery.round_events import count_epochs
+
         ids = self.dataset().training_ids
         return count_epochs(
             self.work(key), run=key, round_index=0, epochs=range(epochs), sample_ids=ids

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import Made, TicketFacts
@@ -37,7 +37,10 @@ from prac.tracking.connection import (
     finished_run,
 )
 from prac.tracking.shown import Metric, Shown, shown
-from prac.tracking.ticket_run import Dress, dressed
+
+# A plan and a replay open a store and do without torch.
+if TYPE_CHECKING:
+    from prac.tracking.ticket_run import Dress
 
 _PARAMETER_LIMIT = 100
 _BATCH_LIMIT = 1000
@@ -88,6 +91,8 @@ class MlflowStore(Connection):
         with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
             folder = Path(scratch)
             if isinstance(made.facts, TicketFacts):
+                from prac.tracking.ticket_run import dressed
+
                 told, before_finish = dressed(self, stage, made, folder, self._dress)
                 seal(folder, stage, made)
                 return self.log(

@@ -15,10 +15,12 @@ HEAVY = {"torch", "torchvision", "mlflow", "matplotlib", "sklearn", "pandas", "r
     [
         ("prac.app.pipeline", set()),
         ("prac.distributed.executor", set()),  # the driver of a run
+        ("prac.distributed.at_work", set()),
         ("prac.analysis.summary", set()),  # a replay, with the next
         ("prac.report.terminal", set()),
         ("prac.distributed.progress", set()),  # the news desk, a process of its own
-        ("prac.distributed.stages", {"torch"}),  # a round or a judgement
+        ("prac.lottery.run", set()),  # what a process is handed
+        ("prac.lottery.steps.training", {"torch"}),  # a round or a judgement
         ("prac.distributed.dense", {"torch", "ray.train", "pandas"}),  # a Ray Train worker
     ],
 )
