@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 from support.launch import empty_database
+from support.requests import make_request
 
 from prac.config.sections import DataConfig
 from prac.data import open_source
 from prac.data.dataset import ImageDataset
+from prac.lottery.graph import Request
 from prac.lottery.store import Finished, Store
 
 ToyData = Callable[..., ImageDataset]
@@ -24,6 +26,12 @@ ToyData = Callable[..., ImageDataset]
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def request_for() -> Callable[..., Request]:
+    """Makes requests."""
+    return make_request
 
 
 @pytest.fixture(scope="session")

@@ -127,10 +127,10 @@ class _Sweep:
         with working(self.planned, self.place, storage) as (context, cpus):
             from prac.distributed.executor import RayExecutor
             from prac.distributed.sweep.foreman import Foreman
-            from prac.distributed.sweep.trials import Exchange
+            from prac.distributed.sweep.trials import RayExchange
 
             display = self.screen.display(left)
-            exchange = Exchange.remote()  # type: ignore[attr-defined]
+            exchange = RayExchange.open()
             known = self.points or log.started
             foreman = Foreman(
                 request=self.planned.request,

@@ -11,7 +11,7 @@ from prac.config.sections import AugmentConfig
 from prac.data.dataset import ImageDataset
 from prac.distributed.cluster import cluster_cpus, connected, num_nodes
 from prac.distributed.context import Context, Resources
-from prac.distributed.progress import NewsDesk
+from prac.distributed.progress import RayDesk
 from prac.errors import ConfigError
 
 
@@ -45,7 +45,7 @@ def at_work(
             data=data,
             augment=augment,
             shared=[ray.put(dataset)],
-            desk=NewsDesk.remote(),  # type: ignore[attr-defined]
+            desk=RayDesk.open(),
             resources=resources,
         )
         yield context, cluster_cpus() if ours else None

@@ -12,7 +12,7 @@ import ray
 from prac.config.sections import AugmentConfig
 from prac.data.dataset import ImageDataset
 from prac.distributed.cluster import available_cpus
-from prac.distributed.progress import epoch_reporter
+from prac.distributed.progress import Desk, epoch_reporter
 from prac.lottery.energy import EnergyMeter, NvmlCounter, num_gpus
 from prac.lottery.env import Work
 from prac.lottery.graph import Stage
@@ -48,12 +48,12 @@ class Resources:
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """The same for all stages of a pipeline. `shared` is a reference to one ImageDataset that all
-    processes of a node share; `desk` is a NewsDesk."""
+    processes of a node share; `desk` takes the news of epochs."""
 
     data: str
     augment: AugmentConfig
     shared: list[Any]
-    desk: Any
+    desk: Desk
     resources: Resources
 
     def dataset(self) -> ImageDataset:

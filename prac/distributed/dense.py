@@ -7,7 +7,6 @@ import tempfile
 import uuid
 from typing import Any
 
-import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchTrainer
 
@@ -15,6 +14,7 @@ from prac.distributed.context import Context, Resources
 from prac.distributed.process_group import BoundTorchConfig
 from prac.distributed.progress import epoch_reporter
 from prac.distributed.ray_internals import cause_of
+from prac.distributed.tasks import RAY, Tasks
 from prac.errors import PracError, StoreError
 from prac.lottery.rounds import RoundOutcome, RoundTask, outcome_of_workers, train_with_workers
 from prac.lottery.run import TRAIN_PREFIX
@@ -49,7 +49,9 @@ def train_dense(task: RoundTask, context: Context, stage: str) -> RoundOutcome:
     )
 
 
-def take_outcome(task: RoundTask, context: Context, stage: str) -> RoundOutcome | None:
+def take_outcome(
+    task: RoundTask, context: Context, stage: str, tasks: Tasks = RAY
+) -> RoundOutcome | None:
     """What the workers left, with the dense predictions; None where it isn't finished.
 
     The stage itself only waits and holds no accelerator, so where rounds have one, a task of its
@@ -58,16 +60,16 @@ def take_outcome(task: RoundTask, context: Context, stage: str) -> RoundOutcome 
     resources = context.resources
     if resources.gpus_per_round == 0:
         return _outcome(task, context)
-    return ray.get(
-        ray.remote(_outcome)
-        .options(
-            name=f"{stage}: predictions",
-            num_cpus=resources.cpus_per_round,
-            num_gpus=resources.gpus_per_round,
-            max_retries=3,
-        )
-        .remote(task, context)
+    handle = tasks.submit(
+        _outcome,
+        task,
+        context,
+        name=f"{stage}: predictions",
+        cpus=resources.cpus_per_round,
+        gpus=resources.gpus_per_round,
     )
+    outcome: RoundOutcome | None = tasks.result(handle)
+    return outcome
 
 
 def _outcome(task: RoundTask, context: Context) -> RoundOutcome | None:

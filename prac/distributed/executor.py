@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError
 
 from prac.distributed.context import Context, Resources
-from prac.errors import PracError
+from prac.distributed.tasks import RAY, Tasks
+from prac.errors import PracError, first_line
 from prac.lottery.graph import Graph, Stage
 from prac.lottery.kinds import KINDS
 from prac.lottery.local import Ran, repair, told, wanted
@@ -20,15 +18,13 @@ from prac.lottery.run import run_stage
 from prac.lottery.schedule import Schedule
 from prac.lottery.store import DamagedArtifact, Finished, Store
 
-_remote_stage = ray.remote(run_stage)
-
 
 @dataclass(frozen=True)
 class Failed:
     """A stage that failed. cause: what it raised. told: the same in one line."""
 
     stage: Stage
-    cause: BaseException
+    cause: Exception
     told: PracError
 
 
@@ -51,17 +47,23 @@ class RayExecutor:
     its own may add to it between one `submit` and one `collect` and the next. cpus: of the cluster,
     to hold back what would only queue (so that a dense run that needs all workers at once is not
     starved by small stages); None hands over all that is ready, for a cluster that grows with its
-    queue.
+    queue. tasks: where the stages run.
     """
 
     def __init__(
-        self, context: Context, store: Store, display: Display, *, cpus: int | None
+        self,
+        context: Context,
+        store: Store,
+        display: Display,
+        *,
+        cpus: int | None,
+        tasks: Tasks = RAY,
     ) -> None:
         self.context, self.store, self.display = context, store, display
         self.schedule = Schedule()
         self.ran: set[str] = set()
-        self._cpus = cpus
-        self._running: dict[ray.ObjectRef[Any], Stage] = {}
+        self._cpus, self._tasks = cpus, tasks
+        self._running: dict[Hashable, Stage] = {}
         self._damages: dict[str, int] = {}
 
     def run(self, graph: Graph, finished: Mapping[str, Finished]) -> Ran:
@@ -88,8 +90,8 @@ class RayExecutor:
 
     def cancel(self) -> None:
         """End what is at work."""
-        for ref in self._running:
-            ray.cancel(ref, force=True)
+        for handle in self._running:
+            self._tasks.cancel(handle)
 
     def submit(self) -> None:
         """Hand over what is ready and finds room."""
@@ -109,52 +111,49 @@ class RayExecutor:
             self._start(self.schedule.start(), asked)
 
     def _start(self, stage: Stage, cpus: float) -> None:
-        gpus = self.context.resources.gpus_per_round
-        options: dict[str, Any] = {"name": stage.name, "num_cpus": cpus, "max_retries": 3}
-        if gpus > 0 and KINDS[stage.kind].needs == "a device":
-            options["num_gpus"] = gpus
-        inputs = self.schedule.inputs(stage)
-        ref = _remote_stage.options(**options).remote(stage, inputs, self.context, self.store)
-        self._running[ref] = stage
+        computes = KINDS[stage.kind].needs == "a device"
+        handle = self._tasks.submit(
+            run_stage,
+            stage,
+            self.schedule.inputs(stage),
+            self.context,
+            self.store,
+            name=stage.name,
+            cpus=cpus,
+            gpus=self.context.resources.gpus_per_round if computes else 0,
+        )
+        self._running[handle] = stage
         self.display.started(stage)
 
     def collect(self) -> list[Failed]:
         """Wait for a stage to end, a second at most; those that failed."""
-        done, _ = ray.wait(list(self._running), num_returns=1, timeout=1.0)
-        # News is no reason to fail: the desk may be on a node that was just lost.
-        with contextlib.suppress(RayError):
-            for news in ray.get(self.context.desk.collect.remote(), timeout=10):
-                self.display.news(news)
-        return [failed for ref in done if (failed := self._ended(ref)) is not None]
+        done = self._tasks.wait(list(self._running))
+        for news in self.context.desk.collect():
+            self.display.news(news)
+        return [failed for handle in done if (failed := self._ended(handle)) is not None]
 
-    def _ended(self, ref: ray.ObjectRef[Any]) -> Failed | None:
-        stage = self._running.pop(ref)
+    def _ended(self, handle: Hashable) -> Failed | None:
+        stage = self._running.pop(handle)
         try:
-            finished: Finished = ray.get(ref)
+            finished: Finished = self._tasks.result(handle)
         except DamagedArtifact as error:
-            # Ray's own error says the same with the worker's whole traceback.
-            damaged = DamagedArtifact(error.finished, error.what)
-            if self.schedule.holds(damaged.finished):
-                repair(
-                    damaged, self.schedule, self.store, self.context, self.display, self._damages
-                )
+            if self.schedule.holds(error.finished):
+                repair(error, self.schedule, self.store, self.context, self.display, self._damages)
             self.schedule.again(stage.name)
             return None
-        except RayTaskError as error:
-            return Failed(stage, error, _stage_error(stage, error))
-        except RayError as error:
-            reason = str(error).strip().splitlines()[0]
-            return Failed(stage, error, PracError(f"stage {stage.name} failed: {reason}"))
+        except Exception as error:
+            return Failed(stage, error, _in_a_line(stage, error))
         self.schedule.finish(stage.name, finished)
         self.ran.add(stage.name)
         self.display.finished(stage, self.store.read(finished).facts)
         return None
 
 
-def _stage_error(stage: Stage, error: RayTaskError) -> PracError:
-    """The stage's own error in one line; Ray's holds the whole traceback of the worker."""
-    cause = error.cause if isinstance(error.cause, BaseException) else error
-    if isinstance(cause, PracError):
-        return told(stage, cause)
-    lines = str(error).strip().splitlines()
-    return PracError(f"stage {stage.name} failed: {lines[-1] if lines else type(cause).__name__}")
+def _in_a_line(stage: Stage, error: Exception) -> PracError:
+    """A stage's error; of others' errors the kind and the first line."""
+    if isinstance(error, PracError):
+        return told(stage, error)
+    said, kind = first_line(error), type(error).__name__
+    if not isinstance(error, RayError) and said != kind:
+        said = f"{kind}: {said}"
+    return PracError(f"stage {stage.name} failed: {said}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ray
+from ray.exceptions import RayError
 
 from prac.lottery.progress import EpochNews
 
@@ -13,10 +16,20 @@ if TYPE_CHECKING:
     from prac.training.observers import EpochEnd
 
 
-@ray.remote(num_cpus=0, max_restarts=-1)
-class NewsDesk:
-    """Collects news from all workers of a pipeline; the driver asks for them."""
+class Desk(Protocol):
+    """Takes news from all workers of a pipeline."""
 
+    def report(self, news: EpochNews) -> None:
+        """Take one, without waiting."""
+        ...
+
+    def collect(self) -> list[EpochNews]:
+        """What has come since the last time."""
+        ...
+
+
+@ray.remote(num_cpus=0, max_restarts=-1)
+class _NewsDesk:
     def __init__(self) -> None:
         self._news: dict[str, EpochNews] = {}
 
@@ -30,6 +43,30 @@ class NewsDesk:
         return news
 
 
-def epoch_reporter(desk: Any, stage: str) -> Callable[[EpochEnd], None]:
-    """An epoch callback that tells the desk, without waiting for it."""
-    return lambda end: desk.report.remote(EpochNews.of(stage, end))
+@dataclass(frozen=True)
+class RayDesk:
+    """A desk in a process of its own, which all workers of a cluster reach."""
+
+    actor: Any
+
+    @classmethod
+    def open(cls) -> RayDesk:
+        """A new one, on the cluster that this process is connected to."""
+        return cls(_NewsDesk.remote())  # type: ignore[attr-defined]
+
+    def report(self, news: EpochNews) -> None:
+        """Take one; only a stage's newest is kept."""
+        self.actor.report.remote(news)
+
+    def collect(self) -> list[EpochNews]:
+        """None where it does not answer: the desk may be on a node that was just lost, and news is
+        no reason to fail."""
+        news: list[EpochNews] = []
+        with contextlib.suppress(RayError):
+            news = ray.get(self.actor.collect.remote(), timeout=10)
+        return news
+
+
+def epoch_reporter(desk: Desk, stage: str) -> Callable[[EpochEnd], None]:
+    """An epoch callback that tells the desk."""
+    return lambda end: desk.report(EpochNews.of(stage, end))

@@ -6,12 +6,9 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import pyarrow as pa
-import ray
-from ray.exceptions import RayTaskError
 
-from prac.data.dataset import ImageDataset
 from prac.distributed.context import Context
-from prac.errors import EventLogError
+from prac.distributed.tasks import RAY, Tasks
 from prac.events.counter import ForgettingCounter
 from prac.lottery.round_events import count_epochs
 
@@ -19,29 +16,34 @@ EVENTS_A_TASK = 100_000_000
 """Some seconds of one core: less work is not worth a process of its own."""
 
 
-def reduce_in_parts(context: Context, *, run: str, epochs: int) -> pa.Table:
+def reduce_in_parts(
+    context: Context,
+    *,
+    run: str,
+    epochs: int,
+    tasks: Tasks = RAY,
+    events_a_task: int = EVENTS_A_TASK,
+) -> pa.Table:
     """Statistics of the dense run `run`, whose samples are all training samples.
 
     Raises EventLogError as `count_epochs` does.
     """
     samples = len(context.dataset().training_ids)
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    parts = epoch_parts(epochs, samples, cpus=int(resources.get("CPU", 1)))
+    parts = epoch_parts(epochs, samples, cpus=tasks.cpus, events_a_task=events_a_task)
     if len(parts) == 1:
-        return _count(context, context.dataset(), run, parts[0]).statistics()
-    counts = [_count_remotely.remote(context, run, part) for part in parts]
-    try:
-        return merged(ray.get(count) for count in counts)
-    except RayTaskError as error:
-        # Its message is the worker's whole traceback.
-        if isinstance(error.cause, EventLogError):
-            raise error.cause from error
-        raise
+        return _count(context, run, parts[0]).statistics()
+    counts = [
+        tasks.submit(_count, context, run, part, name=f"count:{part[0]}-{part[-1]}")
+        for part in parts
+    ]
+    return merged(tasks.result(count) for count in counts)
 
 
-def epoch_parts(epochs: int, samples: int, *, cpus: int) -> Sequence[range]:
+def epoch_parts(
+    epochs: int, samples: int, *, cpus: int, events_a_task: int = EVENTS_A_TASK
+) -> Sequence[range]:
     """Consecutive ranges of epochs, as even as can be: no more than CPUs, none too small."""
-    count = max(1, min(cpus, epochs, epochs * samples // EVENTS_A_TASK))
+    count = max(1, min(cpus, epochs, epochs * samples // events_a_task))
     edges = [epochs * part // count for part in range(count + 1)]
     return [range(start, stop) for start, stop in pairwise(edges)]
 
@@ -54,16 +56,11 @@ def merged(counts: Iterable[ForgettingCounter]) -> pa.Table:
     return total.statistics()
 
 
-def _count(context: Context, dataset: ImageDataset, run: str, part: range) -> ForgettingCounter:
+def _count(context: Context, run: str, part: range) -> ForgettingCounter:
     return count_epochs(
         context.work(run),
         run=run,
         round_index=0,
         epochs=part,
-        sample_ids=dataset.training_ids,
+        sample_ids=context.dataset().training_ids,
     )
-
-
-@ray.remote(num_cpus=1, max_retries=3)
-def _count_remotely(context: Context, run: str, part: range) -> ForgettingCounter:
-    return _count(context, context.dataset(), run, part)

@@ -2,49 +2,47 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
+from support.played import PlayedTasks, played_context
 
-from prac.distributed import dense
-from prac.distributed.context import Resources
-
-
-class PlayedRay:
-    """Runs a task here and keeps what it asked for."""
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
-
-    def remote(self, function: Any) -> Any:
-        def options(**asked: Any) -> Any:
-            self.asked.append(asked)
-            return SimpleNamespace(remote=function)
-
-        return SimpleNamespace(options=options)
-
-    def get(self, answer: Any) -> Any:
-        return answer
+from prac.config.recipes import digits
+from prac.data.dataset import ImageDataset
+from prac.distributed.dense import take_outcome
+from prac.lottery.rounds import RoundTask, train_round
+from prac.lottery.stage_config import round_config
 
 
-@pytest.mark.parametrize(("gpus", "tasks"), [(0, 0), (0.5, 1)])
-def test_an_accelerator_is_asked_for_where_one_is_used(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any, gpus: float, tasks: int
+@pytest.fixture
+def task(toy_data: Callable[..., ImageDataset]) -> RoundTask:
+    recipe = digits()
+    recipe = recipe.replace(train=recipe.train.with_epochs(2))
+    config = round_config(recipe, "conv4", 0, precision="fp32", records_events=False)
+    return RoundTask(run="key", config=config, sample_ids=toy_data().training_ids)
+
+
+def test_what_workers_left_is_taken_where_the_stage_runs(
+    task: RoundTask, toy_data: Callable[..., ImageDataset], tmp_path: Path
 ) -> None:
-    played, used = PlayedRay(), []
-    context = SimpleNamespace(
-        resources=Resources(
-            storage=str(tmp_path), workers=2, cpus_per_round=1, gpus_per_round=gpus
-        ),
-        images=lambda gpus: used.append(gpus),
-        work=lambda key: tmp_path / key,
-    )
-    monkeypatch.setattr(dense, "ray", played)
-    monkeypatch.setattr(dense, "use_threads", lambda count: None)
-    monkeypatch.setattr(dense, "outcome_of_workers", lambda task, images, work, scratch: work.name)
-    task: Any = SimpleNamespace(run="key")
-    assert dense.take_outcome(task, context, "dense:resnet8") == "key"  # type: ignore[arg-type]
-    assert used == [gpus]
-    assert [asked["num_gpus"] for asked in played.asked] == [gpus] * tasks
-    assert all(asked["num_cpus"] == 1 for asked in played.asked)
+    tasks = PlayedTasks()
+    context = played_context(tmp_path, dataset=toy_data())
+    assert take_outcome(task, context, "dense:conv4", tasks) is None  # nothing was trained
+    trained = train_round(task, context.images(), context.work(task.run))
+    taken = take_outcome(task, context, "dense:conv4", tasks)
+    assert taken is not None
+    assert taken.predictions is not None
+    np.testing.assert_array_equal(taken.predictions, trained.predictions)
+    assert tasks.asked == []
+
+
+def test_an_accelerator_is_asked_for_where_one_is_used(task: RoundTask, tmp_path: Path) -> None:
+    """The stage itself only waits and holds none."""
+    tasks = PlayedTasks(play=lambda asked: "by a task")
+    context = played_context(tmp_path, cpus_per_round=3, gpus_per_round=0.5)
+    assert take_outcome(task, context, "dense:conv4", tasks) == "by a task"
+    (asked,) = tasks.asked
+    assert (asked.name, asked.cpus, asked.gpus) == ("dense:conv4: predictions", 3, 0.5)
+    assert asked.arguments == (task, context)

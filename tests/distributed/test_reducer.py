@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import ray
 from hypothesis import given
 from hypothesis import strategies as st
+from support.played import PlayedContext, PlayedTasks, played_context
 
-from prac.distributed import reducer
+from prac.data.dataset import ImageDataset
+from prac.distributed.context import Context
 from prac.distributed.reducer import EVENTS_A_TASK, epoch_parts, reduce_in_parts
 from prac.errors import EventLogError
 from prac.events import EVENT_SCHEMA, EventLog, forgetting_statistics
@@ -34,31 +38,10 @@ def test_parts_cover_every_epoch_once_and_are_worth_a_task(
         assert epochs * samples / len(parts) >= EVENTS_A_TASK
 
 
-class PlayedRay:
-    """Tasks run where they are handed over; what they return travels as Ray would pickle it."""
-
-    def __init__(self, cpus: int) -> None:
-        self.cpus = cpus
-        self.parts: list[range] = []
-
-    def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": float(self.cpus)}
-
-    def remote(self, context: object, run: str, part: range) -> object:
-        self.parts.append(part)
-        return reducer._count(context, context.load_dataset(), run, part)  # type: ignore
-
-    def get(self, count: object) -> object:
-        return count
-
-
 @pytest.fixture
-def context(tmp_path: Path) -> SimpleNamespace:
-    work = Folder(tmp_path)
-    return SimpleNamespace(
-        work=lambda run: work,
-        load_dataset=lambda: SimpleNamespace(training_ids=IDS),
-    )
+def context(tmp_path: Path, toy_data: Callable[..., ImageDataset]) -> PlayedContext:
+    dataset = dataclasses.replace(toy_data(20), training_ids=IDS)
+    return played_context(tmp_path, dataset=dataset)
 
 
 def _write(work: Folder, epochs: int) -> pa.Table:
@@ -78,43 +61,30 @@ def _write(work: Folder, epochs: int) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def test_tasks_give_what_one_pass_gives(context, monkeypatch: pytest.MonkeyPatch) -> None:
-    events = _write(context.work("run"), EPOCHS)
-    played = PlayedRay(cpus=3)
-    monkeypatch.setattr(reducer, "ray", played)
-    monkeypatch.setattr(reducer, "_count_remotely", played)
-    alone = reduce_in_parts(context, run="run", epochs=EPOCHS)
-    assert played.parts == []
-    monkeypatch.setattr(reducer, "EVENTS_A_TASK", 10)
-    shared = reduce_in_parts(context, run="run", epochs=EPOCHS)
-    assert [list(part) for part in played.parts] == [[0, 1], [2, 3], [4, 5, 6]]
+def test_tasks_give_what_one_pass_gives(context: PlayedContext) -> None:
+    events, tasks = _write(context.work("run"), EPOCHS), PlayedTasks(cpus=3)
+    alone = reduce_in_parts(context, run="run", epochs=EPOCHS, tasks=tasks)
+    assert tasks.asked == []
+    shared = reduce_in_parts(context, run="run", epochs=EPOCHS, tasks=tasks, events_a_task=10)
+    parts = [asked.arguments[-1] for asked in tasks.asked]
+    assert [list(part) for part in parts] == [[0, 1], [2, 3], [4, 5, 6]]
+    assert [asked.cpus for asked in tasks.asked] == [1, 1, 1]
     assert shared.equals(alone)
     assert shared.to_pylist() == forgetting_statistics(events).to_pylist()
 
 
 @pytest.mark.slow
-def test_tasks_of_a_real_cluster(context, monkeypatch: pytest.MonkeyPatch) -> None:
-    ray = pytest.importorskip("ray")
+def test_tasks_of_a_real_cluster(context: PlayedContext) -> None:
     events = _write(context.work("run"), EPOCHS)
-    monkeypatch.setattr(reducer, "EVENTS_A_TASK", 10)
-    folder = context.work("run")
-    context.work, ids = None, IDS
-
-    class Handed:
-        """What a task can be handed: plain names, no fixture."""
-
-        def work(self, run: str) -> Folder:
-            return folder
-
-        def load_dataset(self) -> SimpleNamespace:
-            return SimpleNamespace(training_ids=ids)
-
     ray.init(address="local", num_cpus=2)
     try:
-        shared = reduce_in_parts(Handed(), run="run", epochs=EPOCHS)  # type: ignore[arg-type]
+        shared_data = [ray.put(context.dataset())]
+        plain = {"data": context.data, "augment": context.augment, "desk": None}
+        handed = Context(**plain, shared=shared_data, resources=context.resources)  # type: ignore[arg-type]
+        shared = reduce_in_parts(handed, run="run", epochs=EPOCHS, events_a_task=10)
         assert shared.to_pylist() == forgetting_statistics(events).to_pylist()
         with pytest.raises(EventLogError, match=r"^epoch 7 is not complete") as caught:
-            reduce_in_parts(Handed(), run="run", epochs=EPOCHS + 1)  # type: ignore[arg-type]
+            reduce_in_parts(handed, run="run", epochs=EPOCHS + 1, events_a_task=10)
         assert "\n" not in str(caught.value)
     finally:
         ray.shutdown()

@@ -12,11 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import ray
-
 from prac.analysis.trials import State, TrialRow
 from prac.distributed.executor import Failed, RayExecutor
-from prac.distributed.sweep.trials import Ask
+from prac.distributed.sweep.trials import Ask, Exchange
 from prac.errors import EmptySetError
 from prac.lottery.graph import Graph, Request, Stage
 from prac.lottery.outputs import Made
@@ -51,7 +49,7 @@ class Foreman:
     request: Request
     shared: Iterable[Stage]
     executor: RayExecutor
-    exchange: Any
+    exchange: Exchange
     log: TrialLog
     numbers: dict[str, int]
     trials: dict[str, Trial] = field(default_factory=dict)
@@ -75,7 +73,7 @@ class Foreman:
         """Serve the trials while there are any."""
         try:
             while busy():
-                for ask in ray.get(self.exchange.collect.remote()):
+                for ask in self.exchange.collect():
                     self._take(ask)
                 self.executor.submit()
                 if self.executor.busy:
@@ -145,7 +143,7 @@ class Foreman:
                 elif goal >= trial.rounds:
                     self._end(name, trial, "finished", "")
                 report = {"failed": error[1]} if error else trial.report(goal, self._read(trial))
-                self.exchange.answer.remote(name, goal, report)
+                self.exchange.answer(name, goal, report)
 
     def _read(self, trial: Trial) -> Mapping[str, Made]:
         """What a trial's finished stages made."""

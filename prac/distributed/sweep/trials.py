@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 # The table that Tune draws on a terminal would cut through our own progress.
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -38,10 +38,50 @@ class Ask:
     reach: int
 
 
-@ray.remote(num_cpus=0)
-class Exchange:
+class Exchange(Protocol):
     """Where trials ask and the foreman answers; asking again for the same is harmless."""
 
+    def ask(self, ask: Ask) -> dict[str, Any]:
+        """Wait for a goal; what is to be reported to Tune. Raises PracError where it failed."""
+        ...
+
+    def collect(self) -> list[Ask]:
+        """Hand over what was asked since the last time."""
+        ...
+
+    def answer(self, name: str, goal: int, report: dict[str, Any]) -> None:
+        """Answer a goal, once; a report with `failed` is an error for who asked."""
+        ...
+
+
+@dataclass(frozen=True)
+class RayExchange:
+    """An exchange in a process of its own."""
+
+    actor: Any
+
+    @classmethod
+    def open(cls) -> RayExchange:
+        """A new one, on the cluster that this process is connected to."""
+        return cls(_Exchange.remote())  # type: ignore[attr-defined]
+
+    def ask(self, ask: Ask) -> dict[str, Any]:
+        """Wait for a goal."""
+        report: dict[str, Any] = ray.get(self.actor.ask.remote(ask))
+        return report
+
+    def collect(self) -> list[Ask]:
+        """Hand over what was asked since the last time."""
+        asked: list[Ask] = ray.get(self.actor.collect.remote())
+        return asked
+
+    def answer(self, name: str, goal: int, report: dict[str, Any]) -> None:
+        """Answer a goal, without waiting."""
+        self.actor.answer.remote(name, goal, report)
+
+
+@ray.remote(num_cpus=0)
+class _Exchange:
     def __init__(self) -> None:
         self._asked: list[Ask] = []
         self._answers: dict[tuple[str, int], asyncio.Future[dict[str, Any]]] = {}
@@ -73,7 +113,7 @@ class Exchange:
             answer.set_result(report)
 
 
-def follow_trial(config: dict[str, Any], *, exchange: Any, rounds: int, gated: bool) -> None:
+def follow_trial(config: dict[str, Any], *, exchange: Exchange, rounds: int, gated: bool) -> None:
     """One trial: round after round, then the judged tickets.
 
     gated: a round is asked for only when the scheduler let the one before pass, so that a trial
@@ -82,7 +122,7 @@ def follow_trial(config: dict[str, Any], *, exchange: Any, rounds: int, gated: b
     values = tidy(config.get("values", config))
     for goal in range(rounds + 1):
         ask = Ask(values=values, goal=goal, reach=goal if gated else rounds)
-        tune.report(ray.get(exchange.ask.remote(ask)))
+        tune.report(exchange.ask(ask))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +141,7 @@ class TuneSettings:
 
 
 def run_tune(
-    space: Space, settings: TuneSettings, exchange: Any, started: Sequence[Values]
+    space: Space, settings: TuneSettings, exchange: Exchange, started: Sequence[Values]
 ) -> None:
     """Run all trials to their end. A trial that fails ends alone.
 
