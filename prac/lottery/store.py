@@ -109,14 +109,19 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._made: dict[str, Made] = {}
+        self._names: dict[str, str] = {}
 
     def find(self, data: str, keys: Iterable[str]) -> dict[str, Finished]:
         """By key: a key holds the data's fingerprint."""
-        return {key: _in_memory(key, key) for key in keys if key in self._made}
+        return {key: self._finished(key) for key in keys if key in self._made}
 
     def find_one(self, stage: Stage) -> Finished | None:
         """By key."""
-        return _in_memory(stage.key, stage.name) if stage.key in self._made else None
+        return self._finished(stage.key) if stage.key in self._made else None
+
+    def _finished(self, key: str) -> Finished:
+        name = self._names[key]
+        return Finished(key=key, name=name, run_id=key, where="memory", manifest_sha256="")
 
     def read(self, finished: Finished) -> Made:
         """The very object."""
@@ -124,16 +129,12 @@ class MemoryStore:
 
     def commit(self, stage: Stage, made: Made, *, data: str, started: float) -> Finished:
         """Keep the object."""
-        self._made[stage.key] = made
-        return _in_memory(stage.key, stage.name)
+        self._made[stage.key], self._names[stage.key] = made, stage.name
+        return self._finished(stage.key)
 
     def revoke(self, finished: Finished, reason: str) -> None:
         """Forget it."""
         self._made.pop(finished.key, None)
-
-
-def _in_memory(key: str, name: str) -> Finished:
-    return Finished(key=key, name=name, run_id=key, where="memory", manifest_sha256="")
 
 
 def write_stage(folder: Path, stage: Stage, made: Made) -> Manifest:
