@@ -25,6 +25,7 @@ def summary_json(results: Results, mlflow: Mapping[str, str]) -> dict[str, Any]:
                         "sparsity": round(row.sparsity, 6),
                         "set_size": row.set_size,
                         "steps": row.steps,
+                        "search_steps": row.search_steps,
                         "validation_accuracy": row.validation_accuracy,
                         "test_accuracy": row.test_accuracy,
                         "test_accuracies": list(row.test_accuracies),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
-from prac.analysis.bill import borrowed_stages, make_bill, own_stages
+from prac.analysis.bill import make_bill
 from prac.config.sections import PruneConfig
+from prac.lottery.bill import borrowed_stages, own_stages
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, SearchStages, Stage
+from prac.lottery.outputs import Cost, Facts, Made
 
 
 def _search(graph: Graph, architecture: str, method: str) -> SearchStages:
@@ -75,41 +78,39 @@ def _stage(name: str, *inputs: str, kind: Any = "round") -> Stage:
     )
 
 
-VALUES = {
-    "dense": {
-        "steps": 100,
-        "samples": 1000,
-        "cep_samples": 50,
-        "evaluation_samples": 20,
-        "seconds": 10.0,
-        "joules": 5.0,
-        "energy_source": "RAPL",
-    },
+COSTS = {
+    "dense": Cost(
+        steps=100,
+        samples=1000,
+        cep_samples=50,
+        evaluation_samples=20,
+        seconds=10.0,
+        joules=5.0,
+        energy_source="RAPL",
+    ),
     # Another network, trained to score samples, counts its own FLOPs.
-    "proxy": {
-        "steps": 7,
-        "other_flops": 999,
-        "seconds": 2.0,
-        "joules": 1.5,
-        "energy_source": "RAPL",
-    },
-    "scores": {
-        "score_samples": 30,
-        "score_gradient_samples": 4,
-        "score_passes": 48,
-        "seconds": 1.0,
-        "joules": 0.5,
-        "energy_source": "RAPL",
-    },
-    "judge": {
-        "steps": 60,
-        "samples": 600,
-        "evaluation_samples": 33,
-        "seconds": 3.0,
-        "joules": 2.0,
-        "energy_source": "RAPL",
-    },
+    "proxy": Cost(steps=7, other_flops=999, seconds=2.0, joules=1.5, energy_source="RAPL"),
+    "scores": Cost(
+        score_samples=30,
+        score_gradient_samples=4,
+        score_passes=48,
+        seconds=1.0,
+        joules=0.5,
+        energy_source="RAPL",
+    ),
+    "judge": Cost(
+        steps=60,
+        samples=600,
+        evaluation_samples=33,
+        seconds=3.0,
+        joules=2.0,
+        energy_source="RAPL",
+    ),
 }
+
+
+def _made(**changed: Cost) -> dict[str, Made]:
+    return {n: Made(facts=Facts(), cost=cost) for n, cost in {**COSTS, **changed}.items()}
 
 
 def _proxy_graph() -> tuple[SearchStages, Graph]:
@@ -132,7 +133,7 @@ def _proxy_graph() -> tuple[SearchStages, Graph]:
 
 
 def test_every_line_by_hand() -> None:
-    bill = make_bill(*_proxy_graph(), VALUES, forward_flops=10)
+    bill = make_bill(*_proxy_graph(), _made(), forward_flops=10)
     assert (bill.steps, bill.samples, bill.borrowed_steps) == (107, 1000, 0)
     assert (bill.cep_samples, bill.score_samples, bill.evaluation_samples) == (50, 34, 20)
     # Trained on: 1000 samples at 3 passes of 10. Gradients for scores: 4 images, 48
@@ -145,10 +146,10 @@ def test_every_line_by_hand() -> None:
 
 
 def test_energy_that_one_stage_could_not_measure_is_not_known() -> None:
-    dark = {"joules": None, "energy_source": "processors not measured: no counters"}
-    values = {**VALUES, "scores": {**VALUES["scores"], **dark}}
-    bill = make_bill(*_proxy_graph(), values, forward_flops=None)
+    told = "processors not measured: no counters"
+    dark = dataclasses.replace(COSTS["scores"], joules=None, energy_source=told)
+    bill = make_bill(*_proxy_graph(), _made(scores=dark), forward_flops=10)
     assert bill.joules is None
-    assert bill.energy_source == "processors not measured: no counters"
-    assert bill.flops is None
+    assert bill.energy_source == told
+    assert bill.flops == 30_000 + 480 + 1000 + 999
     assert bill.judging_joules == pytest.approx(2.0)

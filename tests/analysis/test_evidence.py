@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,9 +16,9 @@ from prac.analysis.evidence import Evidence, dice, pack, thinned
 from prac.analysis.outcome import _evidence
 from prac.config.sections import SelectConfig
 from prac.data.dataset import ImageDataset
-from prac.distributed import artifacts
 from prac.lottery.compose import build_graph
-from prac.lottery.graph import SearchStages
+from prac.lottery.graph import Graph, SearchStages
+from prac.lottery.outputs import NEXT_MASK, PREDICTIONS, SET, STATISTICS, Facts, File, Made
 from prac.pruning import Mask
 from prac.selection import PracSet, Reason
 
@@ -28,22 +27,12 @@ def _mask(*alive: int) -> Mask:
     return Mask({"a.weight": torch.tensor(alive).bool(), "b.weight": torch.tensor([1, 0]).bool()})
 
 
-class Folders:
-    """A store whose artifacts are files in a folder for each stage."""
+Files = dict[str, dict[File[Any], Any]]
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
 
-    def of(self, stage: str) -> Path:
-        folder = self.root / stage.replace(":", "-")
-        folder.mkdir(exist_ok=True)
-        return folder
-
-    def read_manifest(self, finished: Any) -> dict[str, Any]:
-        return {"sha256": {path.name: "" for path in self.of(finished.name).iterdir()}}
-
-    def read(self, finished: Any, file: str, reader: Callable[[Path], Any]) -> Any:
-        return reader(self.of(finished.name) / file)
+def _made(graph: Graph, files: Files) -> dict[str, Made]:
+    """Stages that left these files, by name; all others left none."""
+    return {name: Made(facts=Facts(), files=files.get(name, {})) for name in graph.stages}
 
 
 def _statistics(forgotten: dict[int, int], never: tuple[int, ...], ids: list[int]) -> pa.Table:
@@ -64,31 +53,37 @@ def dataset(toy_data: Callable[..., ImageDataset]) -> ImageDataset:
 
 
 @pytest.fixture
-def evidence(request_for, dataset: ImageDataset, tmp_path: Path) -> Evidence:
-    """Two rounds of conv4: round 0 forgets rows 0, 1, 2 (1, 3 and 11 times), never learns row 6."""
-    graph = build_graph(request_for(architectures=("conv4",), rounds=2))
-    store, ids = Folders(tmp_path), dataset.training_ids
-    tables = {
-        "reduce:conv4:prac": _statistics({0: 1, 1: 3, 2: 11}, (6,), ids.tolist()),
-        "round:conv4:prac:1": _statistics({0: 5}, (6,), [0, 1, 2, 6]),
-    }
-    for stage, table in tables.items():
-        artifacts.write_table(store.of(stage), artifacts.STATISTICS, table)
-    right = np.zeros(len(ids), np.int32)
-    other = right.copy()
+def files(dataset: ImageDataset) -> Files:
+    """Of conv4: round 0 forgets rows 0, 1, 2 (1, 3 and 11 times), never learns row 6."""
+    ids = dataset.training_ids
+    other = np.zeros(len(ids), np.int32)
     other[[0, 3]] = 1  # rows 0 and 3
-    for stage, predicted in (("dense:conv4:prac", right), ("round:conv4:prac:1", other)):
-        table = artifacts.predictions_table(ids, predicted)
-        artifacts.write_table(store.of(stage), artifacts.PREDICTIONS, table)
-    for stage, mask in (
-        ("dense:conv4:prac", _mask(1, 1, 1, 0)),
-        ("dense:conv4:vanilla", _mask(0, 1, 1, 1)),
-        ("round:conv4:prac:1", _mask(1, 1, 0, 0)),
-        ("round:conv4:vanilla:1", _mask(0, 0, 1, 1)),
-    ):
-        artifacts.write_mask(store.of(stage), mask)
+
+    def predicted(classes: np.ndarray) -> pa.Table:
+        return pa.table({"sample_id": ids, "predicted": classes})
+
     chosen = PracSet.from_reasons({Reason.FORGOTTEN: np.array([0, 1, 2, 6])})
-    artifacts.write_table(store.of("select:conv4:prac:1"), artifacts.SAMPLES, chosen.to_table())
+    return {
+        "dense:conv4:prac": {
+            NEXT_MASK: _mask(1, 1, 1, 0),
+            PREDICTIONS: predicted(np.zeros(len(ids), np.int32)),
+        },
+        "reduce:conv4:prac": {STATISTICS: _statistics({0: 1, 1: 3, 2: 11}, (6,), ids.tolist())},
+        "select:conv4:prac:1": {SET: chosen},
+        "round:conv4:prac:1": {
+            NEXT_MASK: _mask(1, 1, 0, 0),
+            PREDICTIONS: predicted(other),
+            STATISTICS: _statistics({0: 5}, (6,), [0, 1, 2, 6]),
+        },
+        "dense:conv4:vanilla": {NEXT_MASK: _mask(0, 1, 1, 1)},
+        "round:conv4:vanilla:1": {NEXT_MASK: _mask(0, 0, 1, 1)},
+    }
+
+
+@pytest.fixture
+def evidence(request_for: Any, dataset: ImageDataset, files: Files) -> Evidence:
+    """Two rounds of conv4."""
+    graph = build_graph(request_for(architectures=("conv4",), rounds=2))
     rows = {
         ("conv4", method, index): SimpleNamespace(
             round=index,
@@ -99,8 +94,7 @@ def evidence(request_for, dataset: ImageDataset, tmp_path: Path) -> Evidence:
         for method in ("prac", "vanilla", "random-subset")
         for index in range(3)
     }
-    finished: Any = {name: SimpleNamespace(name=name) for name in graph.stages}
-    return Evidence(graph, finished, store, dataset, rows)  # type: ignore[arg-type]
+    return Evidence(graph, _made(graph, files), dataset, rows)  # type: ignore[arg-type]
 
 
 def _search(evidence: Evidence, method: str) -> SearchStages:
@@ -196,12 +190,11 @@ def test_the_gallery_knows_the_dense_prediction(evidence: Evidence) -> None:
 
 
 def test_who_recorded_events_is_told_apart_from_who_never_learned_none(
-    evidence: Evidence, request_for, dataset: ImageDataset
+    files: Files, request_for: Any, dataset: ImageDataset
 ) -> None:
     """`resnet8` takes the sets of `conv4`: it recorded nothing, and nothing is claimed of it."""
     request = request_for(architectures=("conv4", "resnet8"), rounds=2, transfer_from="conv4")
     graph = build_graph(request)
-    finished: Any = {name: SimpleNamespace(name=name) for name in graph.stages}
     rows = {
         (name, method, k): SimpleNamespace(
             round=k, sparsity=k / 10, weights_left=6, cet_size=4 if k else None
@@ -210,10 +203,9 @@ def test_who_recorded_events_is_told_apart_from_who_never_learned_none(
         for method in ("prac", "vanilla", "random-subset")
         for k in range(3)
     }
-    store: Any = evidence.store
     chosen = PracSet.from_reasons({Reason.FORGOTTEN: np.array([1, 6])})
-    artifacts.write_table(store.of("select:conv4:prac:2"), artifacts.SAMPLES, chosen.to_table())
-    both = Evidence(graph, finished, store, dataset, rows)  # type: ignore[arg-type]
+    made = _made(graph, {**files, "select:conv4:prac:2": {SET: chosen}})
+    both = Evidence(graph, made, dataset, rows)  # type: ignore[arg-type]
     found = _evidence(both, request.recipe)
     assert found["recorded"] == ("conv4",)
     assert [(s.architecture, s.sample_id) for s in found["never_learned"]] == [("conv4", 6)]

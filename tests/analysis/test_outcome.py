@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from typing import Any
 
 import pytest
 
@@ -10,56 +12,81 @@ from prac.analysis.outcome import collect_results
 from prac.analysis.results import Results, results_from_json, results_to_json
 from prac.analysis.summary import summary_json
 from prac.lottery.compose import build_graph
-from prac.tracking.store import Finished
+from prac.lottery.outputs import (
+    Cost,
+    CountFacts,
+    JudgeFacts,
+    Made,
+    RoundFacts,
+    SetFacts,
+    TicketFacts,
+)
 
 
-def _trained(steps: int, alive: int, epochs: int, accuracy: float) -> dict:
-    return {
-        "set_size": 0,
-        "steps": steps,
-        "epochs": epochs,
-        "budget_epochs": 10,
-        "budget_steps": 200,
-        "stopped_early": epochs < 10,
-        "best_epoch": epochs - 1,
-        "best_accuracy": accuracy,
-        "distances": [0.5, 0.25],
-        "next_weights_alive": alive,
-        "next_sparsity": 1 - alive / 1000,
-        "weights": 1000,
-        "samples": 100 * epochs,
-        "cep_samples": 7,
-        "evaluation_samples": 3,
-        "seconds": 1.5,
-    }
+def _trained(steps: int, alive: int, epochs: int, accuracy: float) -> Made:
+    return Made(
+        facts=RoundFacts(
+            set_size=0,
+            epochs=epochs,
+            budget_epochs=10,
+            stopped_early=epochs < 10,
+            best_epoch=epochs - 1,
+            best_accuracy=accuracy,
+            distances=(0.5, 0.25),
+            next_weights_alive=alive,
+            next_sparsity=1 - alive / 1000,
+            weights=1000,
+        ),
+        cost=Cost(
+            steps=steps, samples=100 * epochs, cep_samples=7, evaluation_samples=3, seconds=1.5
+        ),
+    )
 
 
-def _set(size: int, cet: int, cep: int, overlap: int) -> dict:
-    return {"set_size": size, "cet_size": cet, "cep_size": cep, "overlap": overlap}
+def _set(size: int, cet: int, cep: int, overlap: int) -> Made:
+    facts = SetFacts(set_size=size, cet_size=cet, cep_size=cep, overlap=overlap, digest="d")
+    return Made(facts=facts)
 
 
-# PrAC: 150 + 30 steps against vanilla's 200 + 200.
-VALUES = {
+def _judged(test: float, validation: float) -> Made:
+    facts = JudgeFacts(
+        epochs=10, budget_epochs=10, best_epoch=9, best_accuracy=validation, test_accuracy=test
+    )
+    return Made(facts=facts, cost=Cost(steps=200))
+
+
+def _ticket(flops: int = 0, size: int = 0) -> Made:
+    whole: dict[str, Any] = dict.fromkeys(f.name for f in dataclasses.fields(TicketFacts))
+    return Made(facts=TicketFacts(**{**whole, "flops_sparse": flops, "bytes_sparse": size}))
+
+
+# PrAC: 150 + 30 steps against vanilla's 336 + 336, the recipe's whole budget of 16 epochs of 21.
+MADE = {
     "dense:conv4:prac": _trained(150, 800, 8, 0.9),
+    "reduce:conv4:prac": Made(facts=CountFacts(events=800)),
     "select:conv4:prac:1": _set(60, 60, 0, 0),
     "round:conv4:prac:1": _trained(30, 640, 3, 0.85),
     "select:conv4:prac:2": _set(50, 40, 20, 10),
-    "judge:conv4:prac:0": {"test_accuracy": 0.95, "best_accuracy": 0.96, "steps": 200},
-    "judge:conv4:prac:2": {"test_accuracy": 0.94, "best_accuracy": 0.93, "steps": 200},
-    "dense:conv4:vanilla": _trained(200, 800, 10, 0.91),
-    "round:conv4:vanilla:1": _trained(200, 640, 10, 0.89),
-    "judge:conv4:vanilla:2": {"test_accuracy": 0.955, "best_accuracy": 0.95, "steps": 200},
-    "ticket:conv4:prac:1": {},
-    "ticket:conv4:prac:2": {"flops_sparse": 640_000, "bytes_sparse": 2_560},
-    "ticket:conv4:vanilla:2": {},
+    "judge:conv4:prac:0": _judged(0.95, 0.96),
+    "judge:conv4:prac:2": _judged(0.94, 0.93),
+    "dense:conv4:vanilla": _trained(336, 800, 10, 0.91),
+    "round:conv4:vanilla:1": _trained(336, 640, 10, 0.89),
+    "judge:conv4:vanilla:2": _judged(0.955, 0.95),
+    "ticket:conv4:prac:1": _ticket(1, 1),
+    "ticket:conv4:prac:2": _ticket(640_000, 2_560),
+    "ticket:conv4:vanilla:2": _ticket(2, 2),
 }
 
 
-def _judged(name: str) -> dict:
-    """A judgement's values; each further seed is a hundredth worse."""
+def _made(name: str) -> Made:
+    """What a stage made; each further seed of a judgement is a hundredth worse."""
     first, _, seed = name.partition(":seed-")
-    values = VALUES[first]
-    return {**values, "test_accuracy": values["test_accuracy"] - int(seed or 0) / 100}
+    made = MADE[first]
+    if not seed:
+        return made
+    judged = made.known(JudgeFacts)
+    worse = dataclasses.replace(judged, test_accuracy=judged.test_accuracy - int(seed) / 100)
+    return dataclasses.replace(made, facts=worse)
 
 
 @pytest.fixture
@@ -71,30 +98,11 @@ def _collect(request_for, digits_data, seeds: int = 1) -> Results:
     request = request_for(architectures=("conv4",), rounds=2, compare=("vanilla",), seeds=seeds)
     graph = build_graph(request)
 
-    class Store:
-        def read_manifest(self, finished):
-            return {"sha256": {}}
-
-    finished = {
-        name: Finished(
-            key=stage.key,
-            name=name,
-            run_id=name,
-            artifact_uri="",
-            manifest_sha256="",
-            values=_judged(name)
-            if name.startswith("judge")
-            else {**VALUES, "reduce:conv4:prac": {"events": 800}}[name],
-        )
-        for name, stage in graph.stages.items()
-        if name != "report"
-    }
     return collect_results(
         request,
         graph,
-        finished,
+        {name: _made(name) for name in graph.stages if name != "report"},
         {"round:conv4:prac:1"},
-        Store(),
         dataset=digits_data,
         link="http://x/#/experiments/3",
         locations={graph.stages["ticket:conv4:prac:2"].key: "models:/m/4"},
@@ -120,11 +128,10 @@ def test_rows_of_prac(results: Results) -> None:
     assert (dense.cet_size, dense.cep_size, dense.overlap) == (None, None, None)
     assert [r.steps for r in (dense, first, last)] == [150, 30, 0]
     assert [r.search_steps for r in (dense, first, last)] == [0, 150, 180]
-    # 1 - 150/200, 1 - 180/400.
     assert [r.steps_saved for r in (dense, first, last)] == [
         None,
-        pytest.approx(0.25),
-        pytest.approx(0.55),
+        pytest.approx(1 - 150 / 336),
+        pytest.approx(1 - 180 / 672),
     ]
     assert [r.validation_accuracy for r in (dense, first, last)] == [0.9, 0.85, None]
     assert [r.test_accuracy for r in (dense, first, last)] == [0.95, None, 0.94]
@@ -135,7 +142,7 @@ def test_rows_of_prac(results: Results) -> None:
 
 def test_rows_of_vanilla(results: Results) -> None:
     last = _row(results, "vanilla", 2)
-    assert (last.set_size, last.cet_size, last.search_steps) == (1294, None, 400)
+    assert (last.set_size, last.cet_size, last.search_steps) == (1294, None, 672)
     assert last.steps_saved == 0
     assert last.test_accuracy == 0.955
     assert _row(results, "vanilla", 0).test_accuracy is None
@@ -144,12 +151,12 @@ def test_rows_of_vanilla(results: Results) -> None:
 def test_bills_distances_and_stages(results: Results) -> None:
     prac, vanilla = results.bills
     assert (prac.method, prac.steps, prac.samples, prac.cep_samples) == ("prac", 180, 1100, 14)
-    assert (vanilla.method, vanilla.steps, vanilla.seconds) == ("vanilla", 400, 3.0)
+    assert (vanilla.method, vanilla.steps, vanilla.seconds) == ("vanilla", 672, 3.0)
     # The first distance is between the masks of the first and the second epoch.
     distances = [d for d in results.distances if (d.method, d.round) == ("prac", 1)]
     assert [(d.epoch, d.distance) for d in distances] == [(2, 0.5), (3, 0.25)]
     assert {s.name for s in results.stages if not s.cached} == {"round:conv4:prac:1"}
-    assert {s.name for s in results.stages} == {*VALUES, "reduce:conv4:prac"}
+    assert {s.name for s in results.stages} == set(MADE)
     assert results.dense_test_accuracy == {"conv4": 0.95}
 
 
@@ -191,7 +198,7 @@ def test_the_last_line(results: Results) -> None:
     assert summary["dense_test_accuracy"] == {"conv4": 0.95}
     prac, vanilla = summary["searches"]
     assert (prac["architecture"], prac["method"]) == ("conv4", "prac")
-    assert prac["iterations_saved"] == pytest.approx(0.55)
+    assert prac["iterations_saved"] == pytest.approx(1 - 180 / 672)
     assert vanilla["iterations_saved"] == 0
     wanted = {"sparsity", "set_size", "steps", "validation_accuracy", "test_accuracy"}
     assert all(wanted <= row.keys() for s in summary["searches"] for row in s["rounds"])
@@ -201,6 +208,7 @@ def test_the_last_line(results: Results) -> None:
         "sparsity": 0.36,
         "set_size": 50,
         "steps": 0,
+        "search_steps": 180,
         "validation_accuracy": None,
         "test_accuracy": 0.94,
         "test_accuracies": [0.94],
@@ -209,7 +217,7 @@ def test_the_last_line(results: Results) -> None:
 
 
 def test_settings_name_what_matters_and_no_path(results: Results) -> None:
-    assert results.settings["workers of dense training"] == "2"
+    assert results.settings["train.shares"] == "2"
     assert results.settings["precision"] == "fp32"
     assert results.settings["search.rounds"] == "2"
     assert "data.source" not in results.settings

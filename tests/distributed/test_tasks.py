@@ -104,9 +104,10 @@ def test_an_exchange_answers_each_goal_once() -> None:
     exchange = RayExchange.open()
     ask = Ask(values={"select.threshold": 1}, goal=0, reach=0)
     exchange.answer("select.threshold=1", 0, {"rounds": 1})
+    assert exchange.ask(ask) == {"rounds": 1}
     exchange.answer("select.threshold=1", 0, {"rounds": 2})
     exchange.answer("select.threshold=1", 1, {"failed": "no events"})
-    assert exchange.ask(ask) == exchange.ask(ask) == {"rounds": 1}
+    assert exchange.ask(ask) == {"rounds": 1}
     assert exchange.collect() == [ask, ask]
     assert exchange.collect() == []
     failing = Ask(values={"select.threshold": 1}, goal=1, reach=1)

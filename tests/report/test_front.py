@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from prac.analysis.trials import SweepResults, TrialRow, best_trial
 from prac.report.figures.front import pareto_front
-from prac.report.front import SweepResults, TrialRow, best_trial, print_front, write_front
+from prac.report.front import print_front, write_front
 
 
 def trial(

@@ -72,7 +72,8 @@ def laid_over(space: Space, request: Request) -> tuple[Union, list[Trial]]:
     for number, values in enumerate(space.points(), 1):
         graph = trial_graph(request, values)
         names = union.add(graph, values)
-        trials.append(Trial(number=number, values=values, graph=graph, names=names))
+        trial = Trial(number=number, values=values, graph=graph, names=names, full_steps=336)
+        trials.append(trial)
     return union, trials
 
 

@@ -92,7 +92,7 @@ def test_a_separate_full_run_finds_the_same(
     trial = next(t for t in swept["trials"] if t["label"] == f"select.threshold={threshold}")
     assert trial["test_accuracy"] == rounds[-1]["test_accuracy"]
     assert trial["set_size"] == rounds[-1]["set_size"]
-    assert trial["search_steps"] == sum(r["steps"] for r in rounds)
+    assert trial["search_steps"] == sum(r["steps"] for r in rounds) == rounds[-1]["search_steps"]
     assert trial["sparsity"] == pytest.approx(rounds[-1]["sparsity"], abs=1e-6)
     assert trial["steps_saved"] == pytest.approx(full["searches"][0]["iterations_saved"])
 
