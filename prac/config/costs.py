@@ -44,7 +44,7 @@ FORWARD_FLOPS: dict[tuple[str, str], int] = {
     ("resnet20s", "cifar100"): 81_113_600,
     ("resnet56s", "cifar100"): 250_982_912,
     ("vgg16", "cifar100"): 626_495_488,
-    ("resnet18", "tiny-imagenet"): 4_443_545_600,
+    ("resnet18", "tiny-imagenet"): 296_296_448,
     ("vgg16", "tiny-imagenet"): 2_505_777_152,
 }
 """Of one image, by network and data, as `prac.models.describe.forward_flops` counts them.
