@@ -126,7 +126,7 @@ class SelectStageConfig:
     without them are the same for every seed.
     """
 
-    WIRE: ClassVar[str] = "select"
+    WIRE: ClassVar[str] = "selection"
     threshold: int
     cet: bool
     cep: bool
