@@ -4,12 +4,15 @@ import contextlib
 import dataclasses
 import enum
 import hashlib
+import importlib
 import itertools
+import pkgutil
 import struct
 import subprocess
 import sys
 from collections import OrderedDict
 from pathlib import Path
+from typing import ClassVar, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -17,30 +20,33 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prac import config
-from prac.config.sections import RewindPoint, SearchConfig
+import prac
+from prac.config import sections
+from prac.config.sections import Recipe, RewindPoint, SearchConfig, SelectConfig
 from prac.fingerprint import fingerprint, stage_key
 
 
 class Colour(enum.Enum):
     RED = 1
-    BLUE = 2
-
-
-class Flag(enum.Enum):
-    RED = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
+    WIRE: ClassVar[str] = "point"
     x: int = 0
     y: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
+    WIRE: ClassVar[str] = "place"
     x: int = 0
     y: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Nameless:
+    x: int = 0
 
 
 # No two of these have the same meaning.
@@ -49,7 +55,7 @@ DIFFERENT = [
     [], [[]], [None], ["ab", "c"], ["a", "bc"], ["abc"], [["ab"], "c"], [1, 2], [2, 1], ["1", "2"],
     {}, {"a": 1}, {"a": "1"}, {"a": 1, "b": 2}, {"a": 2, "b": 1}, {1: "a"}, {"1": "a"},
     [["a", 1]], set(), {"a"}, {"a", "b"}, frozenset({1}), {("a", 1)},
-    Colour.RED, Colour.BLUE, Flag.RED, "RED", Point(), Place(), Point(1, 0), Point(0, 1),
+    "RED", Point(), Place(), Point(1, 0), Point(0, 1),
     {"x": 0, "y": 0}, float("inf"), -float("inf"), float("nan"), 2**70, -1,
     np.zeros(2), np.zeros(2, np.float32), np.zeros(2, np.int32), np.zeros(2, ">i4"),
     np.zeros((2, 1)), np.zeros((1, 2)), np.zeros(0), np.zeros((0, 3)), np.array(0.0),
@@ -151,17 +157,74 @@ def changed_in_one_place(made) -> dict[str, list[object]]:
 def test_every_field_of_a_configuration_counts() -> None:
     # Critical sets take no other sampler and scores no easy samples: no one recipe has all fields.
     recipes = [
-        config.Recipe(name="r", description="", architectures=("resnet8",), select=select)
-        for select in (config.SelectConfig(score="el2n", fraction=0.5), config.SelectConfig())
+        Recipe(name="r", description="", architectures=("resnet8",), select=select)
+        for select in (SelectConfig(score="el2n", fraction=0.5), SelectConfig())
     ]
     copies = [changed_in_one_place(recipe) for recipe in recipes]
     for made in copies:
-        made |= changed_in_one_place(config.ModelConfig(architecture="resnet8"))
+        made |= changed_in_one_place(sections.ModelConfig(architecture="resnet8"))
     assert not [name for name in copies[0] if not (copies[0][name] or copies[1][name])]
     assert len(copies[0]) > 35
     for recipe, made in zip(recipes, copies, strict=True):
         keys = [fingerprint(recipe), *(fingerprint(c) for tried in made.values() for c in tried)]
         assert len(set(keys)) == len(keys)
+
+
+def hashed_classes() -> list[type]:
+    """Every dataclass of the package that has a name for keys, from all its modules."""
+    found = []
+    for module in pkgutil.walk_packages(prac.__path__, "prac."):
+        if module.name.rpartition(".")[-1] == "__main__":
+            continue
+        home = importlib.import_module(module.name)
+        for thing in vars(home).values():
+            own = isinstance(thing, type) and thing.__module__ == home.__name__
+            if own and dataclasses.is_dataclass(thing) and "WIRE" in vars(thing):
+                found.append(thing)
+    return found
+
+
+def test_names_in_keys_are_written_down_and_distinct() -> None:
+    classes = hashed_classes()
+    assert len(classes) >= 23
+    names = [made.WIRE for made in classes]
+    assert len(set(names)) == len(names)
+    # What a stage reads is made of them and of plain values alone.
+    configs = [c for c in classes if c.__module__ == "prac.lottery.stage_config"]
+    assert len(configs) == 11
+    for made in [*configs, Recipe]:
+        for hint in get_type_hints(made).values():
+            for part in (hint, *get_args(hint)):
+                if dataclasses.is_dataclass(part):
+                    assert part in classes, (made, part)
+
+
+def test_a_dataclass_without_a_name_is_refused() -> None:
+    with pytest.raises(TypeError, match="a Nameless has no WIRE name"):
+        fingerprint({"a": [Nameless()]})
+
+
+@pytest.mark.parametrize("made", [Recipe, SearchConfig, SelectConfig, RewindPoint, Point])
+def test_a_class_of_another_name_in_another_module_has_the_same_keys(made: type) -> None:
+    moved = type("Renamed", (made,), {"__module__": "somewhere.else"})
+    values = {"name": "r", "description": "", "architectures": ("resnet8",)}
+    arguments = values if made is Recipe else {}
+    if made is RewindPoint:
+        arguments = {"unit": "step", "at": 9}
+    one, other = made(**arguments), moved(**arguments)
+    assert type(one).__name__ != type(other).__name__
+    assert fingerprint(one) == fingerprint(other)
+    assert fingerprint({"deep": [one]}) == fingerprint({"deep": [other]})
+
+
+def test_a_field_that_is_renamed_may_keep_its_name_in_keys() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Renamed:
+        WIRE: ClassVar[str] = "point"
+        across: int = dataclasses.field(default=0, metadata={"wire": "x"})
+        up: int = dataclasses.field(default=0, metadata={"wire": "y"})
+
+    assert fingerprint(Renamed(across=1, up=2)) == fingerprint(Point(1, 2))
 
 
 def digest_of(*pieces: bytes) -> str:
@@ -190,7 +253,7 @@ def test_golden_keys() -> None:
     assert fingerprint(np.arange(4, dtype=np.int32)) == "84a6506829d3b70e2b7c6347c2afe73e"
     assert (
         fingerprint(SearchConfig(rounds=4, rewind=RewindPoint("step", 9), seed=2))
-        == "2a5a13b622c5587b4355b32e6bd23aec"
+        == "e7db3d46e46f9f949c78894d0fb7eed8"
     )
     assert stage_key("round", 1, {"seed": 0}, {"mask": "aa"}) == "1854c6c7d946e603a32a1a4f92416533"
 
@@ -212,7 +275,8 @@ def test_a_stage_key_reads_all_four() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        object(), Path("/tmp"), 1j, torch.zeros(2), range(3), bytearray(b"a"), Point, len,
+        object(), Path("/tmp"), Colour.RED, 1j, torch.zeros(2), range(3), bytearray(b"a"),
+        Point, len,
         np.array([object()]), np.array(["a", None]), (i for i in "ab"), np.datetime64("2020-01-01"),
     ],
 )  # fmt: skip

@@ -10,7 +10,7 @@ from prac.config.sections import DataConfig
 from prac.data.dataset import ImageDataset
 from prac.data.torchvision_sets import SETS
 from prac.errors import ConfigError
-from prac.lottery.search import check_rewind
+from prac.lottery.stage_config import check_rewind
 from prac.models import build_model
 from prac.models.describe import forward_flops
 from prac.training.schedule import full_budget

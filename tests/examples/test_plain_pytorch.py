@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from prac.rounds import RoundOutcome, RoundTask, run_round
-from prac.stage_config import round_config
 
 import prac
-from prac.config import (
+from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
     PruneConfig,
@@ -27,13 +25,15 @@ from prac.config import (
 )
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
+from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
+from prac.lottery.stage_config import round_config
 from prac.selection import select_critical
 from prac.storage import Folder
-from prac.ticket import Ticket
+from prac.ticket.format import Ticket
 from prac.training.randomness import derived_seed, generator
 
 EXAMPLE = Path(__file__).parent / "plain_pytorch.py"
-SEED, ROUNDS = 7, 3
+SEED, ROUNDS = 2, 3
 
 
 def test_it_uses_public_names_only() -> None:
@@ -103,6 +103,7 @@ def test_the_same_masks_and_sets_as_our_own_loop(
             learning_rate=example["RATE"],
             milestones=example["MILESTONES"],
             precision="fp32",
+            shares=1,
         ),
         prune=PruneConfig(tolerance=0.08, patience=3),
         budget=BudgetConfig(min_round_epochs=example["FEWEST_EPOCHS"]),

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prac import plugin_source
 from prac.errors import ConfigError
 from prac.plugins import identity, load_custom
+from prac.plugins import source as plugin_source
 from prac.plugins.source import normalised, source_of
 
 FILES = {

@@ -1,34 +1,26 @@
-"""Judging: the full budget on all training data, the test split recounted by hand."""
+"""A ticket trained alone: the full budget on all the data, the test split recounted by hand."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from prac.lottery.judge import Judgement, judge
 
 from prac.config.sections import AugmentConfig, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.lottery.stage_config import JudgeConfig
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.mask import prunable_weights
 from prac.storage import Folder
+from prac.ticket.retrain import TrainedAlone, train_alone
+from prac.training.observers import EpochEnd
 
 ToyData = Callable[..., ImageDataset]
-CONFIG = JudgeConfig(
-    architecture="resnet8",
-    train=TrainConfig(
-        epochs=3, batch_size=16, learning_rate=0.05, milestones=(2,), precision="fp32"
-    ),
-    augment=AugmentConfig(crop_padding=1),
-    seed=0,
-)
+CONFIG = TrainConfig(epochs=3, batch_size=16, learning_rate=0.05, milestones=(2,), precision="fp32")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +30,7 @@ def dataset(toy_data: ToyData) -> ImageDataset:
 
 @pytest.fixture(scope="module")
 def images(dataset: ImageDataset) -> DeviceImages:
-    return DeviceImages(dataset, CONFIG.augment)
+    return DeviceImages(dataset, AugmentConfig(crop_padding=1))
 
 
 def _start() -> torch.nn.Module:
@@ -49,7 +41,28 @@ def _mask() -> Mask:
     return global_magnitude(prunable_weights(_start()), Mask.dense(_start()), 0.7)
 
 
-def _recount(judgement: Judgement, dataset: ImageDataset) -> float:
+def _judge(
+    images: DeviceImages,
+    mask: Mask | None,
+    *,
+    run: str,
+    seed: int = 0,
+    checkpoints: Folder | None = None,
+    on_epoch: Callable[[EpochEnd], None] | None = None,
+) -> TrainedAlone:
+    return train_alone(
+        _start(),
+        mask,
+        images,
+        CONFIG,
+        seed=seed,
+        run=run,
+        checkpoints=checkpoints,
+        on_epoch=on_epoch,
+    )
+
+
+def _recount(judgement: TrainedAlone, dataset: ImageDataset) -> float:
     model = build_model("resnet8", num_classes=3, image_shape=(8, 8, 1), seed=1)
     model.load_state_dict(judgement.trained.best_weights)
     model.eval()
@@ -68,13 +81,8 @@ def test_a_ticket_is_trained_on_everything_and_tested_once(
 ) -> None:
     mask = _mask() if masked else None
     seen: list[int] = []
-    judgement = judge(
-        CONFIG,
-        mask,
-        _start().state_dict(),
-        images,
-        run="judge",
-        on_epoch=lambda end: seen.append(end.record.steps),
+    judgement = _judge(
+        images, mask, run="judge", on_epoch=lambda end: seen.append(end.record.steps)
     )
     assert seen == [3, 3, 3]
     assert not judgement.trained.stopped_early
@@ -92,16 +100,14 @@ def test_a_ticket_is_trained_on_everything_and_tested_once(
 def test_a_judgement_depends_on_weights_mask_and_seed_alone(
     images: DeviceImages, tmp_path: Path
 ) -> None:
-    weights = _start().state_dict()
-    first = judge(CONFIG, _mask(), weights, images, run="a", checkpoints=Folder(tmp_path))
+    first = _judge(images, _mask(), run="a", checkpoints=Folder(tmp_path))
     torch.manual_seed(99)
-    again = judge(CONFIG, _mask(), weights, images, run="b")
-    finished = judge(CONFIG, _mask(), weights, images, run="a", checkpoints=Folder(tmp_path))
-    other = judge(dataclasses.replace(CONFIG, seed=1), _mask(), weights, images, run="c")
+    again = _judge(images, _mask(), run="b")
+    finished = _judge(images, _mask(), run="a", checkpoints=Folder(tmp_path))
+    other = _judge(images, _mask(), run="c", seed=1)
 
-    def losses(judgement: Judgement) -> list[float]:
+    def losses(judgement: TrainedAlone) -> list[float]:
         return [record.loss for record in judgement.trained.epochs]
 
     assert losses(first) == losses(again) == losses(finished) != losses(other)
     assert first.test_accuracy == again.test_accuracy == finished.test_accuracy
-    assert all(torch.equal(weights[n], t) for n, t in _start().state_dict().items())

@@ -47,7 +47,13 @@ from prac.training.schedule import full_budget
 
 ToyData = Callable[..., ImageDataset]
 CONFIG = TrainConfig(
-    epochs=4, batch_size=16, learning_rate=0.05, momentum=0.9, weight_decay=5e-3, milestones=(2, 3)
+    epochs=4,
+    batch_size=16,
+    learning_rate=0.05,
+    momentum=0.9,
+    weight_decay=5e-3,
+    milestones=(2, 3),
+    shares=1,
 )
 
 
@@ -105,11 +111,13 @@ def _without_seconds(trained: Trained) -> list[dict[str, object]]:
 # --- the updates ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("shares", [1, 2, 3])
 @pytest.mark.parametrize("masked", [False, True])
-def test_the_same_weights_as_a_plain_loop(images: DeviceImages, masked: bool) -> None:
+def test_the_same_weights_as_a_plain_loop(images: DeviceImages, masked: bool, shares: int) -> None:
     ours, plain = _model(), _model()
     mask = _half(ours) if masked else None
-    trained = train(ours, _training(images), mask=mask)
+    config = dataclasses.replace(CONFIG, shares=shares)
+    trained = train(ours, _training(images, config), mask=mask)
 
     plain.to(memory_format=torch.channels_last)
     if mask is not None:
@@ -120,18 +128,33 @@ def test_the_same_weights_as_a_plain_loop(images: DeviceImages, masked: bool) ->
         plain.train()
         optimizer.param_groups[0]["lr"] = rate
         losses, right = [], 0
-        batches = images.epoch(images.training_ids, 16, generator(3, "round", 0, epoch))
-        for batch in batches:
-            logits = plain(batch.images)
+        feeds = [
+            images.epoch(
+                images.training_ids,
+                16,
+                generator(3, "round", 0, epoch),
+                rank=share,
+                world_size=shares,
+            )
+            for share in range(shares)
+        ]
+        for step in zip(*feeds, strict=True):
             optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(logits, batch.labels, reduction="sum")
-            (loss * (1 / len(batch.labels))).backward()
+            for share, batch in enumerate(step):
+                # Each share is normalised alone; the statistics that stay are the first one's.
+                kept = [buffer.clone() for buffer in plain.buffers()]
+                logits = plain(batch.images)
+                loss = nn.functional.cross_entropy(logits, batch.labels, reduction="sum")
+                (loss * (1 / 16)).backward()
+                for buffer, before in zip(plain.buffers(), kept, strict=True):
+                    if share > 0:
+                        buffer.copy_(before)
+                losses.append(loss.item())
+                right += int((logits.argmax(1) == batch.labels).sum())
             for name, weight in prunable_weights(plain).items() if mask is not None else ():
                 assert mask is not None
                 weight.grad.mul_(mask[name])
             optimizer.step()
-            losses.append(loss.item())
-            right += int((logits.argmax(1) == batch.labels).sum())
     assert _equal(ours.state_dict(), plain.state_dict())
     last = trained.epochs[-1]
     assert last.loss == pytest.approx(sum(losses) / 48, rel=1e-12)
@@ -144,6 +167,50 @@ def test_the_same_weights_as_a_plain_loop(images: DeviceImages, masked: bool) ->
     assert [r.steps for r in trained.epochs] == [3] * 4
     assert trained.steps == 12
     assert [r.learning_rate for r in trained.epochs] == pytest.approx([0.05, 0.05, 0.005, 0.0005])
+
+
+def test_shares_are_normalised_each_alone(images: DeviceImages) -> None:
+    """One share, two shares: the same samples in the same order, other BatchNorm."""
+
+    class Watch(Observer):
+        def __init__(self) -> None:
+            self.steps: list[list[int]] = [[]]
+
+        def on_predictions(self, batch: Batch, logits: Tensor) -> None:
+            self.steps[-1].append(len(batch.sample_ids))
+
+        def on_step(self, steps_done: int, model: nn.Module) -> None:
+            self.steps.append([])
+
+    def trained(shares: int) -> tuple[Mapping[str, Tensor], list[list[int]]]:
+        model, watch = _model(), Watch()
+        config = dataclasses.replace(CONFIG, epochs=1, milestones=(), shares=shares)
+        train(model, _training(images, config), observers=[watch])
+        return model.state_dict(), watch.steps[:-1]
+
+    (one, whole), (two, halves) = trained(1), trained(2)
+    assert whole == [[16]] * 3
+    assert halves == [[8, 8]] * 3
+    assert not torch.equal(one["1.running_mean"], two["1.running_mean"])
+    # Shares differ in nothing else: they are one step, and BatchNorm sees one of them.
+    assert int(one["1.num_batches_tracked"]) == int(two["1.num_batches_tracked"]) == 3
+
+
+def test_a_set_too_small_has_fewer_shares(images: DeviceImages) -> None:
+    config = dataclasses.replace(CONFIG, shares=8)
+    # Steps of 16, 15 or fewer samples: two samples a share at least, but for a single one.
+    for count, shares in ((48, 8), (16, 8), (15, 7), (9, 4), (4, 2), (3, 1), (2, 1), (1, 1)):
+        training = dataclasses.replace(
+            _training(images, config), sample_ids=images.training_ids[:count]
+        )
+        assert training.shares == shares, count
+    # 17 samples make steps of 8 and 9: the smaller one counts; drawn anew, it is their number.
+    few = dataclasses.replace(_training(images, config), sample_ids=images.training_ids[:17])
+    assert few.shares == 4
+    assert dataclasses.replace(_training(images, config), fresh=5).shares == 2
+    small = dataclasses.replace(_training(images, config), sample_ids=images.training_ids[:5])
+    trained = train(_model(), dataclasses.replace(small, budget=full_budget(config, 5)))
+    assert trained.steps == 4
 
 
 def test_label_smoothing_and_nesterov_are_torchs(images: DeviceImages) -> None:

@@ -75,7 +75,7 @@ def images(toy_data: ToyData) -> DeviceImages:
 def _train(images: DeviceImages) -> tuple[Trained, nn.Module, list[object]]:
     model = build_model("resnet8", num_classes=3, image_shape=images.image_shape, seed=1)
     mask = global_magnitude(prunable_weights(model), Mask.dense(model), 0.5)
-    config = TrainConfig(epochs=3, batch_size=16, milestones=(2,), label_smoothing=0.1)
+    config = TrainConfig(epochs=3, batch_size=16, milestones=(2,), label_smoothing=0.1, shares=1)
     training = Training(
         run="run",
         images=images,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from prac.config import AugmentConfig, TrainConfig
+from prac.config.sections import AugmentConfig, TrainConfig
 from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import PracError
@@ -27,7 +27,7 @@ from prac.training.schedule import full_budget
 from prac.training.workers import Workers
 
 ToyData = Callable[..., ImageDataset]
-CONFIG = TrainConfig(epochs=4, batch_size=16, learning_rate=0.05, milestones=(2,))
+CONFIG = TrainConfig(epochs=4, batch_size=16, learning_rate=0.05, milestones=(2,), shares=1)
 
 
 class Residual(nn.Module):

@@ -34,10 +34,6 @@ from prac.config.sections import (
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.events.log import EventLog
-from prac.lottery.round_events import event_folder, reduce_events
-from prac.lottery.rounds import (
-from prac.pruning import Mask, global_magnitude
-from prac.pruning.mask import prunable_weights
 from prac.lottery.round_events import count_epochs, event_folder
 from prac.lottery.rounds import (
     RoundTask,
@@ -157,9 +153,7 @@ def _main(mode: str, rank: int, folder: Path) -> None:
             if mode == "killed" and end.record.epoch == 1:
                 os._exit(3)
 
-        train_with_workers(
-            _task(images), images, Folder(folder / "work"), workers, on_epoch=on_epoch
-        )
+        train_with_workers(_task(images), images, Folder(folder / "work"), on_epoch=on_epoch)
         (folder / f"resumed-{rank}.json").write_text(json.dumps(asked))
         safetensors.torch.save_file(_one_step(images, workers), str(folder / f"step-{rank}"))
         torch.manual_seed(rank)
@@ -260,7 +254,8 @@ def test_one_worker_that_takes_both_shares_is_two_workers_bit_for_bit(folder: Pa
 
     # BatchNorm normalises each share alone, its statistics are share 0's, all events are there.
     task, elsewhere = _task(images), Folder(folder / "alone")
-    train_with_workers(task, images, elsewhere, Workers(shares=2))
+    assert task.config.train.shares == 2
+    train_with_workers(task, images, elsewhere)
     both = Checkpoint.load(Folder(folder / "work"), "task")
     one = Checkpoint.load(elsewhere, "task")
     assert both is not None
@@ -296,7 +291,7 @@ def test_torch_before_2_13_has_the_older_name_for_buffers(monkeypatch: pytest.Mo
             self.synced = broadcast_buffers
 
     monkeypatch.setattr(workers_module, "DistributedDataParallel", Old)
-    parallel = Workers(0, 2).parallel(_plain_model())
+    parallel = Workers(0, 2).parallel(_plain_model(0.0))
     assert isinstance(parallel, Old)
     assert parallel.synced is False
 
