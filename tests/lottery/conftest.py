@@ -28,7 +28,6 @@ def make_request(**changes: Any) -> Request:
         "data_name": "digits",
         "num_training": 1294,
         "precision": "fp32",
-        "workers": 2,
         "transfer_from": None,
         "judge": "last",
         "seeds": 1,

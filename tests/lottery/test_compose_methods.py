@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from prac.analysis.bill import borrowed_stages, own_stages
 from prac.config.methods import METHODS
 from prac.config.sections import PruneConfig, SelectConfig
 from prac.errors import ConfigError
+from prac.lottery.bill import borrowed_stages, own_stages
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph
 
@@ -71,7 +71,7 @@ def test_random_tickets_share_the_whole_search(graph: Graph) -> None:
     }
     ticket = graph.stages[random.tickets[2]]
     assert ticket.inputs["rewind"] == "start:resnet8:random-tickets"
-    assert "rewind" not in graph.stages[prac.tickets[2]].inputs
+    assert graph.stages[prac.tickets[2]].inputs["rewind"] == prac.rounds[0]
 
 
 def test_what_each_stage_reads(graph: Graph) -> None:
@@ -79,8 +79,12 @@ def test_what_each_stage_reads(graph: Graph) -> None:
     expected = {
         f"prune:{a}:random-pruning:0": {},
         f"prune:{a}:random-pruning:1": {"before": f"prune:{a}:random-pruning:0"},
-        f"select:{a}:cet-only:2": {"before": f"round:{a}:cet-only:1"},
-        f"select:{a}:cep-only:2": {"before": f"round:{a}:cep-only:1", "dense": f"dense:{a}:prac"},
+        f"select:{a}:cet-only:2": {"statistics": f"round:{a}:cet-only:1"},
+        f"select:{a}:cep-only:2": {
+            "statistics": f"round:{a}:cep-only:1",
+            "dense": f"dense:{a}:prac",
+            "pruned": f"round:{a}:cep-only:1",
+        },
         f"select:{a}:no-early-stop:1": {"statistics": f"reduce:{a}:no-early-stop"},
         f"reduce:{a}:no-early-stop": {"dense": f"dense:{a}:vanilla"},
         f"round:{a}:rs2:2": {
@@ -96,13 +100,13 @@ def test_what_each_stage_reads(graph: Graph) -> None:
             "epochs": f"round:{a}:prac:2",
         },
         f"score:{a}:entropy:2": {"model": f"round:{a}:entropy:1"},
-        f"subset:{a}:entropy:2": {"prac": f"select:{a}:prac:2", "scores": f"score:{a}:entropy:2"},
+        f"subset:{a}:entropy:2": {"size": f"select:{a}:prac:2", "scores": f"score:{a}:entropy:2"},
         f"score:{a}:el2n": {"dense": f"dense:{a}:prac"},
-        f"subset:{a}:el2n-ccs:3": {"prac": f"select:{a}:prac:3", "scores": f"score:{a}:el2n"},
-        f"subset:{a}:el2n:3": {"prac": f"select:{a}:prac:3", "scores": f"score:{a}:el2n"},
+        f"subset:{a}:el2n-ccs:3": {"size": f"select:{a}:prac:3", "scores": f"score:{a}:el2n"},
+        f"subset:{a}:el2n:3": {"size": f"select:{a}:prac:3", "scores": f"score:{a}:el2n"},
         "proxy:resnet8": {},
         "score:proxy": {"model": "proxy:resnet8"},
-        f"subset:{a}:proxy:1": {"prac": f"select:{a}:prac:1", "scores": "score:proxy"},
+        f"subset:{a}:proxy:1": {"size": f"select:{a}:prac:1", "scores": "score:proxy"},
         f"prune:{a}:snip:0": {},
         f"prune:{a}:snip:2": {"before": f"prune:{a}:snip:1"},
         f"judge:{a}:snip:3": {"rewind": f"start:{a}:snip", "before": f"prune:{a}:snip:2"},
@@ -114,8 +118,8 @@ def test_what_each_stage_reads(graph: Graph) -> None:
     for name, inputs in expected.items():
         assert graph.stages[name].inputs == inputs, name
     ticket = graph.stages[f"ticket:{a}:random-pruning:2"].inputs
-    assert ticket["round-1"] == f"prune:{a}:random-pruning:1"
-    assert ticket["round-0"] == f"dense:{a}:vanilla"
+    assert ticket["mask"] == f"prune:{a}:random-pruning:1"
+    assert ticket["training_0"] == f"dense:{a}:vanilla"
     assert f"round:{a}:random-pruning:1" not in graph.stages
 
 
@@ -216,7 +220,7 @@ def test_prac_s_sampler_changes_its_sets_and_neither_scores_nor_controls(request
         config, other = (g.stages[f"subset:resnet8:{method}:1"].config for g in (before, after))
         assert config == other, method
         expected = "ccs" if method == "el2n-ccs" else "top"
-        assert config["sampler"]["sampler"] == (expected,), method
+        assert config.sampler["sampler"] == (expected,), method
 
 
 def test_a_control_s_sets_are_the_same_beside_whatever_others(request_for) -> None:
@@ -233,7 +237,7 @@ def test_prac_s_own_search_by_a_score(request_for) -> None:
     select = SelectConfig(score="margin", fraction=0.3)
     graph = build_graph(request_for(architectures=("resnet8",), compare=(), select=select))
     assert graph.stages["subset:resnet8:prac:2"].inputs == {"scores": "score:resnet8:prac"}
-    assert graph.stages["subset:resnet8:prac:2"].config["fraction"] == 0.3
+    assert graph.stages["subset:resnet8:prac:2"].config.fraction == 0.3
     assert not [s for s in graph.stages.values() if s.kind == "select"]
     # Nothing selects by the statistics; the report shows the samples that were never learned.
     reduced = [s for s in graph.stages.values() if s.kind == "reduce"]
@@ -275,7 +279,7 @@ def test_a_method_of_the_user_s(
     request = request_for(architectures=("resnet8",), compare=("users_method:mine", "vanilla"))
     assert [method.name for method in request.methods] == ["prac", "vanilla", "users_method:mine"]
     before = keys(build_graph(request))
-    file.write_text(text + "# changed\n")
+    file.write_text(text.replace("-evidence", "evidence"))
     after = keys(build_graph(request))
     changed = {name for name in before if before[name] != after[name]}
     assert "score:resnet8:users_method:mine" in changed
@@ -302,8 +306,8 @@ def test_what_a_method_of_the_user_s_borrows(
     assert (steps, sizes, fresh) == ("round:resnet8:prac:2", None, None)
     # Sets of PrAC's sizes, whether its steps are borrowed or not.
     subset = graph.stages["subset:resnet8:users_loans:steps:2"]
-    assert subset.inputs["prac"] == "select:resnet8:prac:2"
-    assert "fraction" not in subset.config
+    assert subset.inputs["size"] == "select:resnet8:prac:2"
+    assert subset.config.fraction is None
 
 
 def test_a_graph_is_made_without_torch() -> None:

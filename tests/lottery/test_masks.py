@@ -11,7 +11,7 @@ from prac.config.sections import AugmentConfig, PruneConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.lottery.masks import SCORING_BATCH, make_mask, scoring_ids
-from prac.lottery.method_config import MaskConfig
+from prac.lottery.stage_config import MaskConfig
 from prac.models import build_model
 from prac.pruning import Mask
 from prac.pruning.keep import keep_highest

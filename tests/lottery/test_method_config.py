@@ -11,7 +11,6 @@ from prac.config.methods import METHODS, Method
 from prac.config.sections import PruneConfig, Recipe, SelectConfig, TrainConfig
 from prac.errors import ConfigError
 from prac.lottery.method_config import (
-    ProxyConfig,
     predicts,
     prune_for,
     records_events,
@@ -20,7 +19,7 @@ from prac.lottery.method_config import (
     select_for,
     set_size,
 )
-from prac.lottery.stage_config import RoundConfig, round_config
+from prac.lottery.stage_config import ProxyConfig, RoundConfig, round_config
 
 RECIPE = Recipe(name="r", description="", architectures=("resnet8",))
 
