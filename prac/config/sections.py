@@ -302,6 +302,7 @@ class SelectConfig:
     def __post_init__(self) -> None:
         _name(self, "score")
         _name(self, "sampler")
+        _name(self, "proxy")
         _require(self.threshold >= 0, "select.threshold", self.threshold, "0 or more forgets")
         late = self.late_threshold
         _require(

@@ -15,7 +15,7 @@ def initial_digests(recipe: Recipe, source: Source, seed: int) -> dict[str, str]
     """
     own = [
         name
-        for name in recipe.architectures
+        for name in dict.fromkeys((*recipe.architectures, recipe.select.proxy))
         if is_custom(name) and not name.startswith("torchvision:")
     ]
     if not own:
