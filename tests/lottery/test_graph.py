@@ -14,6 +14,7 @@ from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request, Stage
 from prac.lottery.stage_config import RoundConfig
 
+
 def _keys(request: Request) -> dict[str, str]:
     return {name: stage.key for name, stage in build_graph(request).stages.items()}
 

@@ -291,7 +291,7 @@ def test_torch_before_2_13_has_the_older_name_for_buffers(monkeypatch: pytest.Mo
             self.synced = broadcast_buffers
 
     monkeypatch.setattr(workers_module, "DistributedDataParallel", Old)
-    parallel = Workers(0, 2).parallel(_plain_model(0.0))
+    parallel = Workers(0, 2).parallel(_plain_model(0.0)).module
     assert isinstance(parallel, Old)
     assert parallel.synced is False
 
