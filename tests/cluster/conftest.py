@@ -13,9 +13,10 @@ import pytest
 from support import services as cluster_services
 from support.launch import empty_database
 
-from prac.distributed import artifacts
+from prac.lottery.outputs import NEXT_MASK, SET
 from prac.pruning import Mask
-from prac.tracking.store import STAGES, Store, finished_run
+from prac.tracking.connection import STAGES, finished_run
+from prac.tracking.store import MlflowStore
 
 # Steps enough to be disturbed in the middle; one method, nothing judged.
 WORDS = [
@@ -36,9 +37,9 @@ class Found:
     @classmethod
     def of(cls, uri: str, *, once: bool = True) -> Found:
         """Read through the store, which verifies each file."""
-        store = Store(uri)
+        store = MlflowStore(uri)
         sets, masks, made, keys = {}, {}, {}, set()
-        runs = store._search(STAGES, "attributes.status = 'FINISHED'")
+        runs = store.search(STAGES, "attributes.status = 'FINISHED'")
         for run in runs:
             if "prac.revoked" in run.data.tags:
                 continue
@@ -46,10 +47,9 @@ class Found:
             name = finished.name
             kind = name.partition(":")[0]
             if kind == "select":
-                table = store.read(finished, artifacts.SAMPLES, artifacts.read_table)
-                sets[name] = table["sample_id"].to_numpy()
+                sets[name] = store.read(finished)[SET].sample_ids
             elif kind in ("dense", "round"):
-                masks[name] = store.read(finished, artifacts.MASK, artifacts.read_mask)
+                masks[name] = store.read(finished)[NEXT_MASK]
             assert not once or finished.key not in keys, f"{name} was made twice"
             keys.add(finished.key)
             made[name] = finished.run_id

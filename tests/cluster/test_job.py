@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from prac.tracking.store import TICKETS, Store
+from prac.tracking.connection import TICKETS
+from prac.tracking.store import MlflowStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -65,7 +66,7 @@ def test_job_stopped_then_head_lost_then_finished(
         assert all("attempt-0" in name for name in kept), kept
         assert PROGRESS.search(third.said), third.said
         assert len(_last_json(third.said)["searches"][0]["rounds"]) == 3
-        assert len(Store(tracker.uri)._search(TICKETS, "attributes.status = 'FINISHED'")) == 2
+        assert len(MlflowStore(tracker.uri).search(TICKETS, "attributes.status = 'FINISHED'")) == 2
         # Where results go is said, and it isn't the copy of the clone that the job ran in.
         assert Path(_last_json(third.said)["report"]).is_relative_to(tmp_path / "prac")
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from prac.tracking.store import PIPELINES, STAGES, Store, finished_run
+from prac.tracking.connection import PIPELINES, STAGES, finished_run
+from prac.tracking.store import MlflowStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -145,7 +146,7 @@ def test_event_file(
 ) -> None:
     home = tmp_path / "home"
     shutil.copytree(reference_home, home)
-    store = Store(f"sqlite:///{home}/mlflow.db")
+    store = MlflowStore(f"sqlite:///{home}/mlflow.db")
     before = found.of(store.tracking_uri).made
     events = sorted(home.glob("prac-runs/*/events/round-00-epoch-0003-rank-1-*.parquet"))
     (file,) = events
@@ -172,10 +173,10 @@ def test_event_file(
     after.assert_same(reference)
 
 
-def revoke(store: Store, stage: str) -> None:
+def revoke(store: MlflowStore, stage: str) -> None:
     """As the store does with damaged runs: this stage and the report aren't found any more."""
     for experiment in (STAGES, PIPELINES):
-        for run in store._search(experiment, "attributes.status = 'FINISHED'"):
+        for run in store.search(experiment, "attributes.status = 'FINISHED'"):
             finished = finished_run(run)
             if experiment == PIPELINES or finished.name == stage:
                 store.revoke(finished, "a test")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from support.launch import Launch, Tracked, empty_database, launched
 
-from prac.distributed import artifacts
+from prac.lottery.outputs import NEXT_MASK, SET
 from prac.pruning import Mask
 
 # 200 steps a round leave time to kill it in the middle.
@@ -37,10 +37,9 @@ class Found:
         for name, run in Tracked(home).finished().items():
             kind = name.partition(":")[0]
             if kind == "select":
-                table = artifacts.read_table(run["folder"] / artifacts.SAMPLES)
-                sets[name] = table["sample_id"].to_numpy()
+                sets[name] = SET.read(run["folder"] / SET.name).sample_ids
             elif kind in ("dense", "round"):
-                masks[name] = artifacts.read_mask(run["folder"] / artifacts.MASK)
+                masks[name] = NEXT_MASK.read(run["folder"] / NEXT_MASK.name)
         return cls(sets, masks)
 
     def assert_same(self, other: Found) -> None:

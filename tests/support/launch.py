@@ -181,7 +181,7 @@ class Tracked:
         ]
 
     def finished(self) -> dict[str, dict[str, Any]]:
-        """The finished stages that count, by stage name; tickets by their run's name."""
+        """The finished stages that count, by stage name."""
         return {
             run["tags"]["prac.stage"]: run
             for run in self.runs()
