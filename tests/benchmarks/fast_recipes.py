@@ -18,27 +18,24 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from fast_variants import EXPERIMENTS, Variant
 from measuring import machine, parser
-from prac.lottery.judge import JudgeConfig, judge
 
-from prac.config.sections import (
-    BudgetConfig,
-    DataConfig,
-    Precision,
-)
+from prac.config.sections import BudgetConfig, DataConfig, Precision
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.data.sources import open_source
 from prac.data.splits import channel_statistics, stratified_split
 from prac.fingerprint import fingerprint
+from prac.lottery.compose import build_graph
+from prac.lottery.folder_store import FolderStore
+from prac.lottery.graph import Request
+from prac.lottery.local import LocalEnv, run_local
+from prac.lottery.outputs import JudgeFacts, Made, RoundFacts, SetFacts
 from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
-from prac.lottery.search import SearchResult, SearchRound, search
-from prac.selection import PracSet
 from prac.storage import Folder
 from prac.training.precision import resolve_precision
 
@@ -88,81 +85,78 @@ class Trainer:
             return run_round(task, self._images, Folder(work), checkpoint=False)
 
 
-def beside(variant: Variant, ids: Any, like: Mapping[str, Any] | None) -> SearchResult | None:
-    """A search of which nothing is known but the sizes of its sets and its rounds' epochs."""
-    rounds = variant.recipe.search.rounds
-    if variant.share is not None:
-        sizes = [len(ids), *[round(variant.share * len(ids))] * rounds]
-        epochs = [variant.recipe.train.epochs] * rounds
-    elif like is not None:
-        sizes, epochs = like["set_sizes"], like["epochs"]
-    else:
-        return None
-    # Only how many samples and epochs they are is read.
-    known = [
-        SearchRound(
-            mask=None, samples=PracSet.everything(ids[:n]), outcome=SimpleNamespace(epochs=[0] * e)
+class Bench:
+    """One seed's searches: what one of them needs of another is trained once.
+
+    folder: of finished stages and work, as long as the program runs.
+    """
+
+    def __init__(
+        self, dataset: ImageDataset, images: DeviceImages, precision: Precision, folder: Path
+    ) -> None:
+        self._dataset, self._images, self._precision = dataset, images, precision
+        self._trainer, self._folder = Trainer(images), folder
+        self._store = FolderStore(folder / "stages")
+
+    def measure(self, variant: Variant, seed: int, judged: tuple[int, ...]) -> dict[str, Any]:
+        """One search and the judgements of its last tickets, as JSON values.
+
+        The search that a random subset borrows from is run where it has not been in this process,
+        and is not counted.
+        """
+        started, dataset = time.monotonic(), self._dataset
+        recipe = variant.recipe.replace(
+            search=dataclasses.replace(variant.recipe.search, seed=seed),
+            compare=() if variant.method == "prac" else (variant.method,),
         )
-        for n, e in zip(sizes, epochs, strict=False)
-    ]
-    last = PracSet.everything(ids[: sizes[rounds]])
-    return SearchResult(rounds=tuple(known), last_mask=None, last_set=last, rewind_weights={})
+        rounds = recipe.search.rounds
+        last = [rounds + 1 + place for place in judged]
+        request = Request(
+            recipe=recipe,
+            data=dataset.fingerprint,
+            data_name=dataset.name,
+            num_training=len(dataset.training_ids),
+            precision=self._precision,
+            judge=tuple(last),
+        )
+        graph = build_graph(request)
+        found = next(s for s in graph.searches if s.method == variant.method)
+        judgements = [found.judgements[index][0] for index in last]
+        env = LocalEnv(
+            data=dataset.fingerprint,
+            load=lambda: dataset,
+            augment=recipe.augment,
+            storage=Folder(self._folder / "work"),
+            train_round=self._trainer,
+        )
+        # The judgements, and the last set for its size.
+        wanted = [*judgements, *found.samples[-1:]]
+        ran = run_local(graph, env, self._store, only=wanted)
 
+        def made(name: str) -> Made:
+            return self._store.read(ran.finished[name])
 
-def measure(
-    variant: Variant,
-    seed: int,
-    images: DeviceImages,
-    trainer: Trainer,
-    precision: Precision,
-    like: Mapping[str, Any] | None,
-    judged: tuple[int, ...],
-) -> dict[str, Any]:
-    """One search and the judgement of its last tickets, as JSON values."""
-    started = time.monotonic()
-    recipe = variant.recipe.replace(
-        search=dataclasses.replace(variant.recipe.search, seed=seed),
-    )
-    (architecture,) = recipe.architectures
-    found = search(
-        recipe,
-        architecture,
-        images,
-        trainer,
-        method=variant.method,
-        precision=precision,
-        beside=beside(variant, images.training_ids, like),
-    )
-    config = JudgeConfig(
-        architecture=architecture,
-        train=dataclasses.replace(recipe.train, precision=precision),
-        augment=recipe.augment,
-        seed=seed,
-    )
-    accuracies = {
-        f"{found.masks[at].sparsity:.4f}": judge(
-            config, found.masks[at], found.rewind_weights, images, run="judge"
-        ).test_accuracy
-        for at in judged
-    }
-    return {
-        "test_accuracy": list(accuracies.values())[-1],
-        "test_accuracies": accuracies,
-        "sparsity": found.last_mask.sparsity,
-        "steps": sum(r.outcome.steps for r in found.rounds),
-        **_rounds(found),
-        "seconds": round(time.monotonic() - started, 1),
-    }
-
-
-def _rounds(found: SearchResult) -> dict[str, Any]:
-    return {
-        "set_sizes": [len(samples) for samples in found.sets],
-        "epochs": [len(r.outcome.epochs) for r in found.rounds],
-        "round_steps": [r.outcome.steps for r in found.rounds],
-        "validation_accuracies": [round(r.outcome.best_accuracy, 4) for r in found.rounds],
-        "distances": [[round(d, 4) for d in r.outcome.distances] for r in found.rounds],
-    }
+        trained = [made(name) for name in found.rounds]
+        facts = [one.known(RoundFacts) for one in trained]
+        accuracies = {
+            f"{facts[index - 1].next_sparsity:.4f}": made(name).known(JudgeFacts).test_accuracy
+            for index, name in zip(last, judgements, strict=True)
+        }
+        size = len(dataset.training_ids)
+        if found.samples:
+            size = made(found.samples[-1]).known(SetFacts).set_size
+        return {
+            "test_accuracy": list(accuracies.values())[-1],
+            "test_accuracies": accuracies,
+            "sparsity": facts[-1].next_sparsity,
+            "steps": sum(one.cost.steps for one in trained),
+            "set_sizes": [*(one.set_size for one in facts), size],
+            "epochs": [one.epochs for one in facts],
+            "round_steps": [one.cost.steps for one in trained],
+            "validation_accuracies": [round(one.best_accuracy, 4) for one in facts],
+            "distances": [[round(d, 4) for d in one.distances] for one in facts],
+            "seconds": round(time.monotonic() - started, 1),
+        }
 
 
 def table(done: Mapping[str, Any], variants: Mapping[str, Variant]) -> str:
@@ -223,7 +217,8 @@ def main() -> None:
         sys.exit(f"--only knows of {options.experiment}: {'; '.join(variants)}")
     rows = QUICK_ROWS if options.quick else experiment.rows
     source = DataConfig(source=options.data, image_size=experiment.image_size)
-    images = DeviceImages(part_of(open_source(source).load(), rows), experiment.augment)
+    dataset = part_of(open_source(source).load(), rows)
+    images = DeviceImages(dataset, experiment.augment)
     precision = resolve_precision("auto", images.device)
     told = {"experiment": options.experiment, "rows": rows}
     known = json.loads(path.read_text()) if path.exists() else {"results": {}, **told}
@@ -231,23 +226,18 @@ def main() -> None:
         sys.exit(f"{path} holds results of another experiment; give another --json")
     done = known["results"]
     for seed in options.seeds:
-        trainer = Trainer(images)
-        for name in [name for name in wanted if f"{name}#{seed}" not in done]:
-            if time.monotonic() - started > 60 * options.minutes:
-                break
-            variant, like = variants[name], None
-            if variant.sizes_of is not None:
-                like = done.get(f"{variant.sizes_of}#{seed}")
-                if like is None:
-                    continue
-            done[f"{name}#{seed}"] = measure(
-                variant, seed, images, trainer, precision, like, experiment.judged
-            )
-            path.parent.mkdir(parents=True, exist_ok=True)
-            whole = {**told, "precision": precision, "machine": machine(), "results": done}
-            path.with_suffix(".tmp").write_text(json.dumps(whole, indent=1))
-            path.with_suffix(".tmp").replace(path)
-            print(name, seed, json.dumps(done[f"{name}#{seed}"]), flush=True)
+        with tempfile.TemporaryDirectory(prefix="prac-fast-") as folder:
+            bench = Bench(dataset, images, precision, Path(folder))
+            for name in [name for name in wanted if f"{name}#{seed}" not in done]:
+                if time.monotonic() - started > 60 * options.minutes:
+                    break
+                one = bench.measure(variants[name], seed, experiment.judged)
+                done[f"{name}#{seed}"] = one
+                path.parent.mkdir(parents=True, exist_ok=True)
+                whole = {**told, "precision": precision, "machine": machine(), "results": done}
+                path.with_suffix(".tmp").write_text(json.dumps(whole, indent=1))
+                path.with_suffix(".tmp").replace(path)
+                print(name, seed, json.dumps(one), flush=True)
     print(table(done, variants))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prac.config.methods import Method
 from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
@@ -48,15 +49,22 @@ BASE = Recipe(
 LARGE_BATCH = dataclasses.replace(ONECYCLE, batch_size=128)
 
 
+# RS2 of any size with whole budgets; prac's own `rs2` has the sizes and steps of PrAC's rounds.
+FRESH = Method(
+    name="",
+    summary="a fresh random subset in every epoch",
+    data="fresh",
+    borrows="sizes",
+    stops_early=False,
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One search. sizes_of: the variant whose sizes and epochs a random subset takes. share: of the
-    rows that every epoch of `rs2` after round 0 draws."""
+    """One search: by one of prac's methods, or by `package.module:name` of this file."""
 
     method: str
     recipe: Recipe
-    sizes_of: str | None = None
-    share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +92,8 @@ _EPOCHS = BudgetConfig(scaling="epochs")
 PART: dict[str, Variant] = {
     "onecycle/vanilla": Variant(method="vanilla", recipe=BASE),
     "onecycle/prac, steps": _prac(),
-    "onecycle/random, steps": Variant(
-        method="random-subset", recipe=BASE, sizes_of="onecycle/prac, steps"
-    ),
+    # A random subset has the sizes and steps of the PrAC search with its recipe.
+    "onecycle/random, steps": Variant(method="random-subset", recipe=BASE),
     "onecycle/prac, epochs": _prac(budget=_EPOCHS),
     "onecycle/prac, epochs, 6 at least": _prac(
         budget=dataclasses.replace(_EPOCHS, min_round_epochs=6)
@@ -95,16 +102,12 @@ PART: dict[str, Variant] = {
     "onecycle/prac, 3/4 of the steps": _prac(budget=_at_least(0.75)),
     "onecycle/prac, as many steps": _prac(budget=_at_least(1)),
     "onecycle/random, as many steps": Variant(
-        method="random-subset",
-        recipe=BASE.replace(budget=_at_least(1)),
-        sizes_of="onecycle/prac, as many steps",
+        method="random-subset", recipe=BASE.replace(budget=_at_least(1))
     ),
     "multistep/vanilla": Variant(method="vanilla", recipe=BASE.replace(train=MULTISTEP)),
     "multistep/prac, epochs": _prac(train=MULTISTEP, budget=_EPOCHS),
     "multistep/random, epochs": Variant(
-        method="random-subset",
-        recipe=BASE.replace(train=MULTISTEP, budget=_EPOCHS),
-        sizes_of="multistep/prac, epochs",
+        method="random-subset", recipe=BASE.replace(train=MULTISTEP, budget=_EPOCHS)
     ),
     "multistep/prac, steps": _prac(train=MULTISTEP),
     "onecycle/prac, steps, patience 2": _prac(prune=dataclasses.replace(PRUNE, patience=2)),
@@ -170,8 +173,10 @@ class _Small:
         """So much of the rows in every epoch; epochs: and so much of the epochs, too."""
         budget = _EPOCHS if epochs else self._floor(share)
         name = f"{self.name}/rs2, {share:g} of the rows{' and of the epochs' if epochs else ''}"
-        recipe = self._base.replace(budget=budget)
-        return {name: Variant(method="rs2", recipe=recipe, share=share)}
+        # What has sizes is a set of so many; the sets themselves are not trained on.
+        select = SelectConfig(score="random", fraction=share)
+        recipe = self._base.replace(budget=budget, select=select)
+        return {name: Variant(method="fast_variants:FRESH", recipe=recipe)}
 
     def prac(
         self,
@@ -198,7 +203,7 @@ class _Small:
     def random(self, like: dict[str, Variant]) -> dict[str, Variant]:
         """Random subsets with the sizes and epochs of another variant's rounds."""
         ((name, variant),) = like.items()
-        mine = Variant(method="random-subset", recipe=variant.recipe, sizes_of=name)
+        mine = Variant(method="random-subset", recipe=variant.recipe)
         return {f"{self.name}/random, as {name.partition('/')[2]}": mine}
 
 

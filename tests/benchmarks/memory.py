@@ -28,11 +28,11 @@ def one_round(dataset_ref: list[Any], folder: str, samples: int) -> dict[str, fl
 
     from prac.config.sections import RewindPoint
     from prac.data.batches import DeviceImages
-    from prac.distributed import stages  # noqa: F401  what a stage's process imports
     from prac.lottery.rounds import RoundTask, run_round
     from prac.lottery.stage_config import round_config
+    from prac.lottery.steps import training  # noqa: F401  what a stage's process imports
     from prac.storage import Folder
-    from prac.tracking.store import Store
+    from prac.tracking.store import MlflowStore
     from prac.training.processor import cpu_precision
 
     torch.set_num_threads(1)
@@ -47,7 +47,7 @@ def one_round(dataset_ref: list[Any], folder: str, samples: int) -> dict[str, fl
     images.training_ids = images.training_ids[:samples]
     task = RoundTask(run="memory", config=config, sample_ids=dataset.training_ids[:samples])
     run_round(task, images, Folder(folder))
-    Store(f"sqlite:///{folder}/mlflow.db").prepare()
+    MlflowStore(f"sqlite:///{folder}/mlflow.db").prepare()
     used = psutil.Process().memory_full_info()
     return {
         "resident": used.rss,

@@ -53,9 +53,7 @@ print(json.dumps(marks))
 """
 ROUND = """
 import prac.distributed.executor
-from prac.quick_import import quick_import
-with quick_import():
-    import prac.distributed.stages
+import prac.lottery.steps.training
 """
 WORKERS = {
     "a round's process": ROUND,
