@@ -26,7 +26,7 @@ from prac.lottery.store import DamagedArtifact, Finished
 from prac.storage import Folder
 
 if TYPE_CHECKING:
-    from prac.distributed.context import Context
+    from prac.distributed.env import RayEnv
 
 
 def run_pipeline(recipe: Recipe, options: Options, screen: Screen) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def resources_of(planned: Planned, storage: Folder) -> Any:
 
 def working(
     planned: Planned, place: Place, storage: Folder
-) -> AbstractContextManager[tuple[Context, int | None]]:
+) -> AbstractContextManager[tuple[RayEnv, int | None]]:
     """Connected to a cluster until the end: what every stage is handed, and the CPUs of a cluster
     of our own (None for one that others brought)."""
     dataset = planned.dataset  # decoded, and the networks tried, before anything starts

@@ -10,7 +10,8 @@ import ray
 from prac.config.sections import AugmentConfig
 from prac.data.dataset import ImageDataset
 from prac.distributed.cluster import cluster_cpus, connected, num_nodes
-from prac.distributed.context import Context, Resources
+from prac.distributed.context import Resources
+from prac.distributed.env import RayEnv
 from prac.distributed.progress import RayDesk
 from prac.errors import ConfigError
 
@@ -23,7 +24,7 @@ def at_work(
     augment: AugmentConfig,
     resources: Resources,
     check_shared: Callable[[], None],
-) -> Iterator[tuple[Context, int | None]]:
+) -> Iterator[tuple[RayEnv, int | None]]:
     """Connected until the end: what every stage is handed, and the CPUs of a cluster of our own
     (None for one that others brought).
 
@@ -41,7 +42,7 @@ def at_work(
                 f"{workers} workers of {resources.cpus_per_round} CPUs don't fit "
                 f"the cluster's {cluster_cpus()} CPUs; lower --workers or --cpus-per-round"
             )
-        context = Context(
+        context = RayEnv(
             data=data,
             augment=augment,
             shared=[ray.put(dataset)],

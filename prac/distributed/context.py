@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import ray
 
 from prac.config.sections import AugmentConfig
@@ -14,7 +13,6 @@ from prac.data.dataset import ImageDataset
 from prac.distributed.cluster import available_cpus
 from prac.distributed.progress import Desk, epoch_reporter
 from prac.lottery.energy import EnergyMeter, NvmlCounter, num_gpus
-from prac.lottery.env import Work
 from prac.lottery.graph import Stage
 from prac.lottery.kinds import KINDS
 from prac.storage import Folder
@@ -22,7 +20,6 @@ from prac.storage import Folder
 # The driver hands contexts out and computes nothing: it does without torch.
 if TYPE_CHECKING:
     from prac.data.batches import DeviceImages
-    from prac.lottery.rounds import RoundOutcome, RoundTask
     from prac.training.observers import EpochEnd
 
 
@@ -78,23 +75,6 @@ class Context:
     def work(self, key: str) -> Folder:
         """The folder of the stage with this key, for events and checkpoints."""
         return Folder(self.resources.storage).child(key)
-
-    def train(self, task: RoundTask, work: Work) -> RoundOutcome:
-        """Round 0 by Ray Train workers; its events stay in the storage. Others in this process."""
-        if work.stage.kind == "dense":
-            # Ray Train takes 2 s to import: nothing that a process of rounds should pay.
-            from prac.distributed.dense import train_dense
-
-            return train_dense(task, self, work.stage.name)
-        from prac.lottery.rounds import run_round
-
-        return run_round(task, self.images(), work.folder, on_epoch=work.on_epoch)
-
-    def count(self, key: str, epochs: int) -> pa.Table:
-        """In several tasks where there are many."""
-        from prac.distributed.reducer import reduce_in_parts
-
-        return reduce_in_parts(self, run=key, epochs=epochs)
 
     def on_epoch(self, stage: Stage) -> Callable[[EpochEnd], None]:
         """Tell the desk."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ray.exceptions import RayError
 
-from prac.distributed.context import Context, Resources
+from prac.distributed.context import Resources
+from prac.distributed.env import RayEnv
 from prac.distributed.tasks import RAY, Tasks
 from prac.errors import PracError, first_line
 from prac.lottery.graph import Graph, Stage
@@ -52,7 +53,7 @@ class RayExecutor:
 
     def __init__(
         self,
-        context: Context,
+        context: RayEnv,
         store: Store,
         display: Display,
         *,
