@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from prac.analysis.bill import make_bill
@@ -14,6 +14,7 @@ from prac.analysis.results import (
     HardSample,
     Results,
     RoundRow,
+    SearchRow,
     StageRow,
     mean,
 )
@@ -65,6 +66,7 @@ def collect_results(
         settings=_settings(request),
         rows=tuple(rows),
         judging_seeds=request.judging_seeds,
+        searches=tuple(_search_rows(request, graph, made)),
         dense_test_accuracies={
             search.architecture: tuple(
                 made[name].known(JudgeFacts).test_accuracy for name in search.judgements[0]
@@ -82,6 +84,29 @@ def collect_results(
         mlflow_link=link,
         versions=_versions(),
     )
+
+
+def _search_rows(request: Request, graph: Graph, made: Mapping[str, Made]) -> Iterator[SearchRow]:
+    """The judged tickets of every search; nothing of a single one."""
+    if request.searches == 1:
+        return
+    for place, searches in enumerate((graph.searches, *graph.repeats)):
+        repeated = request.repeated(place)
+        for search in searches:
+            for row in _rows(repeated, search, made, {}):
+                if row.test_accuracies:
+                    yield SearchRow(
+                        architecture=row.architecture,
+                        method=row.method,
+                        round=row.round,
+                        search_seed=repeated.recipe.search.seed,
+                        sparsity=row.sparsity,
+                        set_size=row.set_size,
+                        search_steps=row.search_steps,
+                        steps_saved=row.steps_saved,
+                        validation_accuracy=row.judge_validation_accuracy,
+                        test_accuracies=row.test_accuracies,
+                    )
 
 
 def _told(request: Request) -> str:
@@ -234,6 +259,7 @@ def _settings(request: Request) -> dict[str, str]:
     recipe: Recipe = request.recipe
     settings = {
         "precision": request.precision,
+        "search seeds": ", ".join(map(str, request.search_seeds)),
         "judging seeds": ", ".join(map(str, request.judging_seeds)),
         "sets transferred from": request.transfer_from or "nowhere",
     }

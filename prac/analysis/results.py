@@ -87,6 +87,22 @@ class RoundRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SearchRow:
+    """One judged ticket of one of several whole searches; fields as those of `RoundRow`."""
+
+    architecture: str
+    method: str
+    round: int
+    search_seed: int
+    sparsity: float
+    set_size: int
+    search_steps: int
+    steps_saved: float | None
+    validation_accuracy: float | None
+    test_accuracies: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class DistanceRow:
     """The distance between the tentative masks of two consecutive epochs of one round."""
 
@@ -230,8 +246,10 @@ class Results:
     """All that one pipeline found. Accuracies are fractions in [0, 1], times are seconds.
 
     dense_test_accuracies: of the dense network, one for each judging seed. forward_flops: of one
-    image through the dense network, by architecture. recorded: the architectures whose round 0
-    recorded events: of others nothing is known about samples, which is not the same as none.
+    image through the dense network, by architecture. rows and all else are of the search with the
+    seed `seed`; searches: the judged tickets of all searches, where there are several. recorded:
+    the architectures whose round 0 recorded events: of others nothing is known about samples, which
+    is not the same as none.
     """
 
     title: str
@@ -243,6 +261,7 @@ class Results:
     tolerance: float | None
     seed: int
     judging_seeds: tuple[int, ...] = ()
+    searches: tuple[SearchRow, ...] = ()
     settings: dict[str, str]
     rows: tuple[RoundRow, ...]
     dense_test_accuracies: dict[str, tuple[float, ...]]
@@ -275,6 +294,7 @@ class Results:
 
 _PARTS: dict[str, type[Any]] = {
     "rows": RoundRow,
+    "searches": SearchRow,
     "distances": DistanceRow,
     "hardest": HardSample,
     "never_learned": HardSample,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from prac.analysis.over_searches import over_searches
 from prac.analysis.results import Results
 
 
@@ -40,6 +42,7 @@ def summary_json(results: Results, mlflow: Mapping[str, str]) -> dict[str, Any]:
     return {
         **mlflow,
         "search_seed": results.seed,
+        "over_searches": [dataclasses.asdict(each) for each in over_searches(results)],
         "judging_seeds": list(results.judging_seeds),
         "dense_test_accuracy": results.dense_test_accuracy,
         "dense_test_accuracies": dense,

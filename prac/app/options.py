@@ -49,6 +49,7 @@ class Options:
     transfer_from: str | None = None
     judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
     seeds: int = 1
+    searches: int = 1
     plan: bool = False
     only: tuple[str, ...] = ()
 
@@ -123,4 +124,5 @@ def request_of(recipe: Recipe, options: Options, source: Source, num_train: int)
         transfer_from=options.transfer_from,
         judge=options.judge,
         seeds=options.seeds,
+        searches=options.searches,
     )

@@ -50,6 +50,8 @@ def run_sweep(
     """
     if options.executor == "local":
         raise ConfigError("a sweep is run by Ray Tune; allowed: --executor ray")
+    if options.searches > 1:
+        raise ConfigError("--searches is for pipelines; a sweep's trials are searches themselves")
     planned = plan_pipeline(recipe, options)
     for values in sweep.space.points() or [*sweep.space.probes(), *sweep.space.mixes()]:
         varied(recipe, values)

@@ -89,6 +89,14 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         "means that can be compared (%(default)s)",
     )
     what.add_argument(
+        "--searches",
+        type=int,
+        default=1,
+        metavar="N",
+        help="run the whole search N times, with search seeds S, S+1, ... on the same split of the "
+        "data; intervals and verdicts are then over searches (%(default)s)",
+    )
+    what.add_argument(
         "--set",
         action="append",
         default=[],

@@ -82,6 +82,7 @@ def run_options(arguments: argparse.Namespace, only: tuple[str, ...] = ()) -> Op
         transfer_from=arguments.transfer_from,
         judge=judge,
         seeds=arguments.seeds,
+        searches=arguments.searches,
         plan=arguments.plan,
         only=only,
     )

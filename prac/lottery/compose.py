@@ -45,16 +45,10 @@ from prac.training.schedule import full_budget
 def build_graph(request: Request) -> Graph:
     """The whole pipeline for a request."""
     stages = _Stages(request)
-    searches: dict[tuple[str, str], _Line] = {}
-    architectures = list(request.recipe.architectures)
-    if request.transfer_from is not None:
-        # The source comes first: the targets' stages refer to its sets.
-        architectures.sort(key=lambda a: a != request.transfer_from)
-    for architecture in architectures:
-        for method in request.methods:
-            line = _Line(stages, searches, architecture, method)
-            searches[architecture, method.name] = line
-            line.add()
+    searches = _searches(stages, request)
+    repeats = tuple(
+        _searches(stages, request.repeated(place)) for place in range(1, request.searches)
+    )
     # The data set's name stands for its path, which is in no key.
     data = dataclasses.replace(request.recipe.data, source=request.data_name)
     recipe = request.recipe.replace(data=data)
@@ -64,11 +58,22 @@ def build_graph(request: Request) -> Graph:
         ReportConfig(recipe=recipe, transfer_from=request.transfer_from),
         inputs={name: name for name in stages.by_name},
     )
-    return Graph(
-        stages=stages.by_name,
-        targets=(report,),
-        searches=tuple(line.named() for line in searches.values()),
-    )
+    return Graph(stages=stages.by_name, targets=(report,), searches=searches, repeats=repeats)
+
+
+def _searches(stages: _Stages, request: Request) -> tuple[SearchStages, ...]:
+    """All architectures under all methods, of one search seed."""
+    lines: dict[tuple[str, str], _Line] = {}
+    architectures = list(request.recipe.architectures)
+    if request.transfer_from is not None:
+        # The source comes first: the targets' stages refer to its sets.
+        architectures.sort(key=lambda a: a != request.transfer_from)
+    for architecture in architectures:
+        for method in request.methods:
+            line = _Line(stages, request, lines, architecture, method)
+            lines[architecture, method.name] = line
+            line.add()
+    return tuple(line.named() for line in lines.values())
 
 
 class _Stages:
@@ -128,6 +133,7 @@ class _Line:
     """
 
     stages: _Stages
+    request: Request
     others: Mapping[tuple[str, str], _Line]
     architecture: str
     method: Method
@@ -141,19 +147,21 @@ class _Line:
     prune: PruneConfig = field(init=False)
 
     def __post_init__(self) -> None:
-        recipe = self.stages.request.recipe
+        recipe = self.request.recipe
         self.select = select_for(self.method, recipe.select)
         self.prune = prune_for(self.method, recipe.prune)
 
     @property
     def label(self) -> str:
         """What its stages' names have in common."""
-        return f"{self.architecture}:{self.method.name}"
+        label = f"{self.architecture}:{self.method.name}"
+        seed = self.request.recipe.search.seed
+        return f"{label}:search-{seed}" if self.request.place else label
 
     @property
     def source(self) -> str:
         """The architecture whose sets it uses: its own, where none are transferred."""
-        return self.stages.request.transfer_from or self.architecture
+        return self.request.transfer_from or self.architecture
 
     @property
     def transferred(self) -> bool:
@@ -175,7 +183,7 @@ class _Line:
 
     def add(self) -> None:
         """Rounds 0 to N - 1 with the sets and masks between them, to D_N and m_N; tickets."""
-        rounds = self.stages.request.recipe.search.rounds
+        rounds = self.request.recipe.search.rounds
         if self.method.borrows == "rounds":
             prac = self.others[self.architecture, PRAC.name]
             self.rounds, self.masks, self.samples = prac.rounds, prac.masks, prac.samples
@@ -190,7 +198,7 @@ class _Line:
                     self.rounds.append(self.masks[-1])
                 self._set(index + 1)
         start = self._start()
-        judged = set(self.stages.request.judged_rounds)
+        judged = set(self.request.judged_rounds)
         for index in range(rounds + 1):
             if index in judged and (index > 0 or self.method is PRAC):
                 self.judgements[index] = self._judge(start, index)
@@ -199,7 +207,7 @@ class _Line:
 
     def _round(self, index: int) -> str:
         """What trains m_k, k = `index`: the dense run, or a round on its set."""
-        request, method = self.stages.request, self.method
+        request, method = self.request, self.method
         config = round_config(
             request.recipe,
             self.architecture,
@@ -234,7 +242,7 @@ class _Line:
         """What makes m_{k+1}, k = `index`: the round itself, or a stage beside it."""
         if find_criterion(self.prune.criterion).reads == "trained":
             return self.rounds[index]
-        seed = self.stages.request.recipe.search.seed
+        seed = self.request.recipe.search.seed
         return self.stages.add(
             "prune",
             f"prune:{self.label}:{index}",
@@ -274,7 +282,7 @@ class _Line:
             inputs = {"statistics": self._statistics()}
         elif self.select.cep:
             inputs |= {"dense": self.rounds[0], "pruned": self.rounds[index - 1]}
-        recipe = self.stages.request.recipe
+        recipe = self.request.recipe
         return self.stages.add(
             "select",
             f"select:{self.label}:{index}",
@@ -292,7 +300,7 @@ class _Line:
         if scores is not None:
             inputs["scores"] = scores
         config = SubsetStageConfig.of(
-            self.stages.request.recipe,
+            self.request.recipe,
             self.select,
             index,
             scored=scores is not None,
@@ -306,7 +314,7 @@ class _Line:
         reads = find_score(self.select.score).reads
         if reads == "nothing":
             return None
-        request = self.stages.request
+        request = self.request
         # Of the round before for the model's own score, else one for the whole search.
         number = index if reads == "model" else 0
         config = ScoreStageConfig(
@@ -323,7 +331,7 @@ class _Line:
             inputs = {"model": self.proxy}
             config = self._calling(config, self.select.proxy)
             line = None  # all architectures share it
-        name = f"score:{self.select.score}" if line is None else f"score:{self.label}"
+        name = f"score:{self._named(self.select.score)}" if line is None else f"score:{self.label}"
         name = f"{name}:{number}" if number else name
         return self.stages.add("score", name, config, inputs=inputs, line=line, index=number)
 
@@ -332,15 +340,20 @@ class _Line:
             config,
             architecture=architecture,
             network=identity(architecture),
-            precision=self.stages.request.precision,
+            precision=self.request.precision,
         )
 
     def _proxy(self) -> str:
-        request = self.stages.request
+        request = self.request
         config = ProxyConfig.of(request.recipe, self.select, request.precision)
         steps = full_budget(config.train, request.num_training).steps
-        name = f"proxy:{self.select.proxy}"
+        name = f"proxy:{self._named(self.select.proxy)}"
         return self.stages.add("proxy", name, config, max_steps=steps)
+
+    def _named(self, shared: str) -> str:
+        """The name of what all architectures of one search seed share."""
+        seed = self.request.recipe.search.seed
+        return f"{shared}:search-{seed}" if self.request.place else shared
 
     def _start(self) -> str:
         """What leaves the weights that the tickets start from."""
@@ -350,13 +363,13 @@ class _Line:
             architecture=self.architecture,
             network=identity(self.architecture),
             start=self.method.starts,
-            seed=self.stages.request.recipe.search.seed,
+            seed=self.request.recipe.search.seed,
         )
         return self.stages.add("start", f"start:{self.label}", config, line=self)
 
     def _judge(self, start: str, index: int) -> tuple[str, ...]:
         """The judgements of one ticket, one for each seed; they differ in nothing else."""
-        request = self.stages.request
+        request = self.request
         inputs = {"rewind": start}
         if index > 0:
             inputs["before"] = self.masks[index - 1]
@@ -382,7 +395,7 @@ class _Line:
 
     def _ticket(self, start: str, index: int) -> str:
         """A ticket with m_k, k = `index`: it carries the network of its first judgement."""
-        request, recipe = self.stages.request, self.stages.request.recipe
+        request, recipe = self.request, self.request.recipe
         trainings = self.named().trainings(index)
         inputs = {f"training_{place}": name for place, name in enumerate(trainings)}
         inputs |= {"mask": self.masks[index - 1], "rewind": start}

@@ -12,7 +12,7 @@ from prac.config.sections import Precision, Recipe
 from prac.errors import ConfigError
 
 MAX_SEEDS = 100
-"""More judgements of one ticket than anybody asks for."""
+"""More judgements of one ticket, and more searches, than anybody asks for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +42,10 @@ class Request:
 
     precision: what `train.precision` came to. transfer_from: an architecture of the recipe whose
     sets all others use. judge: `last`, `all`, `none` or a list of rounds. seeds: how often each
-    judged ticket is trained, each time with a training seed of its own. weights: of networks of the
-    user's, which may load weights: the digest of their initial weights, by architecture.
+    judged ticket is trained, each time with a training seed of its own. searches: how often the
+    whole search is run, each time with a search seed of its own; place: which of them this is.
+    weights: of networks of the user's, which may load weights: the digest of their initial weights,
+    by architecture.
     """
 
     recipe: Recipe
@@ -54,6 +56,8 @@ class Request:
     transfer_from: str | None = None
     judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
     seeds: int = 1
+    searches: int = 1
+    place: int = 0
     weights: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -66,8 +70,10 @@ class Request:
         rounds = self.recipe.search.rounds
         if isinstance(self.judge, tuple) and not all(0 <= k <= rounds for k in self.judge):
             raise ConfigError(f"--judge {self.judge} is not allowed; allowed: rounds 0 to {rounds}")
-        if not 1 <= self.seeds <= MAX_SEEDS:
-            raise ConfigError(f"--seeds {self.seeds} is not allowed; allowed: 1 to {MAX_SEEDS}")
+        for name in ("seeds", "searches"):
+            number = getattr(self, name)
+            if not 1 <= number <= MAX_SEEDS:
+                raise ConfigError(f"--{name} {number} is not allowed; allowed: 1 to {MAX_SEEDS}")
 
     @property
     def methods(self) -> tuple[Method, ...]:
@@ -83,8 +89,20 @@ class Request:
 
         The same for every ticket, so that judgements of two tickets are compared in pairs.
         """
+        # No two searches share one: each search seed is the one before plus 1.
+        first = self.recipe.search.seed + self.place * (MAX_SEEDS - 1)
+        return tuple((first + number) % 2**31 for number in range(self.seeds))
+
+    @property
+    def search_seeds(self) -> tuple[int, ...]:
+        """Of the whole searches, which share the data's split and nothing that is drawn."""
         first = self.recipe.search.seed
-        return tuple((first + place) % 2**31 for place in range(self.seeds))
+        return tuple((first + place) % 2**31 for place in range(self.searches))
+
+    def repeated(self, place: int) -> Request:
+        """The same search once more, with the seed of this place."""
+        recipe = self.recipe.set(search={"seed": self.search_seeds[place]})
+        return dataclasses.replace(self, recipe=recipe, place=place)
 
     @property
     def judged_rounds(self) -> tuple[int, ...]:
@@ -129,11 +147,15 @@ class SearchStages:
 
 @dataclass(frozen=True)
 class Graph:
-    """Stages by name, each after its inputs. `targets` are what the pipeline is for."""
+    """Stages by name, each after its inputs. `targets` are what the pipeline is for.
+
+    searches: of the first search seed. repeats: the same of each further one.
+    """
 
     stages: Mapping[str, Stage]
     targets: tuple[str, ...]
     searches: tuple[SearchStages, ...] = ()
+    repeats: tuple[tuple[SearchStages, ...], ...] = ()
 
     @property
     def architectures(self) -> tuple[str, ...]:

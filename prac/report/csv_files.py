@@ -16,6 +16,7 @@ from prac.analysis.results import (
     MaskOverlap,
     Results,
     RoundRow,
+    SearchRow,
     StageRow,
     ThresholdSet,
 )
@@ -45,6 +46,7 @@ def _tables(results: Results) -> dict[str, Table]:
         "rounds": _fields(RoundRow, results.rows, also=("test_accuracy", "test_std")),
         "accuracy": _accuracy(results),
         "seeds": _seeds(results),
+        "searches": _fields(SearchRow, results.searches),
         "equal_steps": _equal_steps(results),
         "sets": _sets(results),
         "thresholds": _fields(ThresholdSet, results.thresholds),

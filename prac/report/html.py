@@ -33,11 +33,12 @@ from prac.report.grids import (
     summary_grids,
     threshold_grids,
 )
+from prac.report.over_searches import searches_sentences, searches_table
 from prac.report.tables import bill_table, energy_sources, judging_table, result_table
 from prac.report.verdict import noise_sentence, verdicts
 from prac.report.wording import ordered_methods, short_count
 
-_TEXT_COLUMNS = ("architecture", "method")
+_TEXT_COLUMNS = ("architecture", "method", "choosing the samples")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,8 @@ def render(
         sets=set_grids(results),
         thresholds=threshold_grids(results),
         full_table=result_table(results),
+        searches=searches_table(results),
+        searches_told=searches_sentences(results),
         bills=bill_table(results),
         judging=judging_table(results),
         energy=energy_sources(results),

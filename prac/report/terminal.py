@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prac.analysis.results import Results
+from prac.report.over_searches import searches_sentences, searches_table
 from prac.report.tables import key_rows, result_row
 from prac.report.verdict import noise_sentence, verdicts
 
@@ -21,6 +22,7 @@ _COLUMNS = (
     ("test", "right"),
 )
 
+_LEFT = ("architecture", "method", "choosing the samples")
 _MAX_ROWS = 60
 
 
@@ -51,3 +53,17 @@ def print_table(results: Results, console: Console) -> None:
         console.print(line + Text(" ".join(verdict.sentences)))
     if results.rows:
         console.print(Text(noise_sentence(results)))
+    if results.searches:
+        _print_searches(results, console)
+
+
+def _print_searches(results: Results, console: Console) -> None:
+    rows = searches_table(results)
+    table = Table(title="over searches", title_justify="left", header_style="bold")
+    for name in rows[0]:
+        table.add_column(name, justify="left" if name in _LEFT else "right")
+    for cells in rows:
+        table.add_row(*map(Text, cells.values()))
+    console.print(table)
+    for sentence in searches_sentences(results):
+        console.print(Text(sentence))

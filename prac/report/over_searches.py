@@ -1,0 +1,90 @@
+"""Several whole searches in words and tables; what is decided is `prac.analysis.decision`."""
+
+from __future__ import annotations
+
+from prac.analysis.decision import Decision
+from prac.analysis.over_searches import OverSearches, over_searches
+from prac.analysis.results import Results
+from prac.analysis.statistics import ALPHA, MARGIN, Interval
+from prac.config.methods import CONTROL, VANILLA, method_label
+from prac.report.wording import ABSENT, count, percent
+
+_GROUNDS = {
+    "control": "the difference to chance",
+    "vanilla": "the difference to vanilla",
+    "steps": "the steps saved",
+}
+
+
+def searches_table(results: Results) -> list[dict[str, str]]:
+    """One row a method and judged round, as text; empty of a single search."""
+    return [_row(each) for each in over_searches(results)]
+
+
+def _row(each: OverSearches) -> dict[str, str]:
+    return {
+        "architecture": each.architecture,
+        "method": method_label(each.method),
+        "sparsity": percent(each.sparsity),
+        "set size": count(round(each.set_size)),
+        "steps to find": count(round(each.search_steps)),
+        "saved": percent(each.steps_saved),
+        "test [95 %]": _accuracy(each),
+        f"minus {method_label(VANILLA)}": points(each.to_vanilla),
+        f"minus {method_label(CONTROL)}": points(each.to_control),
+        "choosing the samples": "" if each.decision is None else each.decision.verdict,
+    }
+
+
+def _accuracy(each: OverSearches) -> str:
+    if each.interval is None:
+        return percent(each.accuracy, 2)
+    low, high = 100 * each.interval.low, 100 * each.interval.high
+    return f"{100 * each.accuracy:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def points(difference: Interval | None) -> str:
+    """A difference in points with its interval: `-0.4 [-1.0, +0.2]`."""
+    if difference is None:
+        return ABSENT
+    middle, low, high = (100 * v for v in (difference.mean, difference.low, difference.high))
+    return f"{middle:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def searches_sentences(results: Results) -> list[str]:
+    """What the table is of, and what of it is decided; empty of a single search."""
+    found = over_searches(results)
+    if not found:
+        return []
+    seeds = tuple(dict.fromkeys(row.search_seed for row in results.searches))
+    told = ", ".join(map(str, seeds))
+    trainings = sorted({len(row.test_accuracies) for row in results.searches})
+    each = " to ".join(map(str, trainings))
+    sentences = [
+        f"Over {len(seeds)} whole searches (search seeds {told}), each ticket trained {each} "
+        f"time{'s' if trainings != [1] else ''} a search. Intervals are 95 % by Student's t over "
+        "searches, differences are paired by search, in points."
+    ]
+    decided = [each for each in found if each.decision is not None]
+    if len({each.method for each in decided}) > 1:
+        sentences.append("Where several methods are compared, claims are corrected after Holm.")
+    return sentences + [_decided(each, each.decision) for each in decided if each.decision]
+
+
+def _decided(each: OverSearches, decision: Decision) -> str:
+    where = f"{each.architecture}, {method_label(each.method)} at {percent(each.sparsity)}"
+    margin = f"{100 * MARGIN:.1f} points"
+    if decision.verdict == "paid":
+        return (
+            f"{where}: choosing the samples paid. It beats random samples, keeps vanilla's "
+            f"accuracy within {margin} and saves steps (error at most {ALPHA:.0%})."
+        )
+    grounds = " and ".join(_GROUNDS[ground] for ground in decision.grounds)
+    if decision.verdict == "did not pay":
+        return f"{where}: choosing the samples did not pay, by {grounds}."
+    if decision.verdict == "not measured":
+        return f"{where}: not measured, for want of {grounds}."
+    more = ""
+    if decision.searches_needed is not None:
+        more = f" About {count(decision.searches_needed)} more searches would decide it."
+    return f"{where}: undecided, by {grounds}.{more}"

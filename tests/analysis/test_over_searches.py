@@ -1,0 +1,119 @@
+"""Several whole searches: every number against scipy and by hand, and the words of each verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from scipy import stats
+
+from prac.analysis.over_searches import over_searches
+from prac.analysis.results import Results, SearchRow, results_from_json, results_to_json
+from prac.report.over_searches import searches_sentences, searches_table
+
+VANILLA = ((0.90, 0.92), (0.91, 0.91), (0.93, 0.92), (0.90, 0.91))
+CONTROL = ((0.88, 0.90), (0.89, 0.888), (0.911, 0.90), (0.88, 0.891))
+
+
+def _results(ours: tuple[tuple[float, ...], ...], *, methods: str = "pvr") -> Results:
+    by_letter = {"p": ("prac", ours), "v": ("vanilla", VANILLA), "r": ("random-subset", CONTROL)}
+    rows = [
+        SearchRow(
+            architecture="resnet8",
+            method=name,
+            round=3,
+            search_seed=seed,
+            sparsity=0.784,
+            set_size=100 + seed,
+            search_steps=1000 if name == "vanilla" else 400,
+            steps_saved=0.0 if name == "vanilla" else 0.6,
+            validation_accuracy=0.9,
+            test_accuracies=accuracies,
+        )
+        for letter in methods
+        for name, every in [by_letter[letter]]
+        for seed, accuracies in enumerate(every[: len(ours)])
+    ]
+    return Results(
+        title="",
+        data="toy",
+        recipe="toy",
+        num_training_samples=1000,
+        num_classes=3,
+        tolerance=None,
+        seed=0,
+        settings={},
+        rows=(),
+        dense_test_accuracies={},
+        searches=tuple(rows),
+    )
+
+
+PAID = ((0.902, 0.921), (0.911, 0.91), (0.931, 0.92), (0.90, 0.912))
+POOR = ((0.70, 0.71), (0.69, 0.70), (0.70, 0.70), (0.71, 0.70))
+OPEN = ((0.95, 0.96), (0.80, 0.81), (0.93, 0.93), (0.85, 0.84))
+
+
+def test_a_search_counts_once_by_the_mean_of_its_trainings() -> None:
+    found = {each.method: each for each in over_searches(_results(OPEN))}
+    ours = [sum(pair) / 2 for pair in OPEN]
+    theirs = [sum(pair) / 2 for pair in VANILLA]
+    prac = found["prac"]
+    assert (prac.searches, prac.trainings) == (4, 8)
+    assert prac.accuracy == pytest.approx(sum(ours) / 4)
+    assert prac.interval is not None
+    low, high = stats.t.interval(0.95, 3, loc=sum(ours) / 4, scale=stats.sem(ours))
+    assert (prac.interval.low, prac.interval.high) == pytest.approx((low, high))
+    paired = stats.ttest_rel(ours, theirs).confidence_interval()
+    assert prac.to_vanilla is not None
+    assert (prac.to_vanilla.low, prac.to_vanilla.high) == pytest.approx((paired.low, paired.high))
+    assert prac.set_size == 101.5
+    assert found["vanilla"].decision is None
+    assert found["vanilla"].to_vanilla is None
+    assert found["random-subset"].to_vanilla is not None
+
+
+@pytest.mark.parametrize(
+    ("ours", "methods", "verdict"),
+    [
+        (PAID, "pvr", "paid"),
+        (POOR, "pvr", "did not pay"),
+        (OPEN, "pvr", "undecided"),
+        (PAID, "pv", "not measured"),
+    ],
+)
+def test_each_verdict_is_decided_and_then_worded(
+    ours: tuple[tuple[float, ...], ...], methods: str, verdict: str
+) -> None:
+    results = _results(ours, methods=methods)
+    decision = next(e for e in over_searches(results) if e.method == "prac").decision
+    assert decision is not None
+    assert decision.verdict == verdict
+    cells = next(row for row in searches_table(results) if row["method"] == "PrAC")
+    assert cells["choosing the samples"] == verdict
+    assert verdict in searches_sentences(results)[-1]
+
+
+def test_the_head_says_over_how_many_searches_and_trainings() -> None:
+    first = searches_sentences(_results(PAID))[0]
+    assert first.startswith("Over 4 whole searches (search seeds 0, 1, 2, 3), each ticket trained")
+    assert "paired by search" in first
+
+
+def test_one_search_has_no_interval_and_is_undecided() -> None:
+    results = _results(PAID[:1])
+    prac = next(each for each in over_searches(results) if each.method == "prac")
+    assert prac.interval is None
+    assert prac.to_vanilla is None
+    assert prac.decision is not None
+    assert prac.decision.verdict == "undecided"
+
+
+def test_without_several_searches_nothing_is_said() -> None:
+    results = dataclasses.replace(_results(PAID), searches=())
+    assert over_searches(results) == searches_table(results) == searches_sentences(results) == []
+
+
+def test_they_survive_json() -> None:
+    results = _results(OPEN)
+    assert results_from_json(results_to_json(results)) == results
