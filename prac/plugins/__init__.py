@@ -76,7 +76,10 @@ def identity(name: str) -> tuple[str, ...]:
     told = handed_identity(name)
     if told is not None:
         return (name, *told)
-    return (name, *source_of(name.partition(":")[0]))
+    try:
+        return (name, *source_of(name.partition(":")[0]))
+    except ConfigError as error:
+        raise ConfigError(f"{name!r}: {error}") from error
 
 
 def identity_of(thing: Callable[..., Any]) -> tuple[str, ...]:
