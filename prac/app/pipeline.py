@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.analysis.results import Results, results_from_json
+from prac.analysis.results import Results, results_from_json, results_to_json
 from prac.analysis.summary import summary_json
 from prac.app.options import Options
 from prac.app.places import MlflowPlace, Place, open_place
@@ -147,13 +147,14 @@ class Pipeline:
         from prac.report.csv_files import write_csv
 
         write_csv(results, pages / "tables")
+        RESULTS.write(pages, results_to_json(results))
         named = " and ".join(missing)
         self.screen.line(f"{named} not installed: the report is JSON and CSV, without its page")
 
     def _replay(self, report: Finished) -> dict[str, Any]:
         """Nothing to run: show what was found, from the store."""
         results = results_from_json(self.place.store.read(report)[RESULTS])
-        if not self._report_folder().is_dir():
+        if not (self._report_folder() / "report.html").is_file():
             with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
                 self._write(results, Path(scratch))
                 shutil.copytree(scratch, self._report_folder(), dirs_exist_ok=True)

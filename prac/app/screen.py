@@ -78,14 +78,20 @@ class PlainScreen:
         names = {stage.name for stage in graph.to_run(done)}
         for stage in graph.stages.values():
             state = "to run" if stage.name in names else "cached" if stage.key in done else "-"
-            print(f"{stage.name}\t{state}\t{stage.max_steps or ''}")
+            self.line(f"{stage.name}\t{state}\t{stage.max_steps or ''}")
 
     def results(self, results: Results) -> None:
-        """A line a row."""
+        """A line a row, and one a verdict."""
         from prac.report.tables import key_rows, result_row
+        from prac.report.verdict import noise_sentence, verdicts
 
         for row in key_rows(results):
-            print("\t".join(f"{name} {cell}" for name, cell in result_row(results, row).items()))
+            self.line("\t".join(f"{n} {cell}" for n, cell in result_row(results, row).items()))
+        for verdict in verdicts(results):
+            told = " ".join(verdict.sentences)
+            self.line(f"{verdict.architecture}: {verdict.headline}. {told}")
+        if results.rows:
+            self.line(noise_sentence(results))
 
     def display(self, stages: list[Stage]) -> Display:
         """Plain lines."""

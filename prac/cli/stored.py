@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,25 +115,28 @@ def percent(value: float | None, digits: int = 2) -> str:
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table; numbers to the right. Without rows one line says so."""
+    """A table; numbers to the right. Without rows one line says so. Without rich, tabs."""
+    shown = list(rows)
+    if not shown:
+        print(f"{title}: nothing", flush=True)
+        return
+    if find_spec("rich") is None:
+        for cells in ([title], columns, *shown):
+            print("\t".join(cells), flush=True)
+        return
     from rich.table import Table
     from rich.text import Text
 
     from prac.app.console import make_console
 
-    shown = list(rows)
     # Text, not str: rich reads "[...]" in a str as markup.
     table = Table(title=Text(title), title_justify="left", caption_justify="left")
     for index, column in enumerate(columns):
-        numeric = bool(shown) and all(_numeric(row[index]) for row in shown)
+        numeric = all(_numeric(row[index]) for row in shown)
         table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in shown:
         table.add_row(*map(Text, row))
-    console = make_console()
-    if shown:
-        console.print(table)
-    else:
-        console.print(f"{title}: nothing", markup=False)
+    make_console().print(table)
 
 
 def _numeric(text: str) -> bool:

@@ -7,15 +7,13 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.app.console import make_console
 from prac.cli.options import add_pipeline_options, recipe_from
 from prac.cli.run import run_options
+from prac.cli.stored import print_rows
 from prac.cli.sweep import pipeline_command
 from prac.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from prac.analysis.evidence import StoredSets, StoredThresholds
 
 _DESCRIPTION = """\
@@ -75,7 +73,6 @@ def thresholds_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
         )
     from prac.app.thresholds import stored_thresholds
 
-    console = make_console()
     sets = stored_thresholds(
         recipe,
         options,
@@ -93,27 +90,15 @@ def thresholds_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
             "sets": [dataclasses.asdict(table) for table in sets.found],
         }
     for table in sets.found:
-        _print(sets, table, console)
+        _print(sets, table)
     return None
 
 
-def _print(sets: StoredSets, table: StoredThresholds, console: Console) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
+def _print(sets: StoredSets, table: StoredThresholds) -> None:
     from prac.report.wording import count, percent
 
-    shown = Table(
-        title=Text(
-            f"{table.architecture} on {sets.data}: sets made after round {table.after} "
-            f"({count(sets.num_training)} training samples)"
-        ),
-        title_justify="left",
-        header_style="bold",
-    )
-    for name in ("E_F", "set size", "share", "CET", "never learned", "CEP", "overlap"):
-        shown.add_column(name, justify="right")
-    shown.add_column("classes, smallest to largest share")
+    names = ("E_F", "set size", "share", "CET", "never learned", "CEP", "overlap")
+    rows = []
     for row in table.rows:
         shares = sorted(zip(row.class_shares, sets.class_names, strict=True))
         (low, least), (high, most) = shares[0], shares[-1]
@@ -128,8 +113,12 @@ def _print(sets: StoredSets, table: StoredThresholds, console: Console) -> None:
             count(row.overlap),
             spread if row.set_size else "empty: nothing could be trained on it",
         )
-        shown.add_row(*map(Text, cells))
-    console.print(shown)
+        rows.append(cells)
+    title = (
+        f"{table.architecture} on {sets.data}: sets made after round {table.after} "
+        f"({count(sets.num_training)} training samples)"
+    )
+    print_rows(title, (*names, "classes, smallest to largest share"), rows)
 
 
 def _write_csv(sets: StoredSets, path: Path) -> None:
