@@ -14,7 +14,7 @@ import pytest
 from prac.cli.guard import guarded
 from prac.config.recipes import RECIPES
 from prac.errors import ConfigError, PracError
-from prac.tracking.store import Store
+from prac.tracking.connection import Connection
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -48,7 +48,7 @@ def test_a_plan_needs_no_torch_and_no_ray(store: str, tmp_path: Path) -> None:
         "assert ('mlflow' in sys.modules) == (sys.argv[2] == 'made')\n"
     )
     if store == "made":
-        Store(f"sqlite:///{tmp_path / 'mlflow.db'}").prepare()
+        Connection(f"sqlite:///{tmp_path / 'mlflow.db'}").prepare()
     before = sorted(tmp_path.iterdir())
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path), store],

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from prac.app.options import Options
-from prac.app.pipeline import Pipeline
+from prac.app.places import open_place
+from prac.app.planned import plan_pipeline
 from prac.config.recipes import digits
 from prac.config.sections import Recipe
-from prac.lottery.compose import build_graph
-from prac.tracking.store import STAGES
+from prac.lottery.outputs import Made, RoundFacts
 
 SMALL = ("--architectures", "resnet8", "--rounds", "2", "--workers", "1")
 # 21 steps an epoch on 1,294 images in batches of 64; the recipe rewinds to epoch 1.
@@ -22,38 +22,42 @@ WHOLE = [0.3, 0.2, 0.07, 0.06, 0.05, 0.04, *[0.01] * 9]
 CUT = [0.3, 0.2, 0.07, 0.06, 0.05]
 
 
-def _fill(home: Path, folder: Path, recipe: Recipe, rounds: dict[str, list[float]]) -> None:
+def _fill(home: Path, recipe: Recipe, rounds: dict[str, list[float]]) -> None:
     """Put rounds with these distances into the store, as a pipeline would have left them."""
     recipe = recipe.replace(
         architectures=("resnet8",),
         compare=("vanilla",),
         search=type(recipe.search)(rounds=2, rewind=recipe.search.rewind),
     )
-    pipeline = Pipeline(recipe, Options(home=str(home), workers=1), None)  # type: ignore[arg-type]
-    graph = build_graph(pipeline.request)
+    planned = plan_pipeline(recipe, Options(home=str(home), workers=1))
+    place = open_place(planned)
     for name, distances in rounds.items():
-        empty = folder / name.replace(":", "-")
-        empty.mkdir()
-        pipeline.store.commit(
-            experiment=STAGES,
-            key=graph.stages[name].key,
-            name=name,
-            data=pipeline.request.data,
-            folder=empty,
-            values={"set_size": 1294, "distances": distances, "epochs": len(distances) + 1},
-            started=time.time(),
+        facts = RoundFacts(
+            epochs=len(distances) + 1,
+            budget_epochs=16,
+            best_epoch=1,
+            best_accuracy=0.5,
+            next_sparsity=0.2,
+            next_weights_alive=80,
+            weights=100,
+            set_size=1294,
+            stopped_early=False,
+            distances=tuple(distances),
         )
+        stage = planned.graph.stages[name]
+        made = Made(facts=facts)
+        place.store.commit(stage, made, data=planned.request.data, started=time.time())
 
 
 @pytest.fixture
-def filled(home: Path, tmp_path: Path) -> Path:
+def filled(home: Path) -> Path:
     """PrAC's round 0, cut at epoch 6, and both rounds of vanilla."""
     rounds = {
         "dense:resnet8:prac": CUT,
         "dense:resnet8:vanilla": WHOLE,
         "round:resnet8:vanilla:1": [*WHOLE[1:], 0.01],
     }
-    _fill(home, tmp_path, digits(), rounds)
+    _fill(home, digits(), rounds)
     return home
 
 
@@ -83,10 +87,10 @@ def test_every_finished_round_is_replayed(filled: Path, command) -> None:
     assert "as run (0.08)" in out
 
 
-def test_a_stop_leaves_the_warm_up_out(home: Path, tmp_path: Path, command) -> None:
+def test_a_stop_leaves_the_warm_up_out(home: Path, command) -> None:
     recipe = digits()
     recipe = recipe.replace(train=dataclasses.replace(recipe.train, warmup_epochs=5))
-    _fill(home, tmp_path, recipe, {"dense:resnet8:vanilla": WHOLE})
+    _fill(home, recipe, {"dense:resnet8:vanilla": WHOLE})
     words = ("stops", *SMALL, "--compare", "vanilla", "--home", str(home), "--patience", "2")
     status, out, err = command(
         *words, "--set", "train.warmup_epochs=5", "--tolerances", "0.1", "--json"

@@ -52,6 +52,7 @@ def parsed(*words: str) -> argparse.Namespace:
         (["--vary", "select.threshold=1", "--concurrency", "0"], "--concurrency 0"),
         (["--vary", "select.threshold=1", "--judge", "none"], "untested"),
         (["--vary", "select.threshold=1", "--resume"], "no sweep like this was begun"),
+        (["--vary", "select.threshold=1", "--executor", "local"], "--workers is for"),
         (
             ["--vary", "select.threshold=1", "--sampler", "optuna", "--trials", "2", "--asha"],
             "--asha is not allowed",
@@ -66,6 +67,15 @@ def test_errors_are_one_line_and_status_2(
     assert error.startswith("error: ")
     assert said in error
     assert "\n" not in error
+
+
+def test_a_sweep_is_not_for_one_process(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["--home", str(tmp_path), "--vary", "select.threshold=1", "--executor", "local"]
+    assert sweep_pipeline(words) == 2
+    assert capsys.readouterr().err == (
+        "error: a sweep is run by Ray Tune; allowed: --executor ray\n"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +128,7 @@ def test_every_option_of_a_pipeline_comes_back_from_its_command() -> None:
         *("--set", "select.cep=false", "--set", "search.rewind=init", "--workers", "7"),
         *("--min-workers", "1", "--cpus-per-round", "8", "--gpus-per-worker", "0.5"),
         *("--gpus-per-round", "0.25", "--home", "it's", "--storage", "s3://b/x"),
-        *("--storage-is-shared", "--plan"),
+        *("--storage-is-shared", "--plan", "--executor", "local", "--device", "cpu"),
     )
     pipeline = OneLineParser()
     add_pipeline_options(pipeline)

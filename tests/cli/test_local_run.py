@@ -1,0 +1,235 @@
+"""`--executor local`: the whole pipeline in this process, with a folder for a store."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import prac
+from prac.analysis.results import results_from_json
+from prac.app.options import Options
+
+TINY = ("--executor", "local", "--architectures", "conv4", "--epochs", "1", "--rounds", "1")
+WORDS = (*TINY, "--compare", "--device", "cpu")
+# What a program that is given a command's words, and modules to look for afterwards, runs.
+PROGRAM = """
+import json, sys
+from prac.cli import main
+status = main(sys.argv[2:])
+print(json.dumps(sorted(set(sys.argv[1].split(",")) & set(sys.modules))))
+sys.exit(status)
+"""
+# Not installed, as far as this process can see.
+HIDING = """
+import os, sys
+from importlib.machinery import PathFinder
+
+class Hiding(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name.partition(".")[0] in os.environ["HIDDEN"].split(","):
+            return None
+        return super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding
+"""
+
+
+def _prac(*words: str, seek: str = "", **environ: str) -> tuple[list[str], list[str]]:
+    """Run `prac WORDS` in a process of its own: what it printed, and what of `seek` it imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, seek, *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environ},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    *lines, imported = done.stdout.splitlines()
+    return lines, json.loads(imported)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("local")
+
+
+@pytest.fixture(scope="module")
+def ran(home: Path) -> tuple[list[str], list[str]]:
+    """A first run, in a process of its own."""
+    seek = "ray,mlflow,psutil,matplotlib"
+    return _prac("run", *WORDS, "--home", str(home), seek=seek)
+
+
+@pytest.fixture
+def last(ran: tuple[list[str], list[str]]) -> dict[str, object]:
+    """What it printed last."""
+    found: dict[str, object] = json.loads(ran[0][-1])
+    return found
+
+
+def test_a_local_run_imports_neither_ray_nor_mlflow(ran: tuple[list[str], list[str]]) -> None:
+    assert ran[1] == ["matplotlib"]  # for the report
+
+
+def test_the_last_line_is_a_pipelines_but_for_mlflow(last: dict[str, object]) -> None:
+    assert list(last) == [
+        "run_id",
+        "report",
+        "search_seed",
+        "judging_seeds",
+        "dense_test_accuracy",
+        "dense_test_accuracies",
+        "searches",
+    ]
+    (search,) = last["searches"]  # type: ignore[misc]
+    assert (search["architecture"], search["method"]) == ("conv4", "prac")
+    assert [row["round"] for row in search["rounds"]] == [0, 1]
+
+
+def test_the_report_is_written_and_kept(home: Path, last: dict[str, object]) -> None:
+    page = Path(str(last["report"]))
+    assert page.name == "report.html"
+    assert page.is_relative_to(home / "prac-runs" / "reports")
+    assert "conv4" in page.read_text()
+    stored = home / "prac-runs" / "stages" / str(last["run_id"])
+    assert (stored / "report.html").read_bytes() == page.read_bytes()
+    results = results_from_json((stored / "results.json").read_text())
+    assert [row.test_accuracy for row in results.rows] == [
+        row["test_accuracy"]
+        for row in last["searches"][0]["rounds"]  # type: ignore[index]
+    ]
+
+
+def test_its_tickets_are_folders_that_load(home: Path, last: dict[str, object]) -> None:
+    stages = home / "prac-runs" / "stages"
+    results = results_from_json((stages / str(last["run_id"]) / "results.json").read_text())
+    (where,) = (row.ticket for row in results.rows if row.ticket is not None)
+    ticket = prac.Ticket.load(where)
+    ticket.verify()
+    assert ticket.sparsity == pytest.approx(0.2, abs=1e-4)
+    assert ticket.lineage["method"] == "prac"
+    assert Path(where).is_relative_to(stages)
+
+
+def test_nothing_is_trained_twice(home: Path, ran: tuple[list[str], list[str]]) -> None:
+    seek = "ray,mlflow,torch,matplotlib"
+    lines, imported = _prac("run", *WORDS, "--home", str(home), seek=seek)
+    assert "every stage is cached: nothing was trained" in lines
+    assert json.loads(lines[-1]) == json.loads(ran[0][-1])
+    assert imported == []
+    lines, imported = _prac("plan", *WORDS, "--home", str(home), seek=seek)
+    assert lines[-1].startswith("0 stages to run, 7 cached")
+    assert imported == []
+
+
+def test_a_lost_page_is_written_again(home: Path, last: dict[str, object]) -> None:
+    page = Path(str(last["report"]))
+    before = page.read_bytes()
+    page.unlink()
+    _prac("run", *WORDS, "--home", str(home))
+    assert page.read_bytes() == before
+
+
+def test_a_plan_leaves_nothing_behind(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    lines, imported = _prac("plan", *WORDS, "--home", str(home), seek="ray,mlflow,torch,sklearn")
+    assert lines[-1].startswith("7 stages to run, 0 cached")
+    assert imported == []
+    assert not home.exists()
+
+
+def test_finished_rounds_are_looked_into(home: Path, ran: tuple[list[str], list[str]]) -> None:
+    (line,), _ = _prac("stops", *WORDS, "--home", str(home), "--json")
+    (search,) = json.loads(line)["searches"]
+    assert search["recorded"] == [{"epochs": 1, "steps": 21}]
+    (line,), _ = _prac("thresholds", *WORDS, "--home", str(home), "--thresholds", "0", "--json")
+    (table,) = json.loads(line)["sets"]
+    assert table["rows"][0]["threshold"] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--workers 1", "--workers is for --executor ray; a local run is one process"),
+        ("--min-workers 1", "--min-workers is for --executor ray"),
+        ("--gpus-per-worker 1", "--gpus-per-worker is for --executor ray"),
+        ("--gpus-per-round 0.5", "--gpus-per-round is for --executor ray"),
+        ("--storage nonsense://x", "storage 'nonsense://x' can't be opened"),
+        ("--device tpu", "invalid choice: 'tpu'"),
+    ],
+)
+def test_what_a_local_run_would_not_heed_is_refused(command, words: str, said: str) -> None:
+    status, out, err = command("run", *TINY, *words.split())
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ")
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_tracker_is_refused() -> None:
+    with pytest.raises(prac.ConfigError, match="--tracking-uri is for --executor ray"):
+        Options(executor="local", tracking_uri="sqlite:///x.db")
+
+
+def test_mlflows_environment_is_no_matter(tmp_path: Path) -> None:
+    away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "RAY_ADDRESS": "127.0.0.1:9"}
+    lines, _ = _prac("plan", *WORDS, "--home", str(tmp_path), **away)
+    assert lines[-1].startswith("7 stages to run, 0 cached")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of grey squares with noise."""
+    root = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for label in range(3):
+        (root / f"class{label}").mkdir()
+        for index in range(40):
+            pixels = np.clip(60 + 60 * label + random.normal(0, 50, (8, 8)), 0, 255)
+            file = root / f"class{label}" / f"{index}.png"
+            Image.fromarray(pixels.astype(np.uint8)).save(file)
+    return root
+
+
+@pytest.mark.parametrize("kept", ["", "matplotlib,rich"])
+def test_it_runs_without_what_only_clusters_trackers_and_pages_need(
+    pictures: Path, tmp_path: Path, kept: str
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(HIDING)
+    hidden = {"ray", "mlflow", "sklearn", "psutil", "pandas", "pynvml", "optuna", "shtab"}
+    hidden |= {"rich", "matplotlib", "jinja2"} - set(kept.split(","))
+    environ = {
+        "HIDDEN": ",".join(hidden),
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+    }
+    words = (*WORDS, "--recipe", "digits", "--data", f"folder:{pictures}")
+    words = (*words, "--home", str(tmp_path))
+    lines, _ = _prac("run", *words, **environ)
+    missing = "jinja2" if kept else "matplotlib and jinja2"
+    said = f"{missing} not installed: the report is JSON and CSV, without its page"
+    assert lines.count(said) == 1
+    last = json.loads(lines[-1])
+    report = Path(last["report"])
+    assert report.is_dir()
+    assert not (report / "report.html").exists()
+    results = results_from_json((report / "results.json").read_text())
+    with open(report / "tables" / "rounds.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(results.rows) == 2
+    assert any(line.startswith("conv4: ") for line in lines)  # the verdict
+    again, _ = _prac("run", *words, **environ)
+    assert "every stage is cached: nothing was trained" in again
+    assert json.loads(again[-1]) == last
+    plan, _ = _prac("plan", *words, **environ)
+    assert sum("cached" in line.split() for line in plan if ":conv4:" in line) == 6
+    stops, _ = _prac("stops", *words, **environ)
+    assert any("as run" in line for line in stops)
