@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from prac.lottery.store import Finished
+
 SHOTS = os.environ.get("PRAC_SHOTS")
 """A folder for the screenshots; a temporary one by default."""
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -58,31 +60,31 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture(scope="session")
 def many_tickets(
-    commit_ticket: Callable[..., str],
+    commit_ticket: Callable[..., Finished],
     empty_database_file: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A home with 30 tickets of three architectures; random weights, made-up accuracies."""
-    from prac.tracking.store import Store
+    from prac.app.places import dress_ticket
+    from prac.tracking.store import MlflowStore
     from prac.tracking.tickets import update_aliases
 
     home = tmp_path_factory.mktemp("pages")
     shutil.copy(empty_database_file, home / "mlflow.db")
-    store = Store(f"sqlite:///{home / 'mlflow.db'}")
+    store, with_figure = (
+        MlflowStore(f"sqlite:///{home / 'mlflow.db'}", dress) for dress in (None, dress_ticket)
+    )
     store.prepare()
     for offset, architecture in enumerate(("resnet8", "vgg8s", "conv4")):
         plan = [("prac", k) for k in range(1, 9)] + [("vanilla", 8), ("random-subset", 8)]
         for method, k in plan:
-            folder = tmp_path_factory.mktemp("ticket")
             fall = {"prac": 0.004, "vanilla": 0.003, "random-subset": 0.009}[method]
             commit_ticket(
-                store,
-                folder,
+                with_figure if k == 3 else store,
                 architecture=architecture,
                 method=method,
                 round_index=k,
                 test_accuracy=0.98 - fall * k - 0.003 * offset,
-                figure=k == 3,
             )
         update_aliases(store, f"prac-digits-{architecture}")
     return home

@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from prac.tracking.store import TICKETS, Store
+from prac.tracking.connection import TICKETS, Connection
 from prac.tracking.views import VIEW, ticket_page
 
 NAMES = ("resnet8 48.8% sparse", "vgg8s 48.8% sparse", "conv4 48.8% sparse")
 
 
 @pytest.fixture(scope="session")
-def store(many_tickets: Path) -> Store:
-    return Store(f"sqlite:///{many_tickets / 'mlflow.db'}")
+def store(many_tickets: Path) -> Connection:
+    return Connection(f"sqlite:///{many_tickets / 'mlflow.db'}")
 
 
 @pytest.fixture(scope="session")
-def experiment(store: Store, server: str) -> str:
+def experiment(store: Connection, server: str) -> str:
     return f"{server}/#/experiments/{store.experiment(TICKETS)}"
 
 
@@ -35,7 +35,7 @@ def test_the_list_names_architecture_and_sparsity(browser: Any, experiment: str)
 
 
 def test_a_tickets_page_says_what_it_is_and_how_to_take_it(
-    browser: Any, experiment: str, store: Store
+    browser: Any, experiment: str, store: Connection
 ) -> None:
     version = store.client.get_model_version("prac-digits-resnet8", "3")
     browser.look(
@@ -67,7 +67,7 @@ def test_a_registered_model_has_aliases_and_a_text(browser: Any, server: str) ->
     )
 
 
-def test_tickets_can_be_compared(browser: Any, experiment: str, store: Store) -> None:
+def test_tickets_can_be_compared(browser: Any, experiment: str, store: Connection) -> None:
     runs = [
         store.client.get_model_version(f"prac-digits-{name}", "3").run_id
         for name in ("resnet8", "vgg8s", "conv4")
