@@ -39,7 +39,10 @@ class TrialRow:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepResults:
-    """All that a sweep found. best: number of the trial to take; None where none finished."""
+    """All that a sweep found. best: number of the trial to take; None where none finished.
+
+    num_points: of the space, where it has fewer than the trials that were asked for.
+    """
 
     sweep: str
     title: str
@@ -47,6 +50,7 @@ class SweepResults:
     rows: tuple[TrialRow, ...]
     dense_test_accuracy: dict[str, float]
     best: int | None
+    num_points: int | None = None
 
     def to_json(self) -> str:
         """As JSON text."""

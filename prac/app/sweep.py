@@ -33,7 +33,7 @@ from prac.tracking.sweeps import SweepLog
 if TYPE_CHECKING:
     from prac.distributed.sweep.foreman import Foreman
 
-_VERSION = 1
+_VERSION = 2
 
 
 def run_sweep(
@@ -119,7 +119,8 @@ class _Sweep:
 
     def _plan(self, graph: Graph, shared: int) -> None:
         self.screen.plan(graph, self.place.found(graph, plan=True))
-        trials = len(self.points) or self.sweep.space.trials
+        space = self.sweep.space
+        trials = len(self.points) or space.small_size or space.trials
         told = "" if self.points else "; each adds its own rounds to the shared stages above"
         self.screen.line(f"{trials} trials, {shared} stages shared by all of them{told}")
 
@@ -189,6 +190,7 @@ class _Sweep:
             rows=tuple(rows),
             dense_test_accuracy={name: sum(v) / len(v) for name, v in judged.items()},
             best=best_trial(rows),
+            num_points=self.sweep.space.small_size,
         )
         failed = [row for row in rows if row.state == "failed"]
         with tempfile.TemporaryDirectory(prefix="prac-") as scratch:

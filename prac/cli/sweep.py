@@ -76,7 +76,12 @@ def add_sweep_options(parser: argparse.ArgumentParser) -> None:
         help="grid: all combinations; random; optuna: learns from finished trials, validation "
         "accuracy up and search steps down (%(default)s)",
     )
-    tried.add_argument("--trials", type=int, metavar="N", help="of random and optuna")
+    tried.add_argument(
+        "--trials",
+        type=int,
+        metavar="N",
+        help="of random and optuna; fewer where the space has fewer points",
+    )
     tried.add_argument(
         "--asha",
         action="store_true",

@@ -43,6 +43,9 @@ def print_front(results: SweepResults, console: Console) -> None:
             table.add_row(*(Text(cell, style="bold" if on else "") for cell in cells))
         table.add_section()
     console.print(table)
+    if results.num_points is not None:
+        told = f"the space has {results.num_points} points, fewer than --trials: each is tried once"
+        console.print(told, highlight=False, soft_wrap=True)
     _print_thresholds(results, console)
     console.print(
         "front: no other trial is more accurate on the test split at fewer search steps, or at a "

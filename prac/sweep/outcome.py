@@ -68,6 +68,7 @@ def sweep_json(results: SweepResults) -> dict[str, Any]:
     """Fronts and trials for the last line."""
     return {
         "sweep": results.sweep,
+        "num_points": results.num_points,
         "front": {
             architecture: {
                 "steps": [row.label for row in results.front(architecture, "search_steps")],

@@ -6,7 +6,7 @@ import dataclasses
 import importlib.util
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
@@ -40,6 +40,14 @@ class Axis:
     def is_range(self) -> bool:
         """Whether it is drawn from a range."""
         return not self.values
+
+    @property
+    def listed(self) -> Sequence[Any]:
+        """The different values, where there is an end of them."""
+        if self.is_range:
+            return range(int(self.low), int(self.high) + 1)
+        # By their words, as everywhere: 1 is not True.
+        return list({setting_text(value): value for value in self.values}.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,27 +93,40 @@ class Space:
         if self.sampler == "optuna":
             return []
         if self.sampler == "grid":
-            return self._grid()
+            return self.every_point()
         generator = np.random.default_rng([self.seed, 0x53EE9])
         wanted = self.trials or 1
         if not any(axis.is_range for axis in self.axes):
-            grid = self._grid()
+            grid = self.every_point()
             order = generator.permutation(len(grid))[:wanted]
             return [grid[place] for place in order]
         drawn: dict[str, Values] = {}
         # A range of few whole numbers may not have as many points as are wanted.
         for _ in range(20 * wanted):
-            point = tidy({axis.field: _draw(axis, generator) for axis in self.axes})
+            point = tidy(draw(self, generator))
             drawn.setdefault(label(point), point)
             if len(drawn) == wanted:
                 break
         return list(drawn.values())
 
-    def _grid(self) -> list[Values]:
+    @property
+    def size(self) -> int | None:
+        """How many points it has; None where a range has no end of them."""
+        if any(axis.is_range and not axis.whole for axis in self.axes):
+            return None
+        return math.prod(len(axis.listed) for axis in self.axes)
+
+    @property
+    def small_size(self) -> int | None:
+        """How many points it has, where these are fewer than the trials that are asked for."""
+        size = self.size
+        return size if size is not None and size < (self.trials or 0) else None
+
+    def every_point(self) -> list[Values]:
+        """All points of a space that has an end, each once."""
         fields = [axis.field for axis in self.axes]
-        values = itertools.product(*(axis.values for axis in self.axes))
-        unique = {label(p): p for p in (dict(zip(fields, v, strict=True)) for v in values)}
-        return list(unique.values())
+        mixes = itertools.product(*(axis.listed for axis in self.axes))
+        return [dict(zip(fields, mix, strict=True)) for mix in mixes]
 
     def probes(self) -> list[Values]:
         """Points that between them change every field: what they share, all trials share."""
@@ -155,6 +176,11 @@ class SweepOptions:
             )
         if self.space.sampler == "optuna" and importlib.util.find_spec("optuna") is None:
             raise ConfigError("--sampler optuna needs Optuna; pip install 'prac[sweep]'")
+
+
+def draw(space: Space, generator: np.random.Generator) -> Values:
+    """A point, every value of an axis as likely as any other."""
+    return {axis.field: _draw(axis, generator) for axis in space.axes}
 
 
 def _draw(axis: Axis, generator: np.random.Generator) -> Any:

@@ -72,7 +72,7 @@ MADE = {
     "dense:conv4:vanilla": _trained(336, 800, 10, 0.91),
     "round:conv4:vanilla:1": _trained(336, 640, 10, 0.89),
     "judge:conv4:vanilla:2": _judged(0.955, 0.95),
-    "ticket:conv4:prac:1": _ticket(1, 1),
+    "ticket:conv4:prac:1": _ticket(800_000, 3_200),
     "ticket:conv4:prac:2": _ticket(640_000, 2_560),
     "ticket:conv4:vanilla:2": _ticket(2, 2),
 }
@@ -136,8 +136,8 @@ def test_rows_of_prac(results: Results) -> None:
     assert [r.validation_accuracy for r in (dense, first, last)] == [0.9, 0.85, None]
     assert [r.test_accuracy for r in (dense, first, last)] == [0.95, None, 0.94]
     assert [r.ticket for r in (dense, first, last)] == [None, None, "models:/m/4"]
-    assert [r.flops_sparse for r in (dense, first, last)] == [None, None, 640_000]
-    assert [r.bytes_sparse for r in (dense, first, last)] == [None, None, 2_560]
+    assert [r.flops_sparse for r in (dense, first, last)] == [None, 800_000, 640_000]
+    assert [r.bytes_sparse for r in (dense, first, last)] == [None, 3_200, 2_560]
 
 
 def test_rows_of_vanilla(results: Results) -> None:

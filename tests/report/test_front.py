@@ -92,6 +92,17 @@ def test_table_says_what_ended_how(swept: SweepResults) -> None:
     assert "steps and set size" in text
 
 
+def test_table_says_that_the_space_has_fewer_points_than_trials(swept: SweepResults) -> None:
+    def printed(results: SweepResults) -> str:
+        console = Console(width=200, record=True, file=io.StringIO())
+        print_front(results, console)
+        return console.export_text()
+
+    assert "points" not in printed(swept)
+    small = dataclasses.replace(swept, num_points=6)
+    assert "the space has 6 points, fewer than --trials: each is tried once" in printed(small)
+
+
 def test_files_hold_every_trial_and_mark_the_front(swept: SweepResults, tmp_path: Path) -> None:
     paths = {path.name: path for path in write_front(swept, tmp_path)}
     assert set(paths) == {"trials.csv", "front.csv", "thresholds.csv", "front.png", "front.svg"}

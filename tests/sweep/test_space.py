@@ -51,6 +51,18 @@ def test_random_points_of_a_small_grid_are_each_tried_once() -> None:
     assert sorted(p["select.threshold"] for p in points) == [0, 1, 2, 3]
 
 
+def test_the_size_of_a_space() -> None:
+    whole = Axis(field="select.threshold", low=0, high=3, whole=True)
+    tolerance = Axis(field="prune.tolerance", low=0.02, high=0.2)
+    doubled = Axis(field="select.threshold", values=(0, 1, 0))
+    assert Space(axes=(THRESHOLDS, CEP)).size == 6
+    assert Space(axes=(doubled,)).size == 2
+    assert Space(axes=(whole, CEP), sampler="random", trials=8).size == 8
+    assert Space(axes=(whole, tolerance), sampler="random", trials=8).size is None
+    small = {t: Space(axes=(whole,), sampler="random", trials=t).small_size for t in (3, 4, 5)}
+    assert small == {3: None, 4: None, 5: 4}
+
+
 def test_words_of_a_point() -> None:
     point = {"select.cep": False, "prune.tolerance": None, "prune.fraction": 0.123456}
     assert label(tidy(point)) == "select.cep=false prune.tolerance=none prune.fraction=0.1235"

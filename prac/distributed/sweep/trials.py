@@ -21,9 +21,11 @@ os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 import ray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
+from ray.tune.search import Searcher
 
 from prac.errors import PracError
-from prac.sweep.space import Axis, Space, Values, label, tidy
+from prac.sweep.proposer import Proposer
+from prac.sweep.space import Space, Values, label, tidy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,14 +167,16 @@ def run_tune(
             max_t=settings.rounds + 1,
             reduction_factor=2,
         )
-    searcher = _optuna(space, started) if space.sampler == "optuna" else None
+    proposed = space.sampler == "optuna"
+    # A searcher says itself when there is nothing left to try.
+    num_samples = max(space.small_size or space.trials or 1, len(started)) if proposed else 1
     tuner = tune.Tuner(
         trainable,
-        param_space={} if searcher else {"values": tune.grid_search(space.points())},
+        param_space={} if proposed else {"values": tune.grid_search(space.points())},
         tune_config=tune.TuneConfig(
-            search_alg=searcher,
+            search_alg=ProposedPoints(Proposer(space, started)) if proposed else None,
             scheduler=scheduler,
-            num_samples=max(space.trials or 1, len(started)) if searcher else 1,
+            num_samples=num_samples,
             max_concurrent_trials=settings.concurrency,
             reuse_actors=True,
         ),
@@ -181,23 +185,34 @@ def run_tune(
     tuner.fit()
 
 
-def _optuna(space: Space, started: Sequence[Values]) -> Any:
-    import optuna
-    from ray.tune.search.optuna import OptunaSearch
+class ProposedPoints(Searcher):
+    """A proposer as Tune asks for points and tells their results."""
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return OptunaSearch(
-        {axis.field: _domain(axis) for axis in space.axes},
-        metric=["accuracy", "steps"],
-        mode=["max", "min"],
-        sampler=optuna.samplers.TPESampler(seed=space.seed),
-        points_to_evaluate=[dict(values) for values in started] or None,
-    )
+    def __init__(self, proposer: Proposer) -> None:
+        super().__init__(metric=["accuracy", "steps"], mode=["max", "min"])  # type: ignore[arg-type]
+        self._proposer = proposer
+        self._proposals: dict[str, Any] = {}
 
+    def suggest(self, trial_id: str) -> Any:
+        """A point that was not tried; the end where there is none."""
+        proposed = self._proposer.propose()
+        if proposed is None:
+            return Searcher.FINISHED
+        self._proposals[trial_id], values = proposed
+        return {"values": dict(values)}
 
-def _domain(axis: Axis) -> Any:
-    if not axis.is_range:
-        return tune.choice(list(axis.values))
-    if axis.whole:
-        return tune.randint(int(axis.low), int(axis.high) + 1)
-    return tune.uniform(axis.low, axis.high)
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the proposer, whatever became of it."""
+        proposal = self._proposals.pop(trial_id)
+        if result and not error:
+            self._proposer.tell(proposal, result["accuracy"], result["steps"])
+        else:
+            self._proposer.give_up(proposal)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: what was tried is found by the stages' keys."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing."""
