@@ -7,15 +7,18 @@ array's dtype and shape count.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 KEY_LENGTH = 32
 """Hexadecimal digits of a key: 128 bits, and within MLflow's 36 characters for a digest."""
+
+_LENGTH = struct.Struct("<q")
 
 
 def fingerprint(value: Any) -> str:
@@ -24,11 +27,9 @@ def fingerprint(value: Any) -> str:
 
     Raises TypeError for any other type: what has no canonical form has no key.
     """
-    digest = hashlib.sha256()
-    for piece in _pieces(value):
-        digest.update(struct.pack("<q", len(piece)))
-        digest.update(piece)
-    return digest.hexdigest()[:KEY_LENGTH]
+    content = bytearray()
+    _add(value, content)
+    return hashlib.sha256(content).hexdigest()[:KEY_LENGTH]
 
 
 def stage_key(
@@ -39,38 +40,56 @@ def stage_key(
     return fingerprint({"stage": stage, "version": version, "config": config, "inputs": inputs})
 
 
-def _pieces(value: Any) -> Iterator[bytes]:
+def _put(content: bytearray, *pieces: bytes) -> None:
+    for piece in pieces:
+        content += _LENGTH.pack(len(piece))
+        content += piece
+
+
+def _add(value: Any, content: bytearray) -> None:
+    """Append the pieces of a value, each after its length."""
     leaf = _leaf(value)
     if leaf is not None:
-        yield from leaf
+        _put(content, *leaf)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        kind = type(value)
         # A name that is written down: renaming a class changes no key.
-        wire = getattr(value, "WIRE", None)
+        wire = getattr(kind, "WIRE", None)
         if wire is None:
-            raise TypeError(f"a {type(value).__name__} has no WIRE name and can't be hashed")
-        yield b"dataclass"
-        yield wire.encode()
-        fields = {
-            f.metadata.get("wire", f.name): getattr(value, f.name)
-            for f in dataclasses.fields(value)
-        }
-        yield from _pieces(fields)
+            raise TypeError(f"a {kind.__name__} has no WIRE name and can't be hashed")
+        _put(content, b"dataclass", wire.encode())
+        names = _wire_names(kind)
+        _put(content, b"mapping", str(len(names)).encode())
+        for name, piece in names:
+            content += piece
+            _add(getattr(value, name), content)
     elif isinstance(value, Mapping):
-        yield b"mapping"
-        yield str(len(value)).encode()
+        _put(content, b"mapping", str(len(value)).encode())
         for key in sorted(value, key=lambda k: (type(k).__name__, k)):
-            yield from _pieces(key)
-            yield from _pieces(value[key])
+            _add(key, content)
+            _add(value[key], content)
     elif isinstance(value, (list, tuple)):
-        yield b"sequence"
-        yield str(len(value)).encode()
+        _put(content, b"sequence", str(len(value)).encode())
         for item in value:
-            yield from _pieces(item)
+            _add(item, content)
     elif isinstance(value, (set, frozenset)):
-        yield b"set"
-        yield from _pieces(sorted(fingerprint(item) for item in value))
+        _put(content, b"set")
+        _add(sorted(fingerprint(item) for item in value), content)
     else:
         raise TypeError(f"a {type(value).__name__} has no canonical form and can't be hashed")
+
+
+@functools.cache
+def _wire_names(kind: type) -> tuple[tuple[str, bytes], ...]:
+    """The fields of a dataclass in the order of their names in keys: each with that name, as it is
+    written. A graph of ten thousand stages writes a million of them."""
+    names = sorted((f.metadata.get("wire", f.name), f.name) for f in dataclasses.fields(kind))
+    found = []
+    for wire, name in names:
+        piece = bytearray()
+        _add(wire, piece)
+        found.append((name, bytes(piece)))
+    return tuple(found)
 
 
 def _leaf(value: Any) -> tuple[bytes, ...] | None:
