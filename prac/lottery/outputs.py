@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -63,16 +63,15 @@ class Facts:
     @classmethod
     def from_json(cls: type[F], values: Mapping[str, Any]) -> F:
         """The facts that `dataclasses.asdict` gave. Raises TypeError for other fields."""
-        hints = get_type_hints(cls)
-        return cls(**{name: _as(hints.get(name), value) for name, value in values.items()})
+        return cls(**{name: _with_tuples(value) for name, value in values.items()})
 
 
-def _as(hint: Any, value: Any) -> Any:
+def _with_tuples(value: Any) -> Any:
     # JSON knows lists only.
     if isinstance(value, list):
-        return tuple(_as(None, item) for item in value)
+        return tuple(_with_tuples(item) for item in value)
     if isinstance(value, dict):
-        return {name: _as(None, item) for name, item in value.items()}
+        return {name: _with_tuples(item) for name, item in value.items()}
     return value
 
 

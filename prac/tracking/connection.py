@@ -73,10 +73,15 @@ class Connection:
         return not self.tracking_uri.startswith(("http://", "https://", "databricks"))
 
     @property
+    def database(self) -> Path | None:
+        """The file of an embedded database; None for a server and any other database."""
+        scheme, separator, path = self.tracking_uri.partition(":///")
+        return Path(path).absolute() if scheme == "sqlite" and separator else None
+
+    @property
     def is_unmade(self) -> bool:
         """Whether it is an embedded database that has not been made yet."""
-        scheme, separator, path = self.tracking_uri.partition(":///")
-        return scheme == "sqlite" and bool(separator) and not Path(path).is_file()
+        return self.database is not None and not self.database.is_file()
 
     def prepare(self) -> None:
         """Create the experiments, before any worker could race for it. Raises StoreError."""
@@ -119,10 +124,8 @@ class Connection:
     def _artifact_location(self, experiment: str) -> str | None:
         """Beside an embedded database, where MLflow would take the working folder, which a job
         throws away; None leaves it to the server."""
-        scheme, separator, path = self.tracking_uri.partition(":///")
-        if scheme != "sqlite" or not separator:
-            return None
-        return str(Path(path).absolute().parent / "mlruns" / experiment)
+        file = self.database
+        return None if file is None else str(file.parent / "mlruns" / experiment)
 
     @contextlib.contextmanager
     def reached(self) -> Iterator[None]:

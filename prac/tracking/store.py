@@ -36,6 +36,7 @@ from prac.tracking.connection import (
     Connection,
     finished_run,
 )
+from prac.tracking.mlflow_internals import finished_in_database
 from prac.tracking.shown import Metric, Shown, shown
 
 # A plan and a replay open a store and do without torch.
@@ -65,16 +66,27 @@ class MlflowStore(Connection):
         wanted = set(keys)
         found: dict[str, Finished] = {}
         for name in (STAGES, TICKETS, PIPELINES):
-            with self.reached():
-                runs = self.search(
-                    name, f"tags.`prac.data` = '{data}' and attributes.status = 'FINISHED'"
-                )
-            for run in runs:
-                tags = run.data.tags
-                key = tags.get("prac.key", "")
-                if key in wanted and key not in found and "prac.revoked" not in tags:
-                    found[key] = finished_run(run)
+            for finished in self._finished(name, data):
+                if finished.key in wanted:
+                    found.setdefault(finished.key, finished)
         return found
+
+    def _finished(self, experiment: str, data: str) -> list[Finished]:
+        """All of an experiment that count, the newest first."""
+        with self.reached():
+            if self.database is not None:
+                known = finished_in_database(self.database, self.experiment(experiment), data)
+                if known is not None:
+                    return known
+            runs = self.search(
+                experiment, f"tags.`prac.data` = '{data}' and attributes.status = 'FINISHED'"
+            )
+        tagged = ((run, run.data.tags) for run in runs)
+        return [
+            finished_run(run)
+            for run, tags in tagged
+            if "prac.key" in tags and "prac.revoked" not in tags
+        ]
 
     def find_one(self, stage: Stage) -> Finished | None:
         """The finished stage with this one's key, where it has been made."""
