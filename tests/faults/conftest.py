@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,12 @@ from prac.lottery.outputs import NEXT_MASK, SET
 from prac.pruning import Mask
 
 # 200 steps a round leave time to kill it in the middle.
-WORDS = (
+LOCAL_WORDS = (
     *("--architectures", "conv4", "--rounds", "2", "--epochs", "8", "--compare"),
-    *("--judge", "none", "--workers", "2"),
+    *("--judge", "none"),
     *("--set", "prune.tolerance=none", "--set", "budget.min_round_steps=200"),
 )
+WORDS = (*LOCAL_WORDS, "--workers", "2")
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,19 @@ class Found:
     @classmethod
     def of(cls, home: Path) -> Found:
         """Read from the artifacts of the finished stages."""
+        runs = Tracked(home).finished()
+        return cls.of_folders({name: run["folder"] for name, run in runs.items()})
+
+    @classmethod
+    def of_folders(cls, folders: Mapping[str, Path]) -> Found:
+        """Read from the stages' folders, by their names."""
         sets, masks = {}, {}
-        for name, run in Tracked(home).finished().items():
+        for name, folder in folders.items():
             kind = name.partition(":")[0]
             if kind == "select":
-                sets[name] = SET.read(run["folder"] / SET.name).sample_ids
+                sets[name] = SET.read(folder / SET.name).sample_ids
             elif kind in ("dense", "round"):
-                masks[name] = NEXT_MASK.read(run["folder"] / NEXT_MASK.name)
+                masks[name] = NEXT_MASK.read(folder / NEXT_MASK.name)
         return cls(sets, masks)
 
     def assert_same(self, other: Found) -> None:
@@ -64,6 +71,13 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., L
             return stack.enter_context(launched(home, *WORDS))
 
         yield start
+
+
+@pytest.fixture
+def launch_local() -> Iterator[Callable[[Path], Launch]]:
+    """Start it in one process, without Ray and MLflow."""
+    with ExitStack() as stack:
+        yield lambda home: stack.enter_context(launched(home, *LOCAL_WORDS, "--executor", "local"))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -78,6 +79,44 @@ def test_driver_killed_and_started_again(tmp_path: Path, launch, reference, foun
     assert "dense:conv4:prac" not in second.stdout
     found.of(tmp_path).assert_same(reference.found)
     assert second.alive() == []
+
+
+def _stages(home: Path) -> dict[str, Path]:
+    """The folders of a local run's finished stages, by name."""
+    runs = home.glob("prac-runs/stages/*/run.json")
+    return {json.loads(file.read_text())["name"]: file.parent for file in runs}
+
+
+def test_local_run_killed_and_started_again(tmp_path: Path, launch_local, reference, found) -> None:
+    first = launch_local(tmp_path)
+    # Round 1 is at work: it has finished an epoch, and dense training cleans up behind itself.
+    first.until(
+        lambda: (
+            "select:conv4:prac:1" in _stages(tmp_path)
+            and list(tmp_path.glob("prac-runs/*/checkpoint.safetensors"))
+        )
+    )
+    first.kill()
+    assert first.alive() == []
+    before = {
+        name: (folder / "run.json").read_bytes() for name, folder in _stages(tmp_path).items()
+    }
+    assert "dense:conv4:prac" in before
+    assert "round:conv4:prac:1" not in before
+
+    started = time.monotonic()
+    second = launch_local(tmp_path)
+    assert second.wait() == 0, second.said()
+    print(f"\nlocal run killed: ended {time.monotonic() - started:.0f} s after the next start")
+    after = _stages(tmp_path)
+    # No stage was made again, and round 1 went on from its checkpoint.
+    assert all((after[name] / "run.json").read_bytes() == run for name, run in before.items())
+    assert not any(f"{name} starts" in second.stdout for name in before), second.stdout
+    assert "round:conv4:prac:1 starts" in second.stdout
+    attempts = [file.name for file in tmp_path.glob("prac-runs/*/events/round-01-*.parquet")]
+    assert not attempts, "a round cleans up behind itself"
+    found.of_folders(after).assert_same(reference.found)
+    assert not list(tmp_path.glob("prac-runs/stages/.making-*"))
 
 
 def test_interrupted(tmp_path: Path, launch, tracked) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import functools
 import re
 import shutil
 import subprocess
@@ -18,21 +17,16 @@ import pytest
 
 from prac.cli.options import OneLineParser, add_pipeline_options, recipe_from
 from prac.config.sections import Recipe
-from prac.data import open_source
-from prac.data.batches import DeviceImages
-from prac.distributed import artifacts
-from prac.lottery.rounds import run_round
+from prac.lottery.outputs import NEXT_MASK, REWIND, SET, TRAINED
 from prac.lottery.search import SearchResult, search
-from prac.selection import PracSet
-from prac.storage import Folder
 from prac.ticket.format import Ticket
-from prac.tracking.store import Store
+from prac.tracking.store import MlflowStore
 
 ARCHITECTURES = ("resnet8", "conv4")
-# One worker: the single process that it is compared with below has one as well.
+# Two workers: the process that it is compared with below is alone, and takes both shares.
 WORDS = (
     *("--architectures", "resnet8", "conv4", "--rounds", "2", "--epochs", "4"),
-    *("--compare", "vanilla", "random-subset", "--workers", "1", "--seeds", "2"),
+    *("--compare", "vanilla", "random-subset", "--workers", "2", "--seeds", "2"),
     *("--set", "budget.min_round_epochs=2"),
 )
 
@@ -146,7 +140,7 @@ def test_mlflow_shows_the_sets_round_by_round(first: Done, tracked: Any) -> None
 
 
 def test_tickets_and_aliases(first: Done, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(f"sqlite:///{first.home}/mlflow.db")
+    store = MlflowStore(f"sqlite:///{first.home}/mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.tracking_uri)
     for architecture in ARCHITECTURES:
         name = f"prac-digits-{architecture}"
@@ -181,48 +175,40 @@ def _recipe() -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SearchResult]:
-    """The same searches in this process, by the core alone: neither Ray nor MLflow."""
-    recipe = _recipe()
-    images = DeviceImages(open_source(recipe.data).load(), recipe.augment)
-    results = {}
-    for architecture in ARCHITECTURES:
-        work = Folder(tmp_path_factory.mktemp(architecture))
-        train_one = functools.partial(_train_one, images=images, work=work)
-        results[architecture] = search(recipe, architecture, images, train_one)
-    return results
-
-
-def _train_one(task, images: DeviceImages, work: Folder):
-    return run_round(task, images, work.child(str(task.config.round_index)))
+def alone() -> SearchResult:
+    """The same searches in this process: neither Ray nor MLflow."""
+    return search(_recipe(), judge="none")
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_same_as_one_process(
-    first: Done, tracked: Any, alone: dict[str, SearchResult], architecture: str
+    first: Done, tracked: Any, alone: SearchResult, architecture: str
 ) -> None:
     result = alone[architecture]
     runs = tracked(first.home).finished()
     for index in (1, 2):
-        folder = runs[f"select:{architecture}:prac:{index}"]["folder"]
-        found = PracSet.from_table(artifacts.read_table(folder / artifacts.SAMPLES))
+        found = SET.read(runs[f"select:{architecture}:prac:{index}"]["folder"] / SET.name)
         np.testing.assert_array_equal(found.sample_ids, result.sets[index].sample_ids)
         assert found.digest == result.sets[index].digest
     for index, stage in ((1, f"dense:{architecture}:prac"), (2, f"round:{architecture}:prac:1")):
-        mask = artifacts.read_mask(runs[stage]["folder"] / artifacts.MASK)
+        mask = NEXT_MASK.read(runs[stage]["folder"] / NEXT_MASK.name)
         assert mask.distance(result.masks[index]) == 0
-    weights = artifacts.read_weights(
-        runs[f"dense:{architecture}:prac"]["folder"] / artifacts.REWIND
-    )
-    assert all((weights[name] == w).all() for name, w in result.rewind_weights.items())
+    weights = REWIND.read(runs[f"dense:{architecture}:prac"]["folder"] / REWIND.name)
+    theirs = result.ticket.weights
+    assert weights.keys() == theirs.keys()
+    pruned = dict(result.ticket.mask)
+    for name, weight in weights.items():
+        # A ticket's weights are under its mask.
+        expected = weight if name not in pruned else weight * pruned[name]
+        assert (expected == theirs[name]).all(), name
 
 
 def test_every_judgement_is_a_run_of_its_own(first: Done, tracked: Any) -> None:
     runs = tracked(first.home).finished()
     for architecture in ARCHITECTURES:
         names = [f"judge:{architecture}:prac:2", f"judge:{architecture}:prac:2:seed-1"]
-        found = [runs[name]["folder"] / artifacts.TRAINED for name in names]
-        one, other = (artifacts.read_weights(path) for path in found)
+        found = [runs[name]["folder"] / TRAINED.name for name in names]
+        one, other = (TRAINED.read(path) for path in found)
         assert not all((one[name] == other[name]).all() for name in one)
 
 

@@ -24,7 +24,9 @@ LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 class Launch:
     """One run of a pipeline: its output, every process it had, and where they listened."""
 
-    def __init__(self, home: Path, *words: str, script: str = "full.py") -> None:
+    def __init__(
+        self, home: Path, *words: str, script: str = "full.py", before: tuple[str, ...] = ()
+    ) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
         self._files = [home / "stdout.txt", home / "stderr.txt"]
@@ -37,10 +39,11 @@ class Launch:
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             # A shell starts what runs in its background so, and a child would inherit it.
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        program = REPOSITORY / "pipelines" / script
         with contextlib.ExitStack() as files:
             stdout, stderr = (files.enter_context(open(file, "wb")) for file in self._files)
             self.process = subprocess.Popen(
-                [sys.executable, str(REPOSITORY / "pipelines" / script), "--home", home, *words],
+                [*before, sys.executable, str(program), "--home", home, *words],
                 cwd=home,
                 env=environment,
                 stdout=stdout,
@@ -212,9 +215,11 @@ def empty_database(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def launched(home: Path, *words: str, script: str = "full.py") -> Iterator[Launch]:
-    """A run that leaves nothing behind, however the test ends."""
-    run = Launch(home, *words, script=script)
+def launched(
+    home: Path, *words: str, script: str = "full.py", before: tuple[str, ...] = ()
+) -> Iterator[Launch]:
+    """A run that leaves nothing behind, however the test ends. before: words that start it."""
+    run = Launch(home, *words, script=script, before=before)
     try:
         yield run
     finally:

@@ -1,0 +1,86 @@
+"""What the finished stages of a graph left, told so that two stores can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prac.app.planned import plan_pipeline
+from prac.cli.options import OneLineParser, add_pipeline_options, recipe_from
+from prac.cli.run import run_options
+from prac.lottery.folder_store import FolderStore
+from prac.lottery.graph import Graph
+from prac.lottery.outputs import SET, TICKET, as_json
+from prac.lottery.store import MANIFEST, Manifest
+from prac.ticket.format import MANIFEST_FILE, MASK_FILE, TRAINED_FILE, WEIGHTS_FILE
+from prac.tracking.store import MlflowStore
+
+_MEASURED = ("seconds", "joules", "energy_source")
+_TICKET = (
+    SET.name,
+    *(f"{TICKET.name}/{n}" for n in (MASK_FILE, WEIGHTS_FILE, TRAINED_FILE, MANIFEST_FILE)),
+)
+
+
+@dataclass(frozen=True)
+class Left:
+    """What one stage left: its files' checksums; its facts and its cost without what was measured
+    by a clock or a meter."""
+
+    files: Mapping[str, str]
+    facts: Mapping[str, Any]
+    cost: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Left:
+        """Of a manifest. Of a ticket, the ticket: pictures and models are the tracker's."""
+        facts, cost = as_json(manifest.facts), as_json(manifest.cost)
+        if "curves" in facts:
+            facts["curves"] = {n: c for n, c in facts["curves"].items() if n not in _MEASURED}
+        names = _TICKET if manifest.kind == "ticket" else manifest.sha256
+        return cls(
+            files={name: manifest.sha256[name] for name in names if name in manifest.sha256},
+            facts=facts,
+            cost={name: value for name, value in cost.items() if name not in _MEASURED},
+        )
+
+
+def graph_of(*words: str) -> tuple[str, Graph]:
+    """The data's fingerprint and the graph that a command line stands for."""
+    parser = OneLineParser()
+    add_pipeline_options(parser)
+    arguments = parser.parse_args(words)
+    planned = plan_pipeline(recipe_from(arguments), run_options(arguments))
+    return planned.request.data, planned.graph
+
+
+def left_in_folder(home: Path, *words: str) -> dict[str, Left]:
+    """By stage name: what a local run left."""
+    data, graph = graph_of(*words)
+    root = home / "prac-runs" / "stages"
+    found = FolderStore(root).find(data, (stage.key for stage in graph.stages.values()))
+    return {
+        stage.name: Left.of(Manifest.from_bytes((root / stage.key / MANIFEST).read_bytes()))
+        for stage in graph.stages.values()
+        if stage.key in found and stage.kind != "report"
+    }
+
+
+def left_in_mlflow(home: Path, *words: str) -> dict[str, Left]:
+    """By stage name: what a run on Ray left."""
+    data, graph = graph_of(*words)
+    store = MlflowStore(f"sqlite:///{home}/mlflow.db")
+    found = store.find(data, (stage.key for stage in graph.stages.values()))
+    return {
+        stage.name: Left.of(store.manifest(found[stage.key]))
+        for stage in graph.stages.values()
+        if stage.key in found and stage.kind != "report"
+    }
+
+
+def assert_same(one: Mapping[str, Left], other: Mapping[str, Left]) -> None:
+    """Stage for stage, file for file, number for number."""
+    assert one.keys() == other.keys()
+    assert [name for name in one if one[name] != other[name]] == []
