@@ -7,13 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from prac.config.sections import AugmentConfig
 from prac.data.dataset import ImageDataset
 from prac.distributed.context import Context, Resources
 from prac.distributed.progress import Desk
+from prac.distributed.reducer import reduce_in_parts
+from prac.lottery.env import Work
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import Cost, CountFacts, Facts, JudgeFacts, Made, RoundFacts, SetFacts
 from prac.lottery.progress import EpochNews
+from prac.lottery.rounds import RoundOutcome, RoundTask, run_round, train_round
 from prac.lottery.store import MemoryStore
 
 
@@ -128,7 +133,8 @@ class RevokingStore(MemoryStore):
 
 @dataclass(frozen=True, kw_only=True)
 class PlayedContext(Context):
-    """A context whose data set is here, and not in a cluster's memory."""
+    """A context whose data set is here, and not in a cluster's memory, and whose dense runs have
+    no workers but this process."""
 
     given: ImageDataset | None = None
 
@@ -136,14 +142,27 @@ class PlayedContext(Context):
         assert self.given is not None
         return self.given
 
+    def train(self, task: RoundTask, work: Work) -> RoundOutcome:
+        run = train_round if work.stage.kind == "dense" else run_round
+        return run(task, self.images(), work.folder, on_epoch=work.on_epoch)
+
+    def count(self, key: str, epochs: int) -> pa.Table:
+        tasks = PlayedTasks()
+        return reduce_in_parts(self, run=key, epochs=epochs, tasks=tasks, events_a_task=1000)
+
 
 def played_context(
-    storage: Path, *, desk: Desk | None = None, dataset: ImageDataset | None = None, **more: Any
+    storage: Path,
+    *,
+    desk: Desk | None = None,
+    dataset: ImageDataset | None = None,
+    augment: AugmentConfig | None = None,
+    **more: Any,
 ) -> PlayedContext:
     """What stages are handed. more: of the resources."""
     return PlayedContext(
         data="d" * 32,
-        augment=AugmentConfig(crop_padding=1, flip=False),
+        augment=augment or AugmentConfig(crop_padding=1, flip=False),
         shared=[],
         desk=desk or Recorder(),
         resources=Resources(**{"storage": str(storage), "workers": 2, **more}),

@@ -1,0 +1,120 @@
+"""One graph, two executors: what this process makes is what the cluster's tasks make."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.played import PlayedTasks, Recorder, played_context
+
+from prac.config.recipes import digits
+from prac.config.sections import Recipe, SelectConfig
+from prac.data.dataset import ImageDataset
+from prac.distributed.executor import RayExecutor
+from prac.lottery.compose import build_graph
+from prac.lottery.graph import Graph, Request
+from prac.lottery.local import LocalEnv, run_local
+from prac.lottery.outputs import NEXT_MASK, SET, File
+from prac.lottery.stage_config import ScoreStageConfig
+from prac.lottery.store import Finished, MemoryStore
+from prac.storage import Folder
+
+# A score of a user's that draws: what it is worth is that its draw is the same everywhere.
+SCORES = """
+import numpy as np
+from prac.selection.scores import scorer
+
+
+def drawn(evidence, select):
+    return np.random.default_rng(evidence.seed).random(len(evidence.sample_ids))
+
+
+of_events = scorer(reads="events")(drawn)
+of_model = scorer(reads="model")(drawn)
+of_proxy = scorer(reads="proxy")(drawn)
+"""
+
+
+@pytest.fixture
+def _scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "drawn_scores.py").write_text(SCORES)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    monkeypatch.delitem(sys.modules, "drawn_scores", raising=False)
+
+
+def recipe_of(score: str, **changes: object) -> Recipe:
+    recipe = digits()
+    return recipe.replace(
+        architectures=("conv4",),
+        compare=(),
+        train=recipe.train.with_epochs(2),
+        select=SelectConfig(score=score, fraction=0.2, proxy="conv4", proxy_epochs=1),
+        **changes,
+    )
+
+
+@pytest.mark.usefixtures("_scores")
+def test_the_draw_of_a_score_has_the_search_s_seed_and_the_number_of_the_score(
+    request_for: Callable[..., Request],
+) -> None:
+    """0 for one that serves the whole search, the round for the model's own."""
+
+    def draws(score: str) -> list[tuple[int, int]]:
+        recipe = recipe_of(f"drawn_scores:{score}")
+        search = type(recipe.search)(rounds=3, rewind=recipe.search.rewind, seed=7)
+        graph = build_graph(request_for(recipe=recipe.replace(search=search)))
+        configs = [stage.config for stage in graph.stages.values() if stage.kind == "score"]
+        assert all(isinstance(config, ScoreStageConfig) for config in configs)
+        return [config.draw for config in configs]
+
+    assert draws("of_events") == [(7, 0)]
+    assert draws("of_proxy") == [(7, 0)]
+    assert draws("of_model") == [(7, 1), (7, 2), (7, 3)]
+
+
+def _read(graph: Graph, store: MemoryStore, finished: dict[str, Finished], file: File) -> dict:
+    made = {name: store.read(finished[name]) for name in graph.stages if name in finished}
+    return {name: one[file] for name, one in made.items() if file in one.files}
+
+
+@pytest.mark.usefixtures("_scores")
+@pytest.mark.parametrize("score", ["drawn_scores:of_events", "critical"])
+def test_both_executors_make_the_same_sets_and_masks(
+    score: str, request_for: Callable[..., Request], digits_data: ImageDataset, tmp_path: Path
+) -> None:
+    recipe = recipe_of(score)
+    search = type(recipe.search)(rounds=2, rewind=recipe.search.rewind)
+    request = request_for(
+        recipe=recipe.replace(search=search), data=digits_data.fingerprint, judge="none"
+    )
+    graph = build_graph(request)
+    here, there = MemoryStore(), MemoryStore()
+    env = LocalEnv(
+        data=request.data,
+        load=lambda: digits_data,
+        augment=recipe.augment,
+        storage=Folder(tmp_path / "here"),
+    )
+    alone = run_local(graph, env, here).finished
+    context = played_context(
+        tmp_path / "there", dataset=digits_data, augment=recipe.augment, workers=1
+    )
+    executor = RayExecutor(context, there, Recorder(), cpus=2, tasks=PlayedTasks())
+    shared = executor.run(graph, {}).finished
+    assert alone.keys() == shared.keys()
+    sets, others = (
+        {name: chosen.digest for name, chosen in _read(graph, *made, SET).items()}
+        for made in ((here, alone), (there, shared))
+    )
+    assert sets == others
+    assert set(graph.searches[0].samples) < sets.keys()  # tickets have theirs too
+    masks, other_masks = (
+        _read(graph, *made, NEXT_MASK) for made in ((here, alone), (there, shared))
+    )
+    assert masks.keys() == other_masks.keys() == {"dense:conv4:prac", "round:conv4:prac:1"}
+    for name, mask in masks.items():
+        assert all((mask[w] == other_masks[name][w]).all() for w in mask), name
