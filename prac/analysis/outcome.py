@@ -16,7 +16,6 @@ from prac.analysis.results import (
     RoundRow,
     SearchRow,
     StageRow,
-    mean,
 )
 from prac.config.methods import PRAC, find_method, method_label
 from prac.config.sections import Recipe
@@ -166,7 +165,7 @@ def _rows(
                 validation_accuracy=None if trained is None else trained.best_accuracy,
                 best_epoch=None if trained is None else trained.best_epoch,
                 test_accuracies=tuple(facts.test_accuracy for facts in judged),
-                judge_validation_accuracy=mean(tuple(facts.best_accuracy for facts in judged)),
+                validation_accuracies=tuple(facts.best_accuracy for facts in judged),
                 seconds=0.0 if this is None else this.cost.seconds,
                 ticket=tickets.get(ticket),
                 flops_sparse=None if told is None else told.flops_sparse,

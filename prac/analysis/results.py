@@ -38,7 +38,7 @@ class RoundRow:
     validation_accuracy: of the round's best validation epoch, in [0, 1].
     test_accuracies: of the ticket, trained alone from the rewind weights on all the training data,
     one for each judging seed in the order of `Results.judging_seeds`; empty where it was not
-    judged. judge_validation_accuracy: the mean over the same trainings.
+    judged. validation_accuracies: of the same trainings, at their best validation epochs.
     flops_sparse, bytes_sparse: what the ticket costs where zeros are skipped (`prac.ticket.cost`):
     FLOPs of one image, bytes of its weights; None where no ticket was made.
     """
@@ -60,9 +60,9 @@ class RoundRow:
     steps_saved: float | None
     validation_accuracy: float | None
     best_epoch: int | None
-    judge_validation_accuracy: float | None
     seconds: float
     test_accuracies: tuple[float, ...] = ()
+    validation_accuracies: tuple[float, ...] = ()
     ticket: str | None = None
     flops_sparse: int | None = None
     bytes_sparse: int | None = None
@@ -74,6 +74,11 @@ class RoundRow:
             return None
         critical = (self.cet_size or 0) + (self.cep_size or 0) - (self.overlap or 0)
         return self.set_size - critical
+
+    @property
+    def judge_validation_accuracy(self) -> float | None:
+        """The mean over the judging seeds; None where it was not judged."""
+        return mean(self.validation_accuracies)
 
     @property
     def test_accuracy(self) -> float | None:

@@ -69,12 +69,13 @@ class SweepResults:
         return list(dict.fromkeys(row.architecture for row in self.rows))
 
     def front(self, architecture: str, cost: Cost) -> list[TrialRow]:
-        """The trials no other beats in both test accuracy (up) and cost (down), cheapest first."""
+        """The trials no other beats in both validation accuracy of the last ticket (up) and cost
+        (down), cheapest first; the test split is told, and chooses nothing."""
         judged = [
             row
             for row in self.rows
             if row.architecture == architecture
-            and row.test_accuracy is not None
+            and row.validation_accuracy is not None
             and getattr(row, cost) is not None
         ]
         kept = [row for row in judged if not any(_beats(other, row, cost) for other in judged)]
@@ -82,10 +83,10 @@ class SweepResults:
 
 
 def _beats(one: TrialRow, other: TrialRow, cost: Cost) -> bool:
-    assert one.test_accuracy is not None
-    assert other.test_accuracy is not None
+    assert one.validation_accuracy is not None
+    assert other.validation_accuracy is not None
     gain, cheaper = (
-        one.test_accuracy - other.test_accuracy,
+        one.validation_accuracy - other.validation_accuracy,
         getattr(other, cost) - getattr(one, cost),
     )
     return gain >= 0 and cheaper >= 0 and (gain > 0 or cheaper > 0)

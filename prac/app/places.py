@@ -23,7 +23,8 @@ from prac.tracking.views import ticket_page
 
 # A plan and a replay open a place and do without torch.
 if TYPE_CHECKING:
-    from prac.ticket.format import Ticket
+    from prac.report.verdict import earned_aliases
+from prac.ticket.format import Ticket
 
 
 class Place(Protocol):
@@ -155,13 +156,22 @@ class MlflowPlace:
             RESULTS.write(folder, results_to_json(results))
             seal(folder, stage, Made(facts=Facts()))
             report = self.mlflow.log(stage, folder, shown, data=request.data, started=started)
+        self._name_tickets(results)
+        return report
+
+    def _name_tickets(self, results: Results) -> None:
+        """Tell the versions what their judgements found, and who has earned an alias."""
         for row in results.rows:
             if row.ticket is not None and len(row.test_accuracies) > 1:
-                dense = results.dense_test_accuracies.get(row.architecture, ())
-                note_seeds(self.mlflow, row.ticket, row.test_accuracies, dense)
-        for name in self._models():
-            update_aliases(self.mlflow, name)
-        return report
+                known = {
+                    "test_accuracy": row.test_accuracies,
+                    "validation_accuracy": row.validation_accuracies,
+                    "dense_test_accuracy": results.dense_test_accuracies.get(row.architecture, ()),
+                }
+                note_seeds(self.mlflow, row.ticket, known)
+        for architecture, chosen in earned_aliases(results).items():
+            name = model_name(self._planned.request.data_name, architecture)
+            update_aliases(self.mlflow, name, chosen)
 
     def lines(self) -> list[str]:
         """Where tickets can be browsed."""

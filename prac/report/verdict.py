@@ -61,6 +61,23 @@ def verdicts(results: Results) -> list[Verdict]:
     return [_verdict(results, architecture, points) for architecture in architectures(results)]
 
 
+def earned_aliases(results: Results) -> dict[str, dict[str, str | None]]:
+    """By architecture, which ticket has earned an alias; None: none has.
+
+    `recommended`: the headline's. `sparsest-matching`: the sparsest that matches vanilla, which
+    only three seeds or more can say.
+    """
+    earned: dict[str, dict[str, str | None]] = {}
+    for verdict in verdicts(results):
+        judged = comparisons(results, verdict.architecture)
+        matching = sparsest([c for c in judged if c.matches])
+        earned[verdict.architecture] = {
+            "recommended": None if verdict.take is None else verdict.take.ticket,
+            "sparsest-matching": None if matching is None else matching.row.ticket,
+        }
+    return earned
+
+
 def noise_sentence(results: Results) -> str:
     """What the seeds of these results can't tell apart, in a sentence."""
     seeds = results.num_seeds

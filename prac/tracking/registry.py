@@ -38,6 +38,7 @@ class TicketEntry:
     round: int
     sparsity: float
     weights_alive: int
+    validation_accuracy: float | None
     test_accuracy: float | None
     dense_test_accuracy: float | None
     steps_saved: float
@@ -148,6 +149,7 @@ def _ticket_entry(version: Any, aliases: tuple[str, ...]) -> TicketEntry:
         round=int(tags.get("round", 0)),
         sparsity=number("sparsity") or 0.0,
         weights_alive=int(tags.get("weights_alive", 0)),
+        validation_accuracy=number("validation_accuracy"),
         test_accuracy=number("test_accuracy"),
         dense_test_accuracy=number("dense_test_accuracy"),
         steps_saved=number("steps_saved") or 0.0,
@@ -163,7 +165,7 @@ def _ticket_entry(version: Any, aliases: tuple[str, ...]) -> TicketEntry:
 def find_ticket(store: Connection, name: str) -> str:
     """`NAME`, `NAME@alias` or `NAME/version` to `models:/NAME/VERSION`.
 
-    A bare name is its ticket `best`, the most accurate one. Raises ConfigError.
+    A bare name is its ticket `best`, the most accurate one on validation. Raises ConfigError.
     """
     bare = name.removeprefix("models:/")
     model, at, alias = bare.partition("@")
@@ -177,7 +179,7 @@ def find_ticket(store: Connection, name: str) -> str:
         known = [f"{model}/{t.version}" for t in sorted(tickets, key=lambda t: t.version)]
     else:
         # Aliases are set when a pipeline ends; until then the best is the best.
-        best = max(tickets, key=_TICKET_ORDERS["accuracy"])
+        best = max(tickets, key=lambda t: (t.validation_accuracy or -1.0, t.sparsity))
         matching = [t for t in tickets if (alias if at else "best") in t.aliases]
         matching = matching if at else [*matching, best]
         known = [f"{model}@{a}" for a in sorted({a for t in tickets for a in t.aliases})]

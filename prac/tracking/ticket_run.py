@@ -33,7 +33,10 @@ _TAGS = (
     *("architecture", "data", "method", "round", "weights_alive", "set_size", "search_steps"),
     *("recipe", "seed", "flops_dense", "flops_sparse", "bytes_dense", "bytes_sparse"),
 )
-_SHARES = ("sparsity", "steps_saved", "test_accuracy", "dense_test_accuracy")
+_SHARES = (
+    *("sparsity", "steps_saved"),
+    *("validation_accuracy", "test_accuracy", "dense_test_accuracy"),
+)
 
 
 def dressed(

@@ -13,11 +13,6 @@ from prac.errors import TicketError, first_line
 from prac.tracking.connection import Connection, default_tracking_uri
 from prac.tracking.datasets import DataInput, log_inputs
 
-MATCHING_POINTS = 1.0
-"""How far below the dense network a ticket may be for the alias `sparsest-matching`."""
-
-_MEAN = "test_accuracy_mean"
-
 
 def model_name(data_name: str, architecture: str) -> str:
     """The registered model of a data set and an architecture; letters that MLflow refuses are -."""
@@ -69,9 +64,10 @@ def _make_model(store: Connection, name: str, tags: Mapping[str, str]) -> None:
             tags={k: v for k, v in tags.items() if k in ("architecture", "data")},
             description=(
                 f"Lottery tickets of {tags.get('architecture')} on {tags.get('data')}. "
-                f"Take one with `prac.Ticket.load('models:/{name}@best')`; aliases: `best` "
-                "(highest test accuracy), `sparsest-matching` (sparsest within 1 point of the "
-                "dense network), `smallest` (fewest weights)."
+                f"Take one with `prac.Ticket.load('models:/{name}@best')`; aliases: `recommended` "
+                "(that of the newest report's headline), `best` (highest validation accuracy), "
+                "`sparsest-matching` (sparsest that matches vanilla, by three seeds or more), "
+                "`smallest` (fewest weights)."
             ),
         )
     except MlflowException as error:
@@ -93,68 +89,65 @@ def _versions(store: Connection, name: str) -> list[Any]:
         return list(store.client.search_model_versions(f"name = '{name}'"))
 
 
-def note_seeds(
-    store: Connection, location: str, accuracies: Sequence[float], dense: Sequence[float]
-) -> None:
+def note_seeds(store: Connection, location: str, known: Mapping[str, Sequence[float]]) -> None:
     """Tag a version with what several judgements of its ticket found.
 
-    location: `models:/NAME/VERSION`. accuracies, dense: test accuracies of the ticket and of the
-    dense network, one for each seed. The version's own `test_accuracy` stays that of the trained
-    network that it carries.
+    location: `models:/NAME/VERSION`. known: by tag (`test_accuracy`, `validation_accuracy`,
+    `dense_test_accuracy`) the accuracies, one for each seed; `TAG_mean` is set, and the deviation
+    of the ticket's own test accuracies. The tags without `_mean` stay those of the trained network
+    that the version carries.
     """
     name, _, number = location.removeprefix("models:/").partition("/")
-    tags = {
-        _MEAN: f"{statistics.fmean(accuracies):.6f}",
-        "test_accuracy_std": f"{statistics.stdev(accuracies):.6f}",
-        "judging_seeds": str(len(accuracies)),
+    tags = {f"{tag}_mean": f"{statistics.fmean(v):.6f}" for tag, v in known.items() if v}
+    tests = known["test_accuracy"]
+    tags |= {
+        "test_accuracy_std": f"{statistics.stdev(tests):.6f}",
+        "judging_seeds": str(len(tests)),
     }
-    if dense:
-        tags[f"dense_{_MEAN}"] = f"{statistics.fmean(dense):.6f}"
     with store.reached():
         for tag, value in tags.items():
             store.client.set_model_version_tag(name, number, tag, value)
 
 
-def update_aliases(store: Connection, name: str) -> dict[str, str]:
+def update_aliases(
+    store: Connection, name: str, chosen: Mapping[str, str | None] | None = None
+) -> dict[str, str]:
     """Point the aliases of a registered model at the versions that deserve them now.
 
-    Returns alias to version. Only versions with a test accuracy count for `best` and
-    `sparsest-matching`, its mean where it was judged with several seeds; ties go to the sparser,
-    then to the newer.
+    chosen: aliases that a report decides, to `models:/NAME/VERSION`, or None where no ticket has
+    earned it. `best` has the highest validation accuracy of its judgements, their mean where there
+    were several: never chosen on the test split. `smallest` has the fewest weights. Ties go to the
+    sparser, then to the newer. Returns alias to version.
     """
     versions = _versions(store, name)
-    judged = [v for v in versions if "test_accuracy" in v.tags]
 
     def number(version: Any, tag: str) -> float:
-        mean = tag.replace("test_accuracy", _MEAN)
-        return float(version.tags.get(mean, version.tags[tag]))
+        return float(version.tags.get(f"{tag}_mean", version.tags.get(tag, "0")))
 
     def merit(version: Any) -> tuple[float, float, int]:
-        return number(version, "test_accuracy"), number(version, "sparsity"), int(version.version)
+        accuracy = number(version, "validation_accuracy")
+        return accuracy, number(version, "sparsity"), int(version.version)
 
     def thrift(version: Any) -> tuple[float, float, int]:
-        accuracy = number(version, "test_accuracy") if "test_accuracy" in version.tags else 0.0
-        return number(version, "sparsity"), accuracy, int(version.version)
+        accuracy, sparsity, newest = merit(version)
+        return sparsity, accuracy, newest
 
-    chosen = {}
+    aliases: dict[str, str | None] = {
+        alias: None if where is None else where.rpartition("/")[2]
+        for alias, where in (chosen or {}).items()
+    }
+    judged = [v for v in versions if "validation_accuracy" in v.tags]
     if judged:
-        chosen["best"] = max(judged, key=merit).version
-    matching = [
-        v
-        for v in judged
-        if "dense_test_accuracy" in v.tags
-        # Tags have six decimals; as floats, 0.12 isn't within 0.01 of 0.13.
-        and number(v, "test_accuracy")
-        >= number(v, "dense_test_accuracy") - MATCHING_POINTS / 100 - 1e-9
-    ]
-    if matching:
-        chosen["sparsest-matching"] = max(matching, key=thrift).version
+        aliases["best"] = str(max(judged, key=merit).version)
     if versions:
-        chosen["smallest"] = max(versions, key=thrift).version
+        aliases["smallest"] = str(max(versions, key=thrift).version)
     with store.reached():
-        for alias, version in chosen.items():
-            store.client.set_registered_model_alias(name, alias, str(version))
-    return {alias: str(version) for alias, version in chosen.items()}
+        for alias, version in aliases.items():
+            if version is not None:
+                store.client.set_registered_model_alias(name, alias, version)
+            elif versions:
+                store.client.delete_registered_model_alias(name, alias)
+    return {alias: version for alias, version in aliases.items() if version is not None}
 
 
 def download_ticket(where: str, store: Connection | None = None) -> str:

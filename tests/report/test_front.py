@@ -56,6 +56,17 @@ def swept() -> SweepResults:
     )
 
 
+def test_the_test_split_chooses_nothing(swept: SweepResults) -> None:
+    # Trial 3 has the best test accuracy by far, and is no better on validation.
+    rows = tuple(dataclasses.replace(r, test_accuracy=0.5 if r.trial != 3 else 1.0) for r in ROWS)
+    turned = dataclasses.replace(swept, rows=rows, best=best_trial(rows))
+    for cost in ("search_steps", "set_size"):
+        assert [r.trial for r in turned.front("resnet8", cost)] == [
+            r.trial for r in swept.front("resnet8", cost)
+        ]
+    assert turned.best == swept.best
+
+
 def test_no_other_trial_beats_one_on_the_front(swept: SweepResults) -> None:
     assert [r.trial for r in swept.front("resnet8", "search_steps")] == [2, 1, 4]
     assert [r.trial for r in swept.front("resnet8", "set_size")] == [3, 1]

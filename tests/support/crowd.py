@@ -146,7 +146,6 @@ def _row(draw: random.Random, architecture: str, method: str, k: int) -> RoundRo
         steps_saved=1 - paid / (STEPS * k) if k else None,
         validation_accuracy=0.92 - loss / 100 * k / ROUNDS,
         best_epoch=20,
-        judge_validation_accuracy=None,
         seconds=100.0,
         test_accuracies=tested,
         ticket=f"models:/prac-cifar10-{architecture}/{k}" if tested and k else None,

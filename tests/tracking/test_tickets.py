@@ -97,31 +97,29 @@ def test_a_version_that_a_killed_process_left_is_replaced(
     assert ticket_locations(store, "m") == {"k1": "models:/m/3", "k2": "models:/m/2"}
 
 
-# Sparsity, test accuracy, dense test accuracy, by version.
+# Sparsity, validation accuracy, test accuracy, by version.
 _TABLE = [
-    (0.20, 0.95, 0.96),  # 1: the most accurate but for 3
-    (0.36, 0.9501, 0.96),  # 2: 0.99 points below dense
-    (0.488, 0.96, 0.96),  # 3: the most accurate
-    (0.5904, 0.95, 0.96),  # 4: exactly one point below dense
-    (0.6723, 0.9499, 0.96),  # 5: 1.01 points below dense
-    (0.7379, None, None),  # 6: not judged
+    (0.20, 0.95, 0.99),  # 1: the best on the test split, which chooses nothing
+    (0.36, 0.9501, 0.96),
+    (0.488, 0.96, 0.90),  # 3: the best on validation
+    (0.5904, 0.95, 0.96),
+    (0.7379, None, None),  # 5: not judged
 ]
+_Row = tuple[float, float | None, float | None]
 
 
-def _tags(sparsity: float, accuracy: float | None, dense: float | None) -> dict[str, str]:
-    known = {"sparsity": sparsity, "test_accuracy": accuracy, "dense_test_accuracy": dense}
+def _tags(sparsity: float, validation: float | None, test: float | None) -> dict[str, str]:
+    known = {"sparsity": sparsity, "validation_accuracy": validation, "test_accuracy": test}
     return {name: f"{value:.6f}" for name, value in known.items() if value is not None}
 
 
-def _versions(store: MlflowStore, name: str, table: list[tuple[float, float | None, float | None]]):
+def _versions(store: MlflowStore, name: str, table: list[_Row]) -> None:
     store.client.create_registered_model(name)
     for row in table:
         _add_version(store, name, row)
 
 
-def _add_version(
-    store: MlflowStore, name: str, row: tuple[float, float | None, float | None]
-) -> None:
+def _add_version(store: MlflowStore, name: str, row: _Row) -> None:
     # A server takes only what lies among the artifacts of a run.
     run = store.client.create_run(store.experiment(TICKETS)).info
     store.client.create_model_version(
@@ -132,48 +130,51 @@ def _add_version(
 def test_aliases_of_a_small_table(any_store: MlflowStore) -> None:
     name = f"table-{uuid.uuid4().hex[:6]}"
     _versions(any_store, name, _TABLE)
-    expected = {"best": "3", "sparsest-matching": "4", "smallest": "6"}
-    assert update_aliases(any_store, name) == expected
+    chosen = {"recommended": f"models:/{name}/2", "sparsest-matching": None}
+    expected = {"recommended": "2", "best": "3", "smallest": "5"}
+    assert update_aliases(any_store, name, chosen) == expected
     for alias, version in expected.items():
         assert str(any_store.client.get_model_version_by_alias(name, alias).version) == version
-    # A better one comes: only what it deserves moves.
+    # A sparser one comes, and three seeds say that one matches: only what they deserve moves.
     _add_version(any_store, name, (0.7902, 0.955, 0.96))
-    assert update_aliases(any_store, name) == {
+    chosen = {"recommended": f"models:/{name}/2", "sparsest-matching": f"models:/{name}/4"}
+    assert update_aliases(any_store, name, chosen) == {
+        "recommended": "2",
+        "sparsest-matching": "4",
         "best": "3",
-        "sparsest-matching": "7",
-        "smallest": "7",
+        "smallest": "6",
     }
+    # What is no longer said is taken back.
+    update_aliases(any_store, name, {"recommended": None, "sparsest-matching": None})
+    model = any_store.client.get_registered_model(name)
+    assert {alias: str(v) for alias, v in model.aliases.items()} == {"best": "3", "smallest": "6"}
 
 
 def test_means_over_seeds_count_where_they_are_known(any_store: MlflowStore) -> None:
     name = f"seeds-{uuid.uuid4().hex[:6]}"
-    # One judgement says that the second is the best, and that it is within a point of dense.
-    _versions(any_store, name, [(0.2, 0.94, 0.95), (0.36, 0.96, 0.95)])
+    # One judgement says that the second is the best.
+    _versions(any_store, name, [(0.2, 0.94, 0.94), (0.36, 0.96, 0.96)])
     assert update_aliases(any_store, name)["best"] == "2"
-    note_seeds(any_store, f"models:/{name}/1", (0.94, 0.95, 0.96), (0.95, 0.96, 0.97))
-    note_seeds(any_store, f"models:/{name}/2", (0.96, 0.92, 0.91), (0.95, 0.96, 0.97))
+    for version, accuracies in (("1", (0.94, 0.95, 0.96)), ("2", (0.96, 0.92, 0.91))):
+        known = {
+            "test_accuracy": accuracies,
+            "validation_accuracy": tuple(accuracy - 0.01 for accuracy in accuracies),
+            "dense_test_accuracy": (0.95, 0.96, 0.97),
+        }
+        note_seeds(any_store, f"models:/{name}/{version}", known)
     tags = any_store.client.get_model_version(name, "2").tags
     assert tags["test_accuracy"] == "0.960000"  # of the network that the version carries
     assert (tags["test_accuracy_mean"], tags["judging_seeds"]) == ("0.930000", "3")
     # Deviations 0.03, -0.01, -0.02: sqrt(0.0014 / 2).
     assert tags["test_accuracy_std"] == "0.026458"
     assert tags["dense_test_accuracy_mean"] == "0.960000"
-    assert update_aliases(any_store, name) == {
-        "best": "1",
-        "sparsest-matching": "1",
-        "smallest": "2",
-    }
+    assert tags["validation_accuracy_mean"] == "0.920000"
+    assert update_aliases(any_store, name) == {"best": "1", "smallest": "2"}
 
 
 def test_ties_go_to_the_sparser_then_to_the_newer(store: MlflowStore) -> None:
     _versions(store, "m", [(0.2, 0.9, 0.9), (0.36, 0.9, 0.9), (0.36, 0.9, 0.9), (0.2, 0.9, 0.9)])
     assert set(update_aliases(store, "m").values()) == {"3"}
-
-
-def test_one_point_below_dense_matches_whatever_the_floats(store: MlflowStore) -> None:
-    # As floats, 0.13 - 0.01 is above 0.12.
-    _versions(store, "m", [(0.2, 0.12, 0.13)])
-    assert update_aliases(store, "m")["sparsest-matching"] == "1"
 
 
 def test_aliases_where_nothing_was_judged_or_is_there(store: MlflowStore) -> None:
@@ -187,7 +188,7 @@ def test_a_ticket_is_taken_by_version_and_by_alias(
     any_store: MlflowStore, tmp_path: Path, monkeypatch
 ) -> None:
     name = f"prac-digits-conv4-{uuid.uuid4().hex[:6]}"
-    _register(any_store, tmp_path / "made", name, "k1", sparsity=0.2, test_accuracy=0.9)
+    _register(any_store, tmp_path / "made", name, "k1", sparsity=0.2, validation_accuracy=0.9)
     update_aliases(any_store, name)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", any_store.tracking_uri)
     made = _ticket()
