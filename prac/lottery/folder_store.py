@@ -32,7 +32,8 @@ class FolderStore:
 
     `run.json` beside a manifest holds the manifest's own checksum; it is written before the folder
     is moved into its place, so a folder named by a key is whole. Revoked ones are moved aside, to
-    `root/revoked/`, and never deleted.
+    `root/revoked/`, and never deleted; one whose note can't be read is moved there when it is
+    looked for.
     """
 
     def __init__(self, root: Path) -> None:
@@ -43,13 +44,37 @@ class FolderStore:
 
     def find(self, data: str, keys: Iterable[str]) -> dict[str, Finished]:
         """By key: a key holds the data's fingerprint."""
-        there = set(os.listdir(self.root)) if self.root.is_dir() else set()
-        found = {key: self._finished(key) for key in keys if key in there}
+        there = set(self._listed())
+        found = {key: self._looked_up(key) for key in keys if key in there}
         return {key: finished for key, finished in found.items() if finished is not None}
 
     def find_one(self, stage: Stage) -> Finished | None:
         """By key."""
-        return self._finished(stage.key)
+        return self._looked_up(stage.key)
+
+    def _listed(self) -> list[str]:
+        """What is there; nothing where there is no store yet."""
+        try:
+            return os.listdir(self.root)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise self._away(error) from error
+
+    def _require_there(self) -> None:
+        # What is not mounted leaves an empty folder; a revoked run leaves one aside.
+        if not self._listed():
+            raise StoreAway(f"the store {self.root} is not there, or empty")
+
+    def _away(self, error: object) -> StoreAway:
+        return StoreAway(f"the store {self.root} can't be read ({error})")
+
+    def _looked_up(self, key: str) -> Finished | None:
+        try:
+            return self._finished(key)
+        except DamagedArtifact as error:
+            self.revoke(error.finished, error.what)
+            return None
 
     def _finished(self, key: str) -> Finished | None:
         try:
@@ -57,7 +82,8 @@ class FolderStore:
             return Finished(
                 key=key,
                 name=str(run["name"]),
-                run_id=key,
+                # Made again, it is another run.
+                run_id=f"{key}-{run['manifest'][:8]}",
                 where=str(self._folder(key)),
                 manifest_sha256=str(run["manifest"]),
             )
@@ -67,7 +93,7 @@ class FolderStore:
             broken = Finished(key=key, name=key, run_id=key, where="", manifest_sha256="")
             raise DamagedArtifact(broken, f"{_RUN} can't be read") from error
         except OSError as error:
-            raise StoreAway(f"the store {self.root} can't be read ({error})") from error
+            raise self._away(error) from error
 
     def read(self, finished: Finished) -> Made:
         """What the stage made; files are read where they lie."""
@@ -76,8 +102,7 @@ class FolderStore:
         def bring(name: str) -> Path:
             path = folder / name
             if not path.is_file():
-                if not self.root.is_dir():
-                    raise StoreAway(f"the store {self.root} is not there")
+                self._require_there()
                 raise DamagedArtifact(finished, f"{name} is missing")
             return path
 
@@ -114,10 +139,22 @@ class FolderStore:
         return Finished(**{**vars(finished), "manifest": manifest if made_here else None})
 
     def revoke(self, finished: Finished, reason: str) -> None:
-        """Move it aside, with the reason."""
-        aside = self.root / "revoked"
-        aside.mkdir(exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix=f"{finished.key}-", dir=aside))
-        with contextlib.suppress(FileNotFoundError):
-            self._folder(finished.key).rename(place / finished.key)
-        (place / "reason.txt").write_text(reason + "\n")
+        """Move it aside, with the reason; not what another process has put in its place."""
+        try:
+            there = self._finished(finished.key)
+            if there is None:
+                self._require_there()
+                return
+            if there is not None and there.manifest_sha256 != finished.manifest_sha256:
+                return
+        except DamagedArtifact:
+            pass
+        try:
+            aside = self.root / "revoked"
+            aside.mkdir(exist_ok=True)
+            place = Path(tempfile.mkdtemp(prefix=f"{finished.key}-", dir=aside))
+            with contextlib.suppress(FileNotFoundError):
+                self._folder(finished.key).rename(place / finished.key)
+            (place / "reason.txt").write_text(reason + "\n")
+        except OSError as error:
+            raise self._away(error) from error
