@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from prac.config.sections import AugmentConfig
-from prac.distributed import stages
-from prac.distributed.context import Context, Resources
-from prac.distributed.executor import run_stage
 from prac.errors import EventLogError
 from prac.lottery.graph import Stage
-from prac.tracking.store import Finished, StoreAway
+from prac.lottery.kinds import StageKind
+from prac.lottery.local import LocalEnv
+from prac.lottery.outputs import Cost, CountFacts, Made, TrainedFacts
+from prac.lottery.run import clean, make, run_stage
+from prac.lottery.stage_config import ReduceConfig
+from prac.lottery.store import DamagedArtifact, Finished, MemoryStore, StoreAway
+from prac.storage import Folder
 
 STAGE = Stage(
     name="reduce:conv4:prac",
@@ -22,75 +28,104 @@ STAGE = Stage(
     architecture="conv4",
     method="prac",
     round_index=0,
-    config={},
+    config=ReduceConfig(),
     inputs={},
     key="k" * 32,
 )
 OTHER = Finished(
-    key=STAGE.key, name=STAGE.name, run_id="other", artifact_uri="/nowhere", manifest_sha256=""
+    key=STAGE.key, name=STAGE.name, run_id="other", where="/nowhere", manifest_sha256=""
 )
 
 
-class PlayedStore:
+class PlayedStore(MemoryStore):
     """Answers each look-up with the next of these."""
 
     def __init__(self, *answers: Finished | None) -> None:
+        super().__init__()
         self.answers = list(answers)
+        self.committed: list[Made] = []
 
-    def find_one(self, experiment: str, key: str) -> Finished | None:
-        assert (experiment, key) == ("prac-stages", STAGE.key)
+    def find_one(self, stage: Stage) -> Finished | None:
+        assert stage is STAGE
         return self.answers.pop(0)
 
-    def values(self, finished: Finished) -> dict[str, Any]:
-        return {"made": "elsewhere"}
+    def commit(self, stage: Stage, made: Made, *, data: str, started: float) -> Finished:
+        assert data == "d" * 32
+        assert 0 <= time.time() - started < 100
+        self.committed.append(made)
+        return super().commit(stage, made, data=data, started=started)
 
 
-def _run(store: PlayedStore, folder: Path) -> Finished:
-    context = Context(
-        store=store,  # type: ignore[arg-type]
-        data="d" * 32,
-        augment=AugmentConfig(),
-        dataset=[],
-        desk=None,
-        resources=Resources(storage=str(folder), workers=1),
+@pytest.fixture
+def env(tmp_path: Path) -> LocalEnv:
+    def load() -> Any:
+        raise AssertionError("no images are needed")
+
+    return LocalEnv(
+        data="d" * 32, load=load, augment=AugmentConfig(), storage=Folder(tmp_path / "work")
     )
-    return run_stage(STAGE, {}, context)
+
+
+def _does(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Made]) -> None:
+    monkeypatch.setattr(StageKind, "step", lambda kind: lambda config, work_, **_: work())
 
 
 def _fails(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def work(running: Any) -> None:
+    def work() -> Made:
         raise error
 
-    monkeypatch.setattr(stages, "RUN", {"reduce": work})
+    _does(monkeypatch, work)
 
 
-def test_made_before_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_made_before_it_began(env: LocalEnv, monkeypatch: pytest.MonkeyPatch) -> None:
     _fails(monkeypatch, AssertionError("it was made again"))
-    finished = _run(PlayedStore(OTHER), tmp_path)
-    assert finished.run_id == "other"
-    assert finished.values == {"made": "elsewhere"}
+    assert run_stage(STAGE, {}, env, PlayedStore(OTHER)) is OTHER
+
+
+def test_made_while_it_was_at_work(env: LocalEnv, monkeypatch: pytest.MonkeyPatch) -> None:
+    _does(monkeypatch, lambda: Made(facts=CountFacts(events=3)))
+    store = PlayedStore(None, OTHER)
+    assert run_stage(STAGE, {}, env, store) is OTHER
+    assert store.committed == []
 
 
 def test_made_while_its_files_were_cleaned_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    env: LocalEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _fails(monkeypatch, EventLogError("epoch 3 is not complete"))
-    assert _run(PlayedStore(None, OTHER), tmp_path).run_id == "other"
+    assert run_stage(STAGE, {}, env, PlayedStore(None, OTHER)) is OTHER
 
 
-def test_a_failure_that_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_that_is_its_own(env: LocalEnv, monkeypatch: pytest.MonkeyPatch) -> None:
     _fails(monkeypatch, EventLogError("epoch 3 is not complete"))
     with pytest.raises(EventLogError, match="epoch 3"):
-        _run(PlayedStore(None, None), tmp_path)
+        run_stage(STAGE, {}, env, PlayedStore(None, None))
+
+
+def test_events_that_are_gone_are_the_dense_run_s_damage(
+    env: LocalEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fails(monkeypatch, EventLogError("epoch 3 is not complete"))
+    store = PlayedStore(None, None)
+    dense = MemoryStore.commit(
+        store,
+        dataclasses.replace(STAGE, kind="dense", name="dense", key="e" * 32),
+        Made(facts=CountFacts(events=0)),
+        data="d" * 32,
+        started=0,
+    )
+    with pytest.raises(DamagedArtifact, match="epoch 3 is not complete") as caught:
+        run_stage(STAGE, {"dense": dense}, env, store)
+    assert caught.value.finished == dense
 
 
 def test_a_store_that_is_away_is_not_asked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    env: LocalEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _fails(monkeypatch, StoreAway("the MLflow store is away"))
+    _fails(monkeypatch, StoreAway("the store is away"))
     store = PlayedStore(None)
     with pytest.raises(StoreAway):
-        _run(store, tmp_path)
+        run_stage(STAGE, {}, env, store)
     assert store.answers == []
 
 
@@ -98,3 +133,53 @@ def test_its_error_travels_between_processes() -> None:
     error = pickle.loads(pickle.dumps(StoreAway("away")))  # noqa: S301
     assert type(error) is StoreAway
     assert str(error) == "away"
+
+
+# --- what a stage leaves beside its outputs ------------------------------------------------------
+
+
+def test_a_stage_gains_time_and_energy(env: LocalEnv, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work() -> Made:
+        time.sleep(0.02)
+        return Made(facts=CountFacts(events=3), cost=Cost(steps=7))
+
+    _does(monkeypatch, work)
+    store = PlayedStore(None, None)
+    finished = run_stage(STAGE, {}, env, store)
+    made = store.read(finished)
+    assert made.facts == CountFacts(events=3)
+    assert made.cost.steps == 7
+    assert 0.02 <= made.cost.seconds < 5
+    assert made.cost.energy_source
+    assert made.cost.joules is None or made.cost.joules >= 0
+
+
+def test_epochs_of_an_attempt_that_was_killed_are_on_the_bill(
+    env: LocalEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = TrainedFacts(
+        epochs=2, budget_epochs=2, best_epoch=0, best_accuracy=0.5, curves={"seconds": (70.0, 7.0)}
+    )
+    _does(monkeypatch, lambda: Made(facts=facts))
+    cost = make(STAGE, {}, env, MemoryStore()).cost
+    assert (cost.seconds, cost.joules) == (77.0, None)
+    assert "killed" in cost.energy_source
+
+
+def test_what_is_cleaned_up(env: LocalEnv) -> None:
+    def left(kind: str) -> set[str]:
+        stage = dataclasses.replace(STAGE, kind=kind)
+        work = env.work(stage.key)
+        work.write("checkpoint.safetensors", b"x")
+        work.child("events").write("0.parquet", b"x")
+        work.child("train-of-a-killed-run").write("x", b"x")
+        clean(stage, env)
+        found = {*work.names(), *work.folders()}
+        work.delete()
+        return found
+
+    # The events of the dense run are read again by whoever scores by them.
+    assert left("dense") == {"events"}
+    assert left("round") == left("judge") == left("proxy") == set()
+    # What has no work folder cleans nothing up.
+    assert left("reduce") == {"checkpoint.safetensors", "events", "train-of-a-killed-run"}
