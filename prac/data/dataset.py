@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 class DataSummary:
     """What a plan needs to know of a data set before its images are decoded.
 
-    image_shape: (H, W, C); None where it is known only after decoding.
+    image_shape: (H, W, C); None where it is known only after decoding. num_validation: how many
+    rows of the training split are held out, where that is decided already; None:
+    `data.validation_fraction` of them.
     """
 
     num_train: int
     num_test: int
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int] | None
+    num_validation: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,6 +57,7 @@ class _Loaded:
             num_test=len(dataset.test_labels),
             class_names=dataset.class_names,
             image_shape=dataset.image_shape,
+            num_validation=len(dataset.validation_ids),
         )
 
     def fingerprint(self) -> str:

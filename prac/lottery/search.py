@@ -231,8 +231,10 @@ def local_request(
     seeds: int,
 ) -> Request:
     """What is asked for, as a graph is built of it. Raises ConfigError."""
-    num_train = source.summary().num_train
-    num_validation = held_out_count(num_train, recipe.data.validation_fraction)
+    summary = source.summary()
+    num_train, num_validation = summary.num_train, summary.num_validation
+    if num_validation is None:
+        num_validation = held_out_count(num_train, recipe.data.validation_fraction)
     check_rewind(recipe, num_train - num_validation)
     return Request(
         recipe=recipe,
