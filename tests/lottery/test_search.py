@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from support.searches import Searched, Trainer, searched
 
 from prac.config.sections import (
     AugmentConfig,
@@ -26,12 +27,13 @@ from prac.config.sections import (
 )
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.errors import CheckpointError, ConfigError, EmptySetError
+from prac.errors import ConfigError, EmptySetError, PracError
+from prac.lottery.outputs import BEST, NEXT_MASK, PREDICTIONS, REWIND, STATISTICS, RoundFacts
 from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
-from prac.lottery.search import SearchResult, search
+from prac.lottery.search import Local, search
 from prac.models import build_model
 from prac.pruning.mask import prunable_weights
-from prac.selection import PracSet, Reason
+from prac.selection import PracSet, Reason, critical_for_training
 from prac.storage import Folder
 from prac.training.randomness import derived_seed
 
@@ -52,32 +54,24 @@ RECIPE = Recipe(
 
 
 @pytest.fixture(scope="module")
-def images(toy_data: ToyData) -> DeviceImages:
-    return DeviceImages(toy_data(80, noise=140), RECIPE.augment)
-
-
-class Trainer:
-    """Trains every round in a folder of its own, and keeps the tasks."""
-
-    def __init__(self, images: DeviceImages, folder: Path) -> None:
-        self.images, self.folder = images, folder
-        self.tasks: list[RoundTask] = []
-
-    def work(self, task: RoundTask) -> Path:
-        return self.folder / str(task.config.round_index)
-
-    def __call__(self, task: RoundTask) -> RoundOutcome:
-        self.tasks.append(task)
-        return run_round(task, self.images, Folder(self.work(task)))
-
-
-Found = tuple[SearchResult, Trainer]
+def dataset(toy_data: ToyData) -> ImageDataset:
+    return toy_data(80, noise=140)
 
 
 @pytest.fixture(scope="module")
-def found(images: DeviceImages, tmp_path_factory: pytest.TempPathFactory) -> Found:
+def images(dataset: ImageDataset) -> DeviceImages:
+    return DeviceImages(dataset, RECIPE.augment)
+
+
+Found = tuple[Searched, Trainer]
+
+
+@pytest.fixture(scope="module")
+def found(
+    dataset: ImageDataset, images: DeviceImages, tmp_path_factory: pytest.TempPathFactory
+) -> Found:
     trainer = Trainer(images, tmp_path_factory.mktemp("prac"))
-    return search(RECIPE, "resnet8", images, trainer), trainer
+    return searched(RECIPE, dataset, trainer=trainer), trainer
 
 
 def _model() -> torch.nn.Module:
@@ -113,67 +107,74 @@ def _critical_for_training(folder: Path, threshold: int) -> set[int]:
 
 
 def test_masks_are_nested_with_exact_counts(found: Found) -> None:
-    masks = found[0].masks
+    masks = found[0].result.masks
     assert len(masks) == 4
     alive = masks[0].size
     for index, mask in enumerate(masks):
         assert mask.num_alive == alive
         assert index == 0 or mask.is_subset_of(masks[index - 1])
         alive -= round(0.2 * alive)
-    assert found[0].last_mask == found[0].rounds[-1].outcome.next_mask
+    assert masks[3] == found[0].trained()[2][NEXT_MASK]
+    assert [r.mask for r in found[0].result.rounds] == list(masks)
 
 
 def test_every_set_is_cet_with_cep_by_brute_force(found: Found, images: DeviceImages) -> None:
-    result, trainer = found
-    assert result.sets[0].sample_ids.tolist() == images.training_ids.tolist()
-    dense = _predictions(images, dict(result.rounds[0].outcome.best_weights))
+    done, trainer = found
+    sets = done.result.sets
+    assert sets[0].sample_ids.tolist() == images.training_ids.tolist()
+    dense = _predictions(images, dict(done.trained()[0][BEST]))
     sizes = []
-    for index, finished in enumerate(result.rounds):
+    for index, made in enumerate(done.trained()):
         cet = _critical_for_training(trainer.work(trainer.tasks[index]), threshold=0)
-        outcome = finished.outcome
-        assert cet <= set(finished.samples.sample_ids.tolist())
-        pruned = _predictions(images, dict(outcome.best_weights))
-        assert outcome.predictions.tolist() == pruned.tolist()
+        assert cet <= set(sets[index].sample_ids.tolist())
+        pruned = _predictions(images, dict(made[BEST]))
+        assert made[PREDICTIONS]["predicted"].to_pylist() == pruned.tolist()
+        assert made[PREDICTIONS]["sample_id"].to_pylist() == images.training_ids.tolist()
         cep = set(images.training_ids[dense != pruned].tolist()) if index > 0 else set()
-        made = result.sets[index + 1]
-        assert set(made.sample_ids.tolist()) == cet | cep
-        assert set(made.training_ids.tolist()) == cet
-        assert set(made.pruning_ids.tolist()) == cep
-        sizes.append((len(cet), len(cep), len(made)))
+        chosen = sets[index + 1]
+        assert set(chosen.sample_ids.tolist()) == cet | cep
+        assert set(chosen.training_ids.tolist()) == cet
+        assert set(chosen.pruning_ids.tolist()) == cep
+        sizes.append((len(cet), len(cep), len(chosen)))
     # The test says nothing unless both parts select, and not everything.
     assert all(0 < total < len(images.training_ids) for _, _, total in sizes)
     assert any(cep > 0 for _, cep, _ in sizes)
-    assert result.last_set == result.sets[3]
-    assert set(result.last_set.reasons) - {Reason.DRAWN}
+    assert set(sets[3].reasons) - {Reason.DRAWN}
 
 
 def test_every_round_trains_its_mask_on_its_set_from_the_rewind_weights(found: Found) -> None:
-    result, trainer = found
+    done, trainer = found
     assert [task.config.round_index for task in trainer.tasks] == [0, 1, 2]
     assert trainer.tasks[0].mask is None
     assert trainer.tasks[0].weights is None
-    for index, (task, finished) in enumerate(zip(trainer.tasks, result.rounds, strict=True)):
-        ids = task.sample_ids
-        assert ids.tolist() == result.sets[index].sample_ids.tolist()
-        outcome, share = finished.outcome, len(ids) / len(result.sets[0])
-        assert outcome.budget.epochs == max(int(4 * share), 2)
-        assert outcome.budget.steps_per_epoch == -(-len(ids) // 16)
-        assert outcome.steps == len(outcome.epochs) * outcome.budget.steps_per_epoch
-        assert outcome.statistics is not None
-        assert outcome.statistics["sample_id"].to_pylist() == ids.tolist()
-        assert len(outcome.distances) == len(outcome.epochs) - 1
-        for name, alive in finished.mask.items():
-            assert int((outcome.best_weights[name][~alive] != 0).sum()) == 0
+    sets, masks = done.result.sets, done.result.masks
+    for index, (task, made) in enumerate(zip(trainer.tasks, done.trained(), strict=True)):
+        assert task.run == done.graph.stages[done.stages().rounds[index]].key
+        ids, facts = task.sample_ids, made.known(RoundFacts)
+        assert ids.tolist() == sets[index].sample_ids.tolist()
+        assert facts.budget_epochs == max(int(4 * len(ids) / len(sets[0])), 2)
+        assert facts.set_size == len(ids)
+        assert made.cost.steps == facts.epochs * -(-len(ids) // 16)
+        assert made.cost.samples == facts.epochs * len(ids)
+        assert made[STATISTICS]["sample_id"].to_pylist() == ids.tolist()
+        assert len(facts.distances) == facts.epochs - 1
+        for name, alive in masks[index].items():
+            assert int((made[BEST][name][~alive] != 0).sum()) == 0
+        assert (REWIND in made.files) == (index == 0)
         if index > 0:
-            assert task.mask == finished.mask == result.masks[index]
-            assert task.weights is result.rewind_weights
-            assert outcome.rewind_weights is None
+            assert task.mask == masks[index]
+            assert task.weights is done.trained()[0][REWIND]
+    told = done.result.rounds
+    assert [r.facts for r in told[:3]] == [made.facts for made in done.trained()]
+    assert [r.steps for r in told] == [*(made.cost.steps for made in done.trained()), 0]
+    assert done.result.bill.steps == done.result.steps_to_find(3) == sum(r.steps for r in told)
+    assert done.result.steps_to_find(1) == told[0].steps
 
 
 def test_the_tentative_mask_of_the_last_epoch_is_the_next_one(
     found: Found, images: DeviceImages, tmp_path: Path
 ) -> None:
-    task, finished = found[1].tasks[1], found[0].rounds[1]
+    task, made = found[1].tasks[1], found[0].trained()[1]
     last: dict[str, np.ndarray] = {}
 
     def keep(end: object) -> None:
@@ -181,7 +182,7 @@ def test_the_tentative_mask_of_the_last_epoch_is_the_next_one(
         last.update({n: w.detach().abs().numpy().copy() for n, w in weights.items()})
 
     again = run_round(task, images, Folder(tmp_path), on_epoch=keep)
-    assert again.next_mask == finished.outcome.next_mask
+    assert again.next_mask == made[NEXT_MASK]
     assert task.mask is not None
     alive = np.concatenate([task.mask[n].numpy().ravel() for n in task.mask])
     magnitude = np.concatenate([last[n].ravel() for n in task.mask])
@@ -207,7 +208,7 @@ def test_rewind_weights_are_those_after_the_first_epoch(
 
     # 64 samples in batches of 16: the first epoch's end is the fourth step's.
     after_epoch, after_step = rewound("epoch:1"), rewound("step:4")
-    for name, weight in found[0].rewind_weights.items():
+    for name, weight in found[0].start().items():
         assert torch.equal(weight, after_epoch[name])
         if "running" not in name:
             assert torch.equal(weight, after_step[name])
@@ -216,129 +217,147 @@ def test_rewind_weights_are_those_after_the_first_epoch(
     assert all(torch.equal(weight, start[n]) for n, weight in rewound("init").items())
 
 
+def test_our_own_loop_and_one_that_is_handed_over_find_the_same(
+    found: Found, dataset: ImageDataset
+) -> None:
+    own = searched(RECIPE, dataset)
+    assert own.result.masks == found[0].result.masks
+    assert own.result.sets == found[0].result.sets
+    for mine, theirs in zip(own.trained(), found[0].trained(), strict=True):
+        assert all(torch.equal(mine[BEST][n], t) for n, t in theirs[BEST].items())
+        curves = [m.known(RoundFacts).curves["loss"] for m in (mine, theirs)]
+        assert curves[0] == curves[1]
+    # Another seed finds another ticket.
+    other = RECIPE.replace(search=dataclasses.replace(RECIPE.search, seed=5))
+    assert searched(other, dataset).result.masks != own.result.masks
+
+
 def test_vanilla_uses_everything_and_never_stops_early(
-    images: DeviceImages, tmp_path: Path
+    dataset: ImageDataset, images: DeviceImages, tmp_path: Path
 ) -> None:
-    recipe = RECIPE.replace(prune=PruneConfig(tolerance=1.0, patience=1, record_at_once=True))
-    trainer = Trainer(images, tmp_path)
-    result = search(recipe, "resnet8", images, trainer, method="vanilla")
-    for finished in result.rounds:
-        assert not finished.outcome.stopped_early
-        assert len(finished.outcome.epochs) == 4
-        assert finished.outcome.steps == 4 * 4
-        recorded = finished.outcome.statistics is not None
-        assert recorded == (finished is result.rounds[0])
-    assert all(s.sample_ids.tolist() == images.training_ids.tolist() for s in result.sets)
-    assert [m.num_alive for m in result.masks][1] == round(0.8 * result.masks[0].size)
-    # Round 0's events are there for the methods that train it alike.
-    assert {file.parent.parent.name for file in tmp_path.rglob("*.parquet")} == {"0"}
-    # The same recipe stops PrAC as soon as it may.
-    prac = search(
-        recipe.replace(search=dataclasses.replace(recipe.search, rounds=1)),
-        "resnet8",
-        images,
-        Trainer(images, tmp_path / "prac"),
+    recipe = RECIPE.replace(
+        prune=PruneConfig(tolerance=1.0, patience=1, record_at_once=True),
+        compare=("vanilla",),
     )
-    assert prac.rounds[0].outcome.stopped_early
-    assert len(prac.rounds[0].outcome.epochs) == 2
-
-
-def test_random_subsets_have_the_sizes_asked(
-    found: Found, images: DeviceImages, tmp_path: Path
-) -> None:
-    sets = found[0].sets
     trainer = Trainer(images, tmp_path)
-    result = search(RECIPE, "resnet8", images, trainer, method="random-subset", beside=found[0])
-    assert [len(s) for s in result.sets] == [len(s) for s in sets]
-    for mine, theirs in zip(result.sets[1:], sets[1:], strict=True):
+    done = searched(recipe, dataset, trainer=trainer)
+    vanilla = done.result["vanilla"]
+    for index, made in enumerate(done.trained("vanilla")):
+        facts = made.known(RoundFacts)
+        assert not facts.stopped_early
+        assert facts.epochs == 4
+        assert made.cost.steps == 4 * 4
+        # Round 0's events are there for the methods that train it alike.
+        assert (STATISTICS in made.files) == (index == 0)
+    assert all(s.sample_ids.tolist() == images.training_ids.tolist() for s in vanilla.sets)
+    assert vanilla.masks[1].num_alive == round(0.8 * vanilla.masks[0].size)
+    # The same recipe stops PrAC as soon as it may.
+    dense = done.trained()[0].known(RoundFacts)
+    assert dense.stopped_early
+    assert dense.epochs == 2
+    keys = {name: stage.key for name, stage in done.graph.stages.items()}
+    recorded = {file.parent.parent.name for file in tmp_path.rglob("*.parquet")}
+    ours = [f"dense:resnet8:{m}" for m in ("prac", "vanilla")]
+    ours += [f"round:resnet8:prac:{k}" for k in (1, 2)]
+    assert recorded == {keys[name] for name in ours}
+
+
+def test_random_subsets_have_the_sizes_of_prac_s_sets(
+    found: Found, dataset: ImageDataset, images: DeviceImages, tmp_path: Path
+) -> None:
+    trainer = Trainer(images, tmp_path)
+    recipe = RECIPE.replace(compare=("random-subset",))
+    done = searched(recipe, dataset, trainer=trainer, store=found[0].store)
+    sets, drawn = done.result.sets, done.result["random-subset"].sets
+    assert [len(s) for s in drawn] == [len(s) for s in sets]
+    for mine, theirs in zip(drawn[1:], sets[1:], strict=True):
         assert set(mine.sample_ids.tolist()) <= set(images.training_ids.tolist())
         assert mine.sample_ids.tolist() != theirs.sample_ids.tolist()
-    assert {file.parent.parent.name for file in tmp_path.rglob("*.parquet")} == {"0"}
+    # PrAC's own stages are there already, and the others record nothing.
+    assert [task.config.round_index for task in trainer.tasks] == [1, 2]
+    assert not list(tmp_path.rglob("*.parquet"))
 
 
-def test_transfer_uses_the_given_sets_and_records_no_events(
-    found: Found, images: DeviceImages, tmp_path: Path
+def test_transfer_uses_the_source_s_sets_and_records_no_events(
+    found: Found, dataset: ImageDataset, images: DeviceImages, tmp_path: Path
 ) -> None:
-    source = found[0].sets
     trainer = Trainer(images, tmp_path)
-    result = search(RECIPE, "vgg8s", images, trainer, sets=source)
-    assert result.sets == source
+    recipe = RECIPE.replace(architectures=("resnet8", "vgg8s"))
+    store = found[0].store
+    done = searched(recipe, dataset, trainer=trainer, store=store, transfer_from="resnet8")
+    source, target = done.result["resnet8"], done.result["vgg8s"]
+    # The source's own stages are those of its search alone.
+    assert {task.config.architecture for task in trainer.tasks} == {"vgg8s"}
+    assert source.sets == found[0].result.sets == target.sets
     assert [t.sample_ids.tolist() for t in trainer.tasks] == [
-        s.sample_ids.tolist() for s in source[:-1]
+        s.sample_ids.tolist() for s in source.sets[:-1]
     ]
     assert not list(tmp_path.rglob("*.parquet"))
-    assert all(finished.outcome.statistics is None for finished in result.rounds)
+    for name in done.stages(architecture="vgg8s").rounds:
+        assert STATISTICS not in done.made(name).files
 
 
 def test_the_model_compared_is_the_rounds_own_or_that_after_its_pruning(
-    found: Found, images: DeviceImages, tmp_path: Path
+    found: Found, dataset: ImageDataset, images: DeviceImages, tmp_path: Path
 ) -> None:
-    task, before = found[1].tasks[2], found[0].rounds[2].outcome
+    task, before = found[1].tasks[2], found[0].trained()[2]
     config = dataclasses.replace(task.config, predicts_with="pruned")
     after = run_round(dataclasses.replace(task, config=config), images, Folder(tmp_path))
-    assert after.next_mask == before.next_mask
-    assert all(torch.equal(after.best_weights[n], t) for n, t in before.best_weights.items())
-    pruned = dict(before.best_weights)
-    for name, alive in before.next_mask.items():
+    assert after.next_mask == before[NEXT_MASK]
+    assert all(torch.equal(after.best_weights[n], t) for n, t in before[BEST].items())
+    pruned = dict(before[BEST])
+    for name, alive in before[NEXT_MASK].items():
         pruned[name] = pruned[name] * alive
+    assert after.predictions is not None
     assert after.predictions.tolist() == _predictions(images, pruned).tolist()
-    assert after.predictions.tolist() != before.predictions.tolist()
+    assert after.predictions.tolist() != before[PREDICTIONS]["predicted"].to_pylist()
     recipe = RECIPE.replace(select=SelectConfig(cep_model="pruned"))
     trainer = Trainer(images, tmp_path / "whole")
-    search(recipe, "resnet8", images, trainer)
+    searched(recipe, dataset, trainer=trainer)
     used = [t.config.predicts_with for t in trainer.tasks]
     assert used == ["round", "pruned", "pruned"]
 
 
-def test_what_a_search_will_miss_is_refused_before_it_trains(
-    found: Found, images: DeviceImages
-) -> None:
+def test_easy_samples_and_a_late_threshold(dataset: ImageDataset) -> None:
+    select = SelectConfig(easy=0.3, late_threshold=1, late_from=2)
+    done = searched(RECIPE.replace(select=select), dataset)
+    for index, chosen in enumerate(done.result.sets[1:]):
+        statistics = done.trained()[index] if index else done.made("reduce:resnet8:prac")
+        expected = critical_for_training(statistics[STATISTICS], threshold=index)
+        assert chosen.training_ids.tolist() == expected.tolist()
+        easy = chosen.having(Reason.EASY)
+        critical = len(chosen) - len(easy)
+        assert len(easy) == round(0.3 * (len(dataset.training_ids) - critical)) > 0
+
+
+def test_what_can_not_be_is_refused_before_it_trains(dataset: ImageDataset) -> None:
     def never(task: RoundTask) -> RoundOutcome:
         raise AssertionError("trained")
 
-    for sets in (None, found[0].sets):
-        with pytest.raises(ConfigError, match="random-subset needs PrAC's search"):
-            search(RECIPE, "resnet8", images, never, method="random-subset", sets=sets)
-    few = dataclasses.replace(found[0], rounds=found[0].rounds[:2])
-    for method, beside in (("prac", None), ("random-subset", few)):
-        with pytest.raises(ConfigError, match=r"3 sets are too few for 3 rounds; allowed: 4"):
-            search(
-                RECIPE,
-                "resnet8",
-                images,
-                never,  # type: ignore[arg-type]
-                method=method,
-                sets=found[0].sets[:3],
-                beside=beside,
-            )
+    how = Local(device="cpu", train_round=never)
     late = RECIPE.replace(search=SearchConfig(rounds=1, rewind=RewindPoint("step", 17)))
-    with pytest.raises(ConfigError, match="up to step:16"):
-        search(late, "resnet8", images, never)
-
-
-def test_an_empty_set_is_an_error(toy_data: ToyData, tmp_path: Path) -> None:
-    images = DeviceImages(toy_data(60, noise=1), AugmentConfig(crop_padding=0, flip=False))
-    recipe = RECIPE.replace(
-        train=dataclasses.replace(RECIPE.train, epochs=8), select=SelectConfig(threshold=8)
+    refused = (
+        (late, "up to step:16"),
+        (RECIPE.replace(architectures=("vgg16",)), "vgg16 needs images of at least 32x32"),
+        (RECIPE.replace(select=SelectConfig(score="dual")), "score dual needs select.fraction"),
+        (RECIPE.replace(compare=("no.such:thing",)), "can't be imported"),
     )
-    with pytest.raises(EmptySetError, match="the set is empty"):
-        search(recipe, "resnet8", images, Trainer(images, tmp_path))
+    for recipe, said in refused:
+        with pytest.raises(ConfigError, match=said):
+            search(recipe, data=dataset, how=how)
+    with pytest.raises(ConfigError, match=r"'nope' is not"):
+        search(RECIPE.replace(compare=("nope",)), data=dataset, how=how)
+
+
+def test_an_empty_set_is_an_error(toy_data: ToyData) -> None:
+    recipe = RECIPE.replace(
+        augment=AugmentConfig(crop_padding=0, flip=False),
+        train=dataclasses.replace(RECIPE.train, epochs=8),
+        select=SelectConfig(threshold=8),
+    )
+    said = r"stage select:resnet8:prac:1: the set is empty"
+    with pytest.raises(PracError, match=said) as caught:
+        searched(recipe, toy_data(60, noise=1))
+    assert "\n" not in str(caught.value)
     with pytest.raises(EmptySetError):
         PracSet.everything(np.empty(0, np.int32))
-
-
-def test_a_finished_search_is_taken_up_and_another_is_not(
-    found: Found, images: DeviceImages
-) -> None:
-    result, trainer = found
-    again = search(RECIPE, "resnet8", images, Trainer(images, trainer.folder))
-    assert again.masks == result.masks
-    assert again.sets == result.sets
-    # Other seeds, recipes and data give other runs: the same folders refuse them.
-    other = RECIPE.replace(search=dataclasses.replace(RECIPE.search, seed=5))
-    with pytest.raises(CheckpointError, match="is of run resnet8-prac-0-"):
-        search(other, "resnet8", images, lambda t: Trainer(images, trainer.folder)(_no_events(t)))
-
-
-def _no_events(task: RoundTask) -> RoundTask:
-    return dataclasses.replace(task, config=dataclasses.replace(task.config, records_events=False))
