@@ -39,7 +39,7 @@ Results that anybody has stored under the old keys are no longer found. Where a 
 something else, that is right: raise the kind's version in prac/lottery/kinds.py. Where a
 configuration gained a field or another default, know that it is meant. Then write the keys and the
 store anew (python tests/golden/make_keys.py; python tests/golden/make_store.py) and say why in the
-commit. In all other cases (a class or a field was renamed, a role of an input) take the change back:
+commit. In all other cases (a class, a field or a role of an input was renamed) take it back:
 WIRE and `metadata={{"wire": ...}}` keep old names in keys."""
 
 

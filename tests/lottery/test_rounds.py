@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from prac.distributed.stages import _leave_round
+from support.searches import searched
 
 from prac.analysis.bill import make_bill
 from prac.config.sections import AugmentConfig, PruneConfig, Recipe, SearchConfig, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.lottery.graph import Graph, SearchStages
 from prac.lottery.rounds import RoundTask, run_round, train_round
-from prac.lottery.search import search
 from prac.lottery.stage_config import round_config
 from prac.storage import Folder
 
@@ -55,8 +52,13 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]
 
 
 @pytest.fixture(scope="module")
-def images(toy_data: Callable[..., ImageDataset]) -> DeviceImages:
-    return DeviceImages(toy_data(60), RECIPE.augment)
+def dataset(toy_data: Callable[..., ImageDataset]) -> ImageDataset:
+    return toy_data(60)
+
+
+@pytest.fixture(scope="module")
+def images(dataset: ImageDataset) -> DeviceImages:
+    return DeviceImages(dataset, RECIPE.augment)
 
 
 def task(images: DeviceImages) -> RoundTask:
@@ -95,33 +97,16 @@ def test_a_resumed_round_says_the_same(
     assert (again.score_samples, again.score_passes) == (8 * 21, 5 * 8 * 21)
 
 
-def test_it_is_on_the_bill(calls: list[Any], images: DeviceImages, tmp_path: Path) -> None:
-    mine = task(images)
-    outcome = run_round(mine, images, Folder(tmp_path / "work"))
-    running = SimpleNamespace(
-        folder=tmp_path,
-        context=SimpleNamespace(
-            load_dataset=lambda: SimpleNamespace(
-                training_ids=images.training_ids, validation_ids=images.validation_ids
-            )
-        ),
-        stage=SimpleNamespace(config={"round": mine.config}),
-    )
-    values = dict(_leave_round(running, mine, outcome, 1.0).values)  # type: ignore[arg-type]
-    stage = SimpleNamespace(inputs={}, kind="dense")
-    one = SearchStages(architecture="resnet8", method="m", rounds=("d",), masks=("d",), samples=(),
-                       judgements={}, tickets={})  # fmt: skip
-    graph = Graph(stages={"d": stage}, targets=(), searches=(one,))  # type: ignore[dict-item]
-    bill = make_bill(one, graph, {"d": values}, forward_flops=10)
+def test_it_is_on_the_bill(calls: list[Any], dataset: ImageDataset, images: DeviceImages) -> None:
+    recipe = RECIPE.replace(search=SearchConfig(rounds=1))
+    done = searched(recipe, dataset)
+    (made,) = done.trained()
+    assert made.cost.score_gradient_samples == 8 * 21
+    assert made.cost.score_passes == 5 * 8 * 21
+    forward = {name: done.made(name) for name, s in done.graph.stages.items() if s.kind != "report"}
+    bill = make_bill(done.stages(), done.graph, forward, forward_flops=10)
     trained, held_out = 4 * len(images.training_ids), 4 * len(images.validation_ids)
     assert bill.samples == trained
     assert bill.score_samples == 8 * 21
+    assert bill.cep_samples == len(images.training_ids)
     assert bill.flops == 10 * (3 * trained + held_out + bill.cep_samples + 5 * 8 * 21)
-    # The search in one process says the same.
-    recipe = RECIPE.replace(search=SearchConfig(rounds=1))
-    found = search(
-        recipe, "resnet8", images, lambda t: run_round(t, images, Folder(tmp_path / t.run)),
-        method="vanilla",
-    )  # fmt: skip
-    assert found.scoring.score_gradient_samples == 8 * 21
-    assert found.scoring.score_passes == 5 * 8 * 21

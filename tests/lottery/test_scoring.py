@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from support.searches import searched
 
 from prac.config.sections import (
     AugmentConfig,
@@ -22,12 +20,11 @@ from prac.config.sections import (
 )
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.lottery.method_config import ProxyConfig
-from prac.lottery.rounds import run_round
-from prac.lottery.scoring import Proxy, ScoringCost, Witness, train_proxy, training_labels
-from prac.lottery.search import search
+from prac.lottery.bill import flops, total
+from prac.lottery.outputs import BEST, SET, Cost
+from prac.lottery.scoring import Witness, train_proxy, training_labels
+from prac.lottery.stage_config import ProxyConfig
 from prac.models import build_model
-from prac.storage import Folder
 from prac.training.evaluation import predict, predict_probabilities
 from prac.training.observers import EpochEnd
 from prac.training.randomness import derived_seed
@@ -35,6 +32,7 @@ from prac.training.randomness import derived_seed
 ToyData = Callable[..., ImageDataset]
 CONFIG = ProxyConfig(
     architecture="conv4",
+    network=("conv4",),
     train=TrainConfig(epochs=2, batch_size=16, learning_rate=0.05, milestones=(), precision="fp32"),
     augment=AugmentConfig(crop_padding=1),
     seed=3,
@@ -42,8 +40,13 @@ CONFIG = ProxyConfig(
 
 
 @pytest.fixture(scope="module")
-def images(toy_data: ToyData) -> DeviceImages:
-    return DeviceImages(toy_data(600), CONFIG.augment)
+def dataset(toy_data: ToyData) -> ImageDataset:
+    return toy_data(600)
+
+
+@pytest.fixture(scope="module")
+def images(dataset: ImageDataset) -> DeviceImages:
+    return DeviceImages(dataset, CONFIG.augment)
 
 
 def model(seed: int = 1) -> torch.nn.Module:
@@ -72,42 +75,32 @@ def test_a_witness_counts_what_it_passes(images: DeviceImages) -> None:
     assert evidence.seed == (3, 2)
     assert evidence.events is None
     assert evidence.labels.tolist() == images.labels(images.training_ids).tolist()
-    assert witness.cost().score_samples == 0
+    assert witness.predicted == 0
     assert evidence.probabilities is not None
     expected = predict_probabilities(model(), images, images.training_ids, "fp32")
     np.testing.assert_array_equal(evidence.probabilities(), expected)
-    assert witness.cost().score_samples == 480
+    assert witness.predicted == 480
     assert witness.evidence(seed=0, round_index=0).probabilities is None
 
 
 def test_a_proxy_is_trained_on_everything(images: DeviceImages) -> None:
     proxy = train_proxy(CONFIG, images, run="proxy")
-    assert (proxy.cost.steps, proxy.cost.samples) == (2 * 30, 2 * 480)
-    assert proxy.cost.evaluation_samples == 2 * 120
-    assert proxy.cost.score_samples == 0
+    assert proxy.steps == 2 * 30
+    assert len(proxy.epochs) == 2
+    assert not proxy.stopped_early
     start = model(derived_seed(3, "proxy")).state_dict()
     name = "features.0.weight"
-    assert not torch.equal(proxy.weights[name], start[name])
+    assert not torch.equal(proxy.best_weights[name], start[name])
     again = train_proxy(CONFIG, images, run="again")
-    assert all(torch.equal(proxy.weights[n], t) for n, t in again.weights.items())
+    assert all(torch.equal(proxy.best_weights[n], t) for n, t in again.best_weights.items())
     other = train_proxy(dataclasses.replace(CONFIG, seed=4), images, run="other")
-    assert not torch.equal(proxy.weights[name], other.weights[name])
+    assert not torch.equal(proxy.best_weights[name], other.best_weights[name])
 
 
 def test_a_proxy_s_set_by_hand_from_its_best_weights(
-    images: DeviceImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: ImageDataset, images: DeviceImages
 ) -> None:
     """Those of the epoch with the highest validation accuracy, neither the first nor the last."""
-    seen: list[tuple[float, dict[str, torch.Tensor]]] = []
-
-    def watched(*arguments: Any, **more: Any) -> Proxy:
-        def look(end: EpochEnd) -> None:
-            weights = {n: t.detach().clone() for n, t in end.model.state_dict().items()}
-            seen.append((end.record.validation_accuracy, weights))
-
-        return train_proxy(*arguments, **more, on_epoch=look)
-
-    monkeypatch.setattr("prac.lottery.search.train_proxy", watched)
     recipe = Recipe(
         name="r",
         description="",
@@ -117,17 +110,29 @@ def test_a_proxy_s_set_by_hand_from_its_best_weights(
         select=SelectConfig(score="proxy", fraction=0.3, proxy="resnet8", proxy_epochs=6),
         search=SearchConfig(rounds=1, rewind=RewindPoint("init")),
     )
+    seen: list[tuple[float, dict[str, torch.Tensor]]] = []
+
+    def look(end: EpochEnd) -> None:
+        weights = {n: t.detach().clone() for n, t in end.model.state_dict().items()}
+        seen.append((end.record.validation_accuracy, weights))
+
     for seed in range(2, 8):
         seen.clear()
         tried = recipe.replace(search=dataclasses.replace(recipe.search, seed=seed))
-        folder = Folder(tmp_path / str(seed))
-        result = search(tried, "resnet8", images, partial(run_round, images=images, work=folder))
+        config = ProxyConfig.of(tried, tried.select, "fp32")
+        train_proxy(config, images, run="proxy", on_epoch=look)
         best = int(np.argmax([accuracy for accuracy, _ in seen]))
         # At this learning rate the accuracy goes up and down: with the first of these seeds, too.
         if 0 < best < len(seen) - 1:
             break
     assert 0 < best < len(seen) - 1
-    got = set(result.last_set.sample_ids.tolist())
+    done = searched(tried, dataset)
+    made = done.made("proxy:resnet8")
+    assert all(torch.equal(made[BEST][n], t) for n, t in seen[best][1].items())
+    assert (made.cost.steps, made.cost.samples) == (6 * 30, 6 * 480)
+    assert (made.cost.evaluation_samples, made.cost.score_samples) == (6 * 120, 0)
+    assert done.made("score:proxy").cost.score_samples == 480
+    got = set(done.made(done.stages().samples[0])[SET].sample_ids.tolist())
     size = round(0.3 * len(images.training_ids))
     assert len(got) == size
 
@@ -136,8 +141,8 @@ def test_a_proxy_s_set_by_hand_from_its_best_weights(
         net.load_state_dict(dict(weights))
         net.eval()
         with torch.no_grad():
-            shares = net(images.clean(images.training_ids)).double().softmax(1)
-        entropies = -(shares * shares.clamp_min(1e-300).log()).sum(1)
+            chances = net(images.clean(images.training_ids)).double().softmax(1)
+        entropies = -(chances * chances.clamp_min(1e-300).log()).sum(1)
         order = entropies.argsort(descending=True)[:size].numpy()
         return set(images.training_ids[order].tolist())
 
@@ -147,16 +152,28 @@ def test_a_proxy_s_set_by_hand_from_its_best_weights(
 
 
 def test_costs_add_up() -> None:
-    one = ScoringCost(steps=1, samples=2, evaluation_samples=3, score_samples=4, seconds=0.5)
-    two = ScoringCost(score_gradient_samples=7, score_samples=1)
-    assert one + two == ScoringCost(
+    one = Cost(steps=1, samples=2, evaluation_samples=3, score_samples=4, seconds=0.5)
+    two = Cost(score_gradient_samples=7, score_samples=1, score_passes=9, other_flops=11)
+    assert total([one, two]) == Cost(
         steps=1,
         samples=2,
         evaluation_samples=3,
         score_samples=5,
         score_gradient_samples=7,
+        score_passes=9,
+        other_flops=11,
         seconds=0.5,
     )
+    assert total([]) == Cost()
+    # Energy is known where all of it is.
+    told = Cost(joules=2.0, energy_source="RAPL")
+    assert total([told, told]).joules == 4.0
+    assert total([told, told]).energy_source == "RAPL"
+    assert total([told, Cost(energy_source="none")]).joules is None
+    assert total([told, Cost(energy_source="none")]).energy_source == "RAPL; none"
+    # A backward pass is two forward ones; who ran another network counts its own.
+    assert flops([Cost(samples=5, cep_samples=1, score_passes=2, evaluation_samples=3)], 10) == 210
+    assert flops([two, Cost(score_samples=4)], 10) == 11 + 40
 
 
 def test_labels_are_those_of_the_training_rows(images: DeviceImages) -> None:
