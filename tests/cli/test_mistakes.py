@@ -27,7 +27,7 @@ def _refused(command, *words: str) -> str:
         # Names.
         ("--recipe nope", "recipe 'nope' is not known; known: "),
         ("--architectures nope", "architecture 'nope' is not known; known: "),
-        ("--architectures no.such:net", "'no.such:net': module 'no.such' has no file"),
+        ("--architectures no.such:net", "architecture 'no.such:net': module"),
         ("--architectures torchvision:nope", "torchvision architecture 'nope' is not known"),
         ("--architectures conv4 conv4", "each name once"),
         ("--architectures vgg16", "at least 32x32 pixels"),
