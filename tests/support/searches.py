@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ class Searched:
         """The weights that a method's tickets start from."""
         tickets = self.stages(method).tickets
         ticket = self.graph.stages[tickets[max(tickets)]]
-        return dict(self.made(ticket.inputs["rewind"])[REWIND])
+        weights: Mapping[str, Tensor] = self.made(ticket.inputs["rewind"])[REWIND]
+        return dict(weights)
 
 
 def searched(
