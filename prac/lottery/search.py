@@ -6,6 +6,7 @@ What runs is what a cluster runs: the graph of `prac.lottery.compose`, by `run_l
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,6 +45,9 @@ from prac.selection import PracSet
 from prac.storage import Folder
 from prac.ticket.format import Ticket
 from prac.training.precision import pick_device, resolve_precision
+
+_TURN = threading.RLock()
+"""Searches in several threads take turns: torch has one random state for all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +199,8 @@ def search(
     `in_channels` and `num_classes` as far as it takes them, or several of both; None is the
     recipe's. transfer_from: the network whose sets all others use. judge: which tickets are trained
     alone and tested, by `seeds` seeds each. store: a folder (or a Store) that keeps finished
-    stages, so that the same call goes on from there; None keeps them in memory.
+    stages, so that the same call goes on from there; None keeps them in memory. Two calls in two
+    threads run one after the other.
 
     Raises ConfigError before anything is trained for what can't be, PracError for what fails.
     """
@@ -204,21 +209,22 @@ def search(
     if network is not None:
         several = isinstance(network, list | tuple)
         recipe = recipe.replace(architectures=tuple(network) if several else (network,))
-    request = local_request(recipe, source, how.device, transfer_from, judge, seeds)
-    graph = build_graph(request)
-    with _places(store) as (kept, work):
-        env = LocalEnv(
-            data=request.data,
-            load=source.load,
-            augment=recipe.augment,
-            storage=work,
-            device=pick_device(how.device).type,
-            threads=how.threads,
-            train_round=how.train_round,
-            display=how.display,
-        )
-        check_networks(graph, env.dataset())
-        ran = run_local(graph, env, kept)
+    with _TURN:
+        request = local_request(recipe, source, how.device, transfer_from, judge, seeds)
+        graph = build_graph(request)
+        with _places(store) as (kept, work):
+            env = LocalEnv(
+                data=request.data,
+                load=source.load,
+                augment=recipe.augment,
+                storage=work,
+                device=pick_device(how.device).type,
+                threads=how.threads,
+                train_round=how.train_round,
+                display=how.display,
+            )
+            check_networks(graph, env.dataset())
+            ran = run_local(graph, env, kept)
     return SearchResult(graph.searches[0], graph, _Reader(kept, ran), env.dataset)
 
 
