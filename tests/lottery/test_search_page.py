@@ -1,0 +1,367 @@
+"""`prac.search` as one calls it: what it takes, what it refuses, what it gives back."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import Dataset, TensorDataset
+
+import prac
+from prac.config.sections import (
+    AugmentConfig,
+    BudgetConfig,
+    DataConfig,
+    PruneConfig,
+    Recipe,
+    RewindPoint,
+    SearchConfig,
+    TrainConfig,
+)
+from prac.data.dataset import ImageDataset
+from prac.data.given import as_source
+from prac.errors import ConfigError
+from prac.lottery.graph import Stage
+from prac.lottery.outputs import Facts
+from prac.lottery.progress import EpochNews
+from prac.lottery.search import SearchResult
+
+RECIPE = Recipe(
+    name="page",
+    description="",
+    architectures=("resnet8",),
+    augment=AugmentConfig(crop_padding=1, flip=False),
+    train=TrainConfig(
+        epochs=2, batch_size=16, learning_rate=0.1, milestones=(), precision="fp32", shares=1
+    ),
+    prune=PruneConfig(tolerance=None),
+    budget=BudgetConfig(min_round_epochs=1),
+    search=SearchConfig(rounds=2, rewind=RewindPoint("epoch", 1)),
+)
+
+
+class Heard:
+    """A display that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.done: list[tuple[str, Facts]] = []
+        self.epochs: list[EpochNews] = []
+        self.said: list[str] = []
+
+    def started(self, stage: Stage) -> None:
+        self.stages.append(stage.name)
+
+    def news(self, news: EpochNews) -> None:
+        self.epochs.append(news)
+
+    def finished(self, stage: Stage, facts: Facts) -> None:
+        self.done.append((stage.name, facts))
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+    def close(self) -> None:
+        raise AssertionError("whoever opened it closes it")
+
+
+def find(data: Any, recipe: Recipe = RECIPE, **asked: Any) -> SearchResult:
+    heard = asked.pop("heard", None) or Heard()
+    how = prac.Local(device="cpu", threads=1, display=heard)
+    return prac.search(recipe, data=data, how=how, **asked)
+
+
+@pytest.fixture(scope="module")
+def pixels(digits_data: ImageDataset) -> tuple[np.ndarray, np.ndarray]:
+    """Twelve images of each class, shuffled together."""
+    labels = digits_data.train_labels
+    rows = np.concatenate([np.flatnonzero(labels == k)[:12] for k in range(10)])
+    rows = np.random.default_rng(0).permutation(rows)
+    return digits_data.train_images[rows], labels[rows]
+
+
+@pytest.fixture(scope="module")
+def result(pixels: tuple[np.ndarray, np.ndarray]) -> SearchResult:
+    return find(pixels, RECIPE.replace(compare=("vanilla", "snip")), judge="all", seeds=2)
+
+
+# --- what it takes -------------------------------------------------------------------------------
+
+
+class Images(Dataset[Any]):
+    def __init__(self, images: Any, labels: Any) -> None:
+        self.images, self.labels = images, labels
+        self.classes = [f"digit {k}" for k in range(10)]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, place: int) -> tuple[Any, int]:
+        return self.images[place], int(self.labels[place])
+
+
+def test_one_set_of_images_in_many_forms(pixels: tuple[np.ndarray, np.ndarray]) -> None:
+    from PIL import Image
+
+    images, labels = pixels
+    # floats of 0 to 1, channels first, as torchvision's ToTensor makes them
+    tensors = torch.tensor(images).permute(0, 3, 1, 2).float() / 255
+    pictures = [Image.fromarray(image[..., 0]) for image in images]
+    forms = [
+        (images, labels),
+        (images[..., 0], labels),
+        (tensors, torch.tensor(labels)),
+        (tensors.numpy(), labels.astype(np.uint8)),
+        TensorDataset(tensors, torch.tensor(labels)),
+        {"train": (images, labels)},
+        [(image, int(label)) for image, label in zip(images, labels, strict=True)],
+    ]
+    sources = [as_source(form, DataConfig()) for form in forms]
+    assert len({source.fingerprint() for source in sources}) == 1
+    loaded = [source.load() for source in sources]
+    for dataset in loaded:
+        assert dataset.train_images.dtype == np.uint8
+        np.testing.assert_array_equal(dataset.train_images, loaded[0].train_images)
+        np.testing.assert_array_equal(dataset.test_labels, loaded[0].test_labels)
+        assert dataset.image_shape == (8, 8, 1)
+        # A fifth of them is held out for the test, a tenth of the rest for validation.
+        assert len(dataset.test_labels) == 24
+        assert len(dataset.training_ids) + len(dataset.validation_ids) == 96
+    # Names of classes are told, and count.
+    named = [as_source(Images(form, labels), DataConfig()) for form in (images, pictures)]
+    assert named[0].load().class_names[:2] == ("digit 0", "digit 1")
+    assert named[0].fingerprint() == named[1].fingerprint() != sources[0].fingerprint()
+    other = images.copy()
+    other[3, 0, 0] += 1
+    assert as_source((other, labels), DataConfig()).fingerprint() != sources[0].fingerprint()
+
+
+def test_splits_of_one_s_own(pixels: tuple[np.ndarray, np.ndarray]) -> None:
+    images, labels = pixels
+    given = {"train": (images[:90], labels[:90]), "test": Images(images[90:], labels[90:])}
+    source = as_source(given, DataConfig())
+    summary, dataset = source.summary(), source.load()
+    assert (summary.num_train, summary.num_test) == (90, 30)
+    np.testing.assert_array_equal(dataset.test_images, images[90:])
+    np.testing.assert_array_equal(dataset.train_labels, labels[:90])
+    # One that is given is no fraction's, and none is held out.
+    fractions = [DataConfig(test_fraction=f) for f in (0.2, 0.4)]
+    assert len({as_source(given, config).fingerprint() for config in fractions}) == 1
+    whole = (images, labels)
+    assert len({as_source(whole, config).fingerprint() for config in fractions}) == 2
+    resized = as_source(given, DataConfig(image_size=6, channels=3))
+    assert resized.summary().image_shape == resized.load().image_shape == (6, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"test": ()}, "data has the splits test; allowed: train, or train and test"),
+        ({"train": (), "valid": ()}, "data has the splits train, valid"),
+        (3, "the train split is a int; allowed: "),
+        (np.zeros((4, 8, 8, 1)), "gives no .image, label. by number"),
+        ([], "gives no .image, label. by number"),
+        ((np.zeros((4, 8, 8, 2), np.uint8), np.arange(4)), "1 or 3 channels"),
+        ((np.zeros((4, 64), np.uint8), np.arange(4)), r"have shape \(64,\)"),
+        ((np.zeros((4, 8, 8), np.uint8), np.arange(3)), "4 images and labels"),
+        ((np.zeros((4, 8, 8), np.uint8), np.zeros(4)), "a whole number an image"),
+        ((np.zeros((4, 8, 8), np.uint8), np.array([-1, 0, 1, 2])), "labels from 0 on"),
+        ((np.zeros((0, 8, 8), np.uint8), np.zeros(0, int)), "at least one"),
+        ((np.full((4, 8, 8), 7.0), np.arange(4)), "allowed: uint8, or floats from 0 to 1"),
+        ((np.full((4, 8, 8), -0.5), np.arange(4)), "leave out what normalises"),
+        ((np.full((4, 8, 8), np.nan), np.arange(4)), "allowed: uint8"),
+        ((np.full((4, 8, 8), 0.123), np.arange(4)), "in steps of 1/255"),
+        ((np.zeros((4, 8, 8), np.int64), np.arange(4)), "pixels are int64"),
+        (
+            [(np.zeros((8, 8), np.uint8), 0), (np.zeros((9, 8), np.uint8), 1)],
+            r"images of 2 shapes, e.g. \(8, 8\) and \(9, 8\)",
+        ),
+        ("cifar11", "cifar11"),
+    ],
+)
+def test_what_is_refused(data: Any, said: str) -> None:
+    heard = Heard()
+    with pytest.raises(ConfigError, match=said) as caught:
+        find(data, heard=heard)
+    assert "\n" not in str(caught.value)
+    assert heard.stages == []
+
+
+def test_classes_that_are_named_too_few(pixels: tuple[np.ndarray, np.ndarray]) -> None:
+    data = Images(*pixels)
+    data.classes = ["zero", "one"]
+    with pytest.raises(ConfigError, match="labels go up to 9, and the data set names 2"):
+        find(data)
+
+
+def test_networks_by_name_and_as_callables(pixels: tuple[np.ndarray, np.ndarray]) -> None:
+    def small(num_classes: int, in_channels: int) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(in_channels, 4, 3), nn.Flatten(), nn.Linear(144, num_classes)
+        )
+
+    one = find(pixels, network="vgg8s", judge="none")
+    assert one.architecture == "vgg8s"
+    own = find(pixels, network=small, judge="none")
+    assert {name: alive.shape for name, alive in own.masks[0].items()} == {"0.weight": (4, 1, 3, 3)}
+    several = find(pixels, network=[small, "resnet8"], judge="none")
+    assert several.masks == own.masks
+    assert several["resnet8"].architecture == "resnet8"
+    for network, said in (
+        ("resnet7", "architecture 'resnet7' is not known; known: "),
+        ("vgg16", "vgg16 needs images of at least 32x32 pixels"),
+        (["resnet8", "resnet8"], "each name once"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            find(pixels, network=network)
+
+
+def test_transfer_from(pixels: tuple[np.ndarray, np.ndarray]) -> None:
+    recipe = RECIPE.replace(architectures=("conv4", "resnet8"), compare=("cet-only",))
+    found = find(pixels, recipe, transfer_from="resnet8", judge="none")
+    assert found.architecture == "resnet8"  # whose sets they are comes first
+    assert found["conv4"].sets == found.sets
+    assert found["conv4:cet-only"].sets == found["cet-only"].sets
+    assert found.sets[2] != found["cet-only"].sets[2]
+    with pytest.raises(ConfigError, match="'vgg8s' is not among the architectures"):
+        find(pixels, recipe, transfer_from="vgg8s")
+
+
+# --- what it gives back --------------------------------------------------------------------------
+
+
+def test_what_is_found_by_name(result: SearchResult) -> None:
+    assert (result.architecture, result.method) == ("resnet8", "prac")
+    vanilla = result["vanilla"]
+    assert (vanilla.architecture, vanilla.method) == ("resnet8", "vanilla")
+    for name in ("resnet8", "prac", "resnet8:prac"):
+        assert result[name].masks == result.masks
+    assert result["resnet8:vanilla"].masks == vanilla.masks == vanilla["vanilla"].masks
+    assert vanilla["prac"].masks == result.masks
+    with pytest.raises(ConfigError, match="search 'rs2' is not known; known: resnet8:prac, "):
+        _ = result["rs2"]
+
+
+def test_rounds_masks_sets_and_tickets(result: SearchResult) -> None:
+    assert len(result.masks) == len(result.sets) == len(result.rounds) == 3
+    for index, done in enumerate(result.rounds):
+        assert done.index == index
+        assert done.mask == result.masks[index]
+        assert done.samples == result.sets[index]
+        assert len(done.test_accuracies) == 2
+        assert (done.facts is None) == (index == 2)
+    assert result.masks[0].sparsity == 0
+    assert result.masks[2].sparsity == pytest.approx(0.36, abs=1e-3)
+    assert [len(s) for s in result["vanilla"].sets] == [len(result.sets[0])] * 3
+    assert sorted(result.tickets) == [1, 2]
+    assert result.ticket is result.tickets[2]
+    result.ticket.verify()
+    assert result.ticket.mask == result.masks[2]
+    assert result.ticket.lineage["data"] == "given"
+    assert result.ticket.lineage["num_classes"] == 10
+    # Its accuracy is that of its first judgement.
+    assert result.ticket.lineage["test_accuracy"] == result.rounds[2].test_accuracies[0]
+    images = torch.zeros(2, 1, 8, 8)
+    assert result.ticket.build(trained=True)(images).shape == (2, 10)
+    # What is not trained has no facts; what is not judged against the dense network, none for it.
+    assert [done.facts for done in result["snip"].rounds] == [None] * 3
+    assert result["snip"].rounds[0].test_accuracies == ()
+    assert len(result["snip"].rounds[2].test_accuracies) == 2
+
+
+def test_what_it_cost(result: SearchResult) -> None:
+    steps = [done.steps for done in result.rounds]
+    assert result.bill.steps == sum(steps) == result.steps_to_find(2)
+    assert result.steps_to_find(1) == steps[0]
+    assert result.steps_to_find(0) == 0
+    assert result["vanilla"].bill.steps == 2 * 2 * -(-len(result.sets[0]) // 16)
+    assert result["snip"].bill.steps == 0 < result["snip"].bill.score_passes
+    assert result.bill.seconds > 0
+    saved = 1 - result.steps_to_find(2) / result["vanilla"].steps_to_find(2)
+    assert result.ticket.lineage["steps_saved"] == pytest.approx(saved)
+
+
+def test_they_show_themselves_in_a_line_or_two(result: SearchResult) -> None:
+    text = repr(result)
+    assert text.startswith("SearchResult(resnet8 by prac: 2 rounds to sparsity 36.00%, ")
+    assert f"{result.bill.steps} SGD steps" in text
+    shown = [text, *map(repr, result.rounds), *map(repr, result.masks), *map(repr, result.sets)]
+    shown += [repr(result["vanilla"]), repr(result["snip"])]
+    assert all(len(line) < 200 and line.count("\n") <= 1 for line in shown), shown
+    first, last = (repr(result.rounds[k]) for k in (0, 2))
+    assert first.startswith(f"<round 0: sparsity 0.00%, {len(result.sets[0])} samples, ")
+    assert f"{result.rounds[0].steps} steps, validation " in first
+    assert "steps" not in last
+    assert "test " in last
+
+
+# --- a store -------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_keeps_what_is_finished(
+    pixels: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    heard = Heard()
+    first = find(pixels, store=tmp_path, heard=heard)
+    assert heard.stages[:2] == ["dense:resnet8:prac", "reduce:resnet8:prac"]
+    assert [name for name, _ in heard.done] == heard.stages
+    assert {news.stage for news in heard.epochs} == {
+        name for name in heard.stages if name.startswith(("dense", "round", "judge"))
+    }
+    assert heard.said == []
+    # The same call trains nothing; what it found is read from there.
+    again = Heard()
+    second = find(pixels, store=str(tmp_path), heard=again)
+    assert (again.stages, again.epochs) == ([], [])
+    assert second.masks == first.masks
+    assert second.sets == first.sets
+    assert [r.facts for r in second.rounds] == [r.facts for r in first.rounds]
+    assert second.ticket.lineage == first.ticket.lineage
+    assert repr(second) == repr(first)
+    # One more round goes on from there.
+    more = Heard()
+    find(pixels, RECIPE.set(search={"rounds": 3}), store=tmp_path, heard=more)
+    assert {name for name in more.stages if not name.startswith(("judge", "ticket"))} == {
+        "round:resnet8:prac:2",
+        "select:resnet8:prac:3",
+    }
+    # Other images have nothing there.
+    other = Heard()
+    find((pixels[0], (pixels[1] + 1) % 10), store=tmp_path, judge="none", heard=other)
+    assert "dense:resnet8:prac" in other.stages
+
+
+def test_a_file_that_is_damaged_is_made_again(
+    pixels: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    first = find(pixels, store=tmp_path, judge="none")
+    store = tmp_path / "stages"
+    for mask in store.glob("*/next_mask.safetensors"):
+        mask.write_bytes(b"damaged")
+    heard = Heard()
+    second = find(pixels, RECIPE.set(search={"rounds": 3}), store=tmp_path, heard=heard)
+    assert second.masks[:3] == first.masks
+    assert [line for line in heard.said if "fails its checksum" in line]
+    assert len(list((store / "revoked").iterdir())) == 2
+
+
+def test_it_works_in_threads(pixels: tuple[np.ndarray, np.ndarray]) -> None:
+    """As a notebook or a server may call it: two at once take turns, and find the same."""
+    results: list[SearchResult] = []
+
+    def work() -> None:
+        results.append(find(pixels, judge="none"))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    one, other = results
+    assert one.masks == other.masks == find(pixels, judge="none").masks
+    assert one.sets == other.sets
