@@ -79,11 +79,21 @@ class LocalEnv:
 
     def train(self, task: RoundTask, work: Work) -> RoundOutcome:
         """Train it here; the events of the dense run are counted by a stage of their own."""
-        if self.train_round is not None:
-            return self.train_round(task)
+        # torch, which a plan and a replay do without.
+        from prac.lottery.round_events import keep_events
         from prac.lottery.rounds import run_round, train_round
 
-        run = train_round if work.stage.kind == "dense" else run_round
+        dense = work.stage.kind == "dense"
+        if self.train_round is not None:
+            outcome = self.train_round(task)
+            if dense and outcome.events is not None:
+                # Scores read them again.
+                events, size = outcome.events(None), task.epoch_size
+                keep_events(
+                    work.folder, run=task.run, round_index=0, epoch_size=size, events=events
+                )
+            return outcome
+        run = train_round if dense else run_round
         return run(task, self.images(), work.folder, on_epoch=work.on_epoch)
 
     def count(self, key: str, epochs: int) -> pa.Table:

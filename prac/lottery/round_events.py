@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +44,23 @@ def event_writer(
         log.write(file, events, epoch_rows=epoch_size)
 
     return write
+
+
+def keep_events(
+    work: Folder, *, run: str, round_index: int, epoch_size: int, events: Iterable[pa.RecordBatch]
+) -> None:
+    """Write events that a loop of somebody's own recorded, one batch an epoch, as ours are."""
+    attempt = EventLog(event_folder(work), run).next_attempt()
+    write = event_writer(
+        work,
+        run=run,
+        round_index=round_index,
+        epoch_size=epoch_size,
+        workers=Workers(),
+        attempt=attempt,
+    )
+    for epoch, batch in enumerate(events):
+        write(epoch, pa.Table.from_batches([batch]))
 
 
 def read_events(

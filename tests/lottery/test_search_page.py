@@ -23,13 +23,17 @@ from prac.config.sections import (
     SearchConfig,
     TrainConfig,
 )
+from prac.data import open_source
+from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.data.given import as_source
 from prac.errors import ConfigError
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import Facts
 from prac.lottery.progress import EpochNews
-from prac.lottery.search import SearchResult
+from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
+from prac.lottery.search import Local, SearchResult, search
+from prac.storage import Folder
 
 RECIPE = Recipe(
     name="page",
@@ -365,3 +369,17 @@ def test_it_works_in_threads(pixels: tuple[np.ndarray, np.ndarray]) -> None:
     one, other = results
     assert one.masks == other.masks == find(pixels, judge="none").masks
     assert one.sets == other.sets
+
+
+def test_a_loop_of_one_s_own_may_be_scored_by_its_events(tmp_path: Path) -> None:
+    source = open_source(DataConfig())
+    images = DeviceImages(source.load(), RECIPE.augment)
+
+    def mine(task: RoundTask) -> RoundOutcome:
+        return run_round(task, images, Folder(tmp_path / task.run))
+
+    recipe = RECIPE.replace(compare=("el2n",))
+    found = search(recipe, judge="none", how=Local(device="cpu", threads=1, train_round=mine))
+    ours = search(recipe, judge="none", how=Local(device="cpu", threads=1))
+    assert found["el2n"].sets == ours["el2n"].sets
+    assert found["el2n"].masks == ours["el2n"].masks
