@@ -15,6 +15,7 @@ from prac.lottery.folder_store import FolderStore
 from prac.lottery.graph import Graph, Stage
 from prac.lottery.outputs import PAGES, RESULTS, Facts, File, Made, TicketFacts
 from prac.lottery.store import Finished, Store, seal
+from prac.report.verdict import earned_aliases
 from prac.tracking.connection import TICKETS, default_tracking_uri
 from prac.tracking.shown import Metric, Picture, Shown
 from prac.tracking.store import MlflowStore
@@ -23,8 +24,7 @@ from prac.tracking.views import ticket_page
 
 # A plan and a replay open a place and do without torch.
 if TYPE_CHECKING:
-    from prac.report.verdict import earned_aliases
-from prac.ticket.format import Ticket
+    from prac.ticket.format import Ticket
 
 
 class Place(Protocol):
