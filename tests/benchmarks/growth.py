@@ -165,20 +165,22 @@ def in_mlflow(folder: Path, stages: Mapping[str, Stage]) -> Store:
     runs, tags, others = [], [], []
     for stage in stages.values():
         run = stage.key
-        experiment = int(store.experiment(experiment_of(stage)))
-        runs.append((run, stage.name, "FINISHED", 1, "active", f"/tmp/{run}", experiment))
-        told = {
+        told = (stage.name, "FINISHED", 1, "active", f"/tmp/{run}", "prac")
+        runs.append((run, *told, int(store.experiment(experiment_of(stage)))))
+        tagged = {
             "prac.key": stage.key,
             "prac.data": "d" * 32,
             "prac.stage": stage.name,
             "prac.manifest": "0" * 64,
             "kind": stage.kind,
         }
-        tags += [(name, value, run) for name, value in told.items()]
+        tags += [(name, value, run) for name, value in tagged.items()]
         others += [(f"train.{number}", "0.1", run) for number in range(15)]
-    columns = "run_uuid, name, status, start_time, lifecycle_stage, artifact_uri, experiment_id"
+    columns = "run_uuid, name, status, start_time, lifecycle_stage, artifact_uri, user_id"
     with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database:
-        database.executemany(f"INSERT INTO runs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", runs)
+        database.executemany(
+            f"INSERT INTO runs ({columns}, experiment_id) VALUES ({'?, ' * 7}?)", runs
+        )
         database.executemany("INSERT INTO tags (key, value, run_uuid) VALUES (?, ?, ?)", tags)
         database.executemany("INSERT INTO params (key, value, run_uuid) VALUES (?, ?, ?)", others)
         database.commit()
