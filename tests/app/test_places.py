@@ -1,0 +1,114 @@
+"""Both places keep a whole pipeline: found again, with its tickets where the report says."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from prac import Ticket
+from prac.analysis.outcome import collect_results
+from prac.analysis.results import Results, results_from_json
+from prac.app.options import Options
+from prac.app.places import MlflowPlace, Place, open_place, read_found
+from prac.app.planned import Planned, plan_pipeline
+from prac.config.recipes import digits
+from prac.lottery.local import LocalEnv, run_local
+from prac.lottery.outputs import RESULTS
+from prac.lottery.store import Finished
+from prac.storage import Folder
+from prac.tracking.connection import PIPELINES
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A pipeline that was run in this process and kept in a place."""
+
+    planned: Planned
+    place: Place
+    results: Results
+    report: Finished
+
+
+@pytest.fixture(scope="module", params=["local", "ray"])
+def kept(
+    request: pytest.FixtureRequest,
+    empty_database_file: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Kept:
+    home = tmp_path_factory.mktemp("home")
+    shutil.copy(empty_database_file, home / "mlflow.db")
+    recipe = digits().replace(architectures=("conv4",), compare=()).with_epochs(1)
+    recipe = recipe.replace(search=type(recipe.search)(rounds=1, rewind=recipe.search.rewind))
+    uri = None if request.param == "local" else f"sqlite:///{home / 'mlflow.db'}"
+    options = Options(
+        executor=request.param, home=str(home), tracking_uri=uri, seeds=2, device="cpu"
+    )
+    planned = plan_pipeline(recipe, options)
+    place = open_place(planned)
+    assert place.found(planned.graph) == {}
+    env = LocalEnv(
+        data=planned.request.data,
+        load=lambda: planned.dataset,
+        augment=recipe.augment,
+        storage=Folder(home / "work"),
+    )
+    ran = run_local(planned.graph, env, place.store)
+    made = read_found(place, planned.graph)
+    results = collect_results(
+        planned.request,
+        planned.graph,
+        made,
+        ran.ran,
+        dataset=planned.dataset,
+        link=place.link(),
+        locations=place.tickets(planned.graph),
+    )
+    pages = home / "pages"
+    pages.mkdir()
+    (pages / "report.html").write_text("a page")
+    stage = planned.graph.stages["report"]
+    report = place.keep(stage, results, pages, made, time.time())
+    return Kept(planned, place, results, report)
+
+
+def test_all_is_found_again(kept: Kept) -> None:
+    graph = kept.planned.graph
+    found = kept.place.found(graph)
+    assert found.keys() == {stage.key for stage in graph.stages.values()}
+    assert found[graph.stages["report"].key] == kept.report
+    text = kept.place.store.read(kept.report)[RESULTS]
+    assert results_from_json(text) == kept.results
+
+
+def test_tickets_are_where_the_report_says(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    if isinstance(kept.place, MlflowPlace):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", kept.place.where)
+    (row,) = (row for row in kept.results.rows if row.ticket is not None)
+    assert row.ticket is not None
+    ticket = Ticket.load(row.ticket)
+    assert (ticket.lineage["method"], ticket.lineage["round"]) == ("prac", 1)
+    assert any("tickets" in line for line in kept.place.lines())
+
+
+def test_mlflow_shows_the_pipeline_and_names_its_tickets(kept: Kept) -> None:
+    if not isinstance(kept.place, MlflowPlace):
+        assert kept.place.link() is None
+        return
+    client = kept.place.mlflow.client
+    run = client.get_run(kept.report.run_id)
+    assert run.info.experiment_id == kept.place.mlflow.experiment(PIPELINES)
+    files = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert {"report.html", "results.json", "manifest.json"} <= files
+    assert any(
+        file.path.startswith("images/") for file in client.list_artifacts(run.info.run_id, "images")
+    )
+    (last,) = (row for row in kept.results.rows if row.round == 1)
+    history = client.get_metric_history(run.info.run_id, "conv4.prac/test_accuracy")
+    assert {m.step: m.value for m in history}[1] == pytest.approx(last.test_accuracy)
+    (version,) = client.search_model_versions("name = 'prac-digits-conv4'")
+    assert version.tags["judging_seeds"] == "2"
+    assert client.get_registered_model("prac-digits-conv4").aliases
