@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
-from itertools import count
 from typing import Any
 
 from prac.plugins.objects import importable_name, object_digest, own_key
@@ -21,8 +21,8 @@ def name_of(thing: Any) -> str:
     """The name of a plug-in: itself, where it is one; `package.module:name` of what another process
     can import; else a name that this process alone knows.
 
-    The same object, and one that is made of the same source and values, has the same name. Raises
-    ConfigError for what has no identity.
+    The same object, and one that is made of the same source and values, has the same name in every
+    process: it ends in what goes into keys. Raises ConfigError for what has no identity.
     """
     if isinstance(thing, str):
         return thing
@@ -35,13 +35,10 @@ def name_of(thing: Any) -> str:
     said = getattr(thing, "__name__", None) or getattr(thing, "name", None) or type(thing).__name__
     base = re.sub(r"\W+", "_", str(said)).strip("_") or "plugin"
     base = base if not base[0].isdigit() else f"_{base}"
+    name = f"{MODULE}:{base}_{hashlib.sha256(repr(told).encode()).hexdigest()[:8]}"
     with _lock:
-        for number in count(1):
-            name = f"{MODULE}:{base}" + (f"_{number}" if number > 1 else "")
-            if name not in _handed or _handed[name][1] == told:
-                _handed[name] = (thing, told)
-                return name
-    raise AssertionError("unreachable")
+        _handed[name] = (thing, told)
+    return name
 
 
 def handed(name: str) -> Any | None:
