@@ -6,7 +6,9 @@ No torch is needed: a Dataset is what has `__len__` and gives `(image, label)` b
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -90,7 +92,9 @@ class GivenSource:
     def _class_names(self, train: Any) -> tuple[str, ...]:
         labels = [self._train[1], *([] if self._test is None else [self._test[1]])]
         count = int(max(part.max() for part in labels)) + 1
-        names = getattr(train, "classes", None) or range(count)
+        names = getattr(train, "classes", None)
+        if not isinstance(names, Sequence) or isinstance(names, str):
+            names = range(count)
         if len(names) < count:
             raise ConfigError(f"labels go up to {count - 1}, and the data set names {len(names)}")
         return tuple(map(str, names))
@@ -111,6 +115,10 @@ class GivenSource:
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits: the pixels, the labels, the class names and the options."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         options = split_options(self._config, makes_test=self._test is None)
         return fingerprint(
             {
@@ -142,17 +150,7 @@ def _labelled(split: Any, name: str) -> LabelledImages:
     if isinstance(split, tuple) and len(split) == 2:
         images, labels = np.asarray(split[0]), np.asarray(split[1])
     elif hasattr(split, "__len__") and hasattr(split, "__getitem__"):
-        pairs = [split[place] for place in range(len(split))]
-        if not pairs or any(not isinstance(p, tuple | list) or len(p) != 2 for p in pairs):
-            raise ConfigError(f"the {name} split gives no (image, label) by number")
-        arrays = [np.asarray(image) for image, _ in pairs]
-        shapes = sorted({array.shape for array in arrays})
-        if len(shapes) > 1:
-            raise ConfigError(
-                f"the {name} split has images of {len(shapes)} shapes, e.g. {shapes[0]} and "
-                f"{shapes[-1]}; allowed: one, e.g. by a transform that resizes and crops"
-            )
-        images, labels = np.stack(arrays), np.asarray([int(label) for _, label in pairs])
+        return _collected(split, name)
     else:
         raise ConfigError(
             f"the {name} split is a {type(split).__name__}; allowed: (images, labels), or a "
@@ -166,6 +164,45 @@ def _labelled(split: Any, name: str) -> LabelledImages:
     if len(labels) == 0 or labels.min() < 0:
         raise ConfigError(f"the {name} split needs labels from 0 on, at least one")
     return _pixels(_channels_last(images, name), name), labels.astype(np.int64)
+
+
+def _collected(split: Any, name: str) -> LabelledImages:
+    """A Dataset's items, as bytes one by one: floats of all would need four times the memory."""
+    count = len(split)
+    if count == 0:
+        raise ConfigError(f"the {name} split gives no (image, label) by number: it is empty")
+    items = [_item(split, place, name) for place in range(count)]
+    for place in sorted({0, count // 2, count - 1}):
+        if not np.array_equal(_item(split, place, name)[0], items[place][0]):
+            raise ConfigError(
+                f"the {name} split gives another image each time it is asked for number {place}; "
+                "allowed: always the same (leave out what augments: prac augments while it trains)"
+            )
+    shapes = sorted({image.shape for image, _ in items})
+    if len(shapes) > 1:
+        raise ConfigError(
+            f"the {name} split has images of {len(shapes)} shapes (H, W, C), e.g. {shapes[0]} and "
+            f"{shapes[-1]}; allowed: one, e.g. by a transform that resizes and crops"
+        )
+    labels = np.asarray([label for _, label in items], np.int64)
+    if labels.min() < 0:
+        raise ConfigError(f"the {name} split needs labels from 0 on, at least one")
+    return np.stack([image for image, _ in items]), labels
+
+
+def _item(split: Any, place: int, name: str) -> tuple[NDArray[np.uint8], int]:
+    pair = split[place]
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise ConfigError(f"the {name} split gives no (image, label) by number")
+    image, label = pair
+    try:
+        number = operator.index(label)
+    except TypeError as error:
+        raise ConfigError(
+            f"the {name} split has the label {str(label)[:50]!r} at number {place}; allowed: a "
+            "whole number an image"
+        ) from error
+    return _pixels(_channels_last(np.asarray(image)[None], name), name)[0], number
 
 
 def _channels_last(images: NDArray[Any], name: str) -> NDArray[Any]:
