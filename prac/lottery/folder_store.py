@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ from prac.lottery.store import (
 )
 
 _RUN = "run.json"
+_TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}
 
 
 class FolderStore:
@@ -125,9 +127,7 @@ class FolderStore:
                 }
                 (scratch / _RUN).write_text(json.dumps(run, indent=2, sort_keys=True))
                 os.chmod(scratch, 0o755)
-                # Another process may have made the same a moment ago: its folder stays.
-                with contextlib.suppress(OSError):
-                    scratch.rename(self._folder(stage.key))
+                self._move_in(scratch, stage.key)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
         except OSError as error:
@@ -138,6 +138,26 @@ class FolderStore:
         made_here = finished.manifest_sha256 == run["manifest"]
         return Finished(**{**vars(finished), "manifest": manifest if made_here else None})
 
+    def _move_in(self, scratch: Path, key: str) -> None:
+        place = self._folder(key)
+        try:
+            scratch.rename(place)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise
+            # Another process may have made the same a moment ago: its folder stays.
+            if not (place / _RUN).is_file():
+                self._move_aside(key, f"it had no {_RUN}")
+                scratch.rename(place)
+
+    def _move_aside(self, key: str, reason: str) -> None:
+        aside = self.root / "revoked"
+        aside.mkdir(exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix=f"{key}-", dir=aside))
+        with contextlib.suppress(FileNotFoundError):
+            self._folder(key).rename(place / key)
+        (place / "reason.txt").write_text(reason + "\n")
+
     def revoke(self, finished: Finished, reason: str) -> None:
         """Move it aside, with the reason; not what another process has put in its place."""
         try:
@@ -145,16 +165,11 @@ class FolderStore:
             if there is None:
                 self._require_there()
                 return
-            if there is not None and there.manifest_sha256 != finished.manifest_sha256:
+            if there.manifest_sha256 != finished.manifest_sha256:
                 return
         except DamagedArtifact:
             pass
         try:
-            aside = self.root / "revoked"
-            aside.mkdir(exist_ok=True)
-            place = Path(tempfile.mkdtemp(prefix=f"{finished.key}-", dir=aside))
-            with contextlib.suppress(FileNotFoundError):
-                self._folder(finished.key).rename(place / finished.key)
-            (place / "reason.txt").write_text(reason + "\n")
+            self._move_aside(finished.key, reason)
         except OSError as error:
             raise self._away(error) from error

@@ -7,6 +7,7 @@ checksum is a tag, and the run's status is FINISHED. A run that was killed has n
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import tempfile
 import time
@@ -106,12 +107,14 @@ class MlflowStore(Connection):
                 from prac.tracking.ticket_run import dressed
 
                 told, before_finish = dressed(self, stage, made, folder, self._dress)
-                seal(folder, stage, made)
-                return self.log(
+                manifest = seal(folder, stage, made)
+                finished = self.log(
                     stage, folder, told, data=data, started=started, before_finish=before_finish
                 )
-            write_stage(folder, stage, made)
-            return self.log(stage, folder, shown(stage, made), data=data, started=started)
+            else:
+                manifest = write_stage(folder, stage, made)
+                finished = self.log(stage, folder, shown(stage, made), data=data, started=started)
+        return dataclasses.replace(finished, manifest=manifest)
 
     def log(
         self,
@@ -203,6 +206,10 @@ class MlflowStore(Connection):
         local = Path(uri.removeprefix("file://"))
         if local.is_absolute() and "://" not in str(local):
             path = local / file
+            root = local.parents[2]  # of all experiments
+            if not path.is_file() and not (root.is_dir() and any(root.iterdir())):
+                # What is not mounted leaves nothing, or an empty folder.
+                raise StoreAway(f"the artifacts of the MLflow store, {root}, are not there")
         else:
             from mlflow.exceptions import MlflowException
 

@@ -438,3 +438,19 @@ def test_a_failure_while_writing_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(AttributeError):
         _commit(store, _stage(), broken)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_what_is_in_a_stage_s_place_is_moved_aside(tmp_path: Path, what: str) -> None:
+    """Half a copy, or a file: no stage may be kept from being finished by it."""
+    store, stage = FolderStore(tmp_path), _stage()
+    place = tmp_path / stage.key
+    if what == "folder":
+        place.mkdir()
+        (place / "half").write_text("a copy that was cut off")
+    else:
+        place.write_text("?")
+    finished = _commit(store, stage, _made())
+    assert store.find_one(stage) == finished
+    (aside,) = (tmp_path / "revoked").iterdir()
+    assert (aside / stage.key).exists()

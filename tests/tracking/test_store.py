@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pickle
 import sqlite3
 import time
@@ -27,6 +28,7 @@ from prac.lottery.outputs import (
 from prac.lottery.store import (
     MANIFEST,
     DamagedArtifact,
+    StoreAway,
     seal,
 )
 from prac.tracking.connection import (
@@ -140,7 +142,7 @@ def test_a_changed_byte_is_found_before_it_is_read(store: MlflowStore, file, wha
 
 @pytest.mark.parametrize("file", ["a.bin", MANIFEST])
 def test_a_missing_file_is_found(store: MlflowStore, file) -> None:
-    made = commit(store)
+    made = dataclasses.replace(commit(store), manifest=None)
     (Path(made.where) / file).unlink()
     with pytest.raises(DamagedArtifact, match=f"{file} is missing"):
         store.read(made)[blob("a.bin")]
@@ -164,7 +166,7 @@ def test_facts_of_a_damaged_manifest(store: MlflowStore) -> None:
 def test_missing_artifacts_of_a_server(server: str) -> None:
     store = MlflowStore(server)
     store.prepare()
-    finished = commit(store, _new(), data=_new())
+    finished = dataclasses.replace(commit(store, _new(), data=_new()), manifest=None)
     made = store.read(finished)
     delete_artifacts(store.client.get_run(finished.run_id).info.artifact_uri, server)
     with pytest.raises(DamagedArtifact, match=r"a\.bin is missing"):
@@ -323,3 +325,23 @@ def test_the_tracking_uri_is_the_environment_s_or_embedded(monkeypatch, tmp_path
 def test_what_is_on_this_machine_alone() -> None:
     assert MlflowStore("sqlite:////x/mlflow.db").is_local
     assert not MlflowStore("http://mlflow:5000").is_local
+
+
+def test_artifacts_that_are_not_mounted_are_no_damage(store: MlflowStore) -> None:
+    found = dataclasses.replace(commit(store), manifest=None)
+    root = Path(found.where).parents[2]
+    root.rename(root.with_name("away"))
+    with pytest.raises(StoreAway, match="mlruns, are not there"):
+        store.read(found)
+    root.mkdir()
+    with pytest.raises(StoreAway, match="mlruns, are not there"):
+        store.read(found)
+
+
+def test_what_was_just_committed_is_read_without_asking_again(
+    store: MlflowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = commit(store)
+    assert made.manifest == store.manifest(made)
+    monkeypatch.setattr(MlflowStore, "_fetch", lambda *_: pytest.fail("fetched"))
+    assert store.read(made).facts == made.manifest.facts
