@@ -169,8 +169,10 @@ def _runless_artifacts(store: Connection, before: float) -> Iterator[Garbage]:
 
 def _leftovers(storage: Folder, kinds: dict[str, str], before: float) -> Iterator[Garbage]:
     """Folders named by a stage's key whose stage isn't finished, or has no use for them."""
+    # Runs without a cluster keep their finished stages beside them, which MLflow doesn't know.
+    beside = set(storage.child("stages").folders())
     for key in storage.folders():
-        if not _KEY.fullmatch(key):
+        if not _KEY.fullmatch(key) or key in beside:
             continue
         if key in kinds and kinds[key] not in _CLEANED_KINDS:
             continue

@@ -118,3 +118,9 @@ def test_artifacts_and_versions_without_a_run_go(
     assert [t.where for t in list_tickets(store)] == [kept.where]
     assert not orphan.exists()
     assert (root / "ticket" / "ticket.json").is_file()
+
+
+def test_events_of_runs_without_a_cluster_are_theirs(store: MlflowStore, storage: Folder) -> None:
+    _stage(store, DENSE, "dense")
+    storage.child("stages", ROUND).write("run.json", b"{}")
+    assert {g.name for g in find_garbage(store, storage, min_age_seconds=-1)} == {OPEN}
