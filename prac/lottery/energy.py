@@ -64,8 +64,12 @@ class NvmlCounter:
     """
 
     def __init__(self, library: Any = None, environ: Mapping[str, str] = os.environ) -> None:
-        self._library = library if library is not None else importlib.import_module("pynvml")
         self._handles: list[Any] = []
+        try:
+            self._library = library if library is not None else importlib.import_module("pynvml")
+        except ImportError:
+            self.reason = "nvidia-ml-py is not installed"
+            return
         try:
             self._library.nvmlInit()
             visible = self._visible(environ)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from pathlib import Path
 
 import pynvml
@@ -171,3 +172,8 @@ def test_a_counter_that_is_lost_on_the_way_is_no_zero(powercap: Path) -> None:
 def test_the_real_library_answers_on_any_machine() -> None:
     counter = NvmlCounter()
     assert counter.reason or all(value > 0 for value in counter.read())
+
+
+def test_nvidia_s_library_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert NvmlCounter().reason == "nvidia-ml-py is not installed"
