@@ -104,6 +104,8 @@ class _Stages:
         weights = self.request.weights.get(getattr(config, "architecture", ""))
         if weights is not None:
             config = dataclasses.replace(config, network=(*config.network, weights))
+        if self.request.trainer and kind in ("dense", "round"):
+            config = dataclasses.replace(config, network=(*config.network, *self.request.trainer))
         keys = {role: self.by_name[other].key for role, other in inputs.items()}
         read = {"data": self.request.data, "reads": config}
         key = stage_key(kind, KINDS[kind].version, read, keys)
@@ -202,7 +204,9 @@ class _Line:
         for index in range(rounds + 1):
             if index in judged and (index > 0 or self.method is PRAC):
                 self.judgements[index] = self._judge(start, index)
-            if index > 0 and (self.method is PRAC or index in self.judgements):
+            # Repeats are for the verdict: one search's tickets are enough to take one.
+            wanted = index > 0 and self.request.place == 0
+            if wanted and (self.method is PRAC or index in self.judgements):
                 self.tickets[index] = self._ticket(start, index)
 
     def _round(self, index: int) -> str:
@@ -265,6 +269,7 @@ class _Line:
         elif self.transferred:
             made = self.others[self.source, self.method.name]
             self.samples.append(made.samples[index - 1])
+            self.proxy = made.proxy
         elif self.select.score == "critical":
             self.samples.append(self._selection(index))
         else:

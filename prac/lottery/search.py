@@ -6,12 +6,15 @@ What runs is what a cluster runs: the graph of `prac.lottery.compose`, by `run_l
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+import torch
 
 from prac.config.methods import PRAC
 from prac.config.recipes import get_recipe
@@ -19,7 +22,7 @@ from prac.config.sections import Recipe
 from prac.data.dataset import ImageDataset, Source
 from prac.data.given import as_source
 from prac.data.splits import held_out_count
-from prac.errors import ConfigError
+from prac.errors import ConfigError, StoreError
 from prac.lottery.bill import own_stages, total
 from prac.lottery.compose import build_graph
 from prac.lottery.folder_store import FolderStore
@@ -31,6 +34,7 @@ from prac.lottery.outputs import (
     SET,
     TICKET,
     Cost,
+    File,
     JudgeFacts,
     Made,
     RoundFacts,
@@ -38,13 +42,16 @@ from prac.lottery.outputs import (
 from prac.lottery.progress import SILENT, Display
 from prac.lottery.rounds import TrainRound
 from prac.lottery.stage_config import check_rewind
-from prac.lottery.store import MemoryStore, Store
+from prac.lottery.store import DamagedArtifact, MemoryStore, Store
 from prac.models import check_architecture
+from prac.plugins import identity, name_of
 from prac.pruning.mask import Mask
 from prac.selection import PracSet
 from prac.storage import Folder
 from prac.ticket.format import Ticket
 from prac.training.precision import pick_device, resolve_precision
+
+T = TypeVar("T")
 
 _TURN = threading.RLock()
 """Searches in several threads take turns: torch has one random state for all of them."""
@@ -91,8 +98,9 @@ class SearchRound:
 class SearchResult:
     """What a search found: of its first network by PrAC, and of all others by `result[...]`.
 
-    `result["vanilla"]` is the same network by another method, `result["conv4:prac"]` another
-    network. What a store keeps is read when it is asked for.
+    `result["vanilla"]` is the same network by another method, `result["conv4"]` another network by
+    PrAC, `result["conv4", "vanilla"]` or `result["conv4:vanilla"]` both; objects that were handed
+    over are themselves in place of names. What a store keeps is read when it is asked for.
     """
 
     def __init__(
@@ -101,21 +109,22 @@ class SearchResult:
         self._stages, self._graph, self._made, self._dataset = stages, graph, made, dataset
         self.architecture, self.method = stages.architecture, stages.method
 
-    def __getitem__(self, name: str) -> SearchResult:
-        architecture, _, method = name.rpartition(":")
-        if name in {search.architecture for search in self._graph.searches}:
-            architecture, method = name, PRAC.name
-        wanted = (architecture or self.architecture, method)
-        for search in self._graph.searches:
-            if (search.architecture, search.method) == wanted:
-                return SearchResult(search, self._graph, self._made, self._dataset)
-        known = [f"{s.architecture}:{s.method}" for s in self._graph.searches]
-        raise ConfigError(f"search {name!r} is not known; known: {', '.join(known)}")
+    def __getitem__(self, which: Any) -> SearchResult:
+        name = ":".join(map(name_of, which if isinstance(which, tuple) else (which,)))
+        searches = self._graph.searches
+        # Names of plug-ins have colons of their own: they are compared whole.
+        by_name = {s.architecture: s for s in searches if s.method == PRAC.name}
+        by_name |= {s.method: s for s in searches if s.architecture == self.architecture}
+        both = {f"{s.architecture}:{s.method}": s for s in searches}
+        found = {**by_name, **both}.get(name)
+        if found is None:
+            raise ConfigError(f"search {name!r} is not known; known: {', '.join(both)}")
+        return SearchResult(found, self._graph, self._made, self._dataset)
 
     @cached_property
     def masks(self) -> tuple[Mask, ...]:
         """m_0 to m_N."""
-        made = [self._made(name)[NEXT_MASK] for name in self._stages.masks]
+        made = [self._made.file(name, NEXT_MASK) for name in self._stages.masks]
         dense = Mask({name: tensor.new_ones(tensor.shape) for name, tensor in made[0].items()})
         return (dense, *made)
 
@@ -125,7 +134,7 @@ class SearchResult:
         everything = PracSet.everything(self._dataset().training_ids)
         if not self._stages.samples:
             return (everything,) * (len(self._stages.masks) + 1)
-        return (everything, *(self._made(name)[SET] for name in self._stages.samples))
+        return (everything, *(self._made.file(name, SET) for name in self._stages.samples))
 
     @cached_property
     def rounds(self) -> tuple[SearchRound, ...]:
@@ -145,11 +154,16 @@ class SearchResult:
     @cached_property
     def tickets(self) -> dict[int, Ticket]:
         """By round: ticket k has m_k."""
-        return {index: self._made(n)[TICKET] for index, n in self._stages.tickets.items()}
+        return {index: self._made.file(n, TICKET) for index, n in self._stages.tickets.items()}
 
     @property
     def ticket(self) -> Ticket:
-        """The sparsest one."""
+        """The sparsest one. Raises ConfigError for a method none of whose rounds were judged."""
+        if not self._stages.tickets:
+            raise ConfigError(
+                f"{self.architecture}:{self.method} left no ticket: another method than PrAC has "
+                'one of the rounds that are judged; search with judge="last" or "all"'
+            )
         return self.tickets[max(self.tickets)]
 
     @property
@@ -171,13 +185,27 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads what a stage made, by its name."""
+    """Reads what a stage made, by its name; what is damaged is revoked."""
 
     store: Store
     ran: Ran
 
     def __call__(self, name: str) -> Made:
-        return self.store.read(self.ran.finished[name])
+        with self._revoking():
+            return self.store.read(self.ran.finished[name])
+
+    def file(self, name: str, file: File[T]) -> T:
+        made = self(name)
+        with self._revoking():
+            return made[file]
+
+    @contextlib.contextmanager
+    def _revoking(self) -> Iterator[None]:
+        try:
+            yield
+        except DamagedArtifact as error:
+            self.store.revoke(error.finished, error.what)
+            raise StoreError(f"{error}; search again, and it is made again") from error
 
 
 def search(
@@ -211,8 +239,12 @@ def search(
         recipe = recipe.replace(architectures=tuple(network) if several else (network,))
     with _TURN:
         request = local_request(recipe, source, how.device, transfer_from, judge, seeds)
+        if how.train_round is not None and store is not None:
+            # What another trainer left in a store is another's.
+            trainer = identity(name_of(how.train_round))
+            request = dataclasses.replace(request, trainer=trainer)
         graph = build_graph(request)
-        with _places(store) as (kept, work):
+        with _places(store) as (kept, work), _threads_as_before():
             env = LocalEnv(
                 data=request.data,
                 load=source.load,
@@ -268,5 +300,22 @@ def _places(store: Store | str | Path | None) -> Iterator[tuple[Store, Folder]]:
         root = Path(store)
         yield FolderStore(root / "stages"), Folder(root / "work")
         return
+    if isinstance(store, FolderStore):
+        yield store, Folder(store.root / "work")
+        return
+    if isinstance(store, MemoryStore):
+        # Scores of a later call read the events of what this one trains.
+        yield store, Folder(store.scratch.name)
+        return
     with scratch_folder() as scratch:
         yield MemoryStore() if store is None else store, Folder(scratch)
+
+
+@contextlib.contextmanager
+def _threads_as_before() -> Iterator[None]:
+    """Leave torch the threads that the caller's own work had."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

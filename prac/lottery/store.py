@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -105,11 +107,16 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """Finished stages of this process, as they were made."""
+    """Finished stages of this process, as they were made, and a folder for what is at work."""
 
     def __init__(self) -> None:
         self._made: dict[str, Made] = {}
         self._names: dict[str, str] = {}
+
+    @cached_property
+    def scratch(self) -> tempfile.TemporaryDirectory[str]:
+        """Events and checkpoints; gone with the store."""
+        return tempfile.TemporaryDirectory(prefix="prac-")
 
     def find(self, data: str, keys: Iterable[str]) -> dict[str, Finished]:
         """By key: a key holds the data's fingerprint."""

@@ -345,3 +345,16 @@ def test_judged_rounds(request_for) -> None:
     assert request_for(judge="all").judged_rounds == (0, 1, 2, 3)
     assert request_for(judge="none").judged_rounds == ()
     assert request_for(judge=(3, 1, 3)).judged_rounds == (1, 3)
+
+
+def test_repeats_of_a_search_have_judgements_and_no_tickets(request_for) -> None:
+    one, three = (
+        build_graph(dataclasses.replace(request_for(), searches=number)) for number in (1, 3)
+    )
+    for searches in three.repeats:
+        assert all(search.judgements and not search.tickets for search in searches)
+    tickets = [
+        {name for name, stage in graph.stages.items() if stage.kind == "ticket"}
+        for graph in (one, three)
+    ]
+    assert tickets[0] == tickets[1]

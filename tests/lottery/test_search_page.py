@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -27,12 +29,13 @@ from prac.data import open_source
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.data.given import as_source
-from prac.errors import ConfigError
+from prac.errors import ConfigError, PracError, StoreError
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import Facts
 from prac.lottery.progress import EpochNews
 from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
 from prac.lottery.search import Local, SearchResult, search
+from prac.lottery.store import MemoryStore
 from prac.storage import Folder
 
 RECIPE = Recipe(
@@ -183,7 +186,7 @@ def test_splits_of_one_s_own(pixels: tuple[np.ndarray, np.ndarray]) -> None:
         ((np.zeros((4, 8, 8), np.int64), np.arange(4)), "pixels are int64"),
         (
             [(np.zeros((8, 8), np.uint8), 0), (np.zeros((9, 8), np.uint8), 1)],
-            r"images of 2 shapes, e.g. \(8, 8\) and \(9, 8\)",
+            r"images of 2 shapes \(H, W, C\), e.g. \(8, 8, 1\) and \(9, 8, 1\)",
         ),
         ("cifar11", "cifar11"),
     ],
@@ -214,7 +217,8 @@ def test_networks_by_name_and_as_callables(pixels: tuple[np.ndarray, np.ndarray]
     own = find(pixels, network=small, judge="none")
     assert {name: alive.shape for name, alive in own.masks[0].items()} == {"0.weight": (4, 1, 3, 3)}
     several = find(pixels, network=[small, "resnet8"], judge="none")
-    assert several.masks == own.masks
+    assert several.masks == own.masks == several[small].masks == several[small, "prac"].masks
+    assert several[own.architecture].method == "prac"  # its name has a colon
     assert several["resnet8"].architecture == "resnet8"
     for network, said in (
         ("resnet7", "architecture 'resnet7' is not known; known: "),
@@ -243,7 +247,7 @@ def test_what_is_found_by_name(result: SearchResult) -> None:
     assert (result.architecture, result.method) == ("resnet8", "prac")
     vanilla = result["vanilla"]
     assert (vanilla.architecture, vanilla.method) == ("resnet8", "vanilla")
-    for name in ("resnet8", "prac", "resnet8:prac"):
+    for name in ("resnet8", "prac", "resnet8:prac", ("resnet8", "prac")):
         assert result[name].masks == result.masks
     assert result["resnet8:vanilla"].masks == vanilla.masks == vanilla["vanilla"].masks
     assert vanilla["prac"].masks == result.masks
@@ -383,3 +387,126 @@ def test_a_loop_of_one_s_own_may_be_scored_by_its_events(tmp_path: Path) -> None
     ours = search(recipe, judge="none", how=Local(device="cpu", threads=1))
     assert found["el2n"].sets == ours["el2n"].sets
     assert found["el2n"].masks == ours["el2n"].masks
+
+
+def test_a_file_that_is_damaged_when_it_is_read(
+    pixels: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    found = find(pixels, store=tmp_path, judge="none")
+    masks = found.masks
+    next((tmp_path / "stages").glob("*/next_mask.safetensors")).write_bytes(b"damaged")
+    again = find(pixels, store=tmp_path, judge="none")
+    with pytest.raises(StoreError, match=r"fails its checksum .*; search again, and it is made"):
+        _ = again.masks
+    assert find(pixels, store=tmp_path, judge="none").masks == masks
+
+
+def test_a_method_whose_rounds_were_not_judged_has_no_ticket(
+    pixels: tuple[np.ndarray, np.ndarray],
+) -> None:
+    found = find(pixels, RECIPE.replace(compare=("vanilla",)), judge="none")
+    assert found.ticket.lineage["method"] == "prac"
+    with pytest.raises(ConfigError, match="resnet8:vanilla left no ticket"):
+        _ = found["vanilla"].ticket
+
+
+def test_a_loop_of_one_s_own_that_fails_is_told_with_its_stage(
+    pixels: tuple[np.ndarray, np.ndarray],
+) -> None:
+    def broken(task: RoundTask) -> RoundOutcome:
+        raise ZeroDivisionError("one by none")
+
+    how = Local(device="cpu", threads=1, train_round=broken)
+    with pytest.raises(PracError, match=r"^stage dense:resnet8:prac: ZeroDivisionError: one"):
+        prac.search(RECIPE, data=pixels, how=how)
+
+
+class Mine:
+    """Trains rounds as ours does; `prac_key` tells one version from another."""
+
+    def __init__(self, pixels: tuple[np.ndarray, np.ndarray], work: Path, version: str) -> None:
+        images = as_source(pixels, RECIPE.data).load()
+        self.images, self.work = DeviceImages(images, RECIPE.augment), work
+        self.prac_key = version
+
+    def __call__(self, task: RoundTask) -> RoundOutcome:
+        return run_round(task, self.images, Folder(self.work / task.run))
+
+
+def test_what_another_trainer_left_is_another_s(
+    pixels: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    find(pixels, store=tmp_path, judge="none")
+
+    def ran(version: str) -> list[str]:
+        heard, mine = Heard(), Mine(pixels, tmp_path / "mine", version)
+        how = Local(device="cpu", threads=1, train_round=mine, display=heard)
+        prac.search(RECIPE, data=pixels, store=tmp_path, judge="none", how=how)
+        return heard.stages
+
+    assert "dense:resnet8:prac" in ran("1")
+    assert ran("1") == []
+    assert "dense:resnet8:prac" in ran("2")
+
+
+def test_events_of_an_earlier_call_are_there_for_scores(
+    pixels: tuple[np.ndarray, np.ndarray],
+) -> None:
+    store, heard = MemoryStore(), Heard()
+    find(pixels, store=store, judge="none")
+    find(pixels, RECIPE.replace(compare=("el2n",)), store=store, judge="none", heard=heard)
+    assert heard.said == []
+    assert "dense:resnet8:prac" not in heard.stages
+
+
+def test_the_caller_s_threads_are_left(pixels: tuple[np.ndarray, np.ndarray]) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        find(pixels, judge="none")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_names_are_the_same_in_every_process() -> None:
+    code = (
+        "from prac.plugins import name_of\n"
+        "def other(n): return n\n"
+        "def net(n): return n + {}\n"
+        "print(*map(name_of, {}))"
+    )
+    names = [
+        subprocess.run(
+            [sys.executable, "-c", code.format(*asked)], check=True, capture_output=True, text=True
+        ).stdout.split()
+        for asked in ((1, "[net]"), (1, "[other, net]"), (2, "[net]"))
+    ]
+    assert names[0][-1] == names[1][-1] != names[2][-1]
+
+
+class Noisy(Images):
+    """As with an augmenting transform."""
+
+    def __getitem__(self, place: int) -> tuple[Any, int]:
+        return np.random.default_rng().integers(256, size=(8, 8), dtype=np.uint8), place % 2
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (Noisy([0] * 5, [0] * 5), "another image each time it is asked for number 0"),
+        ([(np.zeros((8, 8), np.uint8), "cat")], "the label 'cat' at number 0"),
+        ([(np.zeros((8, 8), np.uint8), 0.5)], "the label '0.5' at number 0"),
+        ([(np.zeros((8, 8), np.float32) - 1, 0)], "pixels are float32 from -1.0"),
+    ],
+)
+def test_data_sets_that_are_refused(data: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        as_source(data, DataConfig())
+
+
+def test_what_is_called_classes_may_be_anything(pixels: tuple[np.ndarray, np.ndarray]) -> None:
+    data = Images(*pixels)
+    data.classes = 10  # type: ignore[assignment]
+    assert as_source(data, DataConfig()).summary().class_names == tuple(map(str, range(10)))

@@ -19,7 +19,7 @@ def searches_of(graph: Graph) -> dict[tuple[str, str], SearchStages]:
     return {(s.architecture, s.method): s for s in graph.searches}
 
 
-@pytest.mark.parametrize("score", ["critical", "el2n"])
+@pytest.mark.parametrize("score", ["critical", "el2n", "proxy"])
 def test_every_method_takes_the_source_s_sets_of_its_own(score: str) -> None:
     every = tuple(name for name in METHODS if name != "prac")
     request = make_request(
@@ -30,6 +30,7 @@ def test_every_method_takes_the_source_s_sets_of_its_own(score: str) -> None:
     for method in ("prac", *every):
         source, target = found[SOURCE, method], found[TARGET, method]
         assert target.samples == source.samples, method
+        assert target.proxy == source.proxy, method  # what chose the sets is on the bill of both
         if find_method(method).data == "fresh":
             # As many samples as PrAC's sets have, drawn anew.
             assert target.samples == found[SOURCE, "prac"].samples, method
