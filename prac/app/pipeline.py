@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
@@ -54,14 +55,14 @@ class Pipeline:
     def run(self) -> dict[str, Any]:
         """Run what is missing, report; returns what is printed as the last line."""
         found = self.place.found(self.graph)
-        damages = 0
+        damages: Counter[str] = Counter()
         while True:
             try:
                 return self._run(found)
             except DamagedArtifact as error:
                 # What only the report or a replay reads; what stages read is the executor's.
-                damages += 1
-                if damages > MAX_DAMAGES:
+                damages[error.finished.key] += 1
+                if damages[error.finished.key] > MAX_DAMAGES:
                     raise
                 self.screen.line(f"{error}: it is made again")
                 self.place.store.revoke(error.finished, error.what)

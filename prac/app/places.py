@@ -188,8 +188,8 @@ def open_place(planned: Planned) -> Place:
 
 
 def read_found(place: Place, graph: Graph) -> dict[str, Made]:
-    """What the finished stages of a graph made, by name."""
-    found = place.found(graph)
+    """What the finished stages of a graph made, by name; leaves nothing behind."""
+    found = place.found(graph, plan=True)
     return {
         name: place.store.read(found[stage.key])
         for name, stage in graph.stages.items()

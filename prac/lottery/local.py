@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -128,7 +127,6 @@ def run_local(
     store: Store,
     *,
     only: Iterable[str] | None = None,
-    on_finished: Callable[[Stage, Finished], None] | None = None,
 ) -> Ran:
     """Run what is missing of a graph, one stage after the other, but for the report.
 
@@ -153,11 +151,12 @@ def run_local(
             continue
         except PracError as error:
             raise told(stage, error) from error
+        except Exception as error:  # of a plug-in, or a machine that is full
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+            raise PracError(f"stage {stage.name}: {reason}") from error
         schedule.finish(stage.name, finished)
         ran.add(stage.name)
         env.display.finished(stage, store.read(finished).facts)
-        if on_finished is not None:
-            on_finished(stage, finished)
     return Ran(finished=schedule.finished, ran=frozenset(ran))
 
 
@@ -202,8 +201,3 @@ def repair(
 def scratch_folder() -> tempfile.TemporaryDirectory[str]:
     """Where a run without a place of its own keeps events and checkpoints."""
     return tempfile.TemporaryDirectory(prefix="prac-")
-
-
-def local_folder(root: Path) -> Folder:
-    """Where a run with a place of its own keeps them."""
-    return Folder(root / "work")

@@ -37,8 +37,10 @@ def run_stage(stage: Stage, inputs: Mapping[str, Finished], env: Env, store: Sto
     except StoreAway:
         raise
     except Exception as error:
-        if (other := store.find_one(stage)) is not None:
-            return other
+        # What went wrong is told, not that the store couldn't be asked.
+        with contextlib.suppress(StoreAway):
+            if (other := store.find_one(stage)) is not None:
+                return other
         if isinstance(error, EventLogError) and "dense" in inputs:
             raise DamagedArtifact(inputs["dense"], str(error)) from error
         raise
