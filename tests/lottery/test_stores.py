@@ -372,7 +372,11 @@ def _commits(root: str, value: float, ready: Any, results: Any) -> None:
     results.put([(f.key, f.manifest_sha256, float(store.read(f)[BEST]["w"][0])) for f in finished])
 
 
-def test_two_processes_that_make_the_same_at_once(tmp_path: Path) -> None:
+def test_two_processes_that_make_the_same_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The new processes import this file.
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
     spawn = multiprocessing.get_context("spawn")
     ready, results = spawn.Barrier(2), spawn.Queue()
     workers = [
