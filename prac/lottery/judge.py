@@ -7,7 +7,9 @@ from typing import Any
 from prac.config.recipes import get_recipe
 from prac.config.sections import Recipe
 from prac.data.given import as_source
+from prac.lottery.progress import EpochNews
 from prac.lottery.search import Local
+from prac.lottery.turn import turn
 from prac.ticket.format import Ticket
 from prac.ticket.retrain import Judgement, train_ticket
 
@@ -31,6 +33,13 @@ def judge(
     source = as_source(recipe.data.source if data is None else data, recipe.data)
     if network is not None:
         ticket = ticket.with_network(network)
-    return train_ticket(
-        ticket, source.load(), recipe.train, recipe.augment, seed=seed, device=how.device
-    )
+    with turn(how.threads):
+        return train_ticket(
+            ticket,
+            source.load(),
+            recipe.train,
+            recipe.augment,
+            seed=seed,
+            device=how.device,
+            on_epoch=lambda end: how.display.news(EpochNews.of("judge", end)),
+        )

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-
-import torch
 
 from prac.config.methods import PRAC
 from prac.config.recipes import get_recipe
@@ -43,6 +40,7 @@ from prac.lottery.progress import SILENT, Display
 from prac.lottery.rounds import TrainRound
 from prac.lottery.stage_config import check_rewind
 from prac.lottery.store import DamagedArtifact, MemoryStore, Store
+from prac.lottery.turn import turn
 from prac.models import check_architecture
 from prac.plugins import identity, name_of
 from prac.pruning.mask import Mask
@@ -52,9 +50,6 @@ from prac.ticket.format import Ticket
 from prac.training.precision import pick_device, resolve_precision
 
 T = TypeVar("T")
-
-_TURN = threading.RLock()
-"""Searches in several threads take turns: torch has one random state for all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,21 +232,20 @@ def search(
     if network is not None:
         several = isinstance(network, list | tuple)
         recipe = recipe.replace(architectures=tuple(network) if several else (network,))
-    with _TURN:
+    with turn(how.threads):
         request = local_request(recipe, source, how.device, transfer_from, judge, seeds)
         if how.train_round is not None and store is not None:
             # What another trainer left in a store is another's.
             trainer = identity(name_of(how.train_round))
             request = dataclasses.replace(request, trainer=trainer)
         graph = build_graph(request)
-        with _places(store) as (kept, work), _threads_as_before():
+        with _places(store) as (kept, work):
             env = LocalEnv(
                 data=request.data,
                 load=source.load,
                 augment=recipe.augment,
                 storage=work,
                 device=pick_device(how.device).type,
-                threads=how.threads,
                 train_round=how.train_round,
                 display=how.display,
             )
@@ -309,13 +303,3 @@ def _places(store: Store | str | Path | None) -> Iterator[tuple[Store, Folder]]:
         return
     with scratch_folder() as scratch:
         yield MemoryStore() if store is None else store, Folder(scratch)
-
-
-@contextlib.contextmanager
-def _threads_as_before() -> Iterator[None]:
-    """Leave torch the threads that the caller's own work had."""
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

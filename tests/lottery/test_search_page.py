@@ -463,8 +463,16 @@ def test_the_caller_s_threads_are_left(pixels: tuple[np.ndarray, np.ndarray]) ->
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        find(pixels, judge="none")
+        found = find(pixels, judge="none")
         assert torch.get_num_threads() == 2
+        heard = Heard()
+        how = prac.Local(device="cpu", threads=1, display=heard)
+        prac.judge(found.ticket, data=pixels, recipe=RECIPE, how=how)
+        assert torch.get_num_threads() == 2
+        assert [(news.stage, news.epoch, news.epochs) for news in heard.epochs] == [
+            ("judge", 1, 2),
+            ("judge", 2, 2),
+        ]
     finally:
         torch.set_num_threads(before)
 
