@@ -155,9 +155,15 @@ class MlflowPlace:
             PAGES.write(folder, pages)
             RESULTS.write(folder, results_to_json(results))
             seal(folder, stage, Made(facts=Facts()))
-            report = self.mlflow.log(stage, folder, shown, data=request.data, started=started)
-        self._name_tickets(results)
-        return report
+            return self.mlflow.log(
+                stage,
+                folder,
+                shown,
+                data=request.data,
+                started=started,
+                # Before it counts as finished: who is killed here names them the next time.
+                before_finish=lambda *_: self._name_tickets(results),
+            )
 
     def _name_tickets(self, results: Results) -> None:
         """Tell the versions what their judgements found, and who has earned an alias."""

@@ -112,3 +112,20 @@ def test_mlflow_shows_the_pipeline_and_names_its_tickets(kept: Kept) -> None:
     (version,) = client.search_model_versions("name = 'prac-digits-conv4'")
     assert version.tags["judging_seeds"] == "2"
     assert client.get_registered_model("prac-digits-conv4").aliases
+
+
+def test_who_is_stopped_while_tickets_are_named_is_not_finished(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Or nobody would name them: a finished report is replayed."""
+    place = kept.place
+    if not isinstance(place, MlflowPlace):
+        return
+    monkeypatch.setattr(place, "_name_tickets", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    graph = kept.planned.graph
+    (tmp_path / "report.html").write_text("a page")
+    with pytest.raises(KeyboardInterrupt):
+        place.keep(
+            graph.stages["report"], kept.results, tmp_path, read_found(place, graph), time.time()
+        )
+    assert place.found(graph)[graph.stages["report"].key] == kept.report
