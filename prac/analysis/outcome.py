@@ -46,6 +46,11 @@ def collect_results(
     """
     tickets = {name: locations.get(stage.key) for name, stage in graph.stages.items()}
     rows = [row for search in graph.searches for row in _rows(request, search, made, tickets)]
+    dense = {
+        search.architecture: [made[name].known(JudgeFacts) for name in search.judgements[0]]
+        for search in graph.searches
+        if 0 in search.judgements
+    }
     recipe = request.recipe
     by_round = {(row.architecture, row.method, row.round): row for row in rows}
     evidence = Evidence(graph, made, dataset, by_round)
@@ -67,11 +72,10 @@ def collect_results(
         judging_seeds=request.judging_seeds,
         searches=tuple(_search_rows(request, graph, made)),
         dense_test_accuracies={
-            search.architecture: tuple(
-                made[name].known(JudgeFacts).test_accuracy for name in search.judgements[0]
-            )
-            for search in graph.searches
-            if 0 in search.judgements
+            name: tuple(facts.test_accuracy for facts in judged) for name, judged in dense.items()
+        },
+        dense_validation_accuracies={
+            name: tuple(facts.best_accuracy for facts in judged) for name, judged in dense.items()
         },
         distances=tuple(d for search in graph.searches for d in _distances(search, made)),
         **_evidence(evidence, recipe),

@@ -250,7 +250,8 @@ class Bill:
 class Results:
     """All that one pipeline found. Accuracies are fractions in [0, 1], times are seconds.
 
-    dense_test_accuracies: of the dense network, one for each judging seed. forward_flops: of one
+    dense_test_accuracies, dense_validation_accuracies: of the dense network, one for each judging
+    seed. forward_flops: of one
     image through the dense network, by architecture. rows and all else are of the search with the
     seed `seed`; searches: the judged tickets of all searches, where there are several. recorded:
     the architectures whose round 0 recorded events: of others nothing is known about samples, which
@@ -270,6 +271,7 @@ class Results:
     settings: dict[str, str]
     rows: tuple[RoundRow, ...]
     dense_test_accuracies: dict[str, tuple[float, ...]]
+    dense_validation_accuracies: dict[str, tuple[float, ...]] = field(default_factory=dict)
     distances: tuple[DistanceRow, ...] = ()
     recorded: tuple[str, ...] = ()
     hardest: tuple[HardSample, ...] = ()
@@ -330,8 +332,8 @@ def results_from_json(text: str) -> Results:
         values[name] = tuple(_part(kind, part) for part in values[name])
     for name in ("judging_seeds", "recorded"):
         values[name] = tuple(values[name])
-    dense = values["dense_test_accuracies"]
-    values["dense_test_accuracies"] = {name: tuple(found) for name, found in dense.items()}
+    for name in ("dense_test_accuracies", "dense_validation_accuracies"):
+        values[name] = {key: tuple(found) for key, found in values[name].items()}
     return Results(**values)
 
 

@@ -111,7 +111,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The full training budget N_0 and the optimiser (SGD); METHOD section "Settings".
+    """The full training budget N_0 and the optimiser (SGD); arXiv:2106.03225, section 4.
 
     epochs, milestones and warmup_epochs are those of the full budget; a round on fewer samples
     scales them (`prac.training.schedule`).

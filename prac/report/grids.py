@@ -41,7 +41,7 @@ def summary_grids(results: Results) -> list[Grid]:
     for architecture in architectures(results):
         columns = [
             "method",
-            "within 1 point of dense up to",
+            "within 1 point of dense in validation up to",
             "test",
             "points to dense",
             "steps saved",

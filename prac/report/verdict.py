@@ -1,7 +1,8 @@
 """What was found, in plain words: which ticket to take and how far it falls short.
 
-The word "matches" needs three seeds (METHOD, "Judging a ticket"). With fewer a verdict says how
-many points lie between two accuracies and what one seed can't tell apart.
+It goes by validation accuracies, and tells test accuracies. The word "matches" needs three seeds
+(arXiv:2106.03225, section 4). With fewer a verdict says how many points lie between two accuracies
+and what one seed can't tell apart.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from prac.report.wording import architectures, count, gap, methods_of, percent, 
 Level = Literal["good", "mixed", "poor", "open"]
 
 _TOLD_RIVALS = 3
+_BY = "in validation accuracy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,16 +137,16 @@ def _verdict(results: Results, architecture: str, noise: float) -> Verdict:
 def _choice(judged: Sequence[Comparison]) -> tuple[Comparison | None, Level, str]:
     if not judged:
         return None, "open", "No ticket was judged"
-    if any(c.to_dense is not None for c in judged):
-        take = sparsest([c for c in judged if close_enough(c.to_dense)])
+    if any(c.dense_validation is not None for c in judged):
+        take = sparsest([c for c in judged if c.near_dense])
         if take is None:
-            return None, "poor", "No judged ticket comes within 1 point of dense"
+            return None, "poor", f"No judged ticket comes within 1 point of dense {_BY}"
         return take, "good", f"Take {_ticket(take.row)}"
-    if any(c.to_vanilla is not None and c.row.method != "vanilla" for c in judged):
-        others = [c for c in judged if c.row.method != "vanilla"]
-        take = sparsest([c for c in others if close_enough(c.to_vanilla)])
+    others = [c for c in judged if c.row.method != "vanilla"]
+    if any(c.vanilla_validation is not None for c in others):
+        take = sparsest([c for c in others if c.near_vanilla])
         if take is None:
-            return None, "poor", "No judged ticket comes within 1 point of vanilla"
+            return None, "poor", f"No judged ticket comes within 1 point of vanilla {_BY}"
         return take, "mixed", f"Take {_ticket(take.row)}"
     return None, "open", "Nothing to compare the judged tickets with"
 
@@ -172,12 +174,16 @@ def _cheaper(results: Results, judged: Sequence[Comparison], take: Comparison | 
     """The ticket that the fewest steps find, as sparse as the one to take and close enough too."""
     if take is None:
         return []
-    close = [c for c in judged if c.row.round == take.row.round and close_enough(c.to_dense)]
-    least = min(close, key=lambda c: (c.row.search_steps, -c.test_accuracy), default=take)
+    close = [c for c in judged if c.row.round == take.row.round and c.near_dense]
+    least = min(
+        close,
+        key=lambda c: (c.row.search_steps, -(c.row.judge_validation_accuracy or 0.0)),
+        default=take,
+    )
     if least.row.search_steps >= take.row.search_steps:
         return []
     return [
-        f"The fewest SGD steps for that sparsity within 1 point of dense: "
+        f"The fewest SGD steps for that sparsity within 1 point of dense {_BY}: "
         f"{method_label(least.row.method)}, {_accuracy(least)} test accuracy, "
         f"{count(least.row.search_steps)} steps{_borrowed(results, least.row)}."
     ]
@@ -215,11 +221,11 @@ def _caveats(
         it = "It"
     else:
         it = "That ticket"
-        if close_enough(focus.to_dense):
-            found.append(f"{name} comes within 1 point of dense up to {_facts_short(focus)}.")
+        if focus.near_dense:
+            found.append(f"{name} comes within 1 point of dense {_BY} up to {_facts_short(focus)}.")
         elif focus.dense is not None:
             found.append(
-                f"No judged {name} ticket comes within 1 point of dense: the nearest, at "
+                f"No judged {name} ticket comes within 1 point of dense {_BY}: the nearest, at "
                 f"{_facts_short(focus)}, is {_gap(focus.dense, 'dense')}."
             )
         else:
@@ -287,7 +293,7 @@ def _focus(
     if shown is not None and shown.row.method == own:
         return shown
     mine = [c for c in judged if c.row.method == own]
-    return sparsest([c for c in mine if close_enough(c.to_dense)]) or most_accurate(mine)
+    return sparsest([c for c in mine if c.near_dense]) or most_accurate(mine)
 
 
 def own_method(results: Results, architecture: str) -> str | None:

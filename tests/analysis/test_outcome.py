@@ -179,6 +179,7 @@ def test_seeds_by_hand(request_for, digits_data) -> None:
     assert last.test_accuracy == pytest.approx(0.93)
     assert last.test_std == pytest.approx(0.01)
     assert results.dense_test_accuracies["conv4"] == pytest.approx((0.95, 0.94, 0.93))
+    assert results.dense_validation_accuracies["conv4"] == pytest.approx((0.96, 0.96, 0.96))
     assert results.dense_test_accuracy["conv4"] == pytest.approx(0.94)
     assert results.judging_seeds == (0, 1, 2)
     assert results.num_seeds == 3

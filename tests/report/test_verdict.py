@@ -50,7 +50,10 @@ def test_good_verdict(results: Results) -> None:
 def test_vanilla_is_sparser(results: Results) -> None:
     verdict = verdicts(results)[0]
     assert (verdict.headline, verdict.level) == ("Take vanilla at 83.2 % sparsity", "mixed")
-    assert "PrAC comes within 1 point of dense up to 67.2 % sparsity" in verdict.text
+    assert (
+        "PrAC comes within 1 point of dense in validation accuracy up to 67.2 % sparsity"
+        in verdict.text
+    )
     assert "48 % fewer SGD steps than vanilla" in verdict.text
 
 
@@ -200,8 +203,41 @@ def test_nothing_within_one_point(row: Rows, build: Build) -> None:
     rows = (row("a", "prac", 2, test=0.80), row("a", "prac", 3, test=0.78))
     verdict = verdicts(build(rows=rows, dense_test_accuracy={"a": 0.90}))[0]
     assert (verdict.take, verdict.level) == (None, "poor")
-    assert verdict.headline == "No judged ticket comes within 1 point of dense"
+    assert (
+        verdict.headline == "No judged ticket comes within 1 point of dense in validation accuracy"
+    )
     assert "The most accurate is PrAC at 36.0 % sparsity" in verdict.text
+
+
+def test_the_test_split_chooses_nothing(row: Rows, build: Build) -> None:
+    """By test accuracy the sparser one would be taken; by validation accuracy it may not."""
+    validated = {2: (0.915,), 3: (0.88,)}
+    rows = tuple(
+        dataclasses.replace(row("a", "prac", k, test=test), validation_accuracies=validated[k])
+        for k, test in ((2, 0.90), (3, 0.92))
+    )
+    results = build(
+        rows=rows,
+        dense_test_accuracies={"a": (0.92,)},
+        dense_validation_accuracies={"a": (0.92,)},
+    )
+    verdict = verdicts(results)[0]
+    assert verdict.take == rows[0]
+    # What it is told with is the test split's, whatever that is.
+    assert "90.0 % test accuracy, 2.0 points below dense" in verdict.text
+    assert summaries(results)[0].best == comparisons(results, "a")[0]
+    unknown = dataclasses.replace(results, dense_validation_accuracies={})
+    assert (verdicts(unknown)[0].take, verdicts(unknown)[0].level) == (None, "open")
+
+
+def test_of_two_as_sparse_the_better_validated_is_taken(row: Rows, build: Build) -> None:
+    rows = tuple(
+        dataclasses.replace(row("a", method, 3, test=test), validation_accuracies=(validated,))
+        for method, test, validated in (("el2n", 0.93, 0.91), ("margin", 0.91, 0.93))
+    )
+    verdict = verdicts(build(rows=rows, dense_test_accuracy={"a": 0.915}))[0]
+    assert verdict.take is not None
+    assert verdict.take.method == "margin"
 
 
 def test_missing_dense_falls_back_to_vanilla(row: Rows, build: Build) -> None:
@@ -281,7 +317,8 @@ def test_the_cheapest_as_sparse_as_the_one_to_take_is_told(
     verdict = verdicts(build(rows=rows, bills=bills, dense_test_accuracy={"a": 0.91}))[0]
     assert verdict.headline == "Take vanilla at 48.8 % sparsity"
     assert (
-        "The fewest SGD steps for that sparsity within 1 point of dense: random subset, 90.5 % test"
+        "The fewest SGD steps for that sparsity within 1 point of dense in validation accuracy: "
+        "random subset, 90.5 % test"
         " accuracy, 1,500 steps, with the set sizes of another search."
     ) in verdict.text
     dearer = (rows[0], row("a", "rs2", 3, test=0.905, search_steps=3000))

@@ -59,7 +59,8 @@ def crowded(png: bytes) -> Results:
         rows=tuple(
             _row(draw, a, m, k) for a in ARCHITECTURES for m in METHODS for k in range(ROUNDS + 1)
         ),
-        dense_test_accuracies={a: _seeds(draw, 0.915) for a in ARCHITECTURES},
+        dense_test_accuracies=(dense := {a: _seeds(draw, 0.915) for a in ARCHITECTURES}),
+        dense_validation_accuracies=dense,
         distances=tuple(
             DistanceRow(architecture=a, method=m, round=k, epoch=e, distance=0.4 / e + 0.01 * k)
             for a in ARCHITECTURES
@@ -148,6 +149,7 @@ def _row(draw: random.Random, architecture: str, method: str, k: int) -> RoundRo
         best_epoch=20,
         seconds=100.0,
         test_accuracies=tested,
+        validation_accuracies=tested,
         ticket=f"models:/prac-cifar10-{architecture}/{k}" if tested and k else None,
         flops_sparse=int(81_000_000 * 0.8**k) if tested and k else None,
         bytes_sparse=int(1_080_000 * 0.8**k) if tested and k else None,
