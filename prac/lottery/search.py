@@ -6,7 +6,6 @@ What runs is what a cluster runs: the graph of `prac.lottery.compose`, by `run_l
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,7 +41,7 @@ from prac.lottery.stage_config import check_rewind
 from prac.lottery.store import DamagedArtifact, MemoryStore, Store
 from prac.lottery.turn import turn
 from prac.models import check_architecture
-from prac.plugins import identity, name_of
+from prac.plugins import name_of
 from prac.pruning.mask import Mask
 from prac.selection import PracSet
 from prac.storage import Folder
@@ -234,10 +233,6 @@ def search(
         recipe = recipe.replace(architectures=tuple(network) if several else (network,))
     with turn(how.threads):
         request = local_request(recipe, source, how.device, transfer_from, judge, seeds)
-        if how.train_round is not None and store is not None:
-            # What another trainer left in a store is another's.
-            trainer = identity(name_of(how.train_round))
-            request = dataclasses.replace(request, trainer=trainer)
         graph = build_graph(request)
         with _places(store) as (kept, work):
             env = LocalEnv(

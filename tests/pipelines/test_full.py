@@ -154,8 +154,9 @@ def test_tickets_and_aliases(first: Done, monkeypatch: pytest.MonkeyPatch) -> No
         ]
         aliases = store.client.get_registered_model(name).aliases
         assert {"best", "smallest"} <= aliases.keys()
-        # Judged with two seeds, so by its mean; what it carries is the first one's network.
-        means = [float(v.tags.get("test_accuracy_mean", 0)) for v in versions]
+        # Judged with two seeds, so by its mean; what it carries is the first one's network. By
+        # validation accuracy: the test split chooses nothing.
+        means = [float(v.tags.get("validation_accuracy_mean", 0)) for v in versions]
         best = [v for v, mean in zip(versions, means, strict=True) if mean == max(means)]
         assert {v.tags.get("judging_seeds") for v in versions} == {"2", None}
         taken = Ticket.load(f"models:/{name}@best")
