@@ -56,7 +56,8 @@ class Local:
     """How a search runs in this process; none of it but the device's precision changes a result.
 
     device: `auto`, `cpu` or `cuda`. threads: of a CPU; None leaves what torch has. train_round:
-    trains the rounds in place of our own loop (`prac.TrainRound`). display: is told how it goes on.
+    trains the rounds in place of our own loop (`prac.TrainRound`); it is in no key, so one that
+    finds something else wants a store of its own. display: is told how it goes on.
     """
 
     device: str = "auto"
