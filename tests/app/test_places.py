@@ -120,7 +120,7 @@ def test_who_is_stopped_while_tickets_are_named_is_not_finished(
     """Or nobody would name them: a finished report is replayed."""
     place = kept.place
     if not isinstance(place, MlflowPlace):
-        return
+        pytest.skip("a folder gives no names")
     monkeypatch.setattr(place, "_name_tickets", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     graph = kept.planned.graph
     (tmp_path / "report.html").write_text("a page")
