@@ -74,6 +74,24 @@ def read_events(
     yield from log.read(round_index=round_index, epochs=epochs, sample_ids=sample_ids)
 
 
+def recorded_events(
+    work: Folder, *, run: str, round_index: int, recorded: int, sample_ids: NDArray[np.int32]
+) -> Callable[[int | None], Iterator[pa.RecordBatch]]:
+    """Reads the events of a training of `recorded` epochs, as often as it is called:
+    `events(epochs)`, of the first of them, or of all (None)."""
+
+    def events(epochs: int | None) -> Iterator[pa.RecordBatch]:
+        return read_events(
+            work,
+            run=run,
+            round_index=round_index,
+            epochs=range(recorded if epochs is None else min(epochs, recorded)),
+            sample_ids=sample_ids,
+        )
+
+    return events
+
+
 def count_epochs(
     work: Folder, *, run: str, round_index: int, epochs: range, sample_ids: NDArray[np.int32]
 ) -> ForgettingCounter:

@@ -19,7 +19,7 @@ from prac.events.log import EventLog
 from prac.events.recorder import EventRecorder
 from prac.events.statistics import count_events
 from prac.lottery.masks import CriterionMasks
-from prac.lottery.round_events import event_folder, event_writer, read_events
+from prac.lottery.round_events import event_folder, event_writer, recorded_events
 from prac.lottery.stage_config import RoundConfig, StartConfig
 from prac.models import build_model
 from prac.pruning.mask import Mask
@@ -329,15 +329,12 @@ def run_round(
     if not task.config.records_events:
         return outcome
 
-    def events(epochs: int | None) -> Iterator[pa.RecordBatch]:
-        recorded = len(outcome.epochs)
-        return read_events(
-            work,
-            run=task.run,
-            round_index=task.config.round_index,
-            epochs=range(recorded if epochs is None else min(epochs, recorded)),
-            sample_ids=task.sample_ids,
-        )
-
+    events = recorded_events(
+        work,
+        run=task.run,
+        round_index=task.config.round_index,
+        recorded=len(outcome.epochs),
+        sample_ids=task.sample_ids,
+    )
     statistics = count_events(events(None)).statistics()
     return dataclasses.replace(outcome, statistics=statistics, events=events)

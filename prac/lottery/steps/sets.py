@@ -24,7 +24,7 @@ from prac.lottery.outputs import (
     ScoreFacts,
     SetFacts,
 )
-from prac.lottery.round_events import read_events
+from prac.lottery.round_events import recorded_events
 from prac.lottery.scoring import Witness
 from prac.lottery.stage_config import (
     ReduceConfig,
@@ -152,18 +152,14 @@ def subset_stage(
 
 def _events(work: Work, dense: Made) -> Callable[[int | None], Iterator[pa.RecordBatch]]:
     """Reads the events of the dense run again: `events(epochs)`, of the first of them."""
-    key, recorded = work.input_keys["dense"], dense.known(RoundFacts).epochs
-
-    def read(epochs: int | None) -> Iterator[pa.RecordBatch]:
-        return read_events(
-            work.env.work(key),
-            run=key,
-            round_index=0,
-            epochs=range(recorded if epochs is None else min(epochs, recorded)),
-            sample_ids=work.env.dataset().training_ids,
-        )
-
-    return read
+    key = work.input_keys["dense"]
+    return recorded_events(
+        work.env.work(key),
+        run=key,
+        round_index=0,
+        recorded=dense.known(RoundFacts).epochs,
+        sample_ids=work.env.dataset().training_ids,
+    )
 
 
 def _set_made(chosen: PracSet) -> Made:
