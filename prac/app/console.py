@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+# rich is optional, and only a terminal needs what draws on it.
 if TYPE_CHECKING:
     from rich.console import Console
 

@@ -10,6 +10,7 @@ from prac.app.progress import Lines
 from prac.lottery.graph import Graph, Stage
 from prac.lottery.progress import Display
 
+# rich is optional, and only a terminal needs what draws on it.
 if TYPE_CHECKING:
     from rich.console import Console
 

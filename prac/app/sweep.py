@@ -30,6 +30,7 @@ from prac.sweep.union import Union, swept_stages, trial_graph
 from prac.tracking.shown import Metric, Shown
 from prac.tracking.sweeps import SweepLog
 
+# Ray takes seconds to import: a plan of a sweep does without.
 if TYPE_CHECKING:
     from prac.distributed.sweep.foreman import Foreman
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from prac.cli.stored import add_command
 
+# Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
     import argparse
 

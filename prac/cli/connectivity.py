@@ -21,6 +21,7 @@ from prac.cli.stored import (
 from prac.config.recipes import RECIPES, get_recipe
 from prac.errors import ConfigError
 
+# Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
     from prac.analysis.connectivity import Line
     from prac.config.sections import Recipe, RewindPoint

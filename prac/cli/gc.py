@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from prac.cli.stored import add_command, add_store_options, open_store, print_rows
 from prac.errors import ConfigError
 
+# Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
     import argparse
 

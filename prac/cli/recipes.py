@@ -11,6 +11,7 @@ from prac.config.costs import NetworkCost, recipe_costs
 from prac.config.published import differences
 from prac.config.recipes import RECIPES, get_recipe
 
+# Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
     from prac.config.sections import Recipe
 

@@ -14,6 +14,7 @@ from prac.cli.options import (
     recipe_from,
 )
 
+# Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
     import argparse
 

@@ -20,6 +20,7 @@ from prac.cli.stored import (
 from prac.config.recipes import get_recipe
 from prac.errors import ConfigError
 
+# Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
     import argparse
 

@@ -12,6 +12,7 @@ from prac.cli.stored import print_rows
 from prac.cli.sweep import pipeline_command
 from prac.errors import ConfigError
 
+# Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
     from prac.analysis.stops import ReplayedSearch
     from prac.pruning.replay import RecordedRound, Replayed

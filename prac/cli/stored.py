@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from prac.errors import ConfigError
 
+# Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
     from prac.config.sections import DataConfig
     from prac.data.dataset import ImageDataset

@@ -21,6 +21,7 @@ from prac.cli.run import run_options
 from prac.config.sections import Recipe
 from prac.errors import ConfigError
 
+# Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
     from prac.sweep.space import Axis
 

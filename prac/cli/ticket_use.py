@@ -22,6 +22,7 @@ from prac.cli.stored import (
 from prac.config.recipes import RECIPES, get_recipe
 from prac.errors import ConfigError, TicketError
 
+# Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
     import argparse
 

@@ -22,6 +22,7 @@ from prac.cli.stored import (
 )
 from prac.errors import ConfigError
 
+# Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
     import argparse
 

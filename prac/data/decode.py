@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from prac.errors import ConfigError
 
+# Pillow is needed for pictures only: arrays and the digits do without.
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -135,7 +136,7 @@ def first_shape(
             try:
                 height, width, native = decode_image(item, size=size, channels=channels).shape
             except _corrupt_errors():
-                continue
+                continue  # counted and named with all others, when all are decoded
             return height, width, native
     return None
 

@@ -15,6 +15,8 @@ from prac.data.splits import LabelledImages, assemble, split_options
 from prac.errors import ConfigError, unknown
 from prac.fingerprint import fingerprint
 
+# torchvision takes a second to import: the counts that a plan needs are known without.
+
 DEFAULT_ROOT = Path("~/.cache/prac/torchvision")
 
 

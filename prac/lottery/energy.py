@@ -164,7 +164,7 @@ def _zones(folder: Path) -> list[Path]:
         try:
             name = (zone / "name").read_text().strip()
         except OSError:
-            continue
+            continue  # nobody may read it: no zone of ours
         top = zone.name.count(":") == 1
         if (top and name.startswith("package")) or name == "dram":
             found.append(zone)

@@ -168,7 +168,7 @@ class FolderStore:
             if there.manifest_sha256 != finished.manifest_sha256:
                 return
         except DamagedArtifact:
-            pass
+            pass  # its note can't be read: moved aside as well
         try:
             self._move_aside(finished.key, reason)
         except OSError as error:

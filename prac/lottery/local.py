@@ -22,6 +22,7 @@ from prac.lottery.schedule import Schedule
 from prac.lottery.store import DamagedArtifact, Finished, Store
 from prac.storage import Folder
 
+# torch takes a second to import: plans, replays and checks of names do without.
 if TYPE_CHECKING:
     from prac.data.batches import DeviceImages
     from prac.lottery.rounds import RoundOutcome, RoundTask, TrainRound

@@ -11,6 +11,7 @@ from prac.models.catalogue import (
 )
 from prac.models.check import check_architecture
 
+# torch takes a second to import: plans, replays and checks of names do without.
 if TYPE_CHECKING:
     from prac.models.registry import build_model
 

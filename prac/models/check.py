@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prac.models.catalogue import ARCHITECTURES, ImageShape, require_pixels
 
+# torch takes a second to import: plans, replays and checks of names do without.
+
 
 def check_architecture(architecture: str, num_classes: int, image_shape: ImageShape) -> None:
     """Refuse what can't be trained on these images, before anything long starts.

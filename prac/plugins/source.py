@@ -178,7 +178,7 @@ def _read(file: Path, spec: ModuleSpec) -> tuple[str, list[str]]:
             imported = list(_imports(tree, spec.parent or ""))
             return digest(normalised(tree)), imported
         except (SyntaxError, ValueError, RecursionError):
-            pass
+            pass  # not Python as we read it: told byte for byte
     return hashlib.sha256(content).hexdigest(), []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+# matplotlib is optional, and slow to import.
 if TYPE_CHECKING:
     from prac.pruning.mask import Mask
 

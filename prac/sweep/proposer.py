@@ -9,6 +9,7 @@ import numpy as np
 
 from prac.sweep.space import Axis, Space, Values, draw, label, tidy
 
+# Optuna is an extra: grids need none.
 if TYPE_CHECKING:
     from optuna import Trial
 

@@ -28,6 +28,8 @@ from prac.ticket.format import Ticket
 from prac.ticket.shrink import resized
 from prac.ticket.shrink import shrink as shrink_network
 
+# Extras: who exports nothing has neither ONNX nor its runtime.
+
 ExportFormat = Literal["safetensors", "onnx", "pt2"]
 Part = Literal["trained", "rewind"]
 CHECKED_IMAGES = 5

@@ -14,6 +14,7 @@ from prac.lottery.store import Finished, StoreAway
 from prac.tracking.pages import pages
 from prac.tracking.views import ticket_view
 
+# MLflow takes a second to import: whoever only names a store, as a plan does, needs none of it.
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prac.lottery.outputs import TicketFacts
 
+# MLflow takes a second to import: whoever only names a store, as a plan does, needs none of it.
 if TYPE_CHECKING:
     from prac.tracking.connection import Connection
 

@@ -19,6 +19,8 @@ from prac.tracking.connection import DESCRIPTIONS, SWEEPS, TICKETS, Connection
 from prac.tracking.mlflow_internals import delete_artifacts
 from prac.tracking.pages import pages
 
+# MLflow takes a second to import: whoever only names a store, as a plan does, needs none of it.
+
 GarbageKind = Literal["run", "version", "artifacts", "folder"]
 _KEY = re.compile(r"[0-9a-f]{32}")
 _CLEANED_KINDS = frozenset(k.name for k in KINDS.values() if k.works and k.keeps == "nothing")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from prac.lottery.store import Finished
 
+# MLflow takes a second to import: whoever only names a store, as a plan does, needs none of it.
+
 CODE_LOADER = "mlflow.pyfunc.loaders.code_model"
 """What loads a model that is kept as code: `mlflow.pyfunc.save_model` writes its name."""
 

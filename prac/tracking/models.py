@@ -18,6 +18,8 @@ from prac.ticket.export import image_classifier, write_pt2
 from prac.ticket.format import Ticket
 from prac.tracking.mlflow_internals import CODE_LOADER
 
+# MLflow takes a second to import: whoever only names a store, as a plan does, needs none of it.
+
 DATA, GRAPH, FACTS, CODE = "data", "model.pt2", "classes.json", "predict_images.py"
 _REQUIRED = ("mlflow", "torch", "numpy")
 

@@ -17,6 +17,8 @@ from prac.tracking.connection import SWEEPS, finished_run
 from prac.tracking.shown import Shown
 from prac.tracking.store import MlflowStore
 
+# MLflow takes a second to import: whoever only names a store, as a plan does, needs none of it.
+
 
 class Value(Protocol):
     """A number of a trial; step counts rounds."""

@@ -13,6 +13,8 @@ from prac.errors import TicketError, first_line
 from prac.tracking.connection import Connection, default_tracking_uri
 from prac.tracking.datasets import DataInput, log_inputs
 
+# MLflow takes a second to import: whoever only names a store, as a plan does, needs none of it.
+
 
 def model_name(data_name: str, architecture: str) -> str:
     """The registered model of a data set and an architecture; letters that MLflow refuses are -."""

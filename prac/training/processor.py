@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+# torch takes a second to import: plans, replays and checks of names do without.
+
 _LINUX = Path("/proc/cpuinfo")
 
 
