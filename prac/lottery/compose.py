@@ -104,6 +104,8 @@ class _Stages:
         weights = self.request.weights.get(getattr(config, "architecture", ""))
         if weights is not None:
             config = dataclasses.replace(config, network=(*config.network, weights))
+        if self.request.trainer is not None and kind in ("dense", "round"):
+            config = dataclasses.replace(config, network=(*config.network, self.request.trainer))
         keys = {role: self.by_name[other].key for role, other in inputs.items()}
         read = {"data": self.request.data, "reads": config}
         key = stage_key(kind, KINDS[kind].version, read, keys)

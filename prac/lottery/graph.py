@@ -45,7 +45,7 @@ class Request:
     judged ticket is trained, each time with a training seed of its own. searches: how often the
     whole search is run, each time with a search seed of its own; place: which of them this is.
     weights: of networks of the user's, which may load weights: the digest of their initial weights,
-    by architecture.
+    by architecture. trainer: tells a round trainer of the user's in the keys of what it trains.
     """
 
     recipe: Recipe
@@ -59,6 +59,7 @@ class Request:
     searches: int = 1
     place: int = 0
     weights: Mapping[str, str] = field(default_factory=dict)
+    trainer: str | None = None
 
     def __post_init__(self) -> None:
         known = self.recipe.architectures

@@ -6,6 +6,7 @@ What runs is what a cluster runs: the graph of `prac.lottery.compose`, by `run_l
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,7 +42,7 @@ from prac.lottery.stage_config import check_rewind
 from prac.lottery.store import DamagedArtifact, MemoryStore, Store
 from prac.lottery.turn import turn
 from prac.models import check_architecture
-from prac.plugins import name_of
+from prac.plugins import name_of, own_key
 from prac.pruning.mask import Mask
 from prac.selection import PracSet
 from prac.storage import Folder
@@ -56,8 +57,9 @@ class Local:
     """How a search runs in this process; none of it but the device's precision changes a result.
 
     device: `auto`, `cpu` or `cuda`. threads: of a CPU; None leaves what torch has. train_round:
-    trains the rounds in place of our own loop (`prac.TrainRound`); it is in no key, so one that
-    finds something else wants a store of its own. display: is told how it goes on.
+    trains the rounds in place of our own loop (`prac.TrainRound`); without an attribute
+    `prac_key`, a string that goes into keys, a store takes what it trains for what ours trains.
+    display: is told how it goes on.
     """
 
     device: str = "auto"
@@ -234,6 +236,8 @@ def search(
         recipe = recipe.replace(architectures=tuple(network) if several else (network,))
     with turn(how.threads):
         request = local_request(recipe, source, how.device, transfer_from, judge, seeds)
+        if how.train_round is not None:
+            request = dataclasses.replace(request, trainer=own_key(how.train_round))
         graph = build_graph(request)
         with _places(store) as (kept, work):
             env = LocalEnv(

@@ -21,6 +21,7 @@ __all__ = [
     "is_of_this_process",
     "load_custom",
     "name_of",
+    "own_key",
 ]
 
 _SPECIFICATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")

@@ -421,6 +421,34 @@ def test_a_loop_of_one_s_own_that_fails_is_told_with_its_stage(
         prac.search(RECIPE, data=pixels, how=how)
 
 
+class Mine:
+    """Trains rounds as ours does; `prac_key` tells one version from another."""
+
+    def __init__(self, pixels: tuple[np.ndarray, np.ndarray], work: Path, version: str) -> None:
+        images = as_source(pixels, RECIPE.data).load()
+        self.images, self.work = DeviceImages(images, RECIPE.augment), work
+        self.prac_key = version
+
+    def __call__(self, task: RoundTask) -> RoundOutcome:
+        return run_round(task, self.images, Folder(self.work / task.run))
+
+
+def test_what_another_trainer_left_is_another_s(
+    pixels: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    find(pixels, store=tmp_path, judge="none")
+
+    def ran(version: str) -> list[str]:
+        heard, mine = Heard(), Mine(pixels, tmp_path / "mine", version)
+        how = Local(device="cpu", threads=1, train_round=mine, display=heard)
+        prac.search(RECIPE, data=pixels, store=tmp_path, judge="none", how=how)
+        return heard.stages
+
+    assert "dense:resnet8:prac" in ran("1")
+    assert ran("1") == []
+    assert "dense:resnet8:prac" in ran("2")
+
+
 def test_events_of_an_earlier_call_are_there_for_scores(
     pixels: tuple[np.ndarray, np.ndarray],
 ) -> None:
