@@ -131,7 +131,9 @@ def test_an_empty_folder(command, tmp_path: Path) -> None:
 def test_a_folder_of_empty_classes(command, tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / "classes" / name).mkdir(parents=True)
-    _train_on(command, f"folder:{tmp_path / 'classes'}")
+    told = _train_on(command, f"folder:{tmp_path / 'classes'}")
+    assert str(tmp_path / "classes") in told, told
+    assert "image" in told, told
 
 
 def test_corrupt_images(command, tmp_path: Path) -> None:
@@ -167,7 +169,9 @@ def test_parquet_without_images(command, tmp_path: Path) -> None:
 
 def test_parquet_that_is_none(command, tmp_path: Path) -> None:
     (tmp_path / "table.parquet").write_bytes(b"no table")
-    _train_on(command, f"parquet:{tmp_path / 'table.parquet'}")
+    told = _train_on(command, f"parquet:{tmp_path / 'table.parquet'}")
+    assert "table.parquet" in told, told
+    assert "Parquet" in told, told
 
 
 def test_a_label_outside_the_classes(command, tmp_path: Path) -> None:
