@@ -27,13 +27,15 @@ class Batch:
     """One worker's share of one step.
 
     sample_ids: (B,) int32; images: (B, C, H, W) float32, channels last in memory; labels: (B,)
-    int64; step_size: samples of this step over all workers.
+    int64; step_size: samples of this step over all workers; weights: (B,) float32 of the samples in
+    the loss, None: all 1.
     """
 
     sample_ids: NDArray[np.int32]
     images: Tensor
     labels: Tensor
     step_size: int
+    weights: Tensor | None = None
 
 
 class DeviceImages:
@@ -99,12 +101,13 @@ class DeviceImages:
         *,
         rank: int = 0,
         world_size: int = 1,
+        weights: NDArray[np.float32] | None = None,
     ) -> Iterator[Batch]:
         """One epoch over `sample_ids`, augmented: every sample exactly once over all workers.
 
         Batches differ by at most one sample in size, so that the last of them is no tiny one on
-        which BatchNorm could not work; nothing is padded. Raises ConfigError for no samples, and
-        for fewer samples in a step than workers.
+        which BatchNorm could not work; nothing is padded. weights: (N,) of `sample_ids`. Raises
+        ConfigError for no samples, and for fewer samples in a step than workers.
         """
         count = len(sample_ids)
         if count == 0:
@@ -124,6 +127,7 @@ class DeviceImages:
         # Moved once an epoch: a copy a step would make the device wait.
         all_rows = torch.from_numpy(shuffled.astype(np.int64)).to(self.device)
         offsets, flips = offsets.to(self.device), flips.to(self.device)
+        heavy = None if weights is None else torch.from_numpy(weights)[order].to(self.device)
         bounds = [count * step // steps for step in range(steps + 1)]
         for start, stop in pairwise(bounds):
             part = slice(start + rank, stop, world_size)
@@ -134,6 +138,7 @@ class DeviceImages:
                 images=self._normalised(images),
                 labels=self._train_labels[rows],
                 step_size=stop - start,
+                weights=None if heavy is None else heavy[part],
             )
 
     def _normalised(self, images: Tensor) -> Tensor:

@@ -24,10 +24,11 @@ from prac.lottery.stage_config import RoundConfig, StartConfig
 from prac.models import build_model
 from prac.pruning.mask import Mask
 from prac.pruning.tentative import TentativeMask
+from prac.selection.soft import SoftSet
 from prac.storage import Folder
 from prac.training.checkpoint import Checkpoint
 from prac.training.evaluation import predict
-from prac.training.loop import Trained, Training, train
+from prac.training.loop import Trained, Training, epoch_size, train
 from prac.training.observers import (
     EpochCallback,
     EpochEnd,
@@ -52,8 +53,9 @@ class RoundTask:
 
     run: the key of this round. mask: m_k; None means all ones. weights: the rewind weights; None in
     round 0, which starts from the architecture's initial weights. sample_ids: D_k, sorted int32.
-    fresh: so many of `sample_ids`, drawn anew, make each epoch; None: all of them. max_epochs:
-    where the round ends at the latest, whatever its budget.
+    fresh: so many of `sample_ids`, drawn anew, make each epoch; None: all of them. soft: what each
+    epoch takes of `sample_ids`, in place of `fresh`. max_epochs: where the round ends at the
+    latest, whatever its budget.
     """
 
     run: str
@@ -63,11 +65,12 @@ class RoundTask:
     weights: Weights | None = None
     fresh: int | None = None
     max_epochs: int | None = None
+    soft: SoftSet | None = None
 
     @property
     def epoch_size(self) -> int:
         """Samples of an epoch."""
-        return len(self.sample_ids) if self.fresh is None else self.fresh
+        return epoch_size(self.sample_ids, self.fresh, self.soft)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +208,7 @@ class _Session:
             seed=config.seed,
             stream=("round", config.round_index),
             fresh=self.task.fresh,
+            soft=self.task.soft,
         )
         return train(
             self.model,

@@ -54,6 +54,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {
         "vgg8s": Architecture("vgg:vgg8s", 4),
         "conv4": Architecture("conv:conv4", 4),
+        "airbench8s": Architecture("airbench:airbench8s", 9),
         **{
             name: Architecture("resnet:cifar_resnet", 4, {"depth": depth})
             for name, depth in {

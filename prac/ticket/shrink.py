@@ -7,8 +7,8 @@ A channel between two layers is removed where that changes no output:
 
 - the constant is 0 after ReLU, so the next layer adds nothing for it;
 - or nothing reads it: the next layer's weights for it are all zero;
-- or the next layer is the linear one behind the mean over the image: the constant's share of it
-  goes into the bias, exactly.
+- or the next layer is the linear one behind the mean (or the maximum) over the image: the
+  constant's share of it goes into the bias, exactly.
 
 A positive constant before a padded convolution stays: at the image's border the padding is 0 and
 not the constant, so no bias makes up for it. (All inner convolutions of these networks are padded.)
@@ -26,6 +26,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from prac.errors import ConfigError
+from prac.models.airbench import AirBench
 from prac.models.conv import ConvNet
 from prac.models.resnet import BasicBlock, ResNet
 
@@ -36,7 +37,7 @@ Weights = dict[str, Tensor]
 class _Link:
     """Channels that one layer makes and one reads: a convolution, its norm, the reader.
 
-    averaged: the reader is the linear layer behind the mean over the image.
+    averaged: the reader is the linear layer behind the mean or the maximum over the image.
     """
 
     maker: str
@@ -115,11 +116,15 @@ def resized(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
 
 
 def _links(network: nn.Module) -> Iterator[_Link]:
-    if isinstance(network, ConvNet):
-        names = [
-            (f"features.{index}", f"features.{index + 1}")
+    if isinstance(network, (ConvNet, AirBench)):
+        layers = [
+            (f"features.{index}", layer)
             for index, layer in enumerate(network.features)
-            if isinstance(layer, nn.Conv2d)
+            if isinstance(layer, (nn.Conv2d, nn.BatchNorm2d))
+        ]
+        # Each convolution and the norm behind it.
+        names = [
+            (maker, norm) for (maker, _), (norm, _) in zip(layers[::2], layers[1::2], strict=True)
         ]
         for (maker, norm), (reader, _) in pairwise(names):
             yield _link(network, maker, norm, reader)

@@ -16,6 +16,7 @@ from prac.config.sections import Precision, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.errors import PracError
 from prac.pruning.mask import Mask, prunable_weights
+from prac.selection.soft import SoftSet
 from prac.storage import Folder
 from prac.training import foreach
 from prac.training.checkpoint import Checkpoint
@@ -43,6 +44,7 @@ class Training:
     and with step and share what the network draws (dropout, stochastic depth).
     fresh: every epoch draws so many of the rows anew, without doubles (RS2, Okanovic et al. 2023,
     arXiv:2305.18424, with replacement between epochs); None trains on all of them in every epoch.
+    soft: in place of `fresh`, the rows and their weights are those of this set's epochs.
     """
 
     run: str
@@ -54,20 +56,31 @@ class Training:
     seed: int
     stream: tuple[str | int, ...]
     fresh: int | None = None
+    soft: SoftSet | None = None
 
     @property
     def shares(self) -> int:
         """Into how many shares each of its steps is divided."""
-        size = len(self.sample_ids) if self.fresh is None else self.fresh
+        size = epoch_size(self.sample_ids, self.fresh, self.soft)
         return shares_of(self.config, size)
 
-    def epoch_ids(self, epoch: int) -> NDArray[np.int32]:
-        """The rows of one epoch, sorted."""
+    def epoch_rows(self, epoch: int) -> tuple[NDArray[np.int32], NDArray[np.float32] | None]:
+        """The rows of one epoch, sorted, and what each weighs; None: 1."""
+        if self.soft is not None:
+            drawn = generator(self.seed, *self.stream, epoch, "soft")
+            return self.soft.epoch(epoch, self.budget.epochs, drawn)
         if self.fresh is None:
-            return self.sample_ids
+            return self.sample_ids, None
         drawn = generator(self.seed, *self.stream, epoch, "fresh")
         places = torch.randperm(len(self.sample_ids), generator=drawn)[: self.fresh]
-        return np.sort(self.sample_ids[places.numpy()])
+        return np.sort(self.sample_ids[places.numpy()]), None
+
+
+def epoch_size(sample_ids: NDArray[np.int32], fresh: int | None, soft: SoftSet | None) -> int:
+    """Samples of an epoch of a `Training` with these."""
+    if soft is not None:
+        return soft.size
+    return len(sample_ids) if fresh is None else fresh
 
 
 @dataclass(kw_only=True)
@@ -192,13 +205,15 @@ def _train_epoch(
     num_samples = 0
     forward_seed = derived_seed(training.seed, *training.stream, epoch, "forward")
     model.train()
+    rows, weights = training.epoch_rows(epoch)
     feeds = [
         images.epoch(
-            training.epoch_ids(epoch),
+            rows,
             training.config.batch_size,
             generator(training.seed, *training.stream, epoch),
             rank=share,
             world_size=workers.shares,
+            weights=weights,
         )
         for share in workers.mine
     ]
@@ -211,7 +226,7 @@ def _train_epoch(
             weight = parallel.scale / batch.step_size
             seed_generators(images.device, counted_seed(forward_seed, step, share))
             with parallel.taking(share):
-                logits, losses = passes(batch.images, batch.labels, weight)
+                logits, losses = passes(batch.images, batch.labels, weight, batch.weights)
             for observer in observers:
                 observer.on_predictions(batch, logits)
             with torch.no_grad():

@@ -31,11 +31,14 @@ Work = Callable[[], tuple[Tensor, Tensor]]
 class Passes(Protocol):
     """Forward and backward passes of one batch."""
 
-    def __call__(self, images: Tensor, labels: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, images: Tensor, labels: Tensor, weight: float, each: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Add `weight` times the gradients of the summed losses to the parameters.
 
-        images: (B, C, H, W); labels: (B,) int64. Returns the logits (B, K) and the sum of the
-        losses, both valid until the next call.
+        images: (B, C, H, W); labels: (B,) int64; each: (B,) float32, what each loss weighs in the
+        sum; None: 1. Returns the logits (B, K) and the sum of the losses, both valid until the next
+        call.
         """
         ...
 
@@ -48,13 +51,20 @@ class EagerPasses:
     precision: Precision
     label_smoothing: float
 
-    def __call__(self, images: Tensor, labels: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, images: Tensor, labels: Tensor, weight: float, each: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Forward, losses, backward."""
         with autocast(images.device, self.precision):
             logits: Tensor = self.model(images)
         losses = nn.functional.cross_entropy(
-            logits.float(), labels, reduction="sum", label_smoothing=self.label_smoothing
+            logits.float(),
+            labels,
+            reduction="sum" if each is None else "none",
+            label_smoothing=self.label_smoothing,
         )
+        if each is not None:
+            losses = (losses * each).sum()
         (losses * weight).backward()  # type: ignore[no-untyped-call]
         return logits.detach(), losses.detach()
 
@@ -93,8 +103,16 @@ class RecordedPasses:
         self._known: dict[tuple[torch.Size, float], _Recorded] = {}
         self._possible = True
 
-    def __call__(self, images: Tensor, labels: Tensor, weight: float) -> tuple[Tensor, Tensor]:
-        """Replay, with this batch in the place of the recorded one. Gradients are overwritten."""
+    def __call__(
+        self, images: Tensor, labels: Tensor, weight: float, each: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Replay, with this batch in the place of the recorded one. Gradients are overwritten.
+
+        Batches whose samples weigh differently are not recorded.
+        """
+        if each is not None:
+            self._forget_gradients()
+            return self._eager(images, labels, weight, each)
         key = (images.shape, weight)
         if self._possible and key not in self._known:
             self._possible = self._record(key, images, labels)

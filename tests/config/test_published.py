@@ -11,7 +11,7 @@ PUBLISHED = [
     name
     for name in RECIPES
     if name.partition("_")[0] in ("cifar10", "cifar100", "tiny")
-    and not name.endswith(("_fast", "_quick"))
+    and not name.endswith(("_fast", "_quick", "_speed"))
 ]
 
 

@@ -18,6 +18,7 @@ from prac.ticket.shrink import resized, shrink
 SHAPES = {
     "conv4": (8, 8, 3),
     "vgg8s": (8, 8, 1),
+    "airbench8s": (10, 10, 3),
     "vgg11": (32, 32, 3),
     "resnet8": (8, 8, 3),
     "resnet20s": (16, 16, 3),
@@ -131,7 +132,7 @@ def test_the_constant_before_the_mean_goes_into_the_bias() -> None:
     torch.testing.assert_close(shrunk.network.classifier.bias, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("architecture", ["vgg11", "resnet20s"])
+@pytest.mark.parametrize("architecture", ["vgg11", "airbench8s", "resnet20s"])
 def test_every_channel_that_is_left_is_needed(architecture: str) -> None:
     """By force: with any single channel silenced, a weight alive or a constant is lost."""
     shrunk = shrink(_network(architecture, dead=0.5, sparsity=0.8))
@@ -147,8 +148,10 @@ def test_every_channel_that_is_left_is_needed(architecture: str) -> None:
         return hook
 
     norms = {maker: maker.replace("conv1", "norm1") for maker in shrunk.widths}
-    if architecture == "vgg11":
-        norms = {maker: f"features.{int(maker.split('.')[1]) + 1}" for maker in shrunk.widths}
+    if architecture != "resnet20s":
+        modules = shrunk.network.named_modules()
+        layers = [name for name, m in modules if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
+        norms = dict(zip(layers[::2], layers[1::2], strict=True))
     for maker, norm in norms.items():
         shrunk.network.get_submodule(norm).register_forward_hook(watch(maker))
     with torch.inference_mode():

@@ -30,6 +30,7 @@ from prac.events.statistics import forgetting_statistics
 from prac.models import build_model
 from prac.pruning import Mask, TentativeMask, global_magnitude
 from prac.pruning.mask import prunable_weights
+from prac.selection.soft import SoftSet
 from prac.storage import Folder
 from prac.training import loop
 from prac.training.checkpoint import FILE_NAME
@@ -679,11 +680,49 @@ def test_every_epoch_draws_anew_without_doubles(images: DeviceImages) -> None:
 
 def test_fresh_draws_are_even(images: DeviceImages) -> None:
     training = _fresh(images, 12, ("round", 1))
-    drawn = np.concatenate([training.epoch_ids(epoch) for epoch in range(400)])
+    drawn = np.concatenate([training.epoch_rows(epoch)[0] for epoch in range(400)])
     counts = np.bincount(drawn, minlength=60)[images.training_ids]
     # Each of 48 samples is expected 100 times with a deviation of 8.7.
     assert counts.sum() == 4800
     assert abs(counts - 100).max() < 5 * 8.7
+
+
+@pytest.mark.parametrize("shares", [1, 2])
+def test_samples_of_a_soft_set_weigh_in_the_loss(images: DeviceImages, shares: int) -> None:
+    """One step on all samples of an epoch against autograd by hand."""
+    ids = images.training_ids
+    soft = SoftSet(critical=ids[::4], sample_ids=ids, share=0.5)
+    config = dataclasses.replace(CONFIG, epochs=1, batch_size=64, shares=shares, weight_decay=0.0)
+    training = dataclasses.replace(
+        _training(images, config), soft=soft, budget=full_budget(config, soft.size)
+    )
+    ours, plain, watch = _linear(), _linear(), _Presented()
+    trained = train(ours, training, observers=[watch])
+    rows, weights = training.epoch_rows(0)
+    assert weights is not None
+    assert [set(epoch) for epoch in watch.epochs] == [set(rows.tolist()), set()]
+    weight_of = dict(zip(rows.tolist(), weights.tolist(), strict=True))
+
+    plain.to(memory_format=torch.channels_last)
+    loss = torch.zeros(())
+    for rank in range(shares):
+        (batch,) = images.epoch(rows, 64, generator(3, "round", 0, 0), rank=rank, world_size=shares)
+        logits = plain(batch.images)
+        for place, sample in enumerate(batch.sample_ids.tolist()):
+            one = nn.functional.cross_entropy(logits[place], batch.labels[place])
+            loss = loss + weight_of[sample] * one
+    (loss / soft.size).backward()
+    torch.optim.SGD(plain.parameters(), lr=0.05, momentum=0.9).step()
+    assert trained.epochs[0].loss == pytest.approx(loss.item() / soft.size, rel=1e-5)
+    assert trained.steps == 1
+    for one, other in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def _linear() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
 
 
 def test_an_end_after_some_epochs_whatever_the_budget(images: DeviceImages) -> None:

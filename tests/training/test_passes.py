@@ -219,6 +219,28 @@ def test_a_size_that_cannot_be_recorded_ends_the_replays_of_others(images: Devic
     assert _same(models[0].state_dict(), models[1].state_dict())
 
 
+def test_samples_that_weigh_differently_are_not_recorded(images: DeviceImages) -> None:
+    models = [
+        build_model("resnet8", num_classes=3, image_shape=images.image_shape, seed=1)
+        for _ in range(2)
+    ]
+    player, ids = Player(), images.training_ids[:8]
+    run = _played(models[0], player)
+    eager = EagerPasses(model=models[1], precision="fp32", label_smoothing=0.1)
+    each = torch.linspace(0.5, 4, 8)
+    # After a recorded batch, whose gradients lie where the recording wrote them.
+    run(images.clean(ids), images.labels(ids), 1.0)
+    eager(images.clean(ids), images.labels(ids), 1.0)
+    for model in models:
+        model.zero_grad()
+    got = run(images.clean(ids), images.labels(ids), 0.5, each)
+    expected = eager(images.clean(ids), images.labels(ids), 0.5, each)
+    assert torch.equal(got[1], expected[1])
+    assert player.recordings == 1
+    for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad)
+
+
 @needs_cuda
 def test_a_network_that_waits_for_the_device_is_trained_without(
     toy_data: ToyData, caplog: pytest.LogCaptureFixture

@@ -1,0 +1,281 @@
+"""Does choosing samples pay? CIFAR-10 at 32x32 with the recipe `cifar10_speed`: the cheap control.
+
+python tests/benchmarks/evidence.py --data parquet:PATH [--seeds 0 1 2] [--minutes 60]
+    [--only prac soft] [--starts rewind] [--threads 1]
+
+A dense network is trained on everything; then one network more on a set of its samples, without
+pruning, and its twin: as many samples, drawn alike, chosen by chance, for as many SGD steps. It
+starts from the dense run's rewind weights (`rewind`), or goes on from its best ones while the
+schedule starts again (`learning-rate`: Renda et al. 2020, arXiv:2003.02389). Every epoch leaves a
+checkpoint in --work and every finished row is written at once: the same command goes on where it
+stopped. Rows and a page are in tests/benchmarks/evidence/. --test reads the test split, and is for
+fresh seeds alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from evidence_page import page
+from measuring import machine, parser
+from numpy.typing import NDArray
+
+from prac.config.costs import TRAINING_FLOPS
+from prac.config.recipes import get_recipe
+from prac.config.sections import SelectConfig
+from prac.data.batches import DeviceImages
+from prac.data.sources import open_source
+from prac.fingerprint import fingerprint
+from prac.lottery.method_config import sampler_settings
+from prac.lottery.rounds import RoundOutcome, RoundTask, initial_model, run_round
+from prac.lottery.stage_config import round_config
+from prac.models.cost import dense_flops
+from prac.selection import critical_for_pruning, critical_for_training
+from prac.selection.soft import SoftSet
+from prac.selection.subsets import take_by_score
+from prac.storage import Folder
+from prac.training.evaluation import predict, test_accuracy
+from prac.training.precision import resolve_precision
+
+EXPLORING = (0, 1, 2)
+"""Seeds that variants are chosen on; a test accuracy is of others."""
+SOFT = 0.25
+"""The share of the samples outside a soft set that an epoch draws."""
+QUICK_ROWS = 600
+STARTS = ("rewind", "learning-rate")
+
+Ids = NDArray[np.int32]
+
+
+class Dense:
+    """The dense run of one seed and what sets are made of."""
+
+    def __init__(self, bench: Bench, seed: int) -> None:
+        self.bench, self.seed = bench, seed
+        self.outcome = bench.train(f"dense-{seed}", seed, index=0)
+        assert self.outcome.statistics is not None
+        self.statistics: pa.Table = self.outcome.statistics
+
+    def cet(self) -> Ids:
+        """Forgotten at least once, or never learned."""
+        return critical_for_training(self.statistics)
+
+    def prac(self) -> Ids:
+        """CET, and what the dense network sees otherwise once m_1 prunes it."""
+        images, dense = self.bench.images, self.outcome
+        assert dense.predictions is not None
+        model = initial_model(self.bench.config(self.seed, 0), images)
+        model.load_state_dict(dict(dense.best_weights))
+        model.to(memory_format=torch.channels_last)
+        dense.next_mask.apply_(model)
+        pruned = predict(model, images, images.training_ids, self.bench.precision)
+        cep = critical_for_pruning(dense.predictions, pruned, images.training_ids)
+        return np.union1d(self.cet(), cep)
+
+    def ccs(self, size: int) -> Ids:
+        """Strata of the forget counts (never learned: one more than any), the hardest tenth out."""
+        forgotten = self.statistics["forgotten"].to_numpy()
+        never = self.statistics["first_learned"].is_null().to_numpy(zero_copy_only=False)
+        scores = np.where(never, forgotten.max() + 1, forgotten).astype(np.float64)
+        ids = self.statistics["sample_id"].to_numpy()
+        select = SelectConfig(score="random", sampler="ccs", fraction=0.5, hardest_cut=0.1)
+        labels = self.bench.images.labels(ids).numpy()
+        return take_by_score(
+            sampler_settings(select), scores, ids, labels, size, seed=self.seed, round_index=1
+        ).sample_ids
+
+    def chance(self, size: int) -> Ids:
+        """As many by chance."""
+        generator = np.random.Generator(np.random.PCG64([self.seed, size, 0x7717]))
+        return np.sort(generator.choice(self.bench.images.training_ids, size, replace=False))
+
+
+def hard(dense: Dense, name: str) -> Ids:
+    """The samples that a variant always trains on; of a twin, as many by chance."""
+    chosen, _, by_chance = name.partition(", ")
+    ids = dense.cet() if chosen == "cet" else dense.prac()
+    if by_chance:
+        return dense.chance(len(ids))
+    return dense.ccs(len(ids)) if chosen == "ccs" else ids
+
+
+VARIANTS: dict[str, str] = {
+    "prac": "prac, by chance",
+    "soft": "soft, by chance",
+    # CCS has the size of the PrAC set, so that their twin is one.
+    "ccs": "prac, by chance",
+    "cet": "cet, by chance",
+}
+"""Each with its twin, in the order in which they run."""
+
+
+class Bench:
+    """What all seeds share: images, recipe, folder of checkpoints."""
+
+    def __init__(self, data: str, work: Path, quick: bool) -> None:
+        recipe = get_recipe("cifar10_speed")
+        dataset = open_source(dataclasses.replace(recipe.data, source=data)).load()
+        if quick:
+            recipe = recipe.with_epochs(2)
+            few = {n: getattr(dataset, n)[:QUICK_ROWS] for n in ("training_ids", "validation_ids")}
+            dataset = dataclasses.replace(dataset, fingerprint="quick", **few)
+        # A training's end is told by its steps alone, or steps would not be equal.
+        self.recipe = recipe.set(prune={"tolerance": None}, budget={"scaling": "steps"})
+        self.images = DeviceImages(dataset, recipe.augment)
+        self.precision = resolve_precision(recipe.train.precision, self.images.device)
+        (self.architecture,) = recipe.architectures
+        self.flops = TRAINING_FLOPS * dense_flops(
+            self.architecture, num_classes=dataset.num_classes, image_shape=dataset.image_shape
+        )
+        self._work = Folder(work)
+
+    def config(self, seed: int, index: int) -> Any:
+        """Of the dense run (0) or a training on a set (1)."""
+        return round_config(
+            self.recipe.set(search={"seed": seed}),
+            self.architecture,
+            index,
+            precision=self.precision,
+            records_events=index == 0,
+            predicts=False,
+        )
+
+    def train(self, name: str, seed: int, *, index: int, **task: Any) -> RoundOutcome:
+        """Train it, go on from its last epoch, or take what it left."""
+        config = self.config(seed, index)
+        ids = task.pop("sample_ids", self.images.training_ids)
+        soft, weights = task.get("soft"), task.get("weights")
+        start = None if weights is None else {n: t.numpy() for n, t in weights.items()}
+        drawn = None if soft is None else (soft.critical, soft.share)
+        run = fingerprint((config, self.images.fingerprint, ids, drawn, start))
+
+        def told(end: Any) -> None:
+            record = end.record
+            print(
+                f"{name}: epoch {record.epoch + 1} of {end.budget.epochs}, "
+                f"validation {record.validation_accuracy:.4f}, {record.seconds:.0f} s",
+                flush=True,
+            )
+
+        task = {"run": run, "config": config, "sample_ids": ids, **task}
+        return run_round(RoundTask(**task), self.images, self._work.child(run), on_epoch=told)
+
+    def row(self, told: Mapping[str, Any], outcome: RoundOutcome, size: int, test: bool) -> Any:
+        """One line of the results."""
+        samples = size * len(outcome.epochs)
+        accuracy = None
+        if test:
+            model = initial_model(self.config(told["seed"], 0), self.images)
+            model.load_state_dict(dict(outcome.best_weights))
+            model.to(memory_format=torch.channels_last)
+            accuracy = test_accuracy(model, self.images, self.precision)
+        return {
+            **told,
+            "sparsity": 0.0,
+            "set_size": size,
+            "steps": outcome.steps,
+            "samples": samples,
+            "flops": samples * self.flops,
+            "seconds": round(sum(record.seconds for record in outcome.epochs), 1),
+            "validation": outcome.best_accuracy,
+            "test": accuracy,
+        }
+
+
+def rows(
+    bench: Bench, seed: int, wanted: list[tuple[str, str]], known: set[str], test: bool
+) -> Iterator[Callable[[], Any]]:
+    """What is to be run for one seed, row by row."""
+    dense: list[Dense] = []
+
+    def first() -> Dense:
+        if not dense:
+            dense.append(Dense(bench, seed))
+        return dense[0]
+
+    def dense_row() -> Any:
+        told = {"variant": "dense", "start": "", "seed": seed}
+        return bench.row(told, first().outcome, len(bench.images.training_ids), test)
+
+    def one(variant: str, start: str) -> Any:
+        found = first()
+        ids = hard(found, variant)
+        task: dict[str, Any] = {"sample_ids": ids}
+        size = len(ids)
+        if variant.startswith("soft"):
+            everything = bench.images.training_ids
+            soft = SoftSet(critical=ids, sample_ids=everything, share=SOFT)
+            task, size = {"soft": soft}, soft.size
+        begun = found.outcome
+        weights = begun.rewind_weights if start == "rewind" else begun.best_weights
+        name = f"{variant}, {start}, seed {seed}"
+        outcome = bench.train(name, seed, index=1, weights=weights, **task)
+        return bench.row({"variant": variant, "start": start, "seed": seed}, outcome, size, test)
+
+    if key("dense", "", seed) not in known:
+        yield dense_row
+    for variant, start in wanted:
+        if key(variant, start, seed) not in known:
+            yield lambda variant=variant, start=start: one(variant, start)  # type: ignore[misc]
+
+
+def key(variant: str, start: str, seed: int) -> str:
+    """Of a row."""
+    return f"{variant}/{start}/{seed}"
+
+
+def main() -> None:
+    """Run what is missing, seed by seed; write rows and page after each."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--data", required=True, help="parquet:PATH of CIFAR-10, or cifar10")
+    arguments.add_argument("--seeds", type=int, nargs="+", default=list(EXPLORING))
+    arguments.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    arguments.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS))
+    arguments.add_argument("--minutes", type=float, default=60, help="begin nothing after these")
+    arguments.add_argument("--work", type=Path, default=Path("benchmarks/evidence-work"))
+    arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument("--test", action="store_true", help="read the test split: fresh seeds")
+    options = arguments.parse_args()
+    if options.test and set(options.seeds) & set(EXPLORING):
+        sys.exit(f"--test is for fresh seeds; {EXPLORING} are those that variants are chosen on")
+    torch.set_num_threads(options.threads)
+    started = time.monotonic()
+    path = options.json or Path(__file__).parent / "evidence" / "one_training.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done: list[Any] = json.loads(path.read_text())["rows"] if path.exists() else []
+    bench = Bench(options.data, options.work, options.quick)
+    wanted = list(
+        dict.fromkeys(
+            (name, start)
+            for variant in options.only
+            for start in options.starts
+            for name in (variant, VARIANTS[variant])
+        )
+    )
+    for seed in options.seeds:
+        known = {key(row["variant"], row["start"], row["seed"]) for row in done}
+        for run in rows(bench, seed, wanted, known, options.test):
+            if time.monotonic() - started > 60 * options.minutes:
+                return
+            done.append(run())
+            print(json.dumps(done[-1]), flush=True)
+            whole = {"recipe": "cifar10_speed", "machine": machine(), "rows": done}
+            for place, text in (
+                (path, json.dumps(whole, indent=1) + "\n"),
+                (path.with_suffix(".md"), page(done, VARIANTS)),
+            ):
+                place.with_suffix(".tmp").write_text(text)
+                place.with_suffix(".tmp").replace(place)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The page of `evidence.py`: the rule, every row, and each variant against its twin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prac.analysis.statistics import detectable, differences, holm, p_value, paired_interval
+
+RULE = """# Does choosing samples pay? One training on a set against its twin
+
+CIFAR-10 at 32x32, recipe `cifar10_speed`, 45,000 training rows, 5,000 for validation; no pruning. \
+A dense network is trained on everything; then one network on a set of its samples, for the full \
+budget's steps times the set's share. The twin has as many samples, drawn alike, chosen by chance, \
+and as many steps. `rewind` starts from the dense run's weights after its first epoch; \
+`learning-rate` goes on from its best weights while the schedule starts again.
+
+- `prac`: forgotten at least once or never learned (CET), and predicted otherwise by the dense \
+network once 40 % of its weights are pruned (CEP). `cet`: the first alone.
+- `soft`: the PrAC set in every epoch with weight 1, a quarter of the other samples drawn anew in \
+every epoch with weight 4; the last eighth of the epochs draws as many from everything, unweighted.
+- `ccs`: as many as PrAC, from strata of the forget counts, the hardest tenth left out.
+
+## The rule, written before the runs
+
+1. Variants are explored by validation accuracy on seeds 0 to 2; the test split is not read.
+2. At most two go on: those with the largest mean difference to their twin, where it is above 0.
+3. They and their twins run again on the fresh seeds 10 to 14 (`--seeds 10 11 12 13 14 --test`); \
+test accuracy is read there, once. A variant beats its twin where the 95 % interval of the paired \
+difference (Student's t; Holm over those that went on) excludes 0.
+4. "Keeps the accuracy" is within 0.5 points. Equal means SGD steps; samples, FLOPs and seconds \
+stand beside them.
+"""
+
+
+def page(rows: Sequence[Mapping[str, Any]], twins: Mapping[str, str]) -> str:
+    """Markdown of the rows that are there."""
+    seeds = sorted({row["seed"] for row in rows})
+    parts = [RULE, f"## What is there: seeds {', '.join(map(str, seeds))}", _means(rows)]
+    for measure in ("validation", "test"):
+        if any(row[measure] is not None for row in rows):
+            parts.append(f"## Each against its twin, {measure} accuracy, in points")
+            parts.append(_against(rows, twins, measure))
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def _means(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = [
+        "| variant | start | seeds | set | steps | samples | PFLOPs | s | validation | test |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for variant, start in dict.fromkeys((row["variant"], row["start"]) for row in rows):
+        mine = [row for row in rows if (row["variant"], row["start"]) == (variant, start)]
+        accuracies = [
+            ", ".join(f"{100 * row[name]:.2f}" for row in mine if row[name] is not None)
+            for name in ("validation", "test")
+        ]
+        figures = [
+            f"{sum(row[name] for row in mine) / len(mine) / unit:,.{digits}f}"
+            for name, unit, digits in (
+                ("set_size", 1, 0),
+                ("steps", 1, 0),
+                ("samples", 1, 0),
+                ("flops", 1e15, 2),
+                ("seconds", 1, 0),
+            )
+        ]
+        seeds = ", ".join(str(row["seed"]) for row in mine)
+        lines.append(f"| {' | '.join([variant, start, seeds, *figures, *accuracies])} |")
+    return "\n".join(lines)
+
+
+def _against(rows: Sequence[Mapping[str, Any]], twins: Mapping[str, str], measure: str) -> str:
+    by_key = {(row["variant"], row["start"], row["seed"]): row[measure] for row in rows}
+    told = []
+    for variant, start in dict.fromkeys((row["variant"], row["start"]) for row in rows):
+        seeds = [s for v, b, s in by_key if (v, b) == (variant, start) and variant in twins]
+        pairs = [(by_key[variant, start, s], by_key.get((twins[variant], start, s))) for s in seeds]
+        pairs = [(a, b) for a, b in pairs if a is not None and b is not None]
+        if pairs:
+            told.append((f"{variant}, {start}", *zip(*pairs, strict=True)))
+    p_values = {name: p_value(ours, theirs) for name, ours, theirs in told}
+    known = [p for p in p_values.values() if p is not None]
+    adjusted = dict(
+        zip([n for n, p in p_values.items() if p is not None], holm(known), strict=True)
+    )
+    lines = [
+        "| variant | pairs | each | mean | 95 % interval | p (Holm) | could have seen |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, ours, theirs in told:
+        found, interval = differences(ours, theirs), paired_interval(ours, theirs)
+        each = ", ".join(f"{100 * (a - b):+.2f}" for a, b in zip(ours, theirs, strict=True))
+        seen = None if not found.deviation else detectable(found.n, found.deviation)
+        assert found.mean is not None
+        cells = [
+            name,
+            str(found.n),
+            each,
+            f"{100 * found.mean:+.2f}",
+            "" if interval is None else f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}",
+            "" if name not in adjusted else f"{adjusted[name]:.3f}",
+            "" if seen is None else f"{100 * seen:.2f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
