@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         RewindPoint,
         SearchConfig,
         SelectConfig,
+        Share,
         TrainConfig,
     )
     from prac.data import ImageDataset, open_source
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "prac.config.sections": (
         "AugmentConfig BudgetConfig DataConfig ModelConfig PruneConfig Recipe RewindPoint "
-        "SearchConfig SelectConfig TrainConfig"
+        "SearchConfig SelectConfig Share TrainConfig"
     ),
     "prac.data": "ImageDataset open_source",
     "prac.errors": "ConfigError PracError",
@@ -87,6 +88,7 @@ __all__ = [
     "SearchConfig",
     "SearchResult",
     "SelectConfig",
+    "Share",
     "TentativeMask",
     "Ticket",
     "TrainConfig",

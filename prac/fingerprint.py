@@ -58,11 +58,15 @@ def _add(value: Any, content: bytearray) -> None:
         if wire is None:
             raise TypeError(f"a {kind.__name__} has no WIRE name and can't be hashed")
         _put(content, b"dataclass", wire.encode())
-        names = _wire_names(kind)
+        names = [
+            (getattr(value, name), piece)
+            for name, piece, later in _wire_names(kind)
+            if later is None or getattr(value, name) != later.default
+        ]
         _put(content, b"mapping", str(len(names)).encode())
-        for name, piece in names:
+        for held, piece in names:
             content += piece
-            _add(getattr(value, name), content)
+            _add(held, content)
     elif isinstance(value, Mapping):
         _put(content, b"mapping", str(len(value)).encode())
         for key in sorted(value, key=lambda k: (type(k).__name__, k)):
@@ -80,15 +84,19 @@ def _add(value: Any, content: bytearray) -> None:
 
 
 @functools.cache
-def _wire_names(kind: type) -> tuple[tuple[str, bytes], ...]:
+def _wire_names(kind: type) -> tuple[tuple[str, bytes, dataclasses.Field[Any] | None], ...]:
     """The fields of a dataclass in the order of their names in keys: each with that name, as it is
-    written. A graph of ten thousand stages writes a million of them."""
-    names = sorted((f.metadata.get("wire", f.name), f.name) for f in dataclasses.fields(kind))
+    written, and itself where it came later. A graph of ten thousand stages writes a million of
+    them.
+
+    A field whose metadata say `later` is in no key while it has its default: who configured a
+    search before it was there finds that search again."""
+    fields = sorted(dataclasses.fields(kind), key=lambda f: f.metadata.get("wire", f.name))
     found = []
-    for wire, name in names:
+    for one in fields:
         piece = bytearray()
-        _add(wire, piece)
-        found.append((name, bytes(piece)))
+        _add(one.metadata.get("wire", one.name), piece)
+        found.append((one.name, bytes(piece), one if one.metadata.get("later") else None))
     return tuple(found)
 
 

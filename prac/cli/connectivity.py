@@ -191,7 +191,12 @@ def _rewinds(text: str | None, recipe: Recipe) -> list[RewindPoint]:
     from prac.config.sections import RewindPoint
 
     words = ["init", str(recipe.search.rewind)] if text is None else text.split(",")
-    return [RewindPoint.parse(word.strip()) for word in dict.fromkeys(words)]
+    points = [RewindPoint.parse(word.strip()) for word in dict.fromkeys(words)]
+    if not all(point.rewinds for point in points):
+        raise ConfigError(
+            "--rewinds learning-rate rewinds no weights; allowed: init, epoch:N, step:N"
+        )
+    return points
 
 
 def _as_json(line: Line) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from prac.config.methods import METHODS, PRAC
 from prac.config.recipes import get_recipe
-from prac.config.sections import Recipe, RewindPoint
+from prac.config.sections import Recipe, RewindPoint, Share
 from prac.errors import ConfigError
 from prac.plugins import is_custom
 
@@ -206,6 +206,9 @@ def with_settings(recipe: Recipe, settings: Sequence[tuple[str, str]]) -> Recipe
 def parse_value(name: str, text: str, kind: Any) -> Any:
     """Text to a value of a field's type: numbers, true/false, none, lists with commas, choices."""
     origin = typing.get_origin(kind)
+    for written in (RewindPoint, Share):
+        if kind is written or written in typing.get_args(kind):
+            return written.parse(text)
     if origin in (typing.Union, types.UnionType):
         if text.lower() in ("none", "null"):
             return None
@@ -213,8 +216,6 @@ def parse_value(name: str, text: str, kind: Any) -> Any:
         origin = typing.get_origin(kind)
     if origin is typing.Literal or kind is str:
         return text
-    if kind is RewindPoint:
-        return RewindPoint.parse(text)
     try:
         if origin is tuple:
             return tuple(int(part) for part in text.split(",") if part.strip())

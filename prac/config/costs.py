@@ -37,7 +37,7 @@ FORWARD_FLOPS: dict[tuple[str, str], int] = {
     ("conv4", "digits"): 11_872_768,
     ("resnet8", "cifar10"): 24_478_976,
     ("vgg8s", "cifar10"): 77_269_504,
-    ("airbench8s", "cifar10"): 52_050_496,
+    ("airbench8s", "cifar10"): 96_797_760,
     ("resnet20s", "cifar10"): 81_102_080,
     ("resnet56s", "cifar10"): 250_971_392,
     ("vgg16", "cifar10"): 626_403_328,

@@ -262,6 +262,8 @@ class SelectConfig:
     late_threshold: E_F of the sets from D_k on, k = `late_from`; None: `threshold` for all.
     easy: share of the samples that a critical set leaves out which each round trains on all the
     same, drawn anew for every round, of each class as many as its share.
+    soft: share of the samples outside a round's set that every epoch draws anew, weighing 1 / soft;
+    the last eighth of the epochs draws from everything (`prac.selection.soft`). 0: none.
     cet, cep: which of the two parts are taken.
     cep_model: the model compared with the dense one: `round`, the round's own at its best
     validation epoch (under m_k), or `pruned`, the same weights after this round's pruning
@@ -298,6 +300,7 @@ class SelectConfig:
     hardest_cut: float = 0.0
     proxy: str = "resnet8"
     proxy_epochs: int | None = None
+    soft: float = field(default=0.0, metadata={"later": True})
 
     def __post_init__(self) -> None:
         _name(self, "score")
@@ -310,6 +313,7 @@ class SelectConfig:
         )
         _require(self.late_from >= 1, "select.late_from", self.late_from, "1 or more")
         _require(0 <= self.easy < 1, "select.easy", self.easy, "0 or more, below 1")
+        _require(0 <= self.soft < 1, "select.soft", self.soft, "0 or more, below 1")
         _require(self.cet or self.cep, "select.cet and select.cep", False, "at least one true")
         _require_choice("select.cep_model", self.cep_model, get_args(CepModel))
         _require_strategy("select.score", self.score, SCORES)
@@ -343,32 +347,68 @@ class SelectConfig:
 class RewindPoint:
     """Where the rewind weights are taken in round 0: `epoch:3`, `step:500` or `init`.
 
-    `epoch:3` is after the third epoch, `step:500` after the 500th SGD step.
+    `epoch:3` is after the third epoch, `step:500` after the 500th SGD step. `learning-rate` rewinds
+    no weights: every round goes on from the best ones of the round before, and only the schedule
+    starts again (Renda et al. 2020, arXiv:2003.02389).
     """
 
     WIRE: ClassVar[str] = "rewind"
-    unit: Literal["epoch", "step", "init"] = "epoch"
+    unit: Literal["epoch", "step", "init", "learning-rate"] = "epoch"
     at: int = 3
 
     def __post_init__(self) -> None:
-        _require_choice("search.rewind unit", self.unit, ("epoch", "step", "init"))
-        if self.unit == "init":
+        units = ("epoch", "step", "init", "learning-rate")
+        _require_choice("search.rewind unit", self.unit, units)
+        if self.unit in ("init", "learning-rate"):
             object.__setattr__(self, "at", 0)
         else:
             _require(self.at >= 1, f"search.rewind {self.unit}", self.at, "1 or more")
 
     @classmethod
     def parse(cls, text: str) -> RewindPoint:
-        """Read `epoch:3`, `step:500` or `init`."""
+        """Read `epoch:3`, `step:500`, `init` or `learning-rate`."""
         unit, _, at = text.partition(":")
-        if text == "init":
-            return cls("init")
+        if text in ("init", "learning-rate"):
+            return cls(text)  # type: ignore[arg-type]
         if unit in ("epoch", "step") and at.isdecimal():
             return cls(unit, int(at))  # type: ignore[arg-type]
-        raise ConfigError(f"search.rewind {text!r} is not allowed; allowed: epoch:N, step:N, init")
+        raise ConfigError(
+            f"search.rewind {text!r} is not allowed; allowed: epoch:N, step:N, init, learning-rate"
+        )
+
+    @property
+    def rewinds(self) -> bool:
+        """Whether weights go back at all."""
+        return self.unit != "learning-rate"
 
     def __str__(self) -> str:
-        return self.unit if self.unit == "init" else f"{self.unit}:{self.at}"
+        return f"{self.unit}:{self.at}" if self.unit in ("epoch", "step") else self.unit
+
+
+@dataclass(frozen=True)
+class Share:
+    """A number of steps as a share of the full budget's: `0.5x` is half of them."""
+
+    WIRE: ClassVar[str] = "share"
+    of: float
+
+    def __post_init__(self) -> None:
+        _require(0 < self.of <= 1, "share", str(self), "above 0x, up to 1x")
+
+    @classmethod
+    def parse(cls, text: str) -> Share | int:
+        """Read `0.5x`, or a whole number. Raises ConfigError."""
+        try:
+            return cls(float(text[:-1])) if text.endswith("x") else int(text)
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise ConfigError(
+                f"{text!r} is not allowed; allowed: a whole number, or a share such as 0.5x"
+            ) from error
+
+    def __str__(self) -> str:
+        return f"{self.of:g}x"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -378,14 +418,14 @@ class BudgetConfig:
     scaling: `epochs` scales the number of epochs by |D_k|/|D_0| (steps fall with its square: the
     published runs), `steps` scales the number of steps (the published text).
     min_round_epochs, min_round_steps: floors under a round's scaled budget, up to the full one:
-    a small set may be seen more often than the full budget's epochs. They are numbers, no shares:
-    who changes train.epochs or the data changes them too.
+    a small set may be seen more often than the full budget's epochs. Steps may be a `Share` of the
+    full budget's, `0.5x`, which holds for any data and epochs; numbers do not.
     """
 
     WIRE: ClassVar[str] = "budget"
     scaling: Scaling = "epochs"
     min_round_epochs: int = 1
-    min_round_steps: int = 0
+    min_round_steps: int | Share = 0
 
     def __post_init__(self) -> None:
         _require_choice("budget.scaling", self.scaling, get_args(Scaling))
@@ -395,9 +435,9 @@ class BudgetConfig:
             self.min_round_epochs,
             "1 or more",
         )
-        _require(
-            self.min_round_steps >= 0, "budget.min_round_steps", self.min_round_steps, "0 or more"
-        )
+        steps = self.min_round_steps
+        if not isinstance(steps, Share):
+            _require(steps >= 0, "budget.min_round_steps", steps, "0 or more, or a share: 0.5x")
 
 
 @dataclass(frozen=True, kw_only=True)

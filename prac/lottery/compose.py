@@ -199,15 +199,16 @@ class _Line:
                 if not trained:
                     self.rounds.append(self.masks[-1])
                 self._set(index + 1)
-        start = self._start()
+        if self.method.starts != "rewind":
+            self._start(1)  # whatever is judged
         judged = set(self.request.judged_rounds)
         for index in range(rounds + 1):
             if index in judged and (index > 0 or self.method is PRAC):
-                self.judgements[index] = self._judge(start, index)
+                self.judgements[index] = self._judge(index)
             # Repeats are for the verdict: one search's tickets are enough to take one.
             wanted = index > 0 and self.request.place == 0
             if wanted and (self.method is PRAC or index in self.judgements):
-                self.tickets[index] = self._ticket(start, index)
+                self.tickets[index] = self._ticket(index)
 
     def _round(self, index: int) -> str:
         """What trains m_k, k = `index`: the dense run, or a round on its set."""
@@ -223,7 +224,7 @@ class _Line:
         )
         inputs = {}
         if index > 0:
-            inputs = {"before": self.masks[index - 1], "rewind": self.rounds[0]}
+            inputs = {"before": self.masks[index - 1], "rewind": self._weights(index)}
             if method.data == "selected":
                 inputs["samples"] = self.samples[index - 1]
             elif method.data == "fresh":
@@ -360,22 +361,35 @@ class _Line:
         seed = self.request.recipe.search.seed
         return f"{shared}:search-{seed}" if self.request.place else shared
 
-    def _start(self) -> str:
-        """What leaves the weights that the tickets start from."""
-        if self.method.starts == "rewind":
+    def _weights(self, index: int) -> str:
+        """What leaves the weights that m_k, k = `index` of 1 or more, is trained from."""
+        if self.request.recipe.search.rewind.rewinds:
             return self.rounds[0]
+        # Those of the last round before it that trained any.
+        return self.rounds[max(k for k in range(index) if self.method.trains_round(k))]
+
+    def _start(self, index: int) -> str:
+        """What leaves the weights that the ticket with m_k, k = `index`, starts from."""
+        starts = self.method.starts
+        if starts == "rewind":
+            if index > 0:
+                return self._weights(index)
+            if self.request.recipe.search.rewind.rewinds:
+                return self.rounds[0]
+            # The dense network that tickets are compared with is trained once, as round 0 was.
+            starts = "initial"
         config = StartConfig(
             architecture=self.architecture,
             network=identity(self.architecture),
-            start=self.method.starts,
+            start=starts,
             seed=self.request.recipe.search.seed,
         )
         return self.stages.add("start", f"start:{self.label}", config, line=self)
 
-    def _judge(self, start: str, index: int) -> tuple[str, ...]:
+    def _judge(self, index: int) -> tuple[str, ...]:
         """The judgements of one ticket, one for each seed; they differ in nothing else."""
         request = self.request
-        inputs = {"rewind": start}
+        inputs = {"rewind": self._start(index)}
         if index > 0:
             inputs["before"] = self.masks[index - 1]
         config = JudgeConfig(
@@ -398,12 +412,12 @@ class _Line:
             for place, seed in enumerate(request.judging_seeds)
         )
 
-    def _ticket(self, start: str, index: int) -> str:
+    def _ticket(self, index: int) -> str:
         """A ticket with m_k, k = `index`: it carries the network of its first judgement."""
         request, recipe = self.request, self.request.recipe
         trainings = self.named().trainings(index)
         inputs = {f"training_{place}": name for place, name in enumerate(trainings)}
-        inputs |= {"mask": self.masks[index - 1], "rewind": start}
+        inputs |= {"mask": self.masks[index - 1], "rewind": self._start(index)}
         if self.samples:
             role = "size" if self.method.data == "fresh" else "samples"
             inputs[role] = self.samples[index - 1]

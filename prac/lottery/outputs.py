@@ -313,6 +313,13 @@ NUMBERS = ("loss", "train_accuracy", "validation_accuracy", "learning_rate", "se
 """The curves of a training."""
 
 
+def starting_weights(made: Made) -> Mapping[str, Tensor]:
+    """What training starts from: the rewind weights, or the best ones of a round whose weights go
+    on (`search.rewind=learning-rate`), which leaves no others."""
+    weights: Mapping[str, Tensor] = made[REWIND] if REWIND in made.files else made[BEST]
+    return weights
+
+
 def curves(records: Any) -> dict[str, tuple[float, ...]]:
     """The curves of a training's epoch records."""
     return {name: tuple(float(getattr(r, name)) for r in records) for name in NUMBERS}

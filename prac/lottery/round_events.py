@@ -64,18 +64,19 @@ def keep_events(
 
 
 def read_events(
-    work: Folder, *, run: str, round_index: int, epochs: range, sample_ids: NDArray[np.int32]
+    work: Folder, *, run: str, round_index: int, epochs: range, sample_ids: NDArray[np.int32] | None
 ) -> Iterator[pa.RecordBatch]:
     """The events of some epochs from the committed files, one batch an epoch.
 
-    Raises EventLogError where an epoch is missing, doubled or of another set of samples.
+    sample_ids: that every epoch has; None where each has others. Raises EventLogError where an
+    epoch is missing, doubled or of another set of samples.
     """
     log = EventLog(event_folder(work), run)
     yield from log.read(round_index=round_index, epochs=epochs, sample_ids=sample_ids)
 
 
 def recorded_events(
-    work: Folder, *, run: str, round_index: int, recorded: int, sample_ids: NDArray[np.int32]
+    work: Folder, *, run: str, round_index: int, recorded: int, sample_ids: NDArray[np.int32] | None
 ) -> Callable[[int | None], Iterator[pa.RecordBatch]]:
     """Reads the events of a training of `recorded` epochs, as often as it is called:
     `events(epochs)`, of the first of them, or of all (None)."""

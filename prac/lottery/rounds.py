@@ -338,7 +338,7 @@ def run_round(
         run=task.run,
         round_index=task.config.round_index,
         recorded=len(outcome.epochs),
-        sample_ids=task.sample_ids,
+        sample_ids=task.sample_ids if task.soft is None else None,
     )
     statistics = count_events(events(None)).statistics()
     return dataclasses.replace(outcome, statistics=statistics, events=events)

@@ -41,6 +41,7 @@ class RoundConfig:
     records_events: false where another architecture's sets are used, or none are needed.
     predicts_with: whose predictions of the training split it leaves, for critical sets; None: none.
     criterion: what makes the tentative masks: its name, and the source of one of the user's.
+    soft: share of the samples outside its set that every epoch draws.
     """
 
     WIRE: ClassVar[str] = "round"
@@ -56,6 +57,7 @@ class RoundConfig:
     records_events: bool
     predicts_with: CepModel | None
     criterion: tuple[str, ...] = ("magnitude",)
+    soft: float = field(default=0.0, metadata={"later": True})
 
     def budget_for(self, num_samples: int, num_full_samples: int) -> Budget:
         """This round's budget on `num_samples`."""
@@ -96,11 +98,12 @@ def round_config(
         augment=recipe.augment,
         budget=recipe.budget,
         seed=recipe.search.seed,
-        rewind=recipe.search.rewind if first else None,
+        rewind=recipe.search.rewind if first and recipe.search.rewind.rewinds else None,
         records_events=records_events,
         # Round 0's model is the dense one that all others are compared with.
         predicts_with="round" if first else recipe.select.cep_model if predicts else None,
         criterion=identity(prune.criterion),
+        soft=0.0 if first or method.data == "everything" else recipe.select.soft,
     )
 
 

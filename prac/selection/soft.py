@@ -17,6 +17,11 @@ ANNEALED = 8
 """The last 1 / ANNEALED of the epochs take samples of everything, unweighted, as InfoBatch does."""
 
 
+def soft_size(critical: int, everything: int, share: float) -> int:
+    """Samples of an epoch of a soft set with so many critical ones."""
+    return critical + round(share * (everything - critical))
+
+
 @dataclass(frozen=True, kw_only=True)
 class SoftSet:
     """A critical set whose epochs take some of the other samples too.
@@ -30,14 +35,9 @@ class SoftSet:
     share: float
 
     @property
-    def drawn(self) -> int:
-        """Samples outside `critical` in an epoch."""
-        return round(self.share * (len(self.sample_ids) - len(self.critical)))
-
-    @property
     def size(self) -> int:
         """Samples of an epoch, the same in each."""
-        return len(self.critical) + self.drawn
+        return soft_size(len(self.critical), len(self.sample_ids), self.share)
 
     def epoch(
         self, epoch: int, epochs: int, generator: torch.Generator
@@ -51,9 +51,9 @@ class SoftSet:
             places = torch.randperm(len(self.sample_ids), generator=generator)[: self.size]
             return np.sort(self.sample_ids[places.numpy()]), None
         outside = np.setdiff1d(self.sample_ids, self.critical, assume_unique=True)
-        places = torch.randperm(len(outside), generator=generator)[: self.drawn]
+        places = torch.randperm(len(outside), generator=generator)[: self.size - len(self.critical)]
         drawn = outside[places.numpy()]
         ids = np.sort(np.concatenate([self.critical, drawn]))
-        heavy = len(outside) / max(1, self.drawn)
+        heavy = len(outside) / max(1, len(drawn))
         weights = np.where(np.isin(ids, drawn, assume_unique=True), heavy, 1.0)
         return ids, weights.astype(np.float32)

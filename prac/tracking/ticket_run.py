@@ -97,9 +97,11 @@ def description(facts: TicketFacts, where: str) -> str:
     if facts.dense_test_accuracy is not None:
         dense = f" (dense network: {facts.dense_test_accuracy:.2%})"
     share = facts.set_size / facts.num_training
+    goes_on = facts.rewind == "learning-rate"
+    rewound = "its weights go on" if goes_on else f"rewound to {facts.rewind}"
     rows = {
         "test accuracy, trained alone from here": f"{accuracy}{dense}",
-        "found by": f"{facts.method}, round {facts.round}, rewound to {facts.rewind}",
+        "found by": f"{facts.method}, round {facts.round}, {rewound}",
         "set": f"{facts.set_size:,} of {facts.num_training:,} training samples ({share:.1%})",
         "SGD steps to find it": f"{facts.search_steps:,} ({facts.steps_saved:.1%} fewer than "
         "vanilla)",

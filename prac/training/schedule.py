@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from prac.config.sections import BudgetConfig, Schedule, TrainConfig
+from prac.config.sections import BudgetConfig, Schedule, Share, TrainConfig
 from prac.data.steps import num_batches
 
 RISE = 0.3
@@ -107,10 +107,13 @@ def round_budget(
         wanted = full.epochs * num_samples // num_full_samples
     else:
         wanted = round(full.steps * num_samples // num_full_samples / steps_per_epoch)
+    steps = scaling.min_round_steps
+    if isinstance(steps, Share):
+        steps = round(steps.of * full.steps)
     floor = max(
         min(scaling.min_round_epochs, full.epochs),
         min(
-            num_batches(scaling.min_round_steps, steps_per_epoch),
+            num_batches(steps, steps_per_epoch),
             full.steps // steps_per_epoch,
             # Events keep the epoch as int16.
             2**15 - 1,

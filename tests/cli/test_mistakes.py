@@ -59,6 +59,13 @@ def _refused(command, *words: str) -> str:
         ("--seeds 0", "--seeds 0 is not allowed; allowed: 1 to 100"),
         ("--seeds three", "--seeds"),
         # Settings.
+        (
+            "--set budget.min_round_steps=2x",
+            "share '2x' is not allowed; allowed: above 0x, up to 1x",
+        ),
+        ("--set budget.min_round_steps=ax", "allowed: a whole number, or a share such as 0.5x"),
+        ("--set select.soft=1", "select.soft 1.0 is not allowed"),
+        ("--set search.rewind=never", "epoch:N, step:N, init, learning-rate"),
         ("--set nonsense", "is not SECTION.FIELD=VALUE"),
         ("--set nope.x=1", "section 'nope' is not known"),
         ("--set train.nope=1", "known fields of train"),

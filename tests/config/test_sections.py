@@ -19,6 +19,7 @@ from prac.config.sections import (
     RewindPoint,
     SearchConfig,
     SelectConfig,
+    Share,
     TrainConfig,
 )
 from prac.errors import ConfigError, PracError
@@ -30,6 +31,7 @@ CONFIGS = [
 ]
 MINIMAL = {
     ModelConfig: {"architecture": "resnet8"},
+    Share: {"of": 0.5},
     Recipe: {"name": "r", "description": "", "architectures": ("resnet8",)},
 }
 NAN = math.nan
@@ -91,6 +93,9 @@ REFUSED = [
     (BudgetConfig, {"scaling": "linear"}, "budget.scaling", "epochs, steps"),
     (BudgetConfig, {"min_round_epochs": 0}, "budget.min_round_epochs", "1 or more"),
     (BudgetConfig, {"min_round_steps": -1}, "budget.min_round_steps", "0 or more"),
+    (Share, {"of": 1.5}, "share '1.5x'", "above 0x, up to 1x"),
+    (Share, {"of": NAN}, "share 'nanx'", "above 0x, up to 1x"),
+    (SelectConfig, {"soft": 1.0}, "select.soft", "0 or more, below 1"),
     (SearchConfig, {"rounds": 0}, "search.rounds", "1 to 1000"),
     (SearchConfig, {"rounds": 1001}, "search.rounds", "1 to 1000"),
     (SearchConfig, {"seed": -1}, "search.seed", "0 to 2147483647"),
@@ -125,7 +130,7 @@ def test_every_configuration_is_frozen_hashable_and_keyword_only(kind) -> None:
     for field in dataclasses.fields(kind):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(made, field.name, getattr(made, field.name))
-        assert field.kw_only or kind is RewindPoint
+        assert field.kw_only or kind in (RewindPoint, Share)
     assert made == kind(**MINIMAL.get(kind, {}))
     assert hash(made) == hash(kind(**MINIMAL.get(kind, {})))
 

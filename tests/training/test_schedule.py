@@ -14,7 +14,7 @@ from torch.optim import SGD, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
 from prac.config.recipes import get_recipe
-from prac.config.sections import BudgetConfig, Schedule, TrainConfig
+from prac.config.sections import BudgetConfig, Schedule, Share, TrainConfig
 from prac.training.schedule import Budget, full_budget, round_budget
 
 PUBLISHED = TrainConfig()
@@ -213,6 +213,11 @@ def test_floors() -> None:
     assert round_budget(CALIBRATION, by_epochs, 26_112, 45_000).epochs == 9
     by_steps = BudgetConfig(scaling="epochs", min_round_steps=1000)
     assert round_budget(CALIBRATION, by_steps, 14_788, 45_000).epochs == 9  # 1000/116 = 8.6
+    # The same as a share of 5,632 steps, whatever the data and the epochs.
+    half = BudgetConfig(scaling="epochs", min_round_steps=Share(0.5))
+    assert round_budget(CALIBRATION, half, 14_788, 45_000).epochs == 25  # 2,816/116 = 24.3
+    twice = CALIBRATION.with_epochs(2 * CALIBRATION.epochs)
+    assert round_budget(twice, half, 14_788, 45_000).epochs == 49  # 5,632/116 = 48.6
     # Never more than the full budget: its 16 epochs, its 5,632 steps (48 epochs of 116).
     many = BudgetConfig(min_round_epochs=500)
     assert round_budget(CALIBRATION, many, 14_788, 45_000).epochs == 16

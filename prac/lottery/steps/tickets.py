@@ -8,7 +8,6 @@ from typing import Any
 from prac.lottery.env import Work
 from prac.lottery.outputs import (
     NEXT_MASK,
-    REWIND,
     SET,
     TICKET,
     TRAINED,
@@ -17,6 +16,7 @@ from prac.lottery.outputs import (
     Made,
     SetFacts,
     TicketFacts,
+    starting_weights,
 )
 from prac.lottery.stage_config import TicketStageConfig
 from prac.models import build_model
@@ -96,7 +96,7 @@ def ticket_stage(
         "precision": config.precision,
     }
     trained = None if judge is None else judge[TRAINED]
-    ticket = Ticket.of(alive, rewind[REWIND], lineage, trained)
+    ticket = Ticket.of(alive, starting_weights(rewind), lineage, trained)
     ticket.verify()
     files: dict[File[Any], Any] = {TICKET: ticket}
     if samples is not None:

@@ -27,12 +27,14 @@ from prac.lottery.outputs import (
     SetFacts,
     TrainedFacts,
     curves,
+    starting_weights,
 )
 from prac.lottery.rounds import RoundOutcome, RoundTask
 from prac.lottery.scoring import train_proxy
 from prac.lottery.stage_config import JudgeConfig, ProxyConfig, RoundConfig
 from prac.models import build_model
 from prac.models.cost import dense_flops
+from prac.selection.soft import SoftSet, soft_size
 from prac.ticket.retrain import train_alone
 from prac.training.loop import Trained
 
@@ -49,18 +51,28 @@ def train_stage(
 ) -> Made:
     """Round k: train under m_k on D_k from the rewind weights, watch its samples, prune.
 
-    before: made m_k; rewind: the rewind weights; both None in round 0. samples: D_k; None is
+    before: made m_k; rewind: the weights to start from; both None in round 0. samples: D_k; None is
     everything. size: as many samples, drawn anew in every epoch. epochs: a round that had as many.
     """
-    training_ids = work.env.dataset().training_ids
+    ids = training_ids = work.env.dataset().training_ids
+    fresh, soft = None if size is None else size.known(SetFacts).set_size, None
+    if samples is not None:
+        ids = samples[SET].sample_ids
+    if config.soft and samples is not None:
+        soft = SoftSet(critical=ids, sample_ids=training_ids, share=config.soft)
+        ids = training_ids
+    elif config.soft and fresh is not None:
+        # As many an epoch as the soft set of that size has.
+        fresh = soft_size(fresh, len(training_ids), config.soft)
     task = RoundTask(
         run=work.run,
         config=config,
-        sample_ids=training_ids if samples is None else samples[SET].sample_ids,
-        fresh=None if size is None else size.known(SetFacts).set_size,
+        sample_ids=ids,
+        fresh=fresh,
+        soft=soft,
         max_epochs=None if epochs is None else epochs.known(RoundFacts).epochs,
         mask=None if before is None else before[NEXT_MASK],
-        weights=None if rewind is None else rewind[REWIND],
+        weights=None if rewind is None else starting_weights(rewind),
     )
     outcome = work.env.train(task, work)
     return _round_made(task, outcome, work)
@@ -116,7 +128,7 @@ def judge_stage(
         image_shape=dataset.image_shape,
         seed=0,
     )
-    weights: Mapping[str, Tensor] = rewind[REWIND]
+    weights: Mapping[str, Tensor] = starting_weights(rewind)
     model.load_state_dict(dict(weights))
     found = train_alone(
         model,

@@ -1,0 +1,168 @@
+"""Rounds whose weights go on, and rounds on soft sets: what starts where, on how many samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.searches import Searched, Trainer, searched
+from torch import Tensor
+
+from prac.config.sections import (
+    AugmentConfig,
+    BudgetConfig,
+    PruneConfig,
+    Recipe,
+    RewindPoint,
+    SearchConfig,
+    TrainConfig,
+)
+from prac.data.batches import DeviceImages
+from prac.data.dataset import ImageDataset
+from prac.lottery.outputs import BEST, REWIND, SET, STATISTICS, TICKET, SetFacts
+from prac.lottery.rounds import RoundTask, initial_model
+
+RECIPE = Recipe(
+    name="ways",
+    description="",
+    architectures=("resnet8",),
+    augment=AugmentConfig(crop_padding=1, flip=False),
+    train=TrainConfig(
+        epochs=4, batch_size=16, learning_rate=0.02, milestones=(), precision="fp32", shares=1
+    ),
+    prune=PruneConfig(fraction=0.4, tolerance=None),
+    budget=BudgetConfig(scaling="steps"),
+    search=SearchConfig(rounds=3, rewind=RewindPoint("epoch", 1)),
+    compare=("vanilla", "random-subset", "rs2", "random-pruning", "random-tickets", "snip"),
+)
+
+
+@pytest.fixture(scope="module")
+def dataset(toy_data: Callable[..., ImageDataset]) -> ImageDataset:
+    # So noisy that sets are neither empty nor everything.
+    return toy_data(200, noise=140)
+
+
+def _run(recipe: Recipe, dataset: ImageDataset, folder: Path) -> tuple[Searched, list[RoundTask]]:
+    trainer = Trainer(DeviceImages(dataset, recipe.augment), folder)
+    found = searched(recipe, dataset, trainer=trainer, judge="all")
+    return found, trainer.tasks
+
+
+@pytest.fixture(scope="module")
+def going_on(
+    dataset: ImageDataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Searched, list[RoundTask]]:
+    recipe = RECIPE.set(search={"rewind": RewindPoint("learning-rate")})
+    return _run(recipe, dataset, tmp_path_factory.mktemp("on"))
+
+
+@pytest.fixture(scope="module")
+def soft(
+    dataset: ImageDataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Searched, list[RoundTask]]:
+    recipe = RECIPE.set(select={"soft": 0.25})
+    return _run(recipe, dataset, tmp_path_factory.mktemp("soft"))
+
+
+def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+@pytest.mark.parametrize("method", ["prac", "vanilla", "random-subset", "rs2"])
+def test_each_round_goes_on_from_the_best_weights_of_the_one_before(
+    going_on: tuple[Searched, list[RoundTask]], method: str
+) -> None:
+    found, tasks = going_on
+    by_run = {task.run: task for task in tasks}
+    names = found.stages(method).rounds
+    for before, name in pairwise(names):
+        task, made = by_run[found.graph.stages[name].key], found.made(before)
+        assert REWIND not in made.files
+        assert task.weights is not None
+        assert _same(task.weights, made[BEST])
+    ticket = found.made(found.stages(method).tickets[3])[TICKET]
+    alive = ticket.mask
+    trained = found.made(names[2])[BEST]
+    for name, weight in ticket.weights.items():
+        expected = trained[name] * alive[name] if name in alive else trained[name]
+        assert torch.equal(weight, expected), name
+
+
+def test_the_dense_network_beside_its_tickets_is_trained_once_from_the_beginning(
+    going_on: tuple[Searched, list[RoundTask]], dataset: ImageDataset
+) -> None:
+    found, tasks = going_on
+    graph, (judge,) = found.graph, found.stages().judgements[0]
+    start = graph.stages[judge].inputs["rewind"]
+    assert graph.stages[start].kind == "start"
+    initial = initial_model(tasks[0].config, DeviceImages(dataset, RECIPE.augment))
+    assert _same(found.made(start)[REWIND], initial.state_dict())
+
+
+def test_methods_that_train_no_rounds_start_where_they_have_weights(
+    going_on: tuple[Searched, list[RoundTask]],
+) -> None:
+    found = going_on[0]
+    for method, kind in (
+        ("random-pruning", "dense"),
+        ("random-tickets", "start"),
+        ("snip", "start"),
+    ):
+        tickets = found.stages(method).tickets
+        assert set(tickets) == {1, 2, 3}
+        starts = {found.graph.stages[t].inputs["rewind"] for t in tickets.values()}
+        assert {found.graph.stages[s].kind for s in starts} == {kind}, method
+
+
+def test_soft_rounds_have_the_set_and_a_share_of_the_rest(
+    soft: tuple[Searched, list[RoundTask]], dataset: ImageDataset
+) -> None:
+    found, tasks = soft
+    by_run = {task.run: task for task in tasks}
+    everything = len(dataset.training_ids)
+    for method in ("prac", "random-subset"):
+        stages = found.stages(method)
+        for index in (1, 2):
+            task = by_run[found.graph.stages[stages.rounds[index]].key]
+            chosen = found.made(stages.samples[index - 1])[SET].sample_ids
+            assert task.soft is not None
+            assert np.array_equal(task.soft.critical, chosen)
+            assert 0 < len(chosen) < everything
+            assert task.epoch_size == len(chosen) + round(0.25 * (everything - len(chosen)))
+    first = by_run[found.graph.stages[found.stages().rounds[0]].key]
+    assert first.soft is None
+    assert all(t.soft is None for t in tasks if len(t.sample_ids) == t.epoch_size)
+
+
+def test_the_twins_of_soft_rounds_have_their_steps_and_samples(
+    soft: tuple[Searched, list[RoundTask]],
+) -> None:
+    found = soft[0]
+    prac = [(m.cost.steps, m.cost.samples) for m in found.trained()]
+    for method in ("random-subset", "rs2"):
+        assert [(m.cost.steps, m.cost.samples) for m in found.trained(method)] == prac
+    vanilla = found.trained("vanilla")
+    assert all(m.cost.steps == vanilla[0].cost.steps for m in vanilla)
+
+
+def test_the_next_set_is_of_what_was_presented(
+    soft: tuple[Searched, list[RoundTask]], dataset: ImageDataset
+) -> None:
+    found = soft[0]
+    stages = found.stages()
+    statistics = found.made(stages.rounds[1])[STATISTICS]
+    critical = found.made(stages.samples[0])[SET].sample_ids
+    presented = statistics["sample_id"].to_numpy()
+    assert set(critical.tolist()) < set(presented.tolist()) <= set(dataset.training_ids.tolist())
+    times = dict(zip(presented.tolist(), statistics["presentations"].to_pylist(), strict=True))
+    epochs = max(times.values())
+    assert all(times[sample] == epochs for sample in critical.tolist())
+    assert min(times.values()) < epochs
+    cet = found.made(stages.samples[1]).known(SetFacts).cet_size
+    forgotten = statistics["forgotten"].to_numpy() > 0
+    assert cet == int(np.sum(forgotten | statistics["first_learned"].is_null().to_numpy(False)))
