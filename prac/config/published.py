@@ -33,6 +33,7 @@ _ALIKE: dict[str, Any] = {
     "select.threshold": 0,
     "select.late_threshold": None,
     "select.easy": 0.0,
+    "select.soft": 0.0,
     "select.cet": True,
     "select.cep": True,
     "budget.min_round_epochs": 1,

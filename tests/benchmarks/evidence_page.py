@@ -36,6 +36,8 @@ stand beside them.
 def page(rows: Sequence[Mapping[str, Any]], twins: Mapping[str, str]) -> str:
     """Markdown of the rows that are there."""
     seeds = sorted({row["seed"] for row in rows})
+    if not rows:
+        return f"{RULE}\n## What is there\n\nNothing yet.\n"
     parts = [RULE, f"## What is there: seeds {', '.join(map(str, seeds))}", _means(rows)]
     for measure in ("validation", "test"):
         if any(row[measure] is not None for row in rows):
