@@ -18,7 +18,7 @@ from prac.cli.options import (
     recipe_from,
 )
 from prac.cli.run import run_options
-from prac.config.sections import Recipe
+from prac.config.sections import Recipe, Share
 from prac.errors import ConfigError
 
 # Slow imports stand in functions: see `prac.cli`.
@@ -185,7 +185,9 @@ def parse_axis(recipe: Recipe, text: str) -> Axis:
 
 def _value(name: str, text: str, hint: Any) -> Any:
     try:
-        return parse_value(name, text.strip(), hint)
+        value = parse_value(name, text.strip(), hint)
+        # Trials are kept as JSON, and the configuration reads a share as it is written.
+        return str(value) if isinstance(value, Share) else value
     except ConfigError as error:
         raise ConfigError(str(error).replace("--set", "--vary", 1)) from error
 

@@ -435,7 +435,10 @@ class BudgetConfig:
             self.min_round_epochs,
             "1 or more",
         )
-        steps = self.min_round_steps
+        steps: Any = self.min_round_steps
+        if isinstance(steps, str):  # of a sweep, whose values are plain
+            steps = Share.parse(steps)
+            object.__setattr__(self, "min_round_steps", steps)
         if not isinstance(steps, Share):
             _require(steps >= 0, "budget.min_round_steps", steps, "0 or more, or a share: 0.5x")
 

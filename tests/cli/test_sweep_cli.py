@@ -93,6 +93,9 @@ def test_axes_have_the_types_of_their_fields() -> None:
     assert parse_axis(recipe, "select.cep=true,false").values == (True, False)
     assert parse_axis(recipe, "prune.tolerance=none,0.05").values == (None, 0.05)
     assert parse_axis(recipe, "budget.scaling=epochs,steps").values == ("epochs", "steps")
+    # Trials are kept as JSON: a share is as it is written.
+    steps = parse_axis(recipe, "budget.min_round_steps=0.5x,200")
+    assert steps.values == ("0.5x", 200)
     whole = parse_axis(recipe, "select.threshold=0..8")
     assert (whole.low, whole.high, whole.whole) == (0, 8, True)
     assert not parse_axis(recipe, "prune.tolerance=0.02..0.2").whole

@@ -135,6 +135,12 @@ def test_every_configuration_is_frozen_hashable_and_keyword_only(kind) -> None:
     assert hash(made) == hash(kind(**MINIMAL.get(kind, {})))
 
 
+def test_a_share_may_be_written_as_it_is_read() -> None:
+    assert BudgetConfig(min_round_steps="0.5x") == BudgetConfig(min_round_steps=Share(0.5))
+    with pytest.raises(ConfigError, match="share '2x' is not allowed"):
+        BudgetConfig(min_round_steps="2x")
+
+
 def test_edges_that_are_allowed() -> None:
     PruneConfig(tolerance=None)
     PruneConfig(tolerance=1.0)
