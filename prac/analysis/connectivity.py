@@ -20,6 +20,8 @@ from prac.config.sections import Precision, Recipe, RewindPoint, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.errors import ConfigError
 from prac.models import build_model
+from prac.models.layout import placed
+from prac.models.state import load_state
 from prac.pruning.mask import Mask
 from prac.training.evaluation import count_correct
 from prac.training.loop import Training, train
@@ -94,11 +96,11 @@ def line(
     """
     if points < 3:
         raise ConfigError(f"{points} points on the line are too few; allowed: 3 or more")
-    model.to(images.device).to(memory_format=torch.channels_last)
+    placed(model, images.device)
     shares = tuple(index / (points - 1) for index in range(points))
     errors: list[tuple[float, float]] = []
     for share in shares:
-        model.load_state_dict(interpolate(first, second, share))
+        load_state(model, interpolate(first, second, share))
         renew_statistics(model, images, precision)
         training, validation = (
             1 - int(count_correct(model, images, ids, precision)) / len(ids)
@@ -153,7 +155,7 @@ def connectivity(
     )
     ends = []
     for order in (0, 1):
-        model.load_state_dict(dict(weights))
+        load_state(model, weights)
         train(model, _training(images, config, seed, ("order", order)), mask=mask)
         ends.append({name: tensor.detach().clone() for name, tensor in model.state_dict().items()})
     return line(model, ends[0], ends[1], images, config.precision, points=points)

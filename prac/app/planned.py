@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +14,8 @@ from prac.data import DataSummary, Source, open_source
 from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request
-from prac.lottery.networks import initial_digests
+from prac.lottery.networks import check_networks, initial_digests
 from prac.lottery.stage_config import check_rewind
-from prac.models import check_architecture
 from prac.plugins import is_custom, is_of_this_process
 
 if TYPE_CHECKING:
@@ -41,7 +39,7 @@ class Planned:
     def dataset(self) -> ImageDataset:
         """The images, decoded when they are first needed; the networks are tried on them."""
         dataset = self.source.load()
-        _check(self.graph.architectures, len(dataset.class_names), dataset.image_shape)
+        _check(self.request, self.graph, len(dataset.class_names), dataset.image_shape)
         return dataset
 
     @property
@@ -68,7 +66,7 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
     check_rewind(recipe, request.num_training)
     graph = build_graph(request)
     if summary.image_shape is not None:
-        _check(graph.architectures, len(summary.class_names), summary.image_shape)
+        _check(request, graph, len(summary.class_names), summary.image_shape)
     return Planned(
         recipe=recipe,
         options=options,
@@ -81,9 +79,9 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
     )
 
 
-def _check(architectures: Iterable[str], classes: int, shape: tuple[int, int, int]) -> None:
-    for architecture in architectures:
-        check_architecture(architecture, classes, shape)
+def _check(request: Request, graph: Graph, classes: int, shape: tuple[int, int, int]) -> None:
+    train, precision = request.recipe.train, request.precision
+    check_networks(graph.architectures, classes, shape, train=train, precision=precision)
 
 
 def _refuse_of_this_process(recipe: Recipe) -> None:

@@ -1,9 +1,12 @@
-"""What of a user's network is in keys beside its source: the weights that it begins with."""
+"""Networks before anything is trained: whether they can be, and what of them is in keys."""
 
 from __future__ import annotations
 
-from prac.config.sections import Recipe
+from collections.abc import Iterable
+
+from prac.config.sections import Precision, Recipe, TrainConfig
 from prac.data.dataset import Source
+from prac.models import ARCHITECTURES, check_architecture
 from prac.plugins import is_custom
 
 
@@ -33,3 +36,23 @@ def initial_digests(recipe: Recipe, source: Source, seed: int) -> dict[str, str]
         )
         for name in own
     }
+
+
+def check_networks(
+    architectures: Iterable[str],
+    num_classes: int,
+    image_shape: tuple[int, int, int],
+    *,
+    train: TrainConfig,
+    precision: Precision,
+) -> None:
+    """Raise ConfigError for a network that can't be trained and pruned on these images."""
+    for name in architectures:
+        if name in ARCHITECTURES:
+            # Tests hold that ours can.
+            check_architecture(name, num_classes, image_shape)
+        else:
+            # torch: a plan of our own networks does without.
+            from prac.training.trial import try_network
+
+            try_network(name, num_classes, image_shape, train, precision)

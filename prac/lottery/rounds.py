@@ -22,6 +22,7 @@ from prac.lottery.masks import CriterionMasks
 from prac.lottery.round_events import event_folder, event_writer, recorded_events
 from prac.lottery.stage_config import RoundConfig, StartConfig
 from prac.models import build_model
+from prac.models.state import load_state
 from prac.pruning.mask import Mask
 from prac.pruning.tentative import TentativeMask
 from prac.selection.soft import SoftSet
@@ -160,7 +161,7 @@ class _Session:
         self.budget = config.budget_for(task.epoch_size, len(images.training_ids))
         self.model = initial_model(config, images)
         if task.weights is not None:
-            self.model.load_state_dict(dict(task.weights))
+            load_state(self.model, task.weights)
         mask = task.mask if task.mask is not None else Mask.dense(self.model)
         self.rewind = None if config.rewind is None else RewindCapture(config.rewind)
         earliest = epochs_to_rewind(config.rewind, self.budget)
@@ -222,7 +223,7 @@ class _Session:
     def outcome(self, trained: Trained) -> RoundOutcome:
         config, latest = self.task.config, self.tentative.latest
         assert latest is not None
-        self.model.load_state_dict(trained.best_weights)
+        load_state(self.model, trained.best_weights)
         best_weights = {name: tensor.cpu() for name, tensor in trained.best_weights.items()}
         if config.predicts_with == "pruned":
             latest.apply_(self.model)

@@ -13,6 +13,7 @@ from prac.config.sections import Precision
 from prac.data.batches import DeviceImages
 from prac.lottery.stage_config import ProxyConfig
 from prac.models import build_model
+from prac.models.state import load_state
 from prac.selection.scores import Evidence
 from prac.storage import Folder
 from prac.training.evaluation import predict_probabilities
@@ -51,7 +52,7 @@ class Witness:
                 image_shape=images.image_shape,
                 seed=0,
             ).to(images.device)
-            model.load_state_dict(dict(weights))
+            load_state(model, weights)
             self.predicted += len(images.training_ids)
             return predict_probabilities(model, images, images.training_ids, self._precision)
 

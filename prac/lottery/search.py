@@ -25,7 +25,7 @@ from prac.lottery.compose import build_graph
 from prac.lottery.folder_store import FolderStore
 from prac.lottery.graph import Graph, Request, SearchStages
 from prac.lottery.local import LocalEnv, Ran, run_local, scratch_folder
-from prac.lottery.networks import initial_digests
+from prac.lottery.networks import check_networks, initial_digests
 from prac.lottery.outputs import (
     NEXT_MASK,
     SET,
@@ -41,7 +41,6 @@ from prac.lottery.rounds import TrainRound
 from prac.lottery.stage_config import check_rewind
 from prac.lottery.store import DamagedArtifact, MemoryStore, Store
 from prac.lottery.turn import turn
-from prac.models import check_architecture
 from prac.plugins import name_of, own_key
 from prac.pruning.mask import Mask
 from prac.selection import PracSet
@@ -249,7 +248,14 @@ def search(
                 train_round=how.train_round,
                 display=how.display,
             )
-            check_networks(graph, env.dataset())
+            dataset = env.dataset()
+            check_networks(
+                graph.architectures,
+                dataset.num_classes,
+                dataset.image_shape,
+                train=recipe.train,
+                precision=request.precision,
+            )
             ran = run_local(graph, env, kept)
     return SearchResult(graph.searches[0], graph, _Reader(kept, ran), env.dataset)
 
@@ -279,12 +285,6 @@ def local_request(
         seeds=seeds,
         weights=initial_digests(recipe, source, recipe.search.seed),
     )
-
-
-def check_networks(graph: Graph, dataset: ImageDataset) -> None:
-    """Raise ConfigError for a network that can't be trained on these images."""
-    for architecture in graph.architectures:
-        check_architecture(architecture, dataset.num_classes, dataset.image_shape)
 
 
 @contextlib.contextmanager

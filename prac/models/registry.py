@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from prac.errors import ConfigError, unknown
 from prac.models.catalogue import ARCHITECTURES, ImageShape, require_pixels
 from prac.models.describe import evaluating, zero_images
+from prac.models.layout import keep_plain
 from prac.plugins import load_custom
 
 # GoogLeNet and Inception return a tuple in training mode and warn about their slow initial
@@ -155,7 +156,10 @@ def _try_forward(
     images = f"images of {height}x{width} pixels and {channels} channel{'s' * (channels != 1)}"
     try:
         with evaluating(model), torch.no_grad():
-            output: object = model(zero_images(model, image_shape, count=2))
+            zeros = zero_images(model, image_shape, count=2)
+            output: object = model(zeros)
+            if not _takes_channels_last(model, zeros):
+                keep_plain(model)
     except Exception as error:
         raise ConfigError(
             f"{architecture} can't take {images}: {_one_line(error)}; "
@@ -167,6 +171,18 @@ def _try_forward(
             f"{architecture} gives {got} for 2 {images}; "
             f"allowed: a tensor of shape (2, {num_classes})"
         )
+
+
+def _takes_channels_last(model: nn.Module, images: Tensor) -> bool:
+    """Whether it runs in the order of memory that we train in; the model stays as it is."""
+    try:
+        model.to(memory_format=torch.channels_last)
+        model(images.to(memory_format=torch.channels_last))
+    except RuntimeError:
+        return False
+    finally:
+        model.to(memory_format=torch.contiguous_format)
+    return True
 
 
 def _one_line(error: BaseException) -> str:

@@ -23,7 +23,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from prac.errors import ConfigError, TicketError
+from prac.errors import ConfigError, TicketError, first_line
 from prac.ticket.format import Ticket
 from prac.ticket.shrink import resized
 from prac.ticket.shrink import shrink as shrink_network
@@ -102,14 +102,15 @@ def export_ticket(
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".prac-export-") as scratch:
         written = Path(scratch) / target.name
-        if format == "safetensors":
-            _write_safetensors(written_classifier, written, ticket, part)
-        elif format == "pt2":
-            write_pt2(written_classifier, shape, written)
-        else:
-            _write_onnx(written_classifier, shape, written)
-        run = _RUNNERS[format](written, ticket)
-        difference = _compare(classifier, run, shape, target.name)
+        with _told(format):
+            if format == "safetensors":
+                _write_safetensors(written_classifier, written, ticket, part)
+            elif format == "pt2":
+                write_pt2(written_classifier, shape, written)
+            else:
+                _write_onnx(written_classifier, shape, written)
+            run = _RUNNERS[format](written, ticket)
+            difference = _compare(classifier, run, shape, target.name)
         written.replace(target)
     return Exported(
         file=target,
@@ -146,10 +147,13 @@ def image_classifier(ticket: Ticket, part: Part = "trained") -> ImageClassifier:
 
 
 def write_pt2(classifier: ImageClassifier, shape: tuple[int, ...], file: Path) -> None:
-    """A `torch.export` archive: `torch.export.load(file).module()` runs it, for any batch."""
+    """A `torch.export` archive: `torch.export.load(file).module()` runs it, for any batch.
+
+    Raises TicketError for a network that can't be traced.
+    """
     # A batch of two: a size of one would be taken for a constant.
     example = torch.zeros((2, *shape), dtype=torch.uint8)
-    with _quiet():
+    with _told("pt2"), _quiet():
         program = torch.export.export(
             classifier, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
         )
@@ -179,7 +183,10 @@ def _write_onnx(classifier: ImageClassifier, shape: tuple[int, ...], file: Path)
 def _write_safetensors(classifier: ImageClassifier, file: Path, ticket: Ticket, part: Part) -> None:
     keys = ("architecture", "num_classes", "image_shape", "class_names", "mean", "std")
     known = {key: json.dumps(ticket.lineage[key]) for key in keys if key in ticket.lineage}
-    weights = {name: t.contiguous() for name, t in classifier.network.state_dict().items()}
+    # Clones: safetensors refuses tensors that share memory, as tied weights do.
+    plain = torch.contiguous_format
+    state = classifier.network.state_dict()
+    weights = {name: tensor.clone(memory_format=plain) for name, tensor in state.items()}
     metadata = {"part": part, "sparsity": f"{ticket.sparsity:.6f}", **known}
     safetensors.torch.save_file(weights, file, metadata=metadata)
 
@@ -239,6 +246,22 @@ def _compare(
             "it was not kept"
         )
     return difference
+
+
+@contextmanager
+def _told(format: ExportFormat) -> Iterator[None]:
+    """Whatever exporters raise for a network (control flow on values, no such operator), told in a
+    line. They have no errors in common."""
+    try:
+        yield
+    except (ConfigError, TicketError):
+        raise
+    except Exception as error:
+        reason = first_line(error)[:200]
+        raise TicketError(
+            f"the network can't be exported as {format} ({type(error).__name__}: {reason}); its "
+            "ticket can be trained and exported in another format"
+        ) from error
 
 
 @contextmanager

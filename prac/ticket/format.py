@@ -19,6 +19,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from prac.errors import TicketError
 from prac.models import build_model
+from prac.models.state import load_state
 from prac.plugins import name_of
 from prac.pruning.mask import Mask, prunable_weights
 from prac.pruning.mask_file import mask_from_bytes, mask_to_bytes
@@ -193,7 +194,7 @@ class Ticket:
         model doesn't fit.
         """
         try:
-            model.load_state_dict(dict(self.weights))
+            load_state(model, self.weights)
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise TicketError(f"the ticket doesn't fit the model: {reason[:300]}") from error
@@ -203,7 +204,11 @@ class Ticket:
                 _holds[weight].remove()
             if keep:
                 hold = weight.register_post_accumulate_grad_hook
+                # A frozen weight takes no hook, and may be thawed later.
+                trains = weight.requires_grad
+                weight.requires_grad_(True)
                 _holds[weight] = hold(_zero_gradient(self.mask[name]))  # type: ignore[no-untyped-call]
+                weight.requires_grad_(trains)
         return model
 
 

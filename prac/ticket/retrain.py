@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from prac.config.sections import AugmentConfig, Precision, TrainConfig
@@ -15,6 +14,8 @@ from prac.data.dataset import ImageDataset
 from prac.errors import TicketError
 from prac.fingerprint import fingerprint
 from prac.models import build_model
+from prac.models.layout import placed
+from prac.models.state import load_state
 from prac.pruning.mask import Mask
 from prac.storage import Folder
 from prac.ticket.format import Ticket
@@ -63,7 +64,7 @@ def train_alone(
     )
     observers = [] if on_epoch is None else [EpochCallback(on_epoch)]
     trained = train(model, training, mask=mask, observers=observers, checkpoints=checkpoints)
-    model.load_state_dict(trained.best_weights)
+    load_state(model, trained.best_weights)
     return TrainedAlone(
         trained=trained, test_accuracy=test_accuracy(model, images, config.precision)
     )
@@ -99,7 +100,7 @@ def measure_ticket(ticket: Ticket, dataset: ImageDataset, *, device: str = "cpu"
             f"the ticket tells {classes} classes apart; {dataset.name} has {dataset.num_classes}"
         )
     place = pick_device(device)
-    model = ticket.build(trained=True).to(place).to(memory_format=torch.channels_last)
+    model = placed(ticket.build(trained=True), place)
     precision: Precision = ticket.lineage.get("precision", "fp32")
     return test_accuracy(model, DeviceImages(dataset, AugmentConfig(), place), precision)
 

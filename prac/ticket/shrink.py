@@ -29,6 +29,7 @@ from prac.errors import ConfigError
 from prac.models.airbench import AirBench
 from prac.models.conv import ConvNet
 from prac.models.resnet import BasicBlock, ResNet
+from prac.models.state import load_state
 
 Weights = dict[str, Tensor]
 
@@ -103,7 +104,7 @@ def resized(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
             out_channels, in_channels = weights[f"{name}.weight"].shape[:2]
             if (out_channels, in_channels) != module.weight.shape[:2]:
                 _replace(made, name, _convolution_like(module, in_channels, out_channels))
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, nn.BatchNorm2d) and module.affine:
             width = len(weights[f"{name}.weight"])
             if width != module.num_features:
                 _replace(made, name, nn.BatchNorm2d(width, module.eps, module.momentum))
@@ -111,7 +112,7 @@ def resized(network: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
             out_features, in_features = weights[f"{name}.weight"].shape
             if (out_features, in_features) != module.weight.shape:
                 _replace(made, name, nn.Linear(in_features, out_features))
-    made.load_state_dict(dict(weights))
+    load_state(made, weights)
     return made.train(network.training)
 
 

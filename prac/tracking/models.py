@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import platform
 import shutil
+import tempfile
 from pathlib import Path
 
 from prac.ticket.export import image_classifier, write_pt2
@@ -28,15 +29,19 @@ def write_model(ticket: Ticket, folder: Path) -> None:
     """Add what MLflow needs to load the ticket's trained network to the folder of the ticket.
 
     The graph takes `(N, H, W, C) uint8`, 0 to 255, and gives logits; pixels are normalised inside.
-    Raises TicketError for a ticket without trained weights.
+    Raises TicketError for a ticket without trained weights and for a network that can't be traced;
+    the folder is then as it was.
     """
     from mlflow.models import Model
 
     classifier = image_classifier(ticket, "trained")
     facts = {key: ticket.lineage[key] for key in ("class_names", "image_shape", "architecture")}
     data = folder / DATA
-    data.mkdir(parents=True, exist_ok=True)
-    write_pt2(classifier, tuple(ticket.lineage["image_shape"]), data / GRAPH)
+    # The graph first: a network that can't be traced leaves nothing here.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".prac-graph-") as scratch:
+        write_pt2(classifier, tuple(ticket.lineage["image_shape"]), Path(scratch) / GRAPH)
+        data.mkdir(parents=True, exist_ok=True)
+        (Path(scratch) / GRAPH).replace(data / GRAPH)
     (data / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
     shutil.copyfile(Path(__file__).with_name(CODE), folder / CODE)
     _write_environment(folder)

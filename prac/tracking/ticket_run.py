@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from prac.errors import TicketError
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import SET, TICKET, Made, TicketFacts
 from prac.ticket.format import Ticket
@@ -47,8 +48,13 @@ def dressed(
     facts = made.known(TicketFacts)
     ticket = made[TICKET]
     TICKET.write(folder, ticket)
+    no_graph = None
     if ticket.trained is not None:
-        write_model(ticket, folder / TICKET.name)
+        try:
+            write_model(ticket, folder / TICKET.name)
+        except TicketError as error:
+            # The search is paid for: its ticket is kept, for `Ticket.load`.
+            no_graph = str(error)
     if SET in made.files:
         SET.write(folder, made[SET])
     if dress is not None:
@@ -60,7 +66,7 @@ def dressed(
         store,
         model_name(facts.data, facts.architecture),
         stage.key,
-        lambda where: description(facts, where),
+        lambda where: description(facts, where, no_graph),
         ticket_tags(facts),
         inputs,
     )
@@ -90,12 +96,14 @@ def ticket_tags(facts: TicketFacts) -> dict[str, str]:
     return tags | {n: f"{known[n]:.6f}" for n in _SHARES if known[n] is not None}
 
 
-def description(facts: TicketFacts, where: str) -> str:
-    """Markdown: what it is, what it cost, how to take it from `where`."""
+def description(facts: TicketFacts, where: str, no_graph: str | None = None) -> str:
+    """Markdown: what it is, what it cost, how to take it from `where`. no_graph: why MLflow can't
+    load it."""
     accuracy = "not judged yet" if facts.test_accuracy is None else f"{facts.test_accuracy:.2%}"
     dense = ""
     if facts.dense_test_accuracy is not None:
         dense = f" (dense network: {facts.dense_test_accuracy:.2%})"
+    loading = no_graph or usage(where, facts.image_shape)
     share = facts.set_size / facts.num_training
     goes_on = facts.rewind == "learning-rate"
     rewound = "its weights go on" if goes_on else f"rewound to {facts.rewind}"
@@ -119,5 +127,5 @@ def description(facts: TicketFacts, where: str) -> str:
         "\n```python\nimport prac\n"
         f'ticket = prac.Ticket.load("{where}")\n'
         "network = ticket.build()  # sparse, and stays so while you train it\n```\n"
-        + ("" if facts.test_accuracy is None else "\n" + usage(where, facts.image_shape))
+        + ("" if facts.test_accuracy is None else "\n" + loading)
     )

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from prac.config.sections import Precision, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.errors import PracError
+from prac.models.layout import placed
+from prac.models.state import load_state
 from prac.pruning.mask import Mask, prunable_weights
 from prac.selection.soft import SoftSet
 from prac.storage import Folder
@@ -123,7 +125,7 @@ def train(
     """
     workers = workers or Workers(shares=training.shares)
     device = training.images.device
-    model.to(device).to(memory_format=torch.channels_last)
+    placed(model, device)
     if mask is not None:
         mask.apply_(model)
     optimizer = Sgd(
@@ -138,7 +140,8 @@ def train(
     ):
         for observer in observers:
             observer.on_start(model)
-    parallel = workers.parallel(model)
+    all_used = workers.size == 1 or not unused_parameters(model, training)
+    parallel = workers.parallel(model, all_used=all_used)
     passes = passes_for(
         EagerPasses(
             model=parallel.module,
@@ -168,6 +171,26 @@ def train(
         if checkpoints is not None and workers.rank == 0:
             _checkpoint(training, trained, model, optimizer, observers).save(checkpoints)
     return trained
+
+
+def unused_parameters(model: nn.Module, training: Training) -> list[str]:
+    """The trainable parameters that a step leaves without a gradient; the model, its buffers and
+    torch's generators stay as they are."""
+    images = training.images.clean(training.images.training_ids[:2])
+    labels = training.images.labels(training.images.training_ids[:2])
+    before = [buffer.clone() for buffer in model.buffers()]
+    model.train()
+    passes = EagerPasses(model=model, precision=training.precision, label_smoothing=0.0)
+    with generators_kept(training.images.device):
+        passes(images, labels, 1.0)
+    with torch.no_grad():
+        for buffer, kept in zip(model.buffers(), before, strict=True):
+            buffer.copy_(kept)
+    trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    unused = [name for name, parameter in trainable if parameter.grad is None]
+    for _, parameter in trainable:
+        parameter.grad = None
+    return unused
 
 
 def _masked_parameters(
@@ -313,7 +336,7 @@ def _resume(
             if name.startswith(prefix)
         }
 
-    model.load_state_dict(under("model."))
+    load_state(model, under("model."))
     for name, parameter in model.named_parameters():
         if f"momentum.{name}" in checkpoint.tensors:
             buffer = torch.empty_like(parameter)

@@ -8,7 +8,7 @@ and the learning rate stay outside of the recording, so that it holds for all ep
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 _WARM_UPS = 3
 """Passes before a recording, in which libraries choose algorithms and allocate; as torch advises
 (torch.cuda.CUDAGraph, "whole-network capture")."""
+
+AUXILIARY = 0.3
+"""What the loss of auxiliary logits counts (Szegedy et al. 2014, arXiv:1409.4842, section 5)."""
 
 Work = Callable[[], tuple[Tensor, Tensor]]
 
@@ -45,7 +48,11 @@ class Passes(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class EagerPasses:
-    """One kernel after the other."""
+    """One kernel after the other.
+
+    A network that gives several logits in training mode, the first of them its answer, is trained
+    on all of them.
+    """
 
     model: nn.Module
     precision: Precision
@@ -56,17 +63,22 @@ class EagerPasses:
     ) -> tuple[Tensor, Tensor]:
         """Forward, losses, backward."""
         with autocast(images.device, self.precision):
-            logits: Tensor = self.model(images)
+            output: Tensor | Sequence[Tensor] = self.model(images)
+        logits, *others = [output] if isinstance(output, Tensor) else output
+        losses = self._losses(logits, labels, each)
+        for auxiliary in others:
+            losses = losses + AUXILIARY * self._losses(auxiliary, labels, each)
+        (losses * weight).backward()  # type: ignore[no-untyped-call]
+        return logits.detach(), losses.detach()
+
+    def _losses(self, logits: Tensor, labels: Tensor, each: Tensor | None) -> Tensor:
         losses = nn.functional.cross_entropy(
             logits.float(),
             labels,
             reduction="sum" if each is None else "none",
             label_smoothing=self.label_smoothing,
         )
-        if each is not None:
-            losses = (losses * each).sum()
-        (losses * weight).backward()  # type: ignore[no-untyped-call]
-        return logits.detach(), losses.detach()
+        return losses if each is None else (losses * each).sum()
 
 
 @dataclass(frozen=True)

@@ -46,12 +46,16 @@ class Workers:
         """The shares of every step that this worker takes."""
         return range(self.rank, self.shares, self.size)
 
-    def parallel(self, model: nn.Module) -> Parallel:
-        """What computes this worker's shares of a step, and the sum over all shares."""
+    def parallel(self, model: nn.Module, *, all_used: bool = True) -> Parallel:
+        """What computes this worker's shares of a step, and the sum over all shares.
+
+        all_used: false where the forward pass leaves parameters out, for which torch would wait.
+        """
         if self.size == 1:
             return Parallel(self, model)
         # Two numbers have one sum, in whichever order. More are added in the order of the shares.
-        return AllReduced(self, model) if self.shares == 2 else Ordered(self, model)
+        together = self.shares == 2 and all_used
+        return AllReduced(self, model) if together else Ordered(self, model)
 
     def agree_on_buffers(self, model: nn.Module) -> None:
         """Give every worker the BatchNorm statistics of rank 0."""

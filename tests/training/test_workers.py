@@ -103,20 +103,34 @@ def _plain_model(dropout: float) -> nn.Module:
         return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(64, 3))
 
 
+class _Spared(nn.Module):
+    """With a layer that nothing calls."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network, self.spare = network, nn.Conv2d(1, 1, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.network(images)
+
+
 def _one_step(
-    images: DeviceImages, workers: Workers, dropout: float = 0.0
+    images: DeviceImages, workers: Workers, dropout: float = 0.0, *, spared: bool = False
 ) -> dict[str, torch.Tensor]:
     """The gradients of one step over all 47 samples, and the weights after it."""
     config = TrainConfig(
         epochs=1, batch_size=64, learning_rate=0.1, milestones=(), weight_decay=0.0
     )
-    model = _plain_model(dropout)
+    model = _Spared(_plain_model(dropout)) if spared else _plain_model(dropout)
     mask = global_magnitude(prunable_weights(model), Mask.dense(model), 0.5)
     kept: dict[str, torch.Tensor] = {}
 
     class Gradients(Observer):
         def on_step(self, steps_done: int, model: nn.Module) -> None:
             for name, parameter in model.named_parameters():
+                if name.startswith("spare."):
+                    assert parameter.grad is None
+                    continue
                 assert parameter.grad is not None
                 kept[f"gradient {name}"] = parameter.grad.detach().clone().contiguous()
 
@@ -159,6 +173,9 @@ def _main(mode: str, rank: int, folder: Path) -> None:
         torch.manual_seed(rank)
         drawn = _one_step(images, workers, dropout=0.5)
         safetensors.torch.save_file(drawn, str(folder / f"dropout-{rank}"))
+        torch.manual_seed(0)
+        spared = _one_step(images, workers, spared=True)
+        safetensors.torch.save_file(spared, str(folder / f"spared-{rank}"))
         _disagree(images, workers, folder)
         # Neither takes the group down while the other still uses it.
         dist.barrier()
@@ -239,6 +256,15 @@ def test_a_step_of_two_workers_is_the_step_of_one(folder: Path) -> None:
         torch.testing.assert_close(both[0][name], expected, rtol=1e-4, atol=1e-6)
         if name.startswith("gradient") and name.endswith(("0.weight", "2.weight")):
             assert torch.equal(both[0][name] == 0, expected == 0)
+
+
+def test_two_workers_train_a_network_with_a_layer_that_nothing_calls(folder: Path) -> None:
+    torch.manual_seed(0)
+    alone = _one_step(_images(folder), Workers(shares=2), spared=True)
+    for rank in (0, 1):
+        one = safetensors.torch.load_file(folder / f"spared-{rank}")
+        assert one.keys() == alone.keys()
+        assert all(torch.equal(one[name], alone[name]) for name in alone)
 
 
 def test_one_worker_that_takes_both_shares_is_two_workers_bit_for_bit(folder: Path) -> None:

@@ -34,6 +34,7 @@ from prac.lottery.scoring import train_proxy
 from prac.lottery.stage_config import JudgeConfig, ProxyConfig, RoundConfig
 from prac.models import build_model
 from prac.models.cost import dense_flops
+from prac.models.state import load_state
 from prac.selection.soft import SoftSet, soft_size
 from prac.ticket.retrain import train_alone
 from prac.training.loop import Trained
@@ -129,7 +130,7 @@ def judge_stage(
         seed=0,
     )
     weights: Mapping[str, Tensor] = starting_weights(rewind)
-    model.load_state_dict(dict(weights))
+    load_state(model, weights)
     found = train_alone(
         model,
         None if before is None else before[NEXT_MASK],

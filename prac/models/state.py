@@ -1,0 +1,20 @@
+"""State dictionaries, in and out."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+
+def load_state(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Load weights that a network of this kind left.
+
+    With the metadata of the network's own state: files keep names and tensors alone, and modules
+    take a state without a version for that of an old one (torchvision's MNASNet rebuilds its
+    layers by it). Raises RuntimeError where they don't fit.
+    """
+    state = OrderedDict(weights)
+    state._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]  # noqa: SLF001
+    model.load_state_dict(state)

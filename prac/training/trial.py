@@ -1,0 +1,129 @@
+"""A network tried as it will be trained, before anything is paid for."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from prac.config.sections import Precision, TrainConfig
+from prac.errors import ConfigError, PracError
+from prac.models import build_model
+from prac.models.catalogue import ImageShape
+from prac.models.layout import placed
+from prac.models.state import load_state
+from prac.pruning.mask import Mask
+from prac.training.passes import EagerPasses
+from prac.training.randomness import generators_kept, seed_generators
+from prac.training.sgd import Sgd
+
+_CPU = torch.device("cpu")
+
+
+def try_network(
+    architecture: str,
+    num_classes: int,
+    image_shape: ImageShape,
+    train: TrainConfig,
+    precision: Precision,
+) -> None:
+    """One step of a network on two images, its state out and in, and what a pruned weight does.
+
+    It is built and trained on the CPU, in the run's order of memory and precision. Raises
+    ConfigError, in one line, for a network that can't be trained or pruned.
+    """
+    model = build_model(architecture, num_classes=num_classes, image_shape=image_shape, seed=0)
+    try:
+        with generators_kept(_CPU):
+            seed_generators(_CPU, 0)
+            _try(model, num_classes, image_shape, train, precision)
+    except (Exception, PracError) as error:
+        reason = textwrap.shorten(str(error), width=300, placeholder=" ...")
+        kind = "" if isinstance(error, PracError) else f"{type(error).__name__}: "
+        raise ConfigError(f"{architecture} can't be searched: {kind}{reason}") from error
+
+
+def _try(
+    model: nn.Module,
+    num_classes: int,
+    image_shape: ImageShape,
+    train: TrainConfig,
+    precision: Precision,
+) -> None:
+    mask = Mask.dense(model)
+    placed(model, _CPU).train()
+    height, width, channels = image_shape
+    images = torch.randn(2, height, width, channels).permute(0, 3, 1, 2)
+    labels = torch.arange(2) % num_classes
+    called = _Inputs(model, mask)
+    optimizer = Sgd(model.parameters(), momentum=train.momentum, weight_decay=train.weight_decay)
+    passes = EagerPasses(model=model, precision=precision, label_smoothing=train.label_smoothing)
+    logits, _ = passes(images, labels, 0.5)
+    called.remove()
+    if logits.shape != (2, num_classes):
+        raise ConfigError(
+            f"in training mode it gives {tuple(logits.shape)} for 2 images; "
+            f"allowed: logits of shape (2, {num_classes}), or a tuple that begins with them"
+        )
+    optimizer.step(1e-6)
+    load_state(model, {name: tensor.clone() for name, tensor in model.state_dict().items()})
+    for name, given in called.inputs.items():
+        if not _zeros_stay(model.get_submodule(name), given):
+            raise ConfigError(
+                f"layer {name!r} computes the weight that it uses from the weight that it has, so "
+                "that a pruned weight takes part all the same; allowed: layers that use their "
+                "weight as it is"
+            )
+
+
+class _Inputs:
+    """What each prunable layer is given, as it is called: one sample of it, in fp32."""
+
+    def __init__(self, model: nn.Module, mask: Mask) -> None:
+        self.inputs: dict[str, Tensor] = {}
+        self._handles = [
+            model.get_submodule(layer).register_forward_pre_hook(self._keeper(layer))
+            for layer in (name.rpartition(".")[0] for name in mask)
+        ]
+
+    def _keeper(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def keep(_layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+            self.inputs[name] = given[0][:1].detach().float().clone()
+
+        return keep
+
+    def remove(self) -> None:
+        """Keep no more."""
+        for handle in self._handles:
+            handle.remove()
+
+
+def _zeros_stay(layer: nn.Module, given: Tensor) -> bool:
+    """Whether an output that half of the weights is pruned of depends on no more inputs than
+    weights are left. The gradient of one output by the inputs is the weight that the layer used."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    before = weight.detach().clone()
+    images = given.requires_grad_()
+    try:
+        with torch.no_grad():
+            weight.copy_(torch.where(torch.rand(weight.shape) < 0.5, torch.randn(weight.shape), 0))
+        output = layer(images)
+        is_linear = weight.dim() == 2
+        channels = output.movedim(-1 if is_linear else 1, 0)[0]
+        middle = channels.reshape(-1)[_middle(tuple(channels.shape))]
+        (gradient,) = torch.autograd.grad(middle, images)
+        return int(gradient.count_nonzero()) <= int(weight[0].count_nonzero())
+    finally:
+        with torch.no_grad():
+            weight.copy_(before)
+
+
+def _middle(shape: tuple[int, ...]) -> int:
+    """The place in a flat tensor of what is in the middle of each axis."""
+    place = 0
+    for size in shape:
+        place = place * size + size // 2
+    return place

@@ -1,0 +1,83 @@
+"""Small networks, each with habits that public code has, and networks that no mask holds in."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrizations, prune
+
+
+class Shared(nn.Module):
+    """One weight in two convolutions; an 8x8 map flattened by `view`; a layer that nothing calls; a
+    frozen one; dropout; auxiliary logits in training."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(in_channels, 4, 3, padding=1).requires_grad_(False)
+        self.one = nn.Conv2d(4, 4, 3, padding=1)
+        self.two = nn.Conv2d(4, 4, 3, padding=1)
+        self.two.weight = self.one.weight
+        self.spare = nn.Conv2d(4, 4, 3)
+        self.norm = nn.BatchNorm2d(4, affine=False)
+        self.head, self.aside = nn.Linear(256, num_classes), nn.Linear(256, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        maps = self.norm(self.two(functional.relu(self.one(self.first(images)))))
+        flat = functional.dropout(maps.view(maps.size(0), -1), 0.1, self.training)
+        return (self.head(flat), self.aside(flat)) if self.training else self.head(flat)
+
+
+class Branching(nn.Module):
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(in_channels, 4, 3), nn.Linear(4, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.conv(images).mean((2, 3))
+        logits: Tensor = self.head(maps * 2 if maps.mean() > 0.1 else maps)
+        return logits
+
+
+class Volumes(nn.Module):
+    """Weights of five axes, which have no channels-last form."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv3d(1, 4, (in_channels, 3, 3)), nn.Linear(4, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.conv(images[:, None]).mean((2, 3, 4)))
+        return logits
+
+
+class Centred(nn.Conv2d):
+    def forward(self, images: Tensor) -> Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return functional.conv2d(images, weight, self.bias, groups=self.groups)
+
+
+def _ending(layer: nn.Module, num_classes: int) -> nn.Module:
+    return nn.Sequential(layer, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, num_classes))
+
+
+def centred(num_classes: int, in_channels: int) -> nn.Module:
+    return _ending(Centred(in_channels, 4, 3), num_classes)
+
+
+def depthwise_centred(num_classes: int, in_channels: int) -> nn.Module:
+    layers = nn.Sequential(nn.Conv2d(in_channels, 4, 1), Centred(4, 4, 3, groups=4))
+    return _ending(layers, num_classes)
+
+
+def spectral(num_classes: int, in_channels: int) -> nn.Module:
+    layer: nn.Module = parametrizations.spectral_norm(nn.Conv2d(in_channels, 4, 3))
+    return _ending(layer, num_classes)
+
+
+def pruned_before(num_classes: int, in_channels: int) -> nn.Module:
+    layer = prune.l1_unstructured(nn.Conv2d(in_channels, 4, 3), "weight", 0.3)  # type: ignore[no-untyped-call]
+    return _ending(layer, num_classes)
+
+
+def linear_alone(num_classes: int, in_channels: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 64, num_classes))

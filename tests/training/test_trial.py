@@ -1,0 +1,78 @@
+"""Networks with habits of public code: the trial lets through what trains, and names what can't."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import prac
+from prac.config.recipes import digits
+from prac.config.sections import RewindPoint, TrainConfig
+from prac.errors import ConfigError, TicketError
+from prac.models import build_model
+from prac.models.state import load_state
+from prac.ticket.export import export_ticket
+from prac.training.trial import try_network
+
+
+@pytest.mark.parametrize("network", ["Shared", "Branching", "Volumes"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_trains_passes(network: str, precision: str) -> None:
+    try_network(f"support.networks:{network}", 3, (8, 8, 3), TrainConfig(), precision)
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        ("centred", "layer '0' computes the weight that it uses"),
+        ("depthwise_centred", "layer '0.1' computes the weight that it uses"),
+        ("spectral", "convolution '0' computes its weight"),
+        ("pruned_before", "convolution '0' computes its weight"),
+        ("linear_alone", "no convolution"),
+    ],
+)
+def test_what_a_mask_would_not_hold_in_is_refused(network: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason) as refused:
+        try_network(f"support.networks:{network}", 3, (8, 8, 3), TrainConfig(), "fp32")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("network", ["mobilenet_v3_small", "mnasnet0_5", "squeezenet1_1"])
+def test_networks_of_torchvision_pass_and_take_their_own_state(network: str) -> None:
+    try_network(network, 3, (32, 32, 3), TrainConfig(), "fp32")
+    model = build_model(network, num_classes=3, image_shape=(32, 32, 3), seed=0)
+    load_state(model, {name: tensor.clone() for name, tensor in model.state_dict().items()})
+    other = build_model(network, num_classes=3, image_shape=(32, 32, 3), seed=0)
+    assert [m.__class__ for m in model.modules()] == [m.__class__ for m in other.modules()]
+
+
+@pytest.mark.parametrize(
+    ("network", "not_exported"), [("Shared", ()), ("Branching", ("onnx", "pt2")), ("Volumes", ())]
+)
+def test_the_whole_way(network: str, not_exported: tuple[str, ...], tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    labels = np.arange(48) % 3
+    images = draw.integers(0, 255, (48, 8, 8, 3), dtype=np.uint8)
+    recipe = digits().replace(compare=()).with_epochs(2)
+    recipe = recipe.set(
+        search={"rounds": 1, "rewind": RewindPoint("epoch", 1)}, select={"easy": 0.5}
+    )
+    data = {"train": (images, labels), "test": (images[:12], labels[:12])}
+    result = prac.search(recipe, data=data, network=f"support.networks:{network}")
+    ticket = result.ticket
+    ticket.verify()
+    loaded = prac.Ticket.load(ticket.save(tmp_path / "ticket"))
+    network_again = loaded.build(trained=True)
+    with torch.no_grad():
+        assert network_again.eval()(torch.zeros(5, 3, 8, 8)).shape == (5, 3)
+    for form in ("safetensors", "onnx", "pt2"):
+        if form not in not_exported:
+            export_ticket(loaded, tmp_path / form, form)
+            continue
+        with pytest.raises(TicketError, match=f"can't be exported as {form}") as told:
+            export_ticket(loaded, tmp_path / form, form)
+        assert "\n" not in str(told.value)
+        assert not (tmp_path / form).exists()
