@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from prac.errors import StoreError
 from prac.lottery.store import Finished, StoreAway
+from prac.tracking.embedded import make_database
 from prac.tracking.pages import pages
 from prac.tracking.views import ticket_view
 
@@ -85,8 +86,13 @@ class Connection:
         return self.database is not None and not self.database.is_file()
 
     def prepare(self) -> None:
-        """Create the experiments, before any worker could race for it. Raises StoreError."""
+        """Make the database and its experiments, before any worker could race for it.
+
+        Raises StoreError.
+        """
         try:
+            if self.database is not None and self.is_unmade:
+                make_database(self.database)
             with _few_retries():
                 for name in (STAGES, PIPELINES, TICKETS):
                     self.experiment(name)
@@ -127,6 +133,16 @@ class Connection:
         throws away; None leaves it to the server."""
         file = self.database
         return None if file is None else str(file.parent / "mlruns" / experiment)
+
+    def owns(self, folder: Path) -> bool:
+        """Whether a folder of this machine lies beside the embedded database.
+
+        A copied or moved database still names the places of the original: they are not its own.
+        """
+        file = self.database
+        return file is not None and folder.resolve().is_relative_to(
+            (file.parent / "mlruns").resolve()
+        )
 
     @contextlib.contextmanager
     def reached(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,6 +70,7 @@ def find_garbage(
             if (why := _why_dead(run, min(before, time.time() - _OPEN_SECONDS.get(name, 0))))
         ]
         gone = {run.info.run_id for run, _ in dead}
+        binned = [run for name in DESCRIPTIONS for run in _runs(store, name, binned=True)]
         found = [
             Garbage(
                 kind="run",
@@ -80,12 +82,13 @@ def find_garbage(
             )
             for run, why in dead
         ]
-        found += _dead_versions(store, {r.info.run_id for r in runs} - gone, before)
+        found += _dead_versions(store, {r.info.run_id for r in [*runs, *binned]} - gone, before)
         found += _runless_artifacts(store, before)
     if storage is not None:
         kinds = {
             run.data.tags["prac.key"]: run.data.tags.get("kind", "")
-            for run in runs
+            # What is in MLflow's bin can be restored, and then needs its events.
+            for run in [*binned, *runs]
             if run.info.run_id not in gone
             and run.info.status == "FINISHED"
             and "prac.key" in run.data.tags
@@ -102,7 +105,10 @@ def delete_garbage(store: Connection, garbage: Iterable[Garbage]) -> None:
             if piece.kind == "run":
                 # The run first: artifacts of a run that is gone are found again, not the reverse.
                 store.client.delete_run(piece.where)
-                delete_artifacts(piece.item.info.artifact_uri, store.tracking_uri)
+                uri = piece.item.info.artifact_uri
+                folder = _local_folder(uri)
+                if folder is None or store.owns(folder):
+                    delete_artifacts(uri, store.tracking_uri)
             elif piece.kind == "version":
                 store.client.delete_model_version(piece.item.name, piece.item.version)
             elif piece.kind == "artifacts":
@@ -111,9 +117,13 @@ def delete_garbage(store: Connection, garbage: Iterable[Garbage]) -> None:
                 piece.item.delete()
 
 
-def _runs(store: Connection, experiment: str) -> list[Any]:
+def _runs(store: Connection, experiment: str, *, binned: bool = False) -> list[Any]:
+    from mlflow.entities import ViewType
+
     found = store.client.get_experiment_by_name(experiment)
-    return [] if found is None else pages(store.client.search_runs, [found.experiment_id])
+    view = ViewType.DELETED_ONLY if binned else ViewType.ACTIVE_ONLY
+    search = partial(store.client.search_runs, run_view_type=view)
+    return [] if found is None else pages(search, [found.experiment_id])
 
 
 def _why_dead(run: Any, before: float) -> str | None:
@@ -137,7 +147,7 @@ def _dead_versions(store: Connection, alive: set[str], before: float) -> Iterato
                 kind="version",
                 name=f"models:/{version.name}/{version.version}",
                 where=f"models:/{version.name}/{version.version}",
-                why="the run it belongs to is not finished or gone",
+                why="the run it belongs to is not finished, or gone for good",
                 size=None,
                 item=version,
             )
@@ -150,7 +160,9 @@ def _runless_artifacts(store: Connection, before: float) -> Iterator[Garbage]:
     for name in DESCRIPTIONS:
         found = store.client.get_experiment_by_name(name)
         root = None if found is None else _local_folder(found.artifact_location)
-        for folder in sorted(root.iterdir()) if root is not None and root.is_dir() else ():
+        if root is None or not root.is_dir() or not store.owns(root):
+            continue
+        for folder in sorted(root.iterdir()):
             if not (_KEY.fullmatch(folder.name) and folder.is_dir()):
                 continue
             if folder.stat().st_mtime > before:
@@ -158,7 +170,10 @@ def _runless_artifacts(store: Connection, before: float) -> Iterator[Garbage]:
             try:
                 # A run in MLflow's bin can still be restored.
                 store.client.get_run(folder.name)
-            except MlflowException:
+            except MlflowException as error:
+                # A store that can't say is no store without this run.
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
                 yield Garbage(
                     kind="artifacts",
                     name=f"{name}/{folder.name}",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +14,7 @@ from support.stored import MASK_FACTS, commit_small
 
 from prac.lottery.kinds import KINDS
 from prac.lottery.outputs import Facts, TrainedFacts
-from prac.lottery.store import Finished
+from prac.lottery.store import Finished, StoreAway
 from prac.storage import Folder
 from prac.tracking.connection import STAGES
 from prac.tracking.garbage import delete_garbage, find_garbage
@@ -26,6 +29,15 @@ def _stage(store: MlflowStore, key: str, kind: str) -> str:
     files = {"file": b"x" * 100}
     started = time.time() - 9000
     return commit_small(store, key, kind=kind, files=files, started=started).run_id
+
+
+def _empty_bin(store: MlflowStore, run_id: str) -> None:
+    """As `mlflow gc` does with its row."""
+    assert store.database is not None
+    with contextlib.closing(sqlite3.connect(store.database)) as database:
+        database.execute("PRAGMA foreign_keys = off")
+        database.execute("delete from runs where run_uuid = ?", (run_id,))
+        database.commit()
 
 
 @pytest.fixture
@@ -106,6 +118,10 @@ def test_artifacts_and_versions_without_a_run_go(
         commit_ticket(store, round_index=1, seed=seed)
     kept, dropped = list_tickets(store, sort="name")
     store.client.delete_run(dropped.run_id)
+    # In MLflow's bin it can be restored; a version can't.
+    assert find_garbage(store, None, min_age_seconds=-1) == []
+    _empty_bin(store, dropped.run_id)
+    binned = tmp_path / "mlruns" / "prac-tickets" / dropped.run_id
     root = Path(store.client.get_run(kept.run_id).info.artifact_uri.removeprefix("file://"))
     orphan = root.parent.parent / ("f" * 32)
     (orphan / "artifacts").mkdir(parents=True)
@@ -113,6 +129,7 @@ def test_artifacts_and_versions_without_a_run_go(
     assert {(g.kind, g.where) for g in found} == {
         ("version", dropped.where),
         ("artifacts", str(orphan)),
+        ("artifacts", str(binned)),
     }
     delete_garbage(store, found)
     assert [t.where for t in list_tickets(store)] == [kept.where]
@@ -124,3 +141,43 @@ def test_events_of_runs_without_a_cluster_are_theirs(store: MlflowStore, storage
     _stage(store, DENSE, "dense")
     storage.child("stages", ROUND).write("run.json", b"{}")
     assert {g.name for g in find_garbage(store, storage, min_age_seconds=-1)} == {OPEN}
+
+
+def test_what_can_be_restored_keeps_its_events(store: MlflowStore, storage: Folder) -> None:
+    _stage(store, ROUND, "round")
+    store.client.delete_run(_stage(store, DENSE, "dense"))
+    found = find_garbage(store, storage, min_age_seconds=-1)
+    assert {g.name for g in found} == {ROUND, OPEN}
+
+
+def test_a_store_that_can_not_say_has_no_garbage(
+    store: MlflowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.exceptions import MlflowException
+
+    _stage(store, DENSE, "dense")
+
+    def locked(run_id: str) -> None:
+        raise MlflowException("database is locked")
+
+    monkeypatch.setattr(store.client, "get_run", locked)
+    with pytest.raises(StoreAway, match="database is locked"):
+        find_garbage(store, None, min_age_seconds=-1)
+
+
+def test_a_copied_store_leaves_the_original_s_artifacts(store: MlflowStore, tmp_path: Path) -> None:
+    _stage(store, DENSE, "dense")
+    revoked = _stage(store, "e" * 32, "round")
+    store.client.set_tag(revoked, "prac.revoked", "mask is missing")
+    later = tmp_path / "copy"
+    later.mkdir()
+    shutil.copy(tmp_path / "mlflow.db", later)
+    shutil.copytree(tmp_path / "mlruns", later / "mlruns")
+    # The copy doesn't know of this run of the original's.
+    _stage(store, ROUND, "round")
+    before = sorted((tmp_path / "mlruns").rglob("*"))
+    copy = MlflowStore(f"sqlite:///{later / 'mlflow.db'}")
+    found = find_garbage(copy, None, min_age_seconds=-1)
+    assert [g.where for g in found] == [revoked]
+    delete_garbage(copy, found)
+    assert sorted((tmp_path / "mlruns").rglob("*")) == before
