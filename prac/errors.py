@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -40,8 +41,11 @@ class StoreError(PracError, RuntimeError):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
-    """The error for a name that isn't known, with the names that are."""
-    return ConfigError(f"{kind} {name!r} is not known; known: {', '.join(sorted(known))}")
+    """The error for a name that isn't known, with the names that are and the closest."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return ConfigError(f"{kind} {name!r} is not known; known: {', '.join(names)}{hint}")
 
 
 def first_line(error: BaseException, limit: int = 300) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prac.errors import first_line
+from prac.errors import first_line, unknown
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,9 @@ from prac.errors import first_line
 )
 def test_the_first_line_that_says_something(error: Exception, line: str) -> None:
     assert first_line(error) == line
+
+
+def test_a_name_that_is_nearly_known_is_answered_with_the_one_that_is() -> None:
+    told = str(unknown("architecture", "resnet20", ["vgg16", "resnet20s"]))
+    assert "did you mean 'resnet20s'?" in told
+    assert "did you mean" not in str(unknown("architecture", "quux", ["vgg16", "resnet20s"]))

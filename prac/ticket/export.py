@@ -257,6 +257,8 @@ def _told(format: ExportFormat) -> Iterator[None]:
     except (ConfigError, TicketError):
         raise
     except Exception as error:
+        # ONNX's exporter tells its steps, in colours; what went wrong is the cause.
+        error = cause if isinstance(cause := error.__cause__, Exception) else error
         reason = first_line(error)[:200]
         raise TicketError(
             f"the network can't be exported as {format} ({type(error).__name__}: {reason}); its "
