@@ -229,6 +229,7 @@ def add_export(actions: Any) -> None:
         "uint8 images (N, H, W, C) to logits, with the normalisation inside",
     )
     parser.add_argument("--out", required=True, metavar="FILE", help="the file to write")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
     parser.add_argument(
         "--weights",
         choices=("trained", "rewind"),
@@ -247,6 +248,8 @@ def export_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Export and check."""
     from prac.ticket.export import export_ticket
 
+    if Path(arguments.out).exists() and not arguments.force:
+        raise ConfigError(f"{arguments.out} is there already; --force replaces it")
     ticket = open_ticket(arguments.where, arguments.home)
     made = export_ticket(
         ticket, arguments.out, arguments.format, part=arguments.weights, shrink=arguments.shrink

@@ -118,6 +118,10 @@ def test_export_is_checked(cli: Any, tmp_path: Path) -> None:
     assert made["largest_difference"] == 0
     assert made["channels_removed"] is None
     words = ("tickets", "export", NAME, "--format", "safetensors", "--out", str(file), "--shrink")
+    before = file.read_bytes()
+    assert "--force replaces it" in cli(*words, status=2)
+    assert file.read_bytes() == before
+    words = (*words, "--force")
     shrunk = cli(*words, "--json")
     assert shrunk["channels_removed"] >= 0
     assert shrunk["parameters"] <= made["parameters"]
