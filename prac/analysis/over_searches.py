@@ -7,10 +7,11 @@ mean over the trainings of its ticket, and differences are paired by search.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from prac.analysis.decision import Decision, Measured, decide
-from prac.analysis.results import Results, SearchRow, mean
+from prac.analysis.results import Results, RoundRow, SearchRow, mean
 from prac.analysis.statistics import Accuracies, Interval, mean_interval, paired_interval
 from prac.config.methods import CONTROL, VANILLA
 
@@ -43,12 +44,31 @@ class OverSearches:
 def over_searches(results: Results) -> list[OverSearches]:
     """One value for each architecture, round and method, in the order of the rows."""
     groups = dict.fromkeys((row.architecture, row.round) for row in results.searches)
-    return [each for group in groups for each in _group(results, *group)]
+    return [each for group in groups for each in _group(results.searches, *group)]
 
 
-def _group(results: Results, architecture: str, index: int) -> list[OverSearches]:
-    rows = [r for r in results.searches if (r.architecture, r.round) == (architecture, index)]
-    seeds = tuple(dict.fromkeys(row.search_seed for row in results.searches))
+def decided(results: Results, row: RoundRow) -> Decision | None:
+    """What is decided of a ticket's method at its round; None of vanilla and the control.
+
+    A single search decides nothing but that no steps were saved; it says what is missing.
+    """
+    rows = results.searches or tuple(
+        _single(r, results.seed) for r in results.rows if r.test_accuracies
+    )
+    found = _group(rows, row.architecture, row.round)
+    return next((each.decision for each in found if each.method == row.method), None)
+
+
+def _single(row: RoundRow, seed: int) -> SearchRow:
+    told: dict[str, Any] = {f.name: getattr(row, f.name, None) for f in fields(SearchRow)}
+    return SearchRow(
+        **(told | {"search_seed": seed, "validation_accuracy": row.judge_validation_accuracy})
+    )
+
+
+def _group(searches: Sequence[SearchRow], architecture: str, index: int) -> list[OverSearches]:
+    rows = [r for r in searches if (r.architecture, r.round) == (architecture, index)]
+    seeds = tuple(dict.fromkeys(row.search_seed for row in searches))
     by_method: dict[str, dict[int, SearchRow]] = {}
     for row in rows:
         by_method.setdefault(row.method, {})[row.search_seed] = row

@@ -90,7 +90,7 @@ class PlainScreen:
             self.line("\t".join(f"{n} {cell}" for n, cell in result_row(results, row).items()))
         for verdict in verdicts(results):
             told = " ".join(verdict.sentences)
-            self.line(f"{verdict.architecture}: {verdict.headline}. {told}")
+            self.line(f"{verdict.architecture}: {verdict.badge}{verdict.headline}. {told}")
         if results.rows:
             self.line(noise_sentence(results))
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prac.analysis.results import Results, RoundRow, mean, sample_std
+from prac.analysis.statistics import matches
 from prac.report.wording import architectures, methods_of
 
 CLOSE_POINTS = 1.0
@@ -21,9 +22,6 @@ SEED_NOISE_POINTS = 1.0
 
 BASELINES = ("vanilla", "random-subset", "rs2", "random-pruning", "random-tickets")
 """The methods that stand for no choice of samples or weights: others are compared with them."""
-
-MATCHING_SEEDS = 3
-"""With fewer seeds nothing "matches" (arXiv:2106.03225, section 4)."""
 
 SAME_SPARSITY = 0.005
 """Tickets whose sparsities differ by less are of the same sparsity."""
@@ -179,13 +177,7 @@ def difference(these: tuple[float, ...], those: tuple[float, ...]) -> Difference
 def _matches(row: RoundRow, vanilla: RoundRow | None) -> bool | None:
     if vanilla is None or row.method == "vanilla":
         return None
-    if min(len(row.test_accuracies), len(vanilla.test_accuracies)) < MATCHING_SEEDS:
-        return None
-    own, theirs, std = row.test_accuracy, vanilla.test_accuracy, vanilla.test_std
-    assert own is not None
-    assert theirs is not None
-    assert std is not None
-    return own >= theirs - std - _EXACT
+    return matches(row.test_accuracies, vanilla.test_accuracies)
 
 
 def _compare(results: Results, row: RoundRow, accuracy: float) -> Comparison:
@@ -223,17 +215,6 @@ def same_sparsity(results: Results, row: RoundRow, method: str) -> RoundRow | No
         ),
         None,
     )
-
-
-def below_noise(found: Difference, noise: float) -> bool:
-    """Whether the seeds can't tell that the first is above the second.
-
-    With `MATCHING_SEEDS` pairs or more: not above two standard errors; with fewer: not above
-    `noise` points.
-    """
-    if found.error is not None and found.pairs >= MATCHING_SEEDS:
-        return found.points <= 2 * found.error + _EXACT
-    return found.points <= noise
 
 
 def sparsest(found: Sequence[Comparison]) -> Comparison | None:

@@ -12,8 +12,8 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from prac.analysis.results import HardSample, Results
+from prac.analysis.statistics import MATCHING_SEEDS
 from prac.config.methods import METHODS, method_label
-from prac.report.compare import MATCHING_SEEDS
 from prac.report.csv_files import write_csv
 from prac.report.figures import Drawing, drawings, to_png, to_svg
 from prac.report.figures.gallery import (

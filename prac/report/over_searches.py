@@ -14,6 +14,8 @@ _GROUNDS = {
     "vanilla": "the difference to vanilla",
     "steps": "the steps saved",
 }
+_MISSING = {"control": CONTROL, "vanilla": VANILLA, "steps": VANILLA}
+_SEARCHES = 5  # proposed where one search shows no deviation to plan with
 
 
 def searches_table(results: Results) -> list[dict[str, str]]:
@@ -68,23 +70,36 @@ def searches_sentences(results: Results) -> list[str]:
     decided = [each for each in found if each.decision is not None]
     if len({each.method for each in decided}) > 1:
         sentences.append("Where several methods are compared, claims are corrected after Holm.")
-    return sentences + [_decided(each, each.decision) for each in decided if each.decision]
+    return sentences + [
+        decided_sentence(
+            each.decision,
+            f"{each.architecture}, {method_label(each.method)} at {percent(each.sparsity)}",
+            each.searches,
+        )
+        for each in decided
+        if each.decision is not None
+    ]
 
 
-def _decided(each: OverSearches, decision: Decision) -> str:
-    where = f"{each.architecture}, {method_label(each.method)} at {percent(each.sparsity)}"
-    margin = f"{100 * MARGIN:.1f} points"
+def decided_sentence(decision: Decision, where: str, searches: int) -> str:
+    """Whether choosing the samples paid, why, and the option that would decide what is open."""
+    grounds = " and ".join(_GROUNDS[ground] for ground in decision.grounds)
     if decision.verdict == "paid":
         return (
             f"{where}: choosing the samples paid. It beats random samples, keeps vanilla's "
-            f"accuracy within {margin} and saves steps (error at most {ALPHA:.0%})."
+            f"accuracy within {100 * MARGIN:.1f} points and saves steps (error at most "
+            f"{ALPHA:.0%})."
         )
-    grounds = " and ".join(_GROUNDS[ground] for ground in decision.grounds)
     if decision.verdict == "did not pay":
         return f"{where}: choosing the samples did not pay, by {grounds}."
     if decision.verdict == "not measured":
-        return f"{where}: not measured, for want of {grounds}."
-    more = ""
-    if decision.searches_needed is not None:
-        more = f" About {count(decision.searches_needed)} more searches would decide it."
-    return f"{where}: undecided, by {grounds}.{more}"
+        missing = dict.fromkeys(_MISSING[ground] for ground in decision.grounds)
+        return (
+            f"{where}: whether choosing the samples paid was not measured, for want of {grounds} "
+            f"(judged tickets of --compare {' '.join(missing)})."
+        )
+    more = decision.searches_needed
+    told = f"{where}: undecided whether choosing the samples paid, by {grounds}. "
+    if more is None:
+        return f"{told}--searches {max(_SEARCHES, searches + 1)} would tell more."
+    return f"{told}About {count(more)} more would decide it (--searches {searches + more})."

@@ -49,7 +49,9 @@ def print_table(results: Results, console: Console) -> None:
         table.add_row(*(Text(cells[name], style=style) for name, _ in _COLUMNS))
     console.print(table)
     for verdict in verdicts(results):
-        line = Text.assemble((f"{verdict.architecture}: ", "bold"), verdict.headline, ". ")
+        line = Text.assemble(
+            (f"{verdict.architecture}: ", "bold"), verdict.badge, verdict.headline, ". "
+        )
         console.print(line + Text(" ".join(verdict.sentences)))
     if results.rows:
         console.print(Text(noise_sentence(results)))

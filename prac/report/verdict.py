@@ -1,8 +1,8 @@
 """What was found, in plain words: which ticket to take and how far it falls short.
 
-It goes by validation accuracies, and tells test accuracies. The word "matches" needs three seeds
-(arXiv:2106.03225, section 4). With fewer a verdict says how many points lie between two accuracies
-and what one seed can't tell apart.
+The ticket is chosen by validation accuracies, and told with its test accuracy. Whether choosing the
+samples paid is decided over whole searches (`prac.analysis.decision`) and only then worded. The
+word "matches" needs three seeds (arXiv:2106.03225, section 4).
 """
 
 from __future__ import annotations
@@ -11,27 +11,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from prac.analysis.decision import Decision
+from prac.analysis.decision import Verdict as Paid
+from prac.analysis.over_searches import decided
 from prac.analysis.results import Results, RoundRow
+from prac.analysis.statistics import MATCHING_SEEDS
 from prac.config.methods import method_label
 from prac.report.compare import (
     BASELINES,
-    MATCHING_SEEDS,
     Comparison,
     Difference,
-    below_noise,
     close_enough,
     comparisons,
-    difference,
     most_accurate,
     noise_points,
     sparsest,
     steps_saved,
 )
+from prac.report.over_searches import decided_sentence
 from prac.report.wording import architectures, count, gap, methods_of, percent, spread
 
 Level = Literal["good", "mixed", "poor", "open"]
 
-_TOLD_RIVALS = 3
 _BY = "in validation accuracy"
 
 
@@ -39,17 +40,24 @@ _BY = "in validation accuracy"
 class Verdict:
     """The answer for one architecture.
 
-    take: the ticket to take; None where nothing was judged or none comes close enough.
+    paid: whether choosing the samples paid, of the method under test. take: the ticket to take;
+    None where nothing was judged or none comes close enough.
     level: `good`, `mixed` (a ticket, with a caveat), `poor` (none close enough), `open` (can't be
     said). noise: what the seeds can't tell apart.
     """
 
     architecture: str
+    paid: Paid
     take: RoundRow | None
     level: Level
     headline: str
     sentences: tuple[str, ...]
     noise: str
+
+    @property
+    def badge(self) -> str:
+        """The answer first, before any sentence."""
+        return f"choosing the samples: {self.paid}. "
 
     @property
     def text(self) -> str:
@@ -59,8 +67,7 @@ class Verdict:
 
 def verdicts(results: Results) -> list[Verdict]:
     """One verdict an architecture, in the order of the rows."""
-    points = noise_points(results)
-    return [_verdict(results, architecture, points) for architecture in architectures(results)]
+    return [_verdict(results, architecture) for architecture in architectures(results)]
 
 
 def earned_aliases(results: Results) -> dict[str, dict[str, str | None]]:
@@ -103,7 +110,7 @@ def _retrained(seeds: int) -> str:
     return f"Tickets of one search, trained with {seeds} seeds"
 
 
-def _verdict(results: Results, architecture: str, noise: float) -> Verdict:
+def _verdict(results: Results, architecture: str) -> Verdict:
     judged = comparisons(results, architecture)
     own = own_method(results, architecture)
     take, level, headline = _choice(judged)
@@ -115,17 +122,22 @@ def _verdict(results: Results, architecture: str, noise: float) -> Verdict:
         nearest = "" if take else "The most accurate is "
         sentences.append(nearest + _facts(shown))
     focus = _focus(judged, own, shown)
+    decision = None if focus is None else decided(results, focus.row)
     if focus is not None:
         sentences.extend(_matching(judged, focus, results.num_seeds))
         sentences.extend(_cheaper(results, judged, take))
-        caveats = _caveats(judged, focus, shown, noise)
-        sentences.extend(caveats)
-        level = "mixed" if level == "good" and (caveats or focus.matches is False) else level
+        sentences.extend(_caveats(focus, shown))
+        level = "mixed" if level == "good" else level
+    paid: Paid = "not measured" if decision is None else decision.verdict
+    if focus is not None and decision is not None:
+        level = "good" if level == "mixed" and take is focus and paid == "paid" else level
+        sentences.append(_choosing(results, focus, decision))
     if take is not None and own is not None and focus is None:
         sentences.append(f"No {method_label(own)} ticket was judged.")
         level = "mixed" if level == "good" else level
     return Verdict(
         architecture=architecture,
+        paid=paid,
         take=take.row if take else None,
         level=level,
         headline=headline,
@@ -212,9 +224,7 @@ def _matching(judged: Sequence[Comparison], focus: Comparison, seeds: int) -> li
     return [f"{of}, the sparsest {name} ticket that matches vanilla: {rest}."]
 
 
-def _caveats(
-    judged: Sequence[Comparison], focus: Comparison, shown: Comparison | None, noise: float
-) -> list[str]:
+def _caveats(focus: Comparison, shown: Comparison | None) -> list[str]:
     """What speaks against the method under test; `focus` is its ticket that is looked at."""
     name, found = method_label(focus.row.method), []
     if focus is shown:
@@ -239,39 +249,17 @@ def _caveats(
             f"{it} does not come within 1 point of vanilla at the same sparsity: "
             f"{_gap(focus.vanilla, 'vanilla')}."
         )
-    if focus.random is not None and below_noise(focus.random, noise):
-        found.append(_random_sentence(focus.random))
-    return found + _rivals(judged, focus, noise)
+    return found
 
 
-def _rivals(judged: Sequence[Comparison], focus: Comparison, noise: float) -> list[str]:
-    """Other methods at the same sparsity that are better by more than noise, the best first."""
-    better = []
-    for other in judged:
-        same = other.row.round == focus.row.round
-        if not same or other.row.method in (focus.row.method, "vanilla", "random-subset"):
-            continue
-        found = difference(other.row.test_accuracies, focus.row.test_accuracies)
-        if found is not None and found.points > 0 and not below_noise(found, noise):
-            better.append((found.points, method_label(other.row.method), found))
-    better.sort(key=lambda entry: (-entry[0], entry[1]))
-    told = [f"{name} is {_gap(found, 'it')}" for _, name, found in better[:_TOLD_RIVALS]]
-    ticket = f"that {method_label(focus.row.method)} ticket"
-    more = f", and {len(better) - len(told)} more are better" if len(better) > len(told) else ""
-    return [f"At the sparsity of {ticket}, {', '.join(told)}{more}."] if told else []
-
-
-def _random_sentence(to_random: Difference) -> str:
-    points, error = to_random.points, to_random.error
-    spread_of = "" if error is None or to_random.pairs < MATCHING_SEEDS else f" ± {error:.1f}"
-    if points <= -0.05:
-        how = f"does as well or better (by {-points:.1f}{spread_of} points)"
-    elif points < 0.05:
-        how = "does as well"
-    else:
-        how = f"comes within {points:.1f}{spread_of} points of it"
-    subset = "A random subset of the same size"
-    return f"{subset} {how}: nothing here shows that choosing the samples paid."
+def _choosing(results: Results, focus: Comparison, decision: Decision) -> str:
+    """Whether choosing the samples paid, how far chance is, and the option that would decide."""
+    seeds = len({row.search_seed for row in results.searches})
+    over = f"{seeds} searches" if seeds > 1 else "one search"
+    where = f"{_ticket(focus.row)}, over {over}"
+    if focus.random is not None:
+        where += f", {_gap(focus.random, 'a random subset of the same size')}"
+    return decided_sentence(decision, where, max(seeds, 1))
 
 
 def _unjudged(results: Results, architecture: str, own: str | None) -> str:
