@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from prac.analysis.results import MARGIN
 from prac.analysis.statistics import (
     ALPHA,
-    MARGIN,
     POWER,
     Accuracies,
     Answer,

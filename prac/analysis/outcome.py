@@ -70,6 +70,7 @@ def collect_results(
         settings=_settings(request),
         rows=tuple(rows),
         judging_seeds=request.judging_seeds,
+        margin=request.margin / 100,
         searches=tuple(_search_rows(request, graph, made)),
         dense_test_accuracies={
             name: tuple(facts.test_accuracy for facts in judged) for name, judged in dense.items()

@@ -44,7 +44,7 @@ class OverSearches:
 def over_searches(results: Results) -> list[OverSearches]:
     """One value for each architecture, round and method, in the order of the rows."""
     groups = dict.fromkeys((row.architecture, row.round) for row in results.searches)
-    return [each for group in groups for each in _group(results.searches, *group)]
+    return [each for group in groups for each in _group(results.searches, results.margin, *group)]
 
 
 def decided(results: Results, row: RoundRow) -> Decision | None:
@@ -55,7 +55,7 @@ def decided(results: Results, row: RoundRow) -> Decision | None:
     rows = results.searches or tuple(
         _single(r, results.seed) for r in results.rows if r.test_accuracies
     )
-    found = _group(rows, row.architecture, row.round)
+    found = _group(rows, results.margin, row.architecture, row.round)
     return next((each.decision for each in found if each.method == row.method), None)
 
 
@@ -66,7 +66,9 @@ def _single(row: RoundRow, seed: int) -> SearchRow:
     )
 
 
-def _group(searches: Sequence[SearchRow], architecture: str, index: int) -> list[OverSearches]:
+def _group(
+    searches: Sequence[SearchRow], margin: float, architecture: str, index: int
+) -> list[OverSearches]:
     rows = [r for r in searches if (r.architecture, r.round) == (architecture, index)]
     seeds = tuple(dict.fromkeys(row.search_seed for row in searches))
     by_method: dict[str, dict[int, SearchRow]] = {}
@@ -87,7 +89,7 @@ def _group(searches: Sequence[SearchRow], architecture: str, index: int) -> list
         for method, ours in found.items()
         if method not in (VANILLA, CONTROL) and index > 0
     }
-    decisions = decide(measured) if measured else {}
+    decisions = decide(measured, margin=margin) if measured else {}
     return [
         _over(list(by_method[method].values()), found, method, decisions.get(method))
         for method in by_method

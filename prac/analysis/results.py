@@ -20,6 +20,10 @@ def sample_std(values: tuple[float, ...]) -> float | None:
     return statistics.stdev(values) if len(values) > 1 else None
 
 
+MARGIN = 0.005
+"""What a method may lose and still keep the accuracy: half a point."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RoundRow:
     """One round of one search: the mask it trains under, the set it trains on, what it cost.
@@ -253,7 +257,8 @@ class Results:
     dense_test_accuracies, dense_validation_accuracies: of the dense network, one for each judging
     seed. forward_flops: of one
     image through the dense network, by architecture. rows and all else are of the search with the
-    seed `seed`; searches: the judged tickets of all searches, where there are several. recorded:
+    seed `seed`; searches: the judged tickets of all searches, where there are several. margin: what
+    a method may lose to vanilla and still keep its accuracy, in [0, 1]. recorded:
     the architectures whose round 0 recorded events: of others nothing is known about samples, which
     is not the same as none.
     """
@@ -268,6 +273,7 @@ class Results:
     seed: int
     judging_seeds: tuple[int, ...] = ()
     searches: tuple[SearchRow, ...] = ()
+    margin: float = MARGIN
     settings: dict[str, str]
     rows: tuple[RoundRow, ...]
     dense_test_accuracies: dict[str, tuple[float, ...]]

@@ -22,15 +22,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from prac.analysis.results import mean, sample_std
+from prac.analysis.results import MARGIN, mean, sample_std
 from prac.errors import ConfigError
 
 Answer = Literal["yes", "no", "undecided"]
 Accuracies = Sequence[float | None]
 """One a search, in the order of the other side's; None where a search is missing."""
-
-MARGIN = 0.005
-"""What a method may lose and still keep the accuracy: half a point."""
 
 ALPHA = 0.05
 """The share of false claims that is allowed."""

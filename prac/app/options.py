@@ -50,6 +50,7 @@ class Options:
     judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
     seeds: int = 1
     searches: int = 1
+    margin: float = 0.5
     plan: bool = False
     only: tuple[str, ...] = ()
 
@@ -125,4 +126,5 @@ def request_of(recipe: Recipe, options: Options, source: Source, num_train: int)
         judge=options.judge,
         seeds=options.seeds,
         searches=options.searches,
+        margin=options.margin,
     )

@@ -97,6 +97,14 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         "data; intervals and verdicts are then over searches (%(default)s)",
     )
     what.add_argument(
+        "--margin",
+        type=float,
+        default=0.5,
+        metavar="POINTS",
+        help="how many points of test accuracy a method may lose to vanilla and still keep it, in "
+        "verdicts over searches (%(default)s)",
+    )
+    what.add_argument(
         "--set",
         action="append",
         default=[],

@@ -84,6 +84,7 @@ def run_options(arguments: argparse.Namespace, only: tuple[str, ...] = ()) -> Op
         judge=judge,
         seeds=arguments.seeds,
         searches=arguments.searches,
+        margin=arguments.margin,
         plan=arguments.plan,
         only=only,
     )

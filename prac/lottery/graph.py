@@ -44,6 +44,7 @@ class Request:
     sets all others use. judge: `last`, `all`, `none` or a list of rounds. seeds: how often each
     judged ticket is trained, each time with a training seed of its own. searches: how often the
     whole search is run, each time with a search seed of its own; place: which of them this is.
+    margin: the points that a method may lose to vanilla and still keep its accuracy, in verdicts.
     weights: of networks of the user's, which may load weights: the digest of their initial weights,
     by architecture. trainer: tells a round trainer of the user's in the keys of what it trains.
     """
@@ -57,6 +58,7 @@ class Request:
     judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
     seeds: int = 1
     searches: int = 1
+    margin: float = 0.5
     place: int = 0
     weights: Mapping[str, str] = field(default_factory=dict)
     trainer: str | None = None
@@ -71,6 +73,10 @@ class Request:
         rounds = self.recipe.search.rounds
         if isinstance(self.judge, tuple) and not all(0 <= k <= rounds for k in self.judge):
             raise ConfigError(f"--judge {self.judge} is not allowed; allowed: rounds 0 to {rounds}")
+        if not 0 < self.margin < 100:
+            raise ConfigError(
+                f"--margin {self.margin:g} is not allowed; allowed: points between 0 and 100"
+            )
         for name in ("seeds", "searches"):
             number = getattr(self, name)
             if not 1 <= number <= MAX_SEEDS:

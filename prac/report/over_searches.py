@@ -5,7 +5,7 @@ from __future__ import annotations
 from prac.analysis.decision import Decision
 from prac.analysis.over_searches import OverSearches, over_searches
 from prac.analysis.results import Results
-from prac.analysis.statistics import ALPHA, MARGIN, Interval
+from prac.analysis.statistics import ALPHA, Interval
 from prac.config.methods import CONTROL, VANILLA, method_label
 from prac.report.wording import ABSENT, count, percent
 
@@ -74,20 +74,20 @@ def searches_sentences(results: Results) -> list[str]:
         decided_sentence(
             each.decision,
             f"{each.architecture}, {method_label(each.method)} at {percent(each.sparsity)}",
-            each.searches,
+            results,
         )
         for each in decided
         if each.decision is not None
     ]
 
 
-def decided_sentence(decision: Decision, where: str, searches: int) -> str:
+def decided_sentence(decision: Decision, where: str, results: Results) -> str:
     """Whether choosing the samples paid, why, and the option that would decide what is open."""
     grounds = " and ".join(_GROUNDS[ground] for ground in decision.grounds)
     if decision.verdict == "paid":
         return (
             f"{where}: choosing the samples paid. It beats random samples, keeps vanilla's "
-            f"accuracy within {100 * MARGIN:.1f} points and saves steps (error at most "
+            f"accuracy within {100 * results.margin:.1f} points and saves steps (error at most "
             f"{ALPHA:.0%})."
         )
     if decision.verdict == "did not pay":
@@ -99,6 +99,7 @@ def decided_sentence(decision: Decision, where: str, searches: int) -> str:
             f"(judged tickets of --compare {' '.join(missing)})."
         )
     more = decision.searches_needed
+    searches = len({row.search_seed for row in results.searches}) or 1
     told = f"{where}: undecided whether choosing the samples paid, by {grounds}. "
     if more is None:
         return f"{told}--searches {max(_SEARCHES, searches + 1)} would tell more."

@@ -259,7 +259,7 @@ def _choosing(results: Results, focus: Comparison, decision: Decision) -> str:
     where = f"{_ticket(focus.row)}, over {over}"
     if focus.random is not None:
         where += f", {_gap(focus.random, 'a random subset of the same size')}"
-    return decided_sentence(decision, where, max(seeds, 1))
+    return decided_sentence(decision, where, results)
 
 
 def _unjudged(results: Results, architecture: str, own: str | None) -> str:

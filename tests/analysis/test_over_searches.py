@@ -117,3 +117,14 @@ def test_without_several_searches_nothing_is_said() -> None:
 def test_they_survive_json() -> None:
     results = _results(OPEN)
     assert results_from_json(results_to_json(results)) == results
+
+
+def test_a_wider_margin_decides_what_half_a_point_leaves_open() -> None:
+    """0.8 +- 0.3 points below vanilla: more than half a point is not shown, less than three is."""
+    results = _results(((0.91 - 0.011,), (0.91 - 0.005,), (0.925 - 0.008,)), methods="pv")
+    kept = {
+        margin: over_searches(dataclasses.replace(results, margin=margin))[0].decision
+        for margin in (0.005, 0.03)
+    }
+    answers = {margin: each and each.keeps_accuracy for margin, each in kept.items()}
+    assert answers == {0.005: "undecided", 0.03: "yes"}
