@@ -138,7 +138,7 @@ def _shrunk(classifier: ImageClassifier, part: Part) -> tuple[ImageClassifier, i
 
 def image_classifier(ticket: Ticket, part: Part = "trained") -> ImageClassifier:
     """The ticket's network in evaluation mode, from stored images to logits. Raises TicketError."""
-    network = ticket.build(trained=part == "trained")
+    network = ticket.build(trained=part == "trained", keep=False)
     try:
         classifier = ImageClassifier(network, ticket.lineage["mean"], ticket.lineage["std"])
     except KeyError as error:
@@ -197,7 +197,7 @@ def _run_safetensors(file: Path, ticket: Ticket) -> Callable[[Tensor], Tensor]:
         weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     # Made to the file's own shapes: a shrunk network has fewer channels than its architecture.
     network = resized(
-        Ticket(mask=ticket.mask, weights=ticket.weights, lineage=lineage).build(), weights
+        Ticket(mask=ticket.mask, weights=ticket.weights, lineage=lineage).build(keep=False), weights
     )
     return ImageClassifier(network, lineage["mean"], lineage["std"]).eval()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -15,22 +15,18 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from torch.utils.weak import WeakIdKeyDictionary
 
 from prac.errors import TicketError
 from prac.models import build_model
 from prac.models.state import load_state
 from prac.plugins import name_of
-from prac.pruning.mask import Mask, prunable_weights
+from prac.pruning.held import hold, release
+from prac.pruning.mask import Mask
 from prac.pruning.mask_file import mask_from_bytes, mask_to_bytes
-from prac.pruning.masked_step import PrunedPlaces
 
 MASK_FILE, WEIGHTS_FILE, MANIFEST_FILE = "mask.safetensors", "weights.safetensors", "ticket.json"
 TRAINED_FILE = "trained.safetensors"
 FORMAT = 1
-
-_holds = WeakIdKeyDictionary()
-"""What keeps pruned gradients at zero, by parameter."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,10 +144,11 @@ class Ticket:
                 if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
                     raise TicketError(f"the ticket's {part}{name} holds values that are not finite")
 
-    def build(self, *, trained: bool = False) -> nn.Module:
+    def build(self, *, trained: bool = False, keep: bool = True) -> nn.Module:
         """The network with this ticket applied, built from the lineage.
 
         trained: with the trained weights, to predict; otherwise with the rewind weights, to train.
+        keep: as `apply` takes it.
         """
         if trained and self.trained is None:
             raise TicketError(
@@ -169,8 +166,8 @@ class Ticket:
                 f"the ticket's lineage has no {error}; apply it to a model"
             ) from error
         if trained and self.trained is not None:
-            return dataclasses.replace(self, weights=self.trained).apply(model)
-        return self.apply(model)
+            return dataclasses.replace(self, weights=self.trained).apply(model, keep=keep)
+        return self.apply(model, keep=keep)
 
     def with_network(self, network: Any) -> Ticket:
         """The same ticket of a network that is handed over: a callable, or a name. For tickets of
@@ -188,27 +185,19 @@ class Ticket:
     def apply(self, model: nn.Module, *, keep: bool = True) -> nn.Module:
         """Load the weights into `model` and return it.
 
-        keep: hold pruned weights at zero through whatever optimiser trains the model, by zeroing
-        their gradients as they are accumulated; a ticket applied before holds nothing any longer.
-        A deep copy of the model isn't held: apply the ticket to it. Raises TicketError where the
-        model doesn't fit.
+        keep: hold pruned weights at exactly zero through whatever trains, copies, saves or loads
+        the model, as `prac.pruning.held.hold` says; a ticket applied before holds nothing any
+        longer. Raises TicketError where the model doesn't fit.
         """
+        release(model)
         try:
             load_state(model, self.weights)
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise TicketError(f"the ticket doesn't fit the model: {reason[:300]}") from error
         self.mask.apply_(model)
-        for name, weight in prunable_weights(model).items():
-            if weight in _holds:
-                _holds[weight].remove()
-            if keep:
-                hold = weight.register_post_accumulate_grad_hook
-                # A frozen weight takes no hook, and may be thawed later.
-                trains = weight.requires_grad
-                weight.requires_grad_(True)
-                _holds[weight] = hold(_zero_gradient(self.mask[name]))  # type: ignore[no-untyped-call]
-                weight.requires_grad_(trains)
+        if keep:
+            hold(model, self.mask)
         return model
 
 
@@ -216,16 +205,6 @@ def _to_bytes(weights: Mapping[str, Tensor]) -> bytes:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     data: bytes = safetensors.torch.save(tensors)
     return data
-
-
-def _zero_gradient(alive: Tensor) -> Callable[[Tensor], None]:
-    places = PrunedPlaces(alive)
-
-    def zero(parameter: Tensor) -> None:
-        if parameter.grad is not None:
-            places.zero_(parameter.grad)
-
-    return zero
 
 
 def _local_folder(where: str) -> Path:

@@ -100,7 +100,7 @@ def measure_ticket(ticket: Ticket, dataset: ImageDataset, *, device: str = "cpu"
             f"the ticket tells {classes} classes apart; {dataset.name} has {dataset.num_classes}"
         )
     place = pick_device(device)
-    model = placed(ticket.build(trained=True), place)
+    model = placed(ticket.build(trained=True, keep=False), place)
     precision: Precision = ticket.lineage.get("precision", "fp32")
     return test_accuracy(model, DeviceImages(dataset, AugmentConfig(), place), precision)
 
@@ -125,7 +125,7 @@ def train_ticket(
     precision = resolve_precision(config.precision, place)
     config = dataclasses.replace(config, precision=precision)
     start, new_layers = _fitted(ticket, dataset, seed)
-    model = start.build()
+    model = start.build(keep=False)  # the loop below keeps the mask itself
     images = DeviceImages(dataset, augment, place)
     found = train_alone(
         model,

@@ -216,8 +216,16 @@ def test_a_second_ticket_on_the_same_model_replaces_the_first() -> None:
     assert _pruned_not_zero(model, second.mask) > 0
 
 
-def test_a_copy_of_the_model_is_held_once_the_ticket_is_applied_to_it() -> None:
+def test_a_network_that_was_trained_before_is_held_with_its_optimiser() -> None:
+    ticket, model = _ticket(), _model(seed=5)
+    optimizer = OPTIMIZERS["sgd"](model)
+    _train(model, optimizer)
+    _train(ticket.apply(model), optimizer)
+    assert _pruned_not_zero(model, ticket.mask) == 0
+
+
+def test_a_copy_of_the_model_is_held() -> None:
     ticket = _ticket()
-    copied = ticket.apply(copy.deepcopy(ticket.build()))
+    copied = copy.deepcopy(ticket.build())
     _train(copied, OPTIMIZERS["adamw"](copied))
     assert _pruned_not_zero(copied, ticket.mask) == 0

@@ -1,0 +1,174 @@
+"""A mask that stays with the modules it was put on: copied, saved and loaded with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+from torch.utils.hooks import RemovableHandle
+from torch.utils.weak import WeakIdKeyDictionary
+
+from prac.pruning.mask import Mask, prunable_weights
+from prac.pruning.masked_step import PrunedPlaces
+
+_ATTRIBUTE = "prac_hold"
+_holds = WeakIdKeyDictionary()
+"""By weight: what holds it. Every step of every torch optimiser asks here."""
+_watching: list[RemovableHandle] = []
+
+
+def hold(model: nn.Module, mask: Mask) -> None:
+    """Set the pruned weights of the model to zero and keep them there; an older mask goes.
+
+    They are exactly zero after every step of any torch optimiser, also one made before, with
+    momentum, or loaded; after `load_state_dict`, with `assign=True` too; in what `copy.deepcopy`
+    makes and what `torch.save` and `torch.load` give back. Their gradients are zero as they are
+    accumulated, so a loop without a torch optimiser that moves weights by gradients alone keeps
+    them too; what else it does to them is undone by the next forward pass. Names in `state_dict`
+    are those of the model. Raises TicketError where the mask is of another model.
+    """
+    mask.apply_(model)
+    weights = prunable_weights(model)
+    by_weight = {id(weight): mask[name] for name, weight in weights.items()}
+    for module in model.modules():
+        if (alive := by_weight.get(id(getattr(module, "weight", None)))) is not None:
+            _hold_of(module).take(module, None if bool(alive.all()) else PrunedPlaces(alive))
+
+
+def release(model: nn.Module) -> None:
+    """Let the weights go wherever training takes them; the model is as it was before `hold`."""
+    for module in model.modules():
+        found = getattr(module, _ATTRIBUTE, None)
+        if isinstance(found, _Hold):
+            found.let_go()
+            delattr(module, _ATTRIBUTE)
+
+
+def _hold_of(module: nn.Module) -> _Hold:
+    found = getattr(module, _ATTRIBUTE, None)
+    if isinstance(found, _Hold):
+        return found
+    made = _Hold()
+    # An attribute and hooks: deep copies and pickles of a module carry both, and `__setstate__`
+    # finds the weight of the copy.
+    setattr(module, _ATTRIBUTE, made)
+    made.handles = [
+        module.register_forward_pre_hook(made.before_forward),
+        module.register_load_state_dict_post_hook(made.after_load),  # type: ignore[no-untyped-call]
+    ]
+    return made
+
+
+class _Hold:
+    """Holds the weight of one module; without places, nothing."""
+
+    def __init__(self) -> None:
+        self.handles: list[RemovableHandle] = []
+        self._places: PrunedPlaces | None = None
+        self._weight: Tensor | None = None
+        self._version = -1
+        self._gradient: RemovableHandle | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"places": self._places, "weight": self._weight, "handles": self.handles}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]
+        self._places, self.handles = state["places"], state["handles"]
+        self._follow(state["weight"])
+
+    def take(self, module: nn.Module, places: PrunedPlaces | None) -> None:
+        """Hold the module's weight at these places."""
+        self._places = places
+        self._follow(module.weight)  # type: ignore[arg-type]
+        self.zero()
+
+    def let_go(self) -> None:
+        """Hold nothing any longer, and be called no more."""
+        self._places = None
+        self._follow(None)
+        while self.handles:
+            self.handles.pop().remove()
+
+    def before_forward(self, module: nn.Module, _: object) -> None:
+        """Undo what changed the weight by another way than an optimiser's step."""
+        weight: object = module.weight
+        if (
+            self._places is None
+            # A graph that is traced is the module's own: nothing has changed the weight there.
+            or torch.compiler.is_compiling()
+            # What takes the weight's place for a call: functional_call, replicas.
+            or not isinstance(weight, nn.Parameter)
+            or (weight is self._weight and _changes(weight) == self._version)
+        ):
+            return
+        self._follow(weight)
+        self.zero()
+
+    def after_load(self, module: nn.Module, _: object) -> None:
+        """Zero what was loaded; the weight may be another tensor now."""
+        self._follow(module.weight)  # type: ignore[arg-type]
+        self.zero()
+
+    def zero(self) -> None:
+        """Zero the pruned weights."""
+        if self._places is not None and self._weight is not None:
+            with torch.no_grad():
+                self._places.zero_(self._weight)
+            self._version = _changes(self._weight)
+
+    def zero_gradient(self, weight: Tensor) -> None:
+        """Zero their gradients."""
+        if self._places is not None and weight.grad is not None:
+            self._places.zero_(weight.grad)
+
+    def _follow(self, weight: Tensor | None) -> None:
+        if self._gradient is not None:
+            self._gradient.remove()
+            self._gradient = None
+        old = self._weight
+        if old is not None and old in _holds and _holds[old] is self:
+            del _holds[old]
+        self._weight = weight
+        if weight is None or self._places is None:
+            return
+        _watch()
+        _holds[weight] = self
+        if not weight.is_inference():
+            # Frozen weights may be trained later; torch takes hooks of those alone that are not.
+            trains = weight.requires_grad
+            register = weight.requires_grad_().register_post_accumulate_grad_hook
+            self._gradient = register(self.zero_gradient)  # type: ignore[no-untyped-call]
+            weight.requires_grad_(trains)
+
+
+def _changes(weight: Tensor) -> int:
+    """How often a tensor was changed in place; those of inference mode don't count."""
+    return 0 if weight.is_inference() else weight._version  # noqa: SLF001
+
+
+def _watch() -> None:
+    """See every torch optimiser's steps, those of optimisers that were made before as well."""
+    if not _watching:
+        _watching.append(register_optimizer_step_pre_hook(_before_step))
+        _watching.append(register_optimizer_step_post_hook(_after_step))
+
+
+def _held(optimizer: torch.optim.Optimizer) -> list[tuple[Tensor, _Hold]]:
+    weights = (weight for group in optimizer.param_groups for weight in group["params"])
+    return [(weight, _holds[weight]) for weight in weights if weight in _holds]
+
+
+def _before_step(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    for weight, held in _held(optimizer):
+        held.zero_gradient(weight)
+
+
+def _after_step(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    for _weight, held in _held(optimizer):
+        held.zero()
