@@ -55,6 +55,15 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one line of JSON, no table")
 
 
+def add_trust_option(parser: argparse.ArgumentParser) -> None:
+    """Consent to what a ticket names."""
+    parser.add_argument(
+        "--trust-code",
+        action="store_true",
+        help="import and run the network that the ticket names as package.module:name",
+    )
+
+
 def open_store(home: str | None) -> MlflowStore:
     """The store that the environment or the folder names. Raises ConfigError where there is none.
 
@@ -71,11 +80,11 @@ def open_store(home: str | None) -> MlflowStore:
     return MlflowStore(uri)
 
 
-def open_ticket(where: str, home: str | None) -> Ticket:
+def open_ticket(where: str, home: str | None, *, trust_code: bool = False) -> Ticket:
     """A verified ticket: from a folder, or by its registered name. Raises PracError."""
     from prac.ticket.format import Ticket
 
-    ticket = Ticket.load(ticket_folder(where, home)[0])
+    ticket = Ticket.load(ticket_folder(where, home)[0], trust_code=trust_code)
     ticket.verify()
     return ticket
 

@@ -11,6 +11,7 @@ from prac.cli.stored import (
     add_command,
     add_data_options,
     add_store_options,
+    add_trust_option,
     load_data,
     open_store,
     open_ticket,
@@ -60,13 +61,14 @@ def add_verify(actions: Any) -> None:
         help="how far the accuracy may be from the recorded one (%(default)s); other processors "
         "round otherwise",
     )
+    add_trust_option(parser)
     add_store_options(parser)
 
 
 def verify_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Check everything that can be checked; TicketError for the first thing that is wrong."""
     folder, named = ticket_folder(arguments.where, arguments.home)
-    ticket = open_ticket(folder, arguments.home)
+    ticket = open_ticket(folder, arguments.home, trust_code=arguments.trust_code)
     model = ticket.build()
     facts: dict[str, Any] = {
         "ticket": named,
@@ -157,6 +159,7 @@ def add_train(actions: Any) -> None:
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder to make")
     parser.add_argument("--force", action="store_true", help="replace a ticket that is there")
+    add_trust_option(parser)
     add_store_options(parser)
 
 
@@ -168,7 +171,7 @@ def train_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     out = Path(arguments.out)
     if (out / MANIFEST_FILE).exists() and not arguments.force:
         raise ConfigError(f"{out} holds a ticket already; --force replaces it")
-    ticket = open_ticket(arguments.where, arguments.home)
+    ticket = open_ticket(arguments.where, arguments.home, trust_code=arguments.trust_code)
     recipe = _recipe(ticket, arguments.recipe, arguments)
     seed = arguments.seed if arguments.seed is not None else int(ticket.lineage.get("seed", 0))
     dataset = load_data(recipe.data, ticket.lineage.get("image_shape"))
@@ -241,6 +244,7 @@ def add_export(actions: Any) -> None:
         help="remove the channels that died: a dense network of fewer FLOPs with the same logits "
         "(trained weights of our residual networks, VGG and plain stacks)",
     )
+    add_trust_option(parser)
     add_store_options(parser)
 
 
@@ -250,7 +254,7 @@ def export_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
 
     if Path(arguments.out).exists() and not arguments.force:
         raise ConfigError(f"{arguments.out} is there already; --force replaces it")
-    ticket = open_ticket(arguments.where, arguments.home)
+    ticket = open_ticket(arguments.where, arguments.home, trust_code=arguments.trust_code)
     made = export_ticket(
         ticket, arguments.out, arguments.format, part=arguments.weights, shrink=arguments.shrink
     )

@@ -12,6 +12,7 @@ from prac.cli.stored import (
     WHERE_HELP,
     add_command,
     add_store_options,
+    add_trust_option,
     open_store,
     open_ticket,
     percent,
@@ -45,6 +46,7 @@ def add(commands: Any) -> None:
         action=show_ticket,
     )
     show.add_argument("where", help=WHERE_HELP)
+    add_trust_option(show)
     add_store_options(show)
     pull = add_command(
         actions,
@@ -164,7 +166,7 @@ def _row(ticket: TicketEntry) -> list[str]:
 def show_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Load and verify a ticket; its lineage."""
     folder, named = ticket_folder(arguments.where, arguments.home)
-    ticket = open_ticket(folder, arguments.home)
+    ticket = open_ticket(folder, arguments.home, trust_code=arguments.trust_code)
     facts: dict[str, Any] = {
         "ticket": named,
         "trained_weights": ticket.trained is not None,
@@ -193,7 +195,7 @@ def show_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def _costs(ticket: Ticket) -> dict[str, Any]:
-    """FLOPs of an image and bytes of the weights; nothing where the lineage can't be built.
+    """FLOPs of an image and bytes of the weights; why not where the network can't be built.
 
     Of a trained network whose channels can be removed, also how many died.
     """
@@ -203,8 +205,10 @@ def _costs(ticket: Ticket) -> dict[str, Any]:
 
     try:
         model, shape = ticket.build(), tuple(ticket.lineage["image_shape"])
-    except (PracError, KeyError):
+    except KeyError:
         return {}
+    except PracError as error:
+        return {"costs": f"not known: {error}"}
     costs: dict[str, Any] = vars(ticket_cost(model, ticket.mask, shape))
     if ticket.trained is None:
         return costs
@@ -222,6 +226,7 @@ def _pruned(alive: Any) -> float:
 def pull_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Copy a verified ticket into a folder."""
     from prac.ticket.format import MANIFEST_FILE
+    from prac.ticket.reading import check_folder
 
     out = Path(arguments.out)
     if (out / MANIFEST_FILE).exists() and not arguments.force:
@@ -237,7 +242,8 @@ def pull_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=".prac-pull-") as scratch:
         new, old = Path(scratch) / "new", Path(scratch) / "old"
-        shutil.copytree(folder, new)
+        check_folder(Path(folder))
+        shutil.copytree(folder, new, symlinks=True)
         # What was copied is what is checked: the source may have been at work.
         open_ticket(str(new), None)
         if out.exists():

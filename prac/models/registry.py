@@ -123,7 +123,7 @@ def _call(
         torch.default_generator.manual_seed(seed)
         try:
             model: object = make(**arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if isinstance(error, TypeError) and arguments is not attempts[-1]:
                 continue
             given = ", ".join(f"{key}={value}" for key, value in arguments.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import re
 from collections.abc import Callable
 from operator import attrgetter
@@ -19,10 +20,17 @@ __all__ = [
     "identity_of",
     "is_custom",
     "is_of_this_process",
+    "is_trusted",
     "load_custom",
     "name_of",
     "own_key",
 ]
+
+TRUSTED = "PRAC_TRUSTED_PACKAGES"
+"""Environment variable: packages, with commas, whose code files may name."""
+
+_asked_for: set[str] = set()
+"""What this process imported because somebody named it, not a file."""
 
 _SPECIFICATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -30,6 +38,14 @@ _SPECIFICATION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 def is_custom(name: str) -> bool:
     """Whether a name has the form `package.module:name`; nothing is imported."""
     return _SPECIFICATION.fullmatch(name) is not None
+
+
+def is_trusted(name: str) -> bool:
+    """Whether the code of `package.module:name` may run without being asked for: it was handed over
+    or asked for in this process, or is of a package listed in PRAC_TRUSTED_PACKAGES."""
+    module = name.partition(":")[0]
+    listed = {each.strip() for each in os.environ.get(TRUSTED, "").split(",")}
+    return module == MODULE or name in _asked_for or module.partition(".")[0] in listed
 
 
 def load_custom(kind: str, name: str) -> Any:
@@ -51,6 +67,7 @@ def load_custom(kind: str, name: str) -> Any:
             f"{kind} {name!r}: module {module_name!r} can't be imported: {reason}; "
             "is it installed or on PYTHONPATH?"
         ) from error
+    _asked_for.add(name)
     try:
         return attrgetter(attribute)(module)
     except AttributeError as error:

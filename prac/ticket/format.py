@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from prac.errors import TicketError
 from prac.models import build_model
 from prac.models.state import load_state
-from prac.plugins import name_of
+from prac.plugins import is_custom, is_trusted, name_of
 from prac.pruning.held import hold, release
 from prac.pruning.mask import Mask
 from prac.pruning.mask_file import mask_from_bytes, mask_to_bytes
+from prac.ticket.reading import MAX_MANIFEST, MAX_TENSORS, manifest_from, read_inside
 
 MASK_FILE, WEIGHTS_FILE, MANIFEST_FILE = "mask.safetensors", "weights.safetensors", "ticket.json"
 TRAINED_FILE = "trained.safetensors"
@@ -37,13 +38,14 @@ class Ticket:
     pruned ones exactly zero. lineage: JSON values that say what it is and where it comes from; the
     keys `architecture`, `num_classes`, `image_shape`, `class_names`, `mean` and `std` say how to
     build and feed the network. trained: what training the ticket alone made of the weights; None
-    where nobody did.
+    where nobody did. trust_code: whether `build` may run the code that the lineage names.
     """
 
     mask: Mask
     weights: Mapping[str, Tensor]
     lineage: Mapping[str, Any]
     trained: Mapping[str, Tensor] | None = None
+    trust_code: bool = True
 
     @classmethod
     def of(
@@ -91,23 +93,26 @@ class Ticket:
         return folder
 
     @classmethod
-    def load(cls, where: str | Path) -> Ticket:
+    def load(cls, where: str | Path, *, trust_code: bool = False) -> Ticket:
         """Read a ticket from a folder, `models:/NAME/VERSION` or `models:/NAME@alias`.
 
-        Checksums are verified before anything is used; nothing is unpickled. Raises TicketError.
+        Checksums are verified before anything is used; nothing is unpickled or run. trust_code:
+        `build` may import a network that the ticket names as `package.module:name`. Without it,
+        only one that this process has imported already, or of a package listed in the variable
+        PRAC_TRUSTED_PACKAGES. Raises TicketError.
         """
         folder = _local_folder(str(where))
         manifest_file = folder / MANIFEST_FILE
         if not manifest_file.is_file():
             raise TicketError(f"{where} holds no ticket: there is no {MANIFEST_FILE} in it")
         try:
-            manifest = json.loads(manifest_file.read_text())
+            manifest = manifest_from(read_inside(folder, MANIFEST_FILE, MAX_MANIFEST), where)
             if manifest["format"] != FORMAT:
                 raise TicketError(f"{where} has format {manifest['format']}; known: {FORMAT}")
             names = [MASK_FILE, WEIGHTS_FILE]
             if TRAINED_FILE in manifest["sha256"]:
                 names.append(TRAINED_FILE)
-            files = {name: (folder / name).read_bytes() for name in names}
+            files = {name: read_inside(folder, name, MAX_TENSORS) for name in names}
             for name, data in files.items():
                 if hashlib.sha256(data).hexdigest() != manifest["sha256"][name]:
                     raise TicketError(f"{folder / name} fails its checksum: it was changed")
@@ -120,7 +125,11 @@ class Ticket:
             if isinstance(error, TicketError):
                 raise
             raise TicketError(f"{where} is damaged ({type(error).__name__}: {error})") from error
-        return cls(mask=mask, weights=weights, lineage=lineage, trained=after)
+        if manifest["weights_alive"] != mask.num_alive:
+            raise TicketError(f"{where}: weights_alive of ticket.json is not what the mask has")
+        return cls(
+            mask=mask, weights=weights, lineage=lineage, trained=after, trust_code=trust_code
+        )
 
     def verify(self) -> None:
         """Check that weights and mask belong together: every pruned weight exactly zero.
@@ -130,6 +139,13 @@ class Ticket:
         parts = [("", self.weights)]
         if self.trained is not None:
             parts.append(("trained ", self.trained))
+            for name in self.weights.keys() | self.trained.keys():
+                found, wanted = self.trained.get(name), self.weights.get(name)
+                if found is None or wanted is None or found.shape != wanted.shape:
+                    raise TicketError(
+                        f"the ticket's trained weight {name} is missing, of another shape than the "
+                        "rewind weight, or has none beside it"
+                    )
         for part, weights in parts:
             for name, alive in self.mask.items():
                 weight = weights.get(name)
@@ -156,7 +172,7 @@ class Ticket:
             )
         try:
             model = build_model(
-                self.lineage["architecture"],
+                self.network_name(),
                 num_classes=int(self.lineage["num_classes"]),
                 image_shape=tuple(self.lineage["image_shape"]),
                 seed=0,
@@ -169,10 +185,22 @@ class Ticket:
             return dataclasses.replace(self, weights=self.trained).apply(model, keep=keep)
         return self.apply(model, keep=keep)
 
+    def network_name(self) -> str:
+        """The architecture, where it may be built. Raises TicketError for code without consent,
+        KeyError where the lineage has none."""
+        name: str = self.lineage["architecture"]
+        if self.trust_code or not is_custom(name) or is_trusted(name):
+            return name
+        raise TicketError(
+            f"the ticket names code to run, {name}; nothing of it was imported. If you trust who "
+            "made it: --trust-code, or Ticket.load(..., trust_code=True)"
+        )
+
     def with_network(self, network: Any) -> Ticket:
         """The same ticket of a network that is handed over: a callable, or a name. For tickets of
         a callable that another process had, which `build` can't find."""
-        return dataclasses.replace(self, lineage={**self.lineage, "architecture": name_of(network)})
+        lineage = {**self.lineage, "architecture": name_of(network)}
+        return dataclasses.replace(self, lineage=lineage, trust_code=True)
 
     def __repr__(self) -> str:
         told = {name: self.lineage.get(name, "?") for name in ("architecture", "data", "method")}

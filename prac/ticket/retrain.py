@@ -175,7 +175,7 @@ def _times(shape: tuple[int, ...]) -> str:
 def _fitted(ticket: Ticket, dataset: ImageDataset, seed: int) -> tuple[Ticket, tuple[str, ...]]:
     """The ticket for this data's classes and normalisation; names of the weights drawn anew."""
     try:
-        architecture = ticket.lineage["architecture"]
+        architecture = ticket.network_name()
     except KeyError as error:
         raise TicketError(f"the ticket's lineage has no {error}; apply it to a model") from error
     fresh = build_model(
@@ -195,4 +195,4 @@ def _fitted(ticket: Ticket, dataset: ImageDataset, seed: int) -> tuple[Ticket, t
         "mean": list(dataset.mean),
         "std": list(dataset.std),
     }
-    return Ticket(mask=ticket.mask, weights=weights, lineage=lineage), changed
+    return dataclasses.replace(ticket, weights=weights, lineage=lineage, trained=None), changed

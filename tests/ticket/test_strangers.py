@@ -1,0 +1,285 @@
+"""What a stranger's ticket can do: nothing but be refused in a line that names what is wrong."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from prac import Mask, Ticket
+from prac.cli import main
+from prac.errors import PracError, TicketError
+from prac.models import build_model
+
+
+def _ticket(architecture: str = "conv4", *, trained: bool = True) -> Ticket:
+    model = build_model("conv4", num_classes=3, image_shape=(8, 8, 1), seed=0)
+    weights = model.state_dict()
+    mask = Mask.dense(model)
+    lineage = {
+        "architecture": architecture,
+        "num_classes": 3,
+        "image_shape": [8, 8, 1],
+        "class_names": ["a", "b", "c"],
+        "mean": [0.5],
+        "std": [0.25],
+        "test_accuracy": 0.5,
+        "validation_accuracy": 0.5,
+        "data": "toy",
+        "method": "prac",
+        "my own": {"notes": [1, None, "x"]},
+    }
+    return Ticket.of(mask, weights, lineage, trained=dict(weights) if trained else None)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ticket in a folder, read only."""
+    return _ticket().save(tmp_path_factory.mktemp("ticket"))
+
+
+@pytest.fixture
+def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Path]:
+    """A module on the path, of a name of its own, and the file that its import makes."""
+    name, sang = f"canary_{tmp_path.name}", tmp_path / "sang"
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / f"{name}.py").write_text(
+        f"import pathlib\npathlib.Path({str(sang)!r}).touch()\n"
+        "from prac.models import build_model\n"
+        "def net(in_channels, num_classes):\n"
+        "    shape = (8, 8, in_channels)\n"
+        "    return build_model('conv4', num_classes=num_classes, image_shape=shape, seed=0)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "modules"))
+    return name, sang
+
+
+def test_nothing_that_a_ticket_names_runs_without_consent(
+    canary: tuple[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, sang = canary
+    where = _ticket(f"{name}:net").save(tmp_path / "ticket")
+    out = str(tmp_path / "out")
+    commands: dict[str, list[str]] = {
+        "show": [],
+        "verify": [],
+        "export": ["--format", "safetensors", "--out", out],
+        "train": ["--data", "digits", "--epochs", "1", "--out", out],
+    }
+    for command, options in commands.items():
+        status = main(["tickets", command, str(where), *options])
+        told = capsys.readouterr()
+        assert f"the ticket names code to run, {name}:net" in told.out + told.err, command
+        assert "--trust-code" in told.out + told.err
+        assert (status == 0) == (command == "show"), command
+    assert main(["tickets", "pull", str(where), "--out", out]) == 0
+    with pytest.raises(TicketError, match="names code to run"):
+        Ticket.load(where).build()
+    assert not sang.exists()
+
+    assert main(["tickets", "verify", str(where), "--trust-code"]) == 0
+    assert sang.exists()
+
+
+def test_a_package_of_ones_own_is_listed(
+    canary: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, sang = canary
+    where = _ticket(f"{name}:net").save(tmp_path / "ticket")
+    monkeypatch.setenv("PRAC_TRUSTED_PACKAGES", f"another, {name}")
+    Ticket.load(where).build()
+    assert sang.exists()
+
+
+def test_leaving_the_process_is_no_way_to_be_right(tmp_path: Path) -> None:
+    where = _ticket("sys:exit").save(tmp_path / "ticket")
+    assert main(["tickets", "verify", str(where)]) != 0
+    assert main(["tickets", "verify", str(where), "--trust-code"]) != 0
+
+
+def _link_out(folder: Path) -> None:
+    secret = folder.parent / "secret"
+    secret.write_bytes((folder / "mask.safetensors").read_bytes())
+    (folder / "mask.safetensors").unlink()
+    (folder / "mask.safetensors").symlink_to(secret)
+
+
+def _fifo(folder: Path) -> None:
+    (folder / "mask.safetensors").unlink()
+    os.mkfifo(folder / "mask.safetensors")
+
+
+def _device(folder: Path) -> None:
+    (folder / "weights.safetensors").unlink()
+    (folder / "weights.safetensors").symlink_to("/dev/zero")
+
+
+def _large(folder: Path) -> None:
+    with (folder / "ticket.json").open("ab") as file:
+        file.truncate(2**25)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (_link_out, "a link out of the ticket's folder"),
+        (_fifo, "no regular file"),
+        (_device, "a link out of the ticket's folder"),
+        (_large, "33,554,432 bytes; allowed: 16,777,216"),
+    ],
+)
+def test_only_regular_files_inside_are_opened(
+    folder: Path, tmp_path: Path, harm: Callable[[Path], None], words: str
+) -> None:
+    copied = Path(shutil.copytree(folder, tmp_path / "ticket"))
+    harm(copied)
+    with pytest.raises(TicketError, match=words):
+        Ticket.load(copied)
+
+
+def test_a_link_beside_the_ticket_is_not_copied(folder: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(folder, tmp_path / "ticket"))
+    (tmp_path / "secret").write_text("of another")
+    (copied / "notes").symlink_to(tmp_path / "secret")
+    assert main(["tickets", "pull", str(copied), "--out", str(tmp_path / "out")]) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("how", ["missing", "misshapen", "more"])
+def test_trained_weights_that_are_not_the_networks(how: str) -> None:
+    ticket = _ticket()
+    assert ticket.trained is not None
+    weights = dict(ticket.trained)
+    name = next(name for name in reversed(weights) if name.endswith("weight"))
+    if how == "missing":
+        del weights[name]
+    elif how == "misshapen":
+        weights[name] = torch.zeros(1)
+    else:
+        weights["another.weight"] = torch.zeros(1)
+    changed = Ticket(
+        mask=ticket.mask, weights=ticket.weights, lineage=ticket.lineage, trained=weights
+    )
+    with pytest.raises(TicketError, match="trained weight"):
+        changed.verify()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"format": 1, "format": 1}',
+        '{"format": NaN}',
+        '{"format": 1e999}',
+        "[" * 100_000,
+        "[]",
+        "null",
+        '"text"',
+        "\x00",
+    ],
+)
+def test_what_is_no_strict_json(folder: Path, tmp_path: Path, text: str) -> None:
+    copied = Path(shutil.copytree(folder, tmp_path / "ticket"))
+    (copied / "ticket.json").write_text(text)
+    with pytest.raises(TicketError, match=r"ticket\.json"):
+        Ticket.load(copied)
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=True, allow_infinity=True)
+    | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=6,
+)
+CHECKED = (
+    *("format", "sparsity", "weights_alive", "sha256", "lineage", "lineage.num_classes"),
+    *("lineage.architecture", "lineage.image_shape", "lineage.class_names", "lineage.mean"),
+    *("lineage.std", "lineage.test_accuracy", "lineage.validation_accuracy", "lineage.data"),
+)
+
+
+@settings(
+    max_examples=int(os.environ.get("PRAC_EXAMPLES", "100")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(field=st.sampled_from(CHECKED), value=VALUES, gone=st.booleans())
+def test_any_change_of_a_field_is_refused_or_harmless(
+    folder: Path, tmp_path: Path, field: str, value: Any, gone: bool
+) -> None:
+    target = tmp_path / "ticket"
+    if not target.exists():
+        shutil.copytree(folder, target)
+    manifest = json.loads((folder / "ticket.json").read_text())
+    changed = copy.deepcopy(manifest)
+    inside = changed["lineage"] if field.startswith("lineage.") else changed
+    name = field.removeprefix("lineage.")
+    if gone:
+        del inside[name]
+    else:
+        inside[name] = value
+    (target / "ticket.json").write_text(json.dumps(changed))
+    refused = _refusal(target)
+    if refused is None:
+        accuracy = Ticket.load(target).lineage.get("test_accuracy")
+        assert accuracy is None or (math.isfinite(accuracy) and 0 <= accuracy <= 1)
+        return
+    assert "\n" not in refused
+    # What is not finite is refused as JSON; what only a network can refuse, in its words.
+    assert name in refused or "strict JSON" in refused or name in _OF_NETWORKS, refused
+
+
+_OF_NETWORKS = ("sha256", "num_classes", "image_shape", "architecture")
+
+
+def _refusal(folder: Path) -> str | None:
+    """What is said to a ticket that is loaded, verified and built; None where nothing is."""
+    try:
+        ticket = Ticket.load(folder)
+        ticket.verify()
+        ticket.build()
+    except PracError as error:
+        return str(error)
+    return None
+
+
+@settings(max_examples=int(os.environ.get("PRAC_EXAMPLES", "100")), deadline=None)
+@given(data=st.binary(max_size=200), place=st.floats(0, 1), cut=st.booleans())
+def test_any_bytes_are_refused_by_their_checksum(
+    tmp_path_factory: pytest.TempPathFactory, folder: Path, data: bytes, place: float, cut: bool
+) -> None:
+    target = tmp_path_factory.mktemp("ticket")
+    shutil.copytree(folder, target, dirs_exist_ok=True)
+    file = target / "weights.safetensors"
+    whole = file.read_bytes()
+    at = int(place * len(whole))
+    made = whole[:at] + data + (b"" if cut else whole[at + len(data) :])
+    file.write_bytes(made)
+    if made == whole:
+        Ticket.load(target)
+        return
+    with pytest.raises(TicketError, match="fails its checksum"):
+        Ticket.load(target)
+    # A stranger also writes the checksum.
+    manifest = json.loads((target / "ticket.json").read_text())
+    manifest["sha256"]["weights.safetensors"] = hashlib.sha256(made).hexdigest()
+    (target / "ticket.json").write_text(json.dumps(manifest))
+    refused = _refusal(target)
+    assert refused is None or "\n" not in refused
+    if refused is None:
+        assert Ticket.load(target).weights.keys() == safetensors.torch.load(whole).keys()
+    shutil.rmtree(target)
