@@ -119,8 +119,9 @@ def list_tickets(
 def _tickets(store: Connection) -> Iterator[TicketEntry]:
     finished = {run.info.run_id for run in _finished_runs(store, TICKETS)}
     with store.reached():
-        models = pages(store.client.search_registered_models, "name LIKE 'prac-%'")
-        versions = pages(store.client.search_model_versions, "name LIKE 'prac-%'")
+        # Of any name: versions are promoted by copying them to another model, tags and all.
+        versions = pages(store.client.search_model_versions, "tag.`prac.key` LIKE '%'")
+        models = pages(store.client.search_registered_models, "")
     aliases: dict[tuple[str, str], list[str]] = {}
     for model in models:
         for alias, version in dict(model.aliases).items():

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from mlflow import MlflowClient
 
 import prac
 from prac.cli import main
@@ -247,3 +248,23 @@ def test_a_pulled_set_has_its_reasons(tmp_path: Path) -> None:
         write_set(chosen, tmp_path / name, {"data": "digits"})
         assert read_set_file(tmp_path / name) == chosen
     assert pq.read_schema(tmp_path / "set.parquet").metadata[b"data"] == b"digits"
+
+
+def test_a_version_copied_to_another_model_is_a_ticket(
+    cli: Any, ticket_home: Path, tmp_path: Path
+) -> None:
+    """MLflow's way to promote: `copy_model_version`, then an alias on the copy."""
+    client = MlflowClient(f"sqlite:///{ticket_home}/mlflow.db")
+    client.copy_model_version(f"models:/{NAME}/1", "vision-prod")
+    client.set_registered_model_alias("vision-prod", "champion", "1")
+    where, out = "models:/vision-prod@champion", str(tmp_path / "pulled")
+    try:
+        shown = cli("tickets", "show", where, "--json")
+        assert shown["ticket"] == "models:/vision-prod/1"
+        checked = cli("tickets", "verify", where, "--json")
+        assert checked["files_as_registered"] > 3
+        assert cli("tickets", "pull", where, "--out", out, "--json")["folder"] == out
+        listed = cli("tickets", "list", "--json")["tickets"]
+        assert "models:/vision-prod/1" in [ticket["where"] for ticket in listed]
+    finally:
+        client.delete_registered_model("vision-prod")
