@@ -128,7 +128,7 @@ def test_every_option_of_a_pipeline_comes_back_from_its_command() -> None:
         *("--recipe", "images", "--architectures", "vgg16", "resnet8", "--data", "folder:a b"),
         *("--rounds", "3", "--seed", "4", "--epochs", "5", "--transfer-from", "vgg16"),
         *("--compare", "vanilla", "rs2", "--judge", "0,2", "--seeds", "6"),
-        *("--searches", "2"),
+        *("--searches", "2", "--margin", "0.25"),
         *("--set", "select.cep=false", "--set", "search.rewind=init", "--workers", "7"),
         *("--min-workers", "1", "--cpus-per-round", "8", "--gpus-per-worker", "0.5"),
         *("--gpus-per-round", "0.25", "--home", "it's", "--storage", "s3://b/x"),

@@ -10,13 +10,25 @@ from prac.data import open_source
 from prac.errors import ConfigError
 
 
-@pytest.mark.parametrize("name", ["cifar11", "parquet:", "folder", "digits:x", ""])
-def test_a_name_that_is_not_known_raises_with_the_names_that_are(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "close"),
+    [
+        ("cifar11", "cifar10"),
+        ("parquet:", "parquet:PATH"),
+        ("folder", "folder:PATH"),
+        ("digits:x", "digits"),
+        ("", None),
+    ],
+)
+def test_a_name_that_is_not_known_raises_with_the_names_that_are(
+    name: str, close: str | None
+) -> None:
     with pytest.raises(ConfigError) as error:
         open_source(DataConfig(source=name))
     assert str(error.value) == (
         f"data set {name!r} is not known; "
         "known: cifar10, cifar100, digits, folder:PATH, parquet:PATH"
+        + (f"; did you mean {close!r}?" if close else "")
     )
 
 
