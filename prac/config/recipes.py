@@ -186,7 +186,8 @@ def cifar10_speed() -> Recipe:
     32 to 128 wide 87.3 % after 8 at 0.12 and 89.1 % after 16 at 0.3, 53 s each. Forward and
     backward of 128 images took 198 ms (0.79 M weights), 32 to 128 wide 118 ms, a ResNet-9 16 to 128
     wide 116 ms (85.3 % after 9 of 10 epochs), vgg8s 184 ms; fp32 took 1.6 to 2.1 times as long.
-    What the recipe reaches is in tests/benchmarks/evidence.
+    The recipe's own dense network reached 90.9 % (seed 0, 1,707 s on one core): see
+    tests/benchmarks/evidence.
     """
     return Recipe(
         name="cifar10_speed",
