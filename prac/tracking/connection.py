@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from prac.errors import StoreError
 from prac.lottery.store import Finished, StoreAway
 from prac.tracking.embedded import make_database
+from prac.tracking.mlflow_internals import settle_places
 from prac.tracking.pages import pages
 from prac.tracking.views import ticket_view
 
@@ -58,10 +59,13 @@ class Connection:
 
     @property
     def client(self) -> MlflowClient:
-        """The client, connected when first used."""
+        """The client, connected when first used; an embedded store that was copied or moved names
+        what lies beside it from then on."""
         if self._client is None:
             from mlflow import MlflowClient
 
+            if self.database is not None and self.database.is_file():
+                settle_places(self.database, DESCRIPTIONS)
             client = MlflowClient(self.tracking_uri)
             if os.environ.get("MLFLOW_LOGGING_LEVEL") == "ERROR":
                 # Where MLflow was imported before, it has read the variable already.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
-from prac.lottery.store import Finished
+from prac.lottery.store import Finished, StoreAway
 
 # MLflow takes a second to import: whoever only names a store, as a plan does, needs none of it.
 
@@ -56,6 +57,74 @@ def finished_in_database(file: Path, experiment_id: str, data: str) -> list[Fini
         )
         for run_id, where, name, key, stage, manifest in rows
     ]
+
+
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""Where an MLflow database names folders: whole paths, those of a run below its experiment's."""
+
+
+def settle_places(file: Path, experiments: Iterable[str]) -> None:
+    """Let a database that was copied or moved with its artifacts name those that lie beside it.
+
+    experiments: names of those whose place is `mlruns/NAME` beside the database. Their places are
+    rewritten, in one transaction, where they lie elsewhere and a run that the database knows has
+    its folder beside; or where it knows no run, so that nothing could be lost from sight. Raises
+    StoreAway where the database can't be read or written.
+    """
+    names = tuple(experiments)
+    try:
+        with contextlib.closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
+            if not _strayed(database, file, names):
+                return
+        with contextlib.closing(sqlite3.connect(file, timeout=30)) as database, database:
+            database.execute("BEGIN IMMEDIATE")
+            # Asked again: another process may have done it a moment ago.
+            for old, new in _strayed(database, file, names).items():
+                for table, column in _PLACES:
+                    if _has(database, table, column):
+                        database.execute(
+                            f"UPDATE {table} SET {column} = :new || substr({column}, :rest) "
+                            f"WHERE {column} = :old OR substr({column}, 1, :rest) = :old || '/'",
+                            {"old": old, "new": new, "rest": len(old) + 1},
+                        )
+    except sqlite3.Error as error:
+        raise StoreAway(
+            f"the store {file} can't be read, or was moved and can't be told so ({error}); "
+            "open it once where it can be written"
+        ) from error
+
+
+def _strayed(database: sqlite3.Connection, file: Path, names: tuple[str, ...]) -> dict[str, str]:
+    """Places that are to be rewritten: old to new."""
+    if not _has(database, "experiments", "artifact_location"):
+        return {}  # MLflow says what is wrong with it
+    found: dict[str, str] = {}
+    runs: list[Path] = []
+    for number, name, old in database.execute(
+        "SELECT experiment_id, name, artifact_location FROM experiments"
+    ):
+        here = file.parent / "mlruns" / str(name)
+        there = Path(str(old).removeprefix("file://"))
+        ours = name in names and there.is_absolute() and there.parts[-2:] == here.parts[-2:]
+        if not ours or there.resolve() == here.resolve():
+            continue
+        if here.is_dir() and there.is_dir() and here.samefile(there):
+            continue  # one folder by two ways
+        found[str(old)] = str(here)
+        ids = database.execute("SELECT run_uuid FROM runs WHERE experiment_id = ?", (number,))
+        runs += [here / run_id for (run_id,) in ids]
+    return found if not runs or any(run.is_dir() for run in runs) else {}
+
+
+def _has(database: sqlite3.Connection, table: str, column: str) -> bool:
+    rows = database.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = ?", (table, column))
+    return rows.fetchone() is not None
 
 
 def delete_artifacts(artifact_uri: str, tracking_uri: str) -> None:
