@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from prac.errors import EventLogError, first_line
+from prac.errors import EventLogError, StoreError, first_line
 from prac.events.file import EventFile, Events, KnownSamples, decode, encode
 from prac.storage import Folder
 
@@ -65,7 +65,7 @@ class EventLog:
 
         sample_ids: the sorted ids that every epoch must cover exactly; None checks only counts.
         Raises EventLogError for an epoch that no attempt holds complete, and for files of another
-        run. Memory is that of one epoch.
+        run; StoreError where a file that is there can't be read. Memory is that of one epoch.
         """
         by_attempt: dict[int, dict[tuple[int, int], list[EventFile]]] = defaultdict(
             lambda: defaultdict(list)
@@ -105,7 +105,10 @@ class EventLog:
         try:
             data = self.folder.read(file.name)
         except OSError as error:
-            raise EventLogError(f"{file.name} can't be read ({first_line(error)})") from error
+            # It was listed a moment ago: the storage fails, the events are not damaged.
+            raise StoreError(
+                f"{self.folder.describe(file.name)} can't be read ({first_line(error)})"
+            ) from error
         known = None if expected is None else expected.known
         return decode(data, file, self.run, known=known)
 

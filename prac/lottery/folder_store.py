@@ -105,6 +105,10 @@ class FolderStore:
             path = folder / name
             if not path.is_file():
                 self._require_there()
+                # One that another process has revoked lies aside, and is made again.
+                aside = any((self.root / "revoked").glob(f"{finished.key}-*"))
+                if not folder.is_dir() and not aside:
+                    raise StoreAway(f"{folder} is not there; bring it back (is the disk mounted?)")
                 raise DamagedArtifact(finished, f"{name} is missing")
             return path
 

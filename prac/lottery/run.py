@@ -7,7 +7,7 @@ import dataclasses
 import time
 from collections.abc import Mapping
 
-from prac.errors import EventLogError
+from prac.errors import EventLogError, StoreError
 from prac.lottery.energy import NOT_MEASURED
 from prac.lottery.env import Env, Work
 from prac.lottery.graph import Stage
@@ -24,7 +24,8 @@ def run_stage(stage: Stage, inputs: Mapping[str, Finished], env: Env, store: Sto
 
     Where another pipeline has made it meanwhile, that is taken: two that run at once share their
     work folders, and the one that is done first cleans up. Raises DamagedArtifact for an input that
-    is missing or changed, the events of a dense run among them.
+    is missing or changed, the events of a dense run among them; StoreAway where none of those are
+    there.
     """
     if (other := store.find_one(stage)) is not None:
         return other
@@ -42,12 +43,27 @@ def run_stage(stage: Stage, inputs: Mapping[str, Finished], env: Env, store: Sto
             if (other := store.find_one(stage)) is not None:
                 return other
         if isinstance(error, EventLogError) and "dense" in inputs:
-            raise DamagedArtifact(inputs["dense"], str(error)) from error
+            raise _blamed(error, inputs["dense"], env) from error
         raise
     # Another pipeline may be writing there; `prac gc` finds what stays.
     with contextlib.suppress(OSError):
         clean(stage, env)
     return finished
+
+
+def _blamed(error: EventLogError, dense: Finished, env: Env) -> StoreError:
+    """What events that can't be read say of the dense run that left them."""
+    from prac.lottery.round_events import event_folder  # torch
+
+    events = event_folder(env.work(dense.key))
+    if events.names():
+        return DamagedArtifact(dense, str(error))
+    # What is not mounted, or another folder than the one it wrote to, holds none.
+    return StoreAway(
+        f"the events of stage {dense.name} are away: nothing is in {events.describe()}; bring them "
+        "back, or name the storage where they are (--storage). Where they are lost for good, "
+        f"have it made again: remove its run, {dense.run_id}, from the store"
+    )
 
 
 def make(stage: Stage, inputs: Mapping[str, Finished], env: Env, store: Store) -> Made:

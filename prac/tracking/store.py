@@ -202,14 +202,11 @@ class MlflowStore(Connection):
             return read_manifest(finished, lambda file: self._fetch(finished, file, scratch))
 
     def _fetch(self, finished: Finished, file: str, scratch: str) -> Path:
-        uri = finished.where
-        local = Path(uri.removeprefix("file://"))
+        local = Path(finished.where.removeprefix("file://"))
         if local.is_absolute() and "://" not in str(local):
             path = local / file
-            root = local.parents[2]  # of all experiments
-            if not path.is_file() and not (root.is_dir() and any(root.iterdir())):
-                # What is not mounted leaves nothing, or an empty folder.
-                raise StoreAway(f"the artifacts of the MLflow store, {root}, are not there")
+            if not path.is_file() and not local.is_dir():
+                raise _away(finished, f"{local} is not there")
         else:
             from mlflow.exceptions import MlflowException
 
@@ -217,23 +214,25 @@ class MlflowStore(Connection):
                 path = Path(self.client.download_artifacts(finished.run_id, file, scratch))
             except (MlflowException, OSError) as error:
                 # A store that is away is no reason to make anything again.
-                if self._lists(finished, file):
+                if file in self._listed(finished, file.rpartition("/")[0]):
                     reason = (str(error).splitlines() or [type(error).__name__])[-1][:300]
                     raise StoreAway(
                         f"{file} of stage {finished.name} can't be fetched from the MLflow store "
                         f"{self.tracking_uri} ({reason})"
                     ) from error
+                # A server whose artifacts are away lists none.
+                if not self._listed(finished, ""):
+                    raise _away(finished, f"{self.tracking_uri} lists none") from error
                 raise DamagedArtifact(finished, f"{file} is missing") from error
         if not path.is_file():
             raise DamagedArtifact(finished, f"{file} is missing")
         return path
 
-    def _lists(self, finished: Finished, file: str) -> bool:
-        """Whether the store says that the run has this file. Raises StoreAway."""
-        parent = file.rpartition("/")[0]
+    def _listed(self, finished: Finished, parent: str) -> set[str]:
+        """What the store says the run has in a folder. Raises StoreAway."""
         with self.reached():
             listed = self.client.list_artifacts(finished.run_id, parent or None)
-        return any(info.path == file for info in listed)
+        return {info.path for info in listed}
 
     def revoke(self, finished: Finished, reason: str) -> None:
         """Keep a damaged run out of every later look-up, and say why in its tags."""
@@ -244,3 +243,12 @@ class MlflowStore(Connection):
 def experiment_of(stage: Stage) -> str:
     """The experiment in which a stage's runs are."""
     return {"ticket": TICKETS, "report": PIPELINES, "sweep": SWEEPS}.get(stage.kind, STAGES)
+
+
+def _away(finished: Finished, what: str) -> StoreAway:
+    """No file of a run is there: that is no damage, and what to do is the user's to say."""
+    return StoreAway(
+        f"the artifacts of stage {finished.name} are away: {what}; bring them back (is the disk "
+        "mounted?), or where they are lost for good, have the stage made again: "
+        f"mlflow runs delete --run-id {finished.run_id}"
+    )

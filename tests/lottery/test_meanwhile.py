@@ -17,6 +17,7 @@ from prac.lottery.graph import Stage
 from prac.lottery.kinds import StageKind
 from prac.lottery.local import LocalEnv
 from prac.lottery.outputs import Cost, CountFacts, Made, TrainedFacts
+from prac.lottery.round_events import event_folder
 from prac.lottery.run import clean, make, run_stage
 from prac.lottery.stage_config import ReduceConfig
 from prac.lottery.store import DamagedArtifact, Finished, MemoryStore, StoreAway
@@ -102,21 +103,33 @@ def test_a_failure_that_is_its_own(env: LocalEnv, monkeypatch: pytest.MonkeyPatc
         run_stage(STAGE, {}, env, PlayedStore(None, None))
 
 
+def _dense(store: MemoryStore) -> Finished:
+    stage = dataclasses.replace(STAGE, kind="dense", name="dense", key="e" * 32)
+    made = Made(facts=CountFacts(events=0))
+    return MemoryStore.commit(store, stage, made, data="d" * 32, started=0)
+
+
 def test_events_that_are_gone_are_the_dense_run_s_damage(
     env: LocalEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _fails(monkeypatch, EventLogError("epoch 3 is not complete"))
     store = PlayedStore(None, None)
-    dense = MemoryStore.commit(
-        store,
-        dataclasses.replace(STAGE, kind="dense", name="dense", key="e" * 32),
-        Made(facts=CountFacts(events=0)),
-        data="d" * 32,
-        started=0,
-    )
+    dense = _dense(store)
+    event_folder(env.work(dense.key)).write("epoch-2", b"events")
     with pytest.raises(DamagedArtifact, match="epoch 3 is not complete") as caught:
         run_stage(STAGE, {"dense": dense}, env, store)
     assert caught.value.finished == dense
+
+
+def test_events_in_a_storage_that_is_away_are_no_damage(
+    env: LocalEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fails(monkeypatch, EventLogError("epoch 0 is not complete"))
+    store = PlayedStore(None, None)
+    dense = _dense(store)
+    with pytest.raises(StoreAway, match=f"events of stage dense are away.*{dense.run_id}") as said:
+        run_stage(STAGE, {"dense": dense}, env, store)
+    assert "\n" not in str(said.value)
 
 
 def test_a_store_that_is_away_is_not_asked_again(

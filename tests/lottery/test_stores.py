@@ -301,6 +301,17 @@ def test_a_folder_that_is_away_is_no_reason_to_make_anything_again(tmp_path: Pat
     assert torch.equal(read[BEST]["w"], torch.ones(4))
 
 
+def test_a_stage_whose_folder_alone_is_away_is_no_damage(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "stages")
+    finished = _commit(store, _stage(), _made())
+    read = store.read(finished)
+    # Another disk, with another's stages.
+    store.root.rename(tmp_path / "elsewhere")
+    (store.root / ("f" * 32)).mkdir(parents=True)
+    with pytest.raises(StoreAway, match=f"{finished.key} is not there; bring it back"):
+        _ = read[BEST]
+
+
 def test_a_folder_that_can_not_be_read_is_away(tmp_path: Path) -> None:
     root = tmp_path / "stages"
     root.write_text("a file")  # as unreadable to anybody as a mount that answers with an error

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pickle
+import shutil
 import sqlite3
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from support.stored import MASK_FACTS, blob, small_stage
 from support.stored import commit_small as commit
 
@@ -166,13 +169,20 @@ def test_facts_of_a_damaged_manifest(store: MlflowStore) -> None:
 def test_missing_artifacts_of_a_server(server: str) -> None:
     store = MlflowStore(server)
     store.prepare()
-    finished = dataclasses.replace(commit(store, _new(), data=_new()), manifest=None)
+    finished = dataclasses.replace(
+        commit(store, _new(), data=_new(), files={"a.bin": b"a", "b.bin": b"b"}), manifest=None
+    )
     made = store.read(finished)
-    delete_artifacts(store.client.get_run(finished.run_id).info.artifact_uri, server)
+    uri = store.client.get_run(finished.run_id).info.artifact_uri
+    get_artifact_repository(uri, tracking_uri=server).delete_artifacts("a.bin")
     with pytest.raises(DamagedArtifact, match=r"a\.bin is missing"):
         made[blob("a.bin")]
-    with pytest.raises(DamagedArtifact, match=r"manifest\.json is missing"):
-        store.read(finished)
+    # A server whose artifact folder is away answers just so.
+    delete_artifacts(uri, server)
+    for read in (lambda: made[blob("b.bin")], lambda: store.read(finished)):
+        with pytest.raises(StoreAway, match=f"lists none.*--run-id {finished.run_id}") as caught:
+            read()
+        assert "\n" not in str(caught.value)
 
 
 def test_damaged_artifacts_cross_processes(store: MlflowStore) -> None:
@@ -327,15 +337,43 @@ def test_what_is_on_this_machine_alone() -> None:
     assert not MlflowStore("http://mlflow:5000").is_local
 
 
-def test_artifacts_that_are_not_mounted_are_no_damage(store: MlflowStore) -> None:
+def _gone(root: Path) -> None:
+    """The folder of all artifacts is not there."""
+
+
+def _empty(root: Path) -> None:
+    root.mkdir()
+
+
+def _of_another_store(root: Path) -> None:
+    other = root / STAGES / _new() / "artifacts"
+    other.mkdir(parents=True)
+    (other / MANIFEST).write_text("{}")
+
+
+@pytest.mark.parametrize("instead", [_gone, _empty, _of_another_store])
+def test_artifacts_that_are_not_mounted_are_no_damage(
+    store: MlflowStore, instead: Callable[[Path], None]
+) -> None:
     found = dataclasses.replace(commit(store), manifest=None)
     root = Path(found.where).parents[2]
-    root.rename(root.with_name("away"))
-    with pytest.raises(StoreAway, match="mlruns, are not there"):
+    away = root.rename(root.with_name("away"))
+    instead(root)
+    with pytest.raises(StoreAway, match=f"are away: .*--run-id {found.run_id}") as caught:
         store.read(found)
-    root.mkdir()
-    with pytest.raises(StoreAway, match="mlruns, are not there"):
+    assert "\n" not in str(caught.value)
+    shutil.rmtree(root, ignore_errors=True)
+    away.rename(root)
+    assert store.read(found)[blob("a.bin")] == b"hello"
+
+
+def test_a_run_that_is_lost_for_good_is_given_up_as_the_error_says(store: MlflowStore) -> None:
+    found = dataclasses.replace(commit(store), manifest=None)
+    shutil.rmtree(Path(found.where).parent)
+    with pytest.raises(StoreAway):
         store.read(found)
+    store.client.delete_run(found.run_id)  # as `mlflow runs delete` does
+    assert store.find("d1", ["k1"]) == {}
 
 
 def test_what_was_just_committed_is_read_without_asking_again(
