@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# A password may hold any @ but the last; a user's name alone is no secret.
+_LOGIN = re.compile(r"([a-z][a-z0-9+.-]*://[^\s/?#:@'\"]*):[^\s/?#'\"]*@", re.IGNORECASE)
+_FIELD = re.compile(
+    r"([?&][a-z0-9_.-]*(?:password|passwd|pwd|secret|token|api_?key)[a-z0-9_.-]*=)[^&\s#'\"]*",
+    re.IGNORECASE,
+)
+
+
+def without_passwords(text: str) -> str:
+    """A text whose URIs have *** where their passwords were, in logins and in query fields."""
+    return _FIELD.sub(r"\1***", _LOGIN.sub(r"\1:***@", text))
 
 
 class PracError(Exception):
-    """An error whose message is one line for the user: what, where, what is allowed."""
+    """An error whose message is one line for the user: what, where, what is allowed.
+
+    The passwords of URIs in it are told to nobody: errors are printed, logged and travel.
+    """
 
     exit_status = 1
+
+    def __init__(self, *told: object) -> None:
+        super().__init__(*(without_passwords(t) if isinstance(t, str) else t for t in told))
 
 
 class ConfigError(PracError, ValueError):
@@ -54,4 +73,5 @@ def first_line(error: BaseException, limit: int = 300) -> str:
     Lines behind it are where such errors keep their traces; many errors say nothing at all.
     """
     lines = str(error).strip().splitlines()
-    return (lines[0].rstrip() if lines else type(error).__name__)[:limit]
+    told = lines[0].rstrip() if lines else type(error).__name__
+    return without_passwords(told)[:limit]  # before a cut could hide that it is one

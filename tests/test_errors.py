@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prac.errors import first_line, unknown
+from prac.errors import ConfigError, first_line, unknown, without_passwords
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,7 @@ from prac.errors import first_line, unknown
         (TimeoutError(), "TimeoutError"),
         (RuntimeError(" \n "), "RuntimeError"),
         (ValueError("x" * 900), "x" * 300),
+        (ValueError("x" * 285 + " http://a:hunter2@b"), "x" * 285 + " http://a:***@b"),
     ],
 )
 def test_the_first_line_that_says_something(error: Exception, line: str) -> None:
@@ -25,3 +26,21 @@ def test_a_name_that_is_nearly_known_is_answered_with_the_one_that_is() -> None:
     told = str(unknown("architecture", "resnet20", ["vgg16", "resnet20s"]))
     assert "did you mean 'resnet20s'?" in told
     assert "did you mean" not in str(unknown("architecture", "quux", ["vgg16", "resnet20s"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("at http://joe:pw@x.org/a, then", "at http://joe:***@x.org/a, then"),
+        ("http://joe:p@w:q@x.org", "http://joe:***@x.org"),
+        ("http://:pw@x.org", "http://:***@x.org"),
+        ("two: a://b:pw@c d://e:pw@f", "two: a://b:***@c d://e:***@f"),
+        ("s3://bucket/a?access_token=pw&region=x", "s3://bucket/a?access_token=***&region=x"),
+        ("http://joe@x.org:5000/a@b", "http://joe@x.org:5000/a@b"),
+        ("http://x.org:5000/#/experiments/3@x", "http://x.org:5000/#/experiments/3@x"),
+        ("models:/prac-digits@best, mail a:b@c.org", "models:/prac-digits@best, mail a:b@c.org"),
+    ],
+)
+def test_passwords_of_uris_are_told_to_nobody(text: str, told: str) -> None:
+    assert without_passwords(text) == told
+    assert str(ConfigError(text)) == told

@@ -107,7 +107,7 @@ class MlflowPlace:
         uri = planned.options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
         self.mlflow = MlflowStore(uri or default_tracking_uri(planned.home), dress_ticket)
         self.store: Store = self.mlflow
-        self.where = self.mlflow.tracking_uri
+        self.where = self.mlflow.shown_uri
 
     def found(self, graph: Graph, *, plan: bool = False) -> dict[str, Finished]:
         """By key; an embedded database that isn't there is made, but not for a plan."""
@@ -132,9 +132,7 @@ class MlflowPlace:
 
     def link(self) -> str | None:
         """The page of the server, or of one that is started for a local store."""
-        mlflow = self.mlflow
-        base = mlflow.tracking_uri if not mlflow.is_local else "http://127.0.0.1:5000"
-        return ticket_page(base, mlflow.experiment(TICKETS))
+        return ticket_page(self.mlflow.page, self.mlflow.experiment(TICKETS))
 
     def keep(
         self, stage: Stage, results: Results, pages: Path, made: Mapping[str, Made], started: float
@@ -183,7 +181,7 @@ class MlflowPlace:
         """Where tickets can be browsed."""
         lines = [f"tickets  {self.link()}"]
         if self.mlflow.is_local:
-            command = f"mlflow server --backend-store-uri {self.mlflow.tracking_uri}"
+            command = f"mlflow server --backend-store-uri {self.where}"
             lines.append(f"         (start the page with: {command})")
         return lines
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from prac.config.sections import AugmentConfig
 from prac.data.dataset import ImageDataset
-from prac.errors import PracError
+from prac.errors import PracError, without_passwords
 from prac.lottery.energy import EnergyMeter
 from prac.lottery.env import Env, Work
 from prac.lottery.graph import Graph, Stage
@@ -153,7 +153,8 @@ def run_local(
         except PracError as error:
             raise told(stage, error) from error
         except Exception as error:  # of a plug-in, or a machine that is full
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+            reason = without_passwords(f"{type(error).__name__}: {error}")
+            reason = " ".join(reason.split())[:500]
             raise PracError(f"stage {stage.name}: {reason}") from error
         schedule.finish(stage.name, finished)
         ran.add(stage.name)

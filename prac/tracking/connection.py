@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.errors import StoreError
+from prac.errors import StoreError, first_line, without_passwords
 from prac.lottery.store import Finished, StoreAway
 from prac.tracking.embedded import make_database
 from prac.tracking.mlflow_internals import settle_places
@@ -53,6 +53,8 @@ class Connection:
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+        # After every run it would print the server's address with the password.
+        os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
         self.tracking_uri = tracking_uri
         self._client: MlflowClient | None = None
         self._experiments: dict[str, str] = {}
@@ -72,6 +74,20 @@ class Connection:
                 logging.getLogger("mlflow").setLevel(logging.ERROR)
             self._client = client
         return self._client
+
+    @property
+    def shown_uri(self) -> str:
+        """For people: its password is told to nobody."""
+        return without_passwords(self.tracking_uri)
+
+    @property
+    def page(self) -> str:
+        """Where its pages are, without a login: a server's, or of one started for a local store."""
+        if self.is_local:
+            return "http://127.0.0.1:5000"
+        scheme, separator, rest = self.tracking_uri.rstrip("/").partition("://")
+        host, slash, path = rest.partition("/")
+        return scheme + separator + host.rpartition("@")[2] + slash + path
 
     @property
     def is_local(self) -> bool:
@@ -101,9 +117,8 @@ class Connection:
                 for name in (STAGES, PIPELINES, TICKETS):
                     self.experiment(name)
         except Exception as error:
-            reason = str(error).splitlines()[0][:300]
             raise StoreError(
-                f"the MLflow store {self.tracking_uri} can't be used ({reason}); "
+                f"the MLflow store {self.shown_uri} can't be used ({first_line(error)}); "
                 "set MLFLOW_TRACKING_URI to a server or database that can be reached"
             ) from error
 
@@ -161,8 +176,8 @@ class Connection:
         try:
             yield
         except (MlflowException, RequestException) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-            raise StoreAway(f"the MLflow store {self.tracking_uri} failed ({reason})") from error
+            told = f"the MLflow store {self.shown_uri} failed ({first_line(error)})"
+            raise StoreAway(told) from error
 
     def search(self, experiment: str, filter_string: str) -> list[Any]:
         """All runs of an experiment that the filter lets pass."""

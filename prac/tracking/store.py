@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prac.errors import without_passwords
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import Made, TicketFacts
 from prac.lottery.store import (
@@ -215,14 +216,15 @@ class MlflowStore(Connection):
             except (MlflowException, OSError) as error:
                 # A store that is away is no reason to make anything again.
                 if file in self._listed(finished, file.rpartition("/")[0]):
-                    reason = (str(error).splitlines() or [type(error).__name__])[-1][:300]
+                    told = (str(error).splitlines() or [type(error).__name__])[-1]
+                    reason = without_passwords(told)[:300]
                     raise StoreAway(
                         f"{file} of stage {finished.name} can't be fetched from the MLflow store "
-                        f"{self.tracking_uri} ({reason})"
+                        f"{self.shown_uri} ({reason})"
                     ) from error
                 # A server whose artifacts are away lists none.
                 if not self._listed(finished, ""):
-                    raise _away(finished, f"{self.tracking_uri} lists none") from error
+                    raise _away(finished, f"{self.shown_uri} lists none") from error
                 raise DamagedArtifact(finished, f"{file} is missing") from error
         if not path.is_file():
             raise DamagedArtifact(finished, f"{file} is missing")

@@ -151,8 +151,7 @@ class SweepLog:
     def link(self) -> str:
         """The page that compares the trials: of the server, or of one started for a local store."""
         store = self._store
-        base = store.tracking_uri if not store.is_local else "http://127.0.0.1:5000"
         return (
-            f"{base.rstrip('/')}/#/experiments/{store.experiment(SWEEPS)}/runs"
+            f"{store.page}/#/experiments/{store.experiment(SWEEPS)}/runs"
             "?workflowType=machine_learning&compareRunsMode=CHART"
         )

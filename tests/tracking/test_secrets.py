@@ -1,0 +1,93 @@
+"""The password in a store's address is told to nobody: one search, then every file is read."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.services import REPOSITORY, environment
+
+from prac.lottery.store import StoreAway
+from prac.tracking.connection import Connection
+
+PASSWORD = "hunter2@pw"
+PROXY = "hunter3px"
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """Ray's sockets have to fit in 107 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="p-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def _holding(secret: str, *folders: Path) -> list[Path]:
+    files = (file for folder in folders for file in folder.rglob("*") if file.is_file())
+    return [file for file in files if secret.encode() in file.read_bytes()]
+
+
+def test_a_search_on_a_server_with_a_password_leaves_it_nowhere(
+    server: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, short_folder: Path
+) -> None:
+    address = server.removeprefix("http://")
+    ended = subprocess.run(
+        [
+            *(sys.executable, str(REPOSITORY / "pipelines" / "full.py")),
+            *("--architectures", "conv4", "--epochs", "1", "--rounds", "1", "--compare"),
+            *("--home", str(tmp_path / "home")),
+        ],
+        cwd=tmp_path,
+        env=environment(
+            short_folder,
+            PYTHONPATH=str(REPOSITORY),
+            MLFLOW_TRACKING_URI=f"http://joe:{PASSWORD}@{address}",
+            HTTPS_PROXY=f"http://pu:{PROXY}@127.0.0.1:9",
+            NO_PROXY="127.0.0.1,localhost",
+            TMPDIR=str(short_folder),
+            RAY_TMPDIR=str(short_folder),
+        ),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout.splitlines()[-1])
+    assert told["mlflow"].startswith(f"http://{address}/#/experiments/")
+    # Where one looks, there is something to see.
+    assert list(short_folder.rglob("session_*/logs/worker-*.out"))
+    kept = tmp_path_factory.getbasetemp()
+    assert {"report.html", "results.json"} <= {f.name for f in kept.glob("server*/artifacts/**/*")}
+    for secret in (PASSWORD, PROXY):
+        assert secret not in ended.stdout + ended.stderr
+        assert _holding(secret, tmp_path, short_folder, *kept.glob("server*")) == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "page"),
+    [
+        ("https://joe:pw@x.org:5000/a/", "https://x.org:5000/a"),
+        ("http://joe@x.org", "http://x.org"),
+        ("http://127.0.0.1:1", "http://127.0.0.1:1"),
+        ("postgresql://joe:pw@x.org/db", "http://127.0.0.1:5000"),
+    ],
+)
+def test_the_link_to_a_store_has_no_login(uri: str, page: str) -> None:
+    connection = Connection(uri)
+    assert connection.page == page
+    assert "pw" not in connection.shown_uri
+
+
+def test_an_error_tells_no_password_also_after_a_journey() -> None:
+    uri = f"postgresql+psycopg2://joe:{PASSWORD}@x.org/db?sslpassword=hunter4&x=1"
+    error = StoreAway(f"the store {uri} failed ({uri!r})")
+    for told in (str(error), repr(error), str(copy.copy(error))):
+        assert "hunter" not in told
+        assert told.count("postgresql+psycopg2://joe:***@x.org/db?sslpassword=***&x=1") == 2
