@@ -9,8 +9,19 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from prac.lottery.outputs import (
+    BEST,
+    NEXT_MASK,
+    RESULTS,
+    REWIND,
+    SCORES,
+    SET,
+    STATISTICS,
+    SWEEP,
+    TICKET,
+    TRAINED,
     CountFacts,
     Facts,
+    File,
     JudgeFacts,
     MaskFacts,
     RoundFacts,
@@ -31,7 +42,8 @@ class StageKind:
     name: on the wire: in keys, manifests, stages' names. version: rises when the code changes what
     a stage makes, so that old results are not found any more. run: `module:function` in
     `prac.lottery.steps`, named and not imported: a plan needs no torch; None where no step makes it
-    (the report is made by who asked for the pipeline). facts: what its outputs tell.
+    (the report is made by who asked for the pipeline). facts: what its outputs tell. leaves: the
+    files that every one of them has; a manifest that lists fewer is not trusted.
     needs: `workers` of data-parallel training, or a `device` with threads for passes through a
     network; a stage of `nothing` takes tens of milliseconds and is not planned for. priority: 0
     goes first: a set or a mask in time keeps every chain of rounds busy. works: it has a folder of
@@ -42,6 +54,7 @@ class StageKind:
     version: int
     run: str | None
     facts: type[Facts]
+    leaves: tuple[File[Any], ...]
     needs: Needs
     priority: int
     works: bool = False
@@ -58,31 +71,31 @@ class StageKind:
 
 _ROWS = (
     StageKind(name="dense", version=2, run="training:train_stage", facts=RoundFacts,
-              needs="workers", priority=1, works=True, keeps="events"),
+              leaves=(NEXT_MASK, BEST), needs="workers", priority=1, works=True, keeps="events"),
     StageKind(name="reduce", version=2, run="sets:reduce_stage", facts=CountFacts,
-              needs="nothing", priority=0),
+              leaves=(STATISTICS,), needs="nothing", priority=0),
     StageKind(name="select", version=2, run="sets:select_stage", facts=SetFacts,
-              needs="nothing", priority=0),
+              leaves=(SET,), needs="nothing", priority=0),
     StageKind(name="proxy", version=2, run="training:proxy_stage", facts=TrainedFacts,
-              needs="a device", priority=1, works=True),
+              leaves=(BEST,), needs="a device", priority=1, works=True),
     StageKind(name="score", version=2, run="sets:score_stage", facts=ScoreFacts,
-              needs="a device", priority=0),
+              leaves=(SCORES,), needs="a device", priority=0),
     StageKind(name="subset", version=3, run="sets:subset_stage", facts=SetFacts,
-              needs="nothing", priority=0),
+              leaves=(SET,), needs="nothing", priority=0),
     StageKind(name="round", version=2, run="training:train_stage", facts=RoundFacts,
-              needs="a device", priority=2, works=True),
+              leaves=(NEXT_MASK, BEST), needs="a device", priority=2, works=True),
     StageKind(name="prune", version=2, run="masks:prune_stage", facts=MaskFacts,
-              needs="a device", priority=1),
+              leaves=(NEXT_MASK,), needs="a device", priority=1),
     StageKind(name="start", version=2, run="masks:start_stage", facts=Facts,
-              needs="nothing", priority=0),
+              leaves=(REWIND,), needs="nothing", priority=0),
     StageKind(name="judge", version=2, run="training:judge_stage", facts=JudgeFacts,
-              needs="a device", priority=3, works=True),
+              leaves=(TRAINED,), needs="a device", priority=3, works=True),
     StageKind(name="ticket", version=3, run="tickets:ticket_stage", facts=TicketFacts,
-              needs="a processor", priority=4),
+              leaves=(TICKET,), needs="a processor", priority=4),
     StageKind(name="report", version=2, run=None, facts=Facts,
-              needs="nothing", priority=5),
+              leaves=(RESULTS,), needs="nothing", priority=5),
     StageKind(name="sweep", version=2, run=None, facts=Facts,
-              needs="nothing", priority=5),
+              leaves=(SWEEP,), needs="nothing", priority=5),
 )  # fmt: skip
 KINDS: Mapping[str, StageKind] = MappingProxyType({kind.name: kind for kind in _ROWS})
 """By name."""

@@ -170,7 +170,8 @@ def read_stage(finished: Finished, bring: Callable[[str], Path]) -> Made:
     """What a stage made, from files that `bring` fetches by relative path.
 
     bring: returns a local path; raises DamagedArtifact for what is not there, StoreAway where the
-    store can't say. Raises DamagedArtifact where the manifest isn't the finished run's.
+    store can't say. Raises DamagedArtifact where the manifest isn't the finished run's, or lists
+    fewer files than its kind leaves.
     """
     manifest = finished.manifest or read_manifest(finished, bring)
     files = _StoredFiles(finished, manifest.sha256, bring)
@@ -183,9 +184,22 @@ def read_manifest(finished: Finished, bring: Callable[[str], Path]) -> Manifest:
     if hashlib.sha256(data).hexdigest() != finished.manifest_sha256:
         raise DamagedArtifact(finished, f"{MANIFEST} fails its checksum")
     try:
-        return Manifest.from_bytes(data)
+        manifest = Manifest.from_bytes(data)
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedArtifact(finished, f"{MANIFEST} can't be read ({error})") from error
+    if manifest.key != finished.key:
+        raise DamagedArtifact(finished, f"{MANIFEST} is that of another stage, not")
+    # Facts alone are quickly written: a judgement comes with the weights that it judged.
+    for file in KINDS[manifest.kind].leaves:
+        if not _parts(file, manifest.sha256):
+            left = f"{file.name}, which every {manifest.kind} leaves,"
+            raise DamagedArtifact(finished, f"{left} is not in the manifest")
+    return manifest
+
+
+def _parts(file: File[Any], listed: Mapping[str, str]) -> list[str]:
+    """The paths of a file, or of the files in a folder, among those that a manifest lists."""
+    return [name for name in listed if name == file.name or name.startswith(f"{file.name}/")]
 
 
 class _StoredFiles(Mapping[File[Any], Any]):
@@ -196,14 +210,11 @@ class _StoredFiles(Mapping[File[Any], Any]):
     ) -> None:
         self._finished, self._listed, self._bring = finished, listed, bring
 
-    def _parts(self, file: File[Any]) -> list[str]:
-        return [n for n in self._listed if n == file.name or n.startswith(f"{file.name}/")]
-
     def __contains__(self, file: object) -> bool:
-        return isinstance(file, File) and bool(self._parts(file))
+        return isinstance(file, File) and bool(_parts(file, self._listed))
 
     def __getitem__(self, file: File[Any]) -> Any:
-        parts = self._parts(file)
+        parts = _parts(file, self._listed)
         if not parts:
             raise DamagedArtifact(self._finished, f"{file.name} is missing")
         for part in parts:

@@ -64,7 +64,11 @@ class MlflowStore(Connection):
         return MlflowStore, (self.tracking_uri, self._dress)
 
     def find(self, data: str, keys: Iterable[str]) -> dict[str, Finished]:
-        """The finished stages among `keys` that were made from the data with this fingerprint."""
+        """The finished stages among `keys` that were made from the data with this fingerprint.
+
+        Of several runs that made the same, the one that began last counts, and of those that began
+        in the same millisecond the one whose id comes first.
+        """
         wanted = set(keys)
         found: dict[str, Finished] = {}
         for name in (STAGES, TICKETS, PIPELINES):

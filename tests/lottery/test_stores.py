@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -15,18 +16,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from support.golden import STORE
 
 from prac.errors import StoreError
 from prac.lottery.folder_store import FolderStore
 from prac.lottery.graph import Stage
+from prac.lottery.kinds import KINDS
 from prac.lottery.outputs import (
     BEST,
     NEXT_MASK,
     PREDICTIONS,
+    SET,
+    TRAINED,
     Cost,
+    JudgeFacts,
     Made,
     RoundFacts,
     SetFacts,
@@ -36,11 +43,13 @@ from prac.lottery.store import (
     MANIFEST,
     DamagedArtifact,
     Finished,
+    Manifest,
     MemoryStore,
     Store,
     StoreAway,
 )
 from prac.pruning import Mask
+from prac.selection import PracSet
 
 DATA = "d" * 32
 
@@ -87,7 +96,10 @@ def _made(value: float = 1.0) -> Made:
 
 
 def _set() -> Made:
-    return Made(facts=SetFacts(set_size=1, cet_size=1, cep_size=0, overlap=0, digest="x"))
+    ids = np.array([3], np.int32)
+    chosen = PracSet(ids, np.ones(1, np.uint8))
+    facts = SetFacts(set_size=1, cet_size=1, cep_size=0, overlap=0, digest=chosen.digest)
+    return Made(facts=facts, files={SET: chosen})
 
 
 def _commit(store: Store, stage: Stage, made: Made) -> Finished:
@@ -244,6 +256,37 @@ def test_a_damaged_manifest_is_found_at_once(on_disk: Store) -> None:
             on_disk.read(found)
     file.write_bytes(good)
     assert on_disk.read(found).facts == FACTS
+
+
+def test_facts_without_the_files_that_they_are_of_are_not_trusted(on_disk: Store) -> None:
+    """A judgement of 100 % is quickly written; the weights that were judged have to be there."""
+    facts = JudgeFacts(
+        epochs=1, budget_epochs=1, best_epoch=1, best_accuracy=1.0, test_accuracy=1.0
+    )
+    finished = _commit(on_disk, _stage("f", "judge"), Made(facts=facts))
+    (found,) = on_disk.find(DATA, [finished.key]).values()
+    with pytest.raises(DamagedArtifact, match=f"{TRAINED.name}, which every judge leaves, is not"):
+        on_disk.read(dataclasses.replace(found, manifest=None))
+
+
+def test_a_manifest_of_another_stage_is_not_trusted(on_disk: Store) -> None:
+    finished = _commit(on_disk, _stage(), _made())
+    other = dataclasses.replace(finished, key="f" * 32, manifest=None)
+    place = _place(on_disk, finished)
+    if isinstance(on_disk, FolderStore):
+        place.rename(place.with_name(other.key))
+    with pytest.raises(DamagedArtifact, match="is that of another stage"):
+        on_disk.read(other)
+
+
+def test_the_golden_stages_list_what_their_kinds_leave() -> None:
+    kinds = set()
+    for file in STORE.glob("*/manifest.json"):
+        manifest = Manifest.from_bytes(file.read_bytes())
+        kinds.add(manifest.kind)
+        for left in KINDS[manifest.kind].leaves:
+            assert any(n.split("/")[0] == left.name for n in manifest.sha256), (file, left.name)
+    assert kinds == KINDS.keys() - {"report", "sweep"}
 
 
 def test_a_file_that_no_manifest_lists_is_not_read(on_disk: Store) -> None:

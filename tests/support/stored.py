@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from prac.lottery.graph import Stage
+from prac.lottery.kinds import KINDS
 from prac.lottery.outputs import Cost, Facts, File, Made, MaskFacts
 from prac.lottery.stage_config import MaskConfig
 from prac.lottery.store import Finished, Store
@@ -59,8 +60,9 @@ def commit_small(
     files: dict[str, bytes] | None = None,
     started: float | None = None,
 ) -> Finished:
-    """Commit a stage that made these files, a.bin by default, in three steps."""
+    """Commit a stage that made these files, a.bin by default, and what its kind leaves."""
     named = {"a.bin": b"hello"} if files is None else files
+    named = {file.name: b"left" for file in KINDS[kind].leaves} | named
     made = Made(
         facts=facts, cost=Cost(steps=3), files={blob(name): data for name, data in named.items()}
     )

@@ -20,6 +20,7 @@ from support.stored import commit_small as commit
 from prac.data.dataset import ImageDataset
 from prac.errors import StoreError
 from prac.lottery.outputs import (
+    NEXT_MASK,
     Cost,
     Facts,
     File,
@@ -64,7 +65,7 @@ def test_what_is_committed_is_found_and_read(any_store: MlflowStore) -> None:
     assert made[blob("sub/b.bin")] == b"world"
     assert blob("sub/b.bin") in made.files
     assert blob("c.bin") not in made.files
-    assert any_store.manifest(found).sha256.keys() == files.keys()
+    assert any_store.manifest(found).sha256.keys() == {*files, NEXT_MASK.name}
 
 
 def test_only_finished_runs_of_the_same_data_are_found(any_store: MlflowStore) -> None:
