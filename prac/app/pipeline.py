@@ -23,7 +23,7 @@ from prac.errors import ConfigError
 from prac.lottery.graph import Stage
 from prac.lottery.local import MAX_DAMAGES, LocalEnv, Ran, run_local
 from prac.lottery.outputs import RESULTS, Made
-from prac.lottery.store import DamagedArtifact, Finished
+from prac.lottery.store import DamagedArtifact, Finished, check_files
 from prac.storage import Folder
 
 if TYPE_CHECKING:
@@ -70,6 +70,14 @@ class Pipeline:
 
     def _run(self, found: Mapping[str, Finished]) -> dict[str, Any]:
         report = self.graph.stages["report"]
+        tickets = {stage.key for stage in self.graph.stages.values() if stage.kind == "ticket"}
+        if self.place.is_local:
+            # Nobody reads them again here, and they are what is taken away.
+            for key in found.keys() & tickets:
+                check_files(self.place.store.read(found[key]))
+        if not found.keys() >= tickets:
+            # Its page leads to them: it is told anew with those that are made again.
+            found = {key: finished for key, finished in found.items() if key != report.key}
         if report.key in found and not self.planned.options.only:
             return self._replay(found[report.key])
         by_name = {n: found[s.key] for n, s in self.graph.stages.items() if s.key in found}

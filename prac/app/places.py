@@ -40,6 +40,11 @@ class Place(Protocol):
         """As a user would write it."""
         ...
 
+    @property
+    def is_local(self) -> bool:
+        """Whether its files lie on this machine."""
+        ...
+
     def found(self, graph: Graph, *, plan: bool = False) -> dict[str, Finished]:
         """The finished stages of a graph, by key. plan: leave nothing behind."""
         ...
@@ -65,6 +70,8 @@ class Place(Protocol):
 
 class FolderPlace:
     """A folder: `stages/` in it."""
+
+    is_local = True
 
     def __init__(self, planned: Planned) -> None:
         self._planned = planned
@@ -108,6 +115,7 @@ class MlflowPlace:
         self.mlflow = MlflowStore(uri or default_tracking_uri(planned.home), dress_ticket)
         self.store: Store = self.mlflow
         self.where = self.mlflow.shown_uri
+        self.is_local = self.mlflow.database is not None
 
     def found(self, graph: Graph, *, plan: bool = False) -> dict[str, Finished]:
         """By key; an embedded database that isn't there is made, but not for a plan."""

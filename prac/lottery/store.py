@@ -178,6 +178,15 @@ def read_stage(finished: Finished, bring: Callable[[str], Path]) -> Made:
     return Made(facts=manifest.facts, cost=manifest.cost, files=files)
 
 
+def check_files(made: Made) -> None:
+    """Compare all files that a store has of a stage with their checksums; none is read otherwise.
+
+    Raises DamagedArtifact.
+    """
+    if isinstance(made.files, _StoredFiles):
+        made.files.check()
+
+
 def read_manifest(finished: Finished, bring: Callable[[str], Path]) -> Manifest:
     """The manifest of a finished stage, verified; as `read_stage`."""
     data = bring(MANIFEST).read_bytes()
@@ -218,13 +227,22 @@ class _StoredFiles(Mapping[File[Any], Any]):
         if not parts:
             raise DamagedArtifact(self._finished, f"{file.name} is missing")
         for part in parts:
-            path = self._bring(part)
-            if sha256(path) != self._listed[part]:
-                raise DamagedArtifact(self._finished, f"{part} fails its checksum")
+            path = self._checked(part)
         # Of a folder, the path of its last part leads to it.
         while part != file.name:
             part, path = part.rpartition("/")[0], path.parent
         return file.read(path)
+
+    def _checked(self, part: str) -> Path:
+        path = self._bring(part)
+        if sha256(path) != self._listed[part]:
+            raise DamagedArtifact(self._finished, f"{part} fails its checksum")
+        return path
+
+    def check(self) -> None:
+        """All of them."""
+        for part in self._listed:
+            self._checked(part)
 
     def __iter__(self) -> Iterator[File[Any]]:
         raise TypeError("a store's files are asked for one by one")

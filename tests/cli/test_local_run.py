@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,23 @@ def _stored_report(home: Path, last: dict[str, object]) -> Path:
     """The folder of the report's stage: a run's name is its stage's key and what it made."""
     key = str(last["run_id"]).partition("-")[0]
     return home / "prac-runs" / "stages" / key
+
+
+def test_a_damaged_ticket_is_made_again(
+    home: Path, last: dict[str, object], tmp_path: Path
+) -> None:
+    home = shutil.copytree(home, tmp_path / "copy")
+    (weights,) = (home / "prac-runs" / "stages").glob("*/ticket/weights.safetensors")
+    good = weights.read_bytes()
+    weights.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    lines, _ = _prac("run", *WORDS, "--home", str(home))
+    said = [line for line in lines if line.endswith("it is made again")]
+    assert len(said) == 1, lines
+    assert "weights.safetensors fails its checksum of stage ticket:conv4:prac:1" in said[0]
+    assert weights.read_bytes() == good
+    lines, imported = _prac("run", *WORDS, "--home", str(home), seek="torch")
+    assert "every stage is cached: nothing was trained" in lines
+    assert imported == []
 
 
 def test_the_report_is_written_and_kept(home: Path, last: dict[str, object]) -> None:
