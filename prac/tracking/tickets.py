@@ -15,6 +15,9 @@ from prac.tracking.datasets import DataInput, log_inputs
 
 # MLflow takes a second to import: whoever only names a store, as a plan does, needs none of it.
 
+_BROUGHT: list[tempfile.TemporaryDirectory[str]] = []
+"""Copies of tickets on servers; each is removed when this process ends."""
+
 
 def model_name(data_name: str, architecture: str) -> str:
     """The registered model of a data set and an architecture; letters that MLflow refuses are -."""
@@ -155,6 +158,7 @@ def update_aliases(
 def download_ticket(where: str, store: Connection | None = None) -> str:
     """The local folder of `models:/NAME/VERSION` or `models:/NAME@alias`. Raises TicketError.
 
+    What a server sends is in a folder that goes with this process.
     store: None is the one that the environment or the working folder names.
     """
     from mlflow.exceptions import MlflowException
@@ -178,7 +182,8 @@ def download_ticket(where: str, store: Connection | None = None) -> str:
         local = Path(source.removeprefix("file://"))
         if local.is_dir():
             return str(local)
-        scratch = tempfile.mkdtemp(prefix="prac-ticket-")
-        return str(client.download_artifacts(str(version.run_id), "ticket", scratch))
+        scratch = tempfile.TemporaryDirectory(prefix="prac-ticket-")
+        _BROUGHT.append(scratch)
+        return str(client.download_artifacts(str(version.run_id), "ticket", scratch.name))
     except MlflowException as error:
         raise TicketError(f"{where} can't be fetched ({first_line(error)})") from error

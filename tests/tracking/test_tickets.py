@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -228,3 +230,29 @@ def test_without_a_store_none_is_made(monkeypatch, tmp_path: Path) -> None:
     with pytest.raises(TicketError, match="set MLFLOW_TRACKING_URI"):
         download_ticket("models:/m@best")
     assert list(tmp_path.iterdir()) == []
+
+
+_TAKES = """
+import sys, tempfile
+tempfile.tempdir = sys.argv[2]
+from prac.ticket.format import Ticket
+from prac.tracking.connection import Connection
+from prac.tracking.tickets import download_ticket
+folder = download_ticket(sys.argv[3], Connection(sys.argv[1]))
+Ticket.load(folder).verify()
+print(folder)
+"""
+
+
+def test_a_ticket_of_a_server_leaves_no_copy_behind(server: str, tmp_path: Path) -> None:
+    store = MlflowStore(server)
+    store.prepare()
+    name = f"prac-digits-conv4-{uuid.uuid4().hex[:6]}"
+    _register(store, tmp_path / "made", name, "k1")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    words = [sys.executable, "-c", _TAKES, server, str(scratch), f"models:/{name}/1"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(scratch))
+    assert list(scratch.iterdir()) == []
