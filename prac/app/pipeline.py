@@ -21,6 +21,7 @@ from prac.app.screen import Screen
 from prac.config.sections import Recipe
 from prac.errors import ConfigError
 from prac.lottery.graph import Stage
+from prac.lottery.kept import pipeline_of
 from prac.lottery.local import MAX_DAMAGES, LocalEnv, Ran, run_local
 from prac.lottery.outputs import RESULTS, Made
 from prac.lottery.store import DamagedArtifact, Finished, check_files
@@ -54,6 +55,7 @@ class Pipeline:
 
     def run(self) -> dict[str, Any]:
         """Run what is missing, report; returns what is printed as the last line."""
+        self.place.begin(pipeline_of(self.planned.request, self.graph, time.time()))
         found = self.place.found(self.graph)
         damages: Counter[str] = Counter()
         while True:

@@ -13,10 +13,12 @@ from prac.app.planned import Planned
 from prac.errors import ConfigError
 from prac.lottery.folder_store import FolderStore
 from prac.lottery.graph import Graph, Stage
+from prac.lottery.kept import FolderKept, Pipeline
 from prac.lottery.outputs import PAGES, RESULTS, Facts, File, Made, TicketFacts
 from prac.lottery.store import Finished, Store, seal
 from prac.report.verdict import earned_aliases
 from prac.tracking.connection import TICKETS, default_tracking_uri
+from prac.tracking.kept import MlflowKept
 from prac.tracking.shown import Metric, Picture, Shown
 from prac.tracking.store import MlflowStore
 from prac.tracking.tickets import model_name, note_seeds, ticket_locations, update_aliases
@@ -43,6 +45,10 @@ class Place(Protocol):
     @property
     def is_local(self) -> bool:
         """Whether its files lie on this machine."""
+        ...
+
+    def begin(self, pipeline: Pipeline) -> None:
+        """Note what a pipeline needs, before it looks up what is finished: nothing of that goes."""
         ...
 
     def found(self, graph: Graph, *, plan: bool = False) -> dict[str, Finished]:
@@ -78,6 +84,10 @@ class FolderPlace:
         self.folder = planned.work / "stages"
         self.store: Store = FolderStore(self.folder)
         self.where = str(self.folder)
+
+    def begin(self, pipeline: Pipeline) -> None:
+        """Beside the stages."""
+        FolderKept(self.folder).note(pipeline)
 
     def found(self, graph: Graph, *, plan: bool = False) -> dict[str, Finished]:
         """By key."""
@@ -117,14 +127,22 @@ class MlflowPlace:
         self.where = self.mlflow.shown_uri
         self.is_local = self.mlflow.database is not None
 
-    def found(self, graph: Graph, *, plan: bool = False) -> dict[str, Finished]:
-        """By key; an embedded database that isn't there is made, but not for a plan."""
+    def begin(self, pipeline: Pipeline) -> None:
+        """As a run; an embedded database that isn't there is made."""
+        self._prepare()
+        MlflowKept(self.mlflow).note(pipeline)
+
+    def _prepare(self) -> None:
         if self.mlflow.is_unmade:
-            # A plan leaves nothing behind, and needs no MLflow to know that nothing is finished.
-            if plan:
-                return {}
             make_home(self._planned.home)
         self.mlflow.prepare()
+
+    def found(self, graph: Graph, *, plan: bool = False) -> dict[str, Finished]:
+        """By key; an embedded database that isn't there is made, but not for a plan."""
+        # A plan leaves nothing behind, and needs no MLflow to know that nothing is finished.
+        if plan and self.mlflow.is_unmade:
+            return {}
+        self._prepare()
         return self.store.find(self._planned.request.data, _keys(graph))
 
     def _models(self) -> list[str]:

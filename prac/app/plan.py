@@ -20,7 +20,7 @@ def print_plan(graph: Graph, finished: Iterable[str], console: Console) -> None:
     table = Table(header_style="bold", title="plan", title_justify="left")
     for column in ("stage", "state", "SGD steps", "events", "waits for"):
         table.add_column(column, justify="right" if column == "SGD steps" else "left")
-    for stage in _needed(graph):
+    for stage in graph.needed():
         state = "to run" if stage.name in names else "cached" if stage.key in done else "not needed"
         steps = f"<= {stage.max_steps:,}" if stage.max_steps and state == "to run" else ""
         waits = [i for i in dict.fromkeys(stage.inputs.values()) if i in names]
@@ -29,24 +29,13 @@ def print_plan(graph: Graph, finished: Iterable[str], console: Console) -> None:
         )
     console.print(table)
     total = sum(stage.max_steps for stage in to_run)
-    cached = sum(stage.key in done for stage in _needed(graph))
+    cached = sum(stage.key in done for stage in graph.needed())
     console.print(
         f"{len(to_run)} stages to run, {cached} cached; at most {total:,} SGD steps to go "
         "(early stops and smaller sets make it fewer)",
         highlight=False,
         soft_wrap=True,
     )
-
-
-def _needed(graph: Graph) -> list[Stage]:
-    wanted: set[str] = set()
-    names = list(graph.targets)
-    while names:
-        name = names.pop()
-        if name not in wanted:
-            wanted.add(name)
-            names.extend(graph.stages[name].inputs.values())
-    return [stage for name, stage in graph.stages.items() if name in wanted]
 
 
 def _events(stage: Stage) -> str:

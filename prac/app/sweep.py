@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from prac.config.sections import Recipe
 from prac.errors import ConfigError, PracError
 from prac.fingerprint import fingerprint
 from prac.lottery.graph import Graph, Stage
+from prac.lottery.kept import Pipeline, needs_of
 from prac.lottery.outputs import SWEEP, JudgeFacts
 from prac.lottery.store import DamagedArtifact, Finished
 from prac.report.front import print_front, write_front
@@ -93,6 +94,7 @@ class _Sweep:
         if self.planned.options.plan:
             self._plan(graph, len(shared))
             return {}
+        self._note(stages.values())
         found = self.place.found(graph)
         log = SweepLog(self.place.mlflow, self.key, request.data)
         if self.sweep.resume and not log.started:
@@ -109,6 +111,20 @@ class _Sweep:
                 self.place.store.revoke(error.finished, error.what)
         left = [stage for stage in stages.values() if stage.key not in found]
         return self._run(shared, left, log)
+
+    def _note(self, stages: Iterable[Stage]) -> None:
+        """Stages that trials need are kept for them."""
+        request, fields = self.planned.request, ", ".join(a.field for a in self.sweep.space.axes)
+        self.place.begin(
+            Pipeline(
+                key=self.key,
+                title=f"sweep {request.recipe.name}: {fields}",
+                data=request.data,
+                data_name=request.data_name,
+                began=time.time(),
+                needs={self.key: "sweep", **needs_of(stages)},
+            )
+        )
 
     def _union(self, shared: list[Stage]) -> dict[str, Stage]:
         """All stages known beforehand: of every point, or for Optuna the shared ones."""
@@ -143,6 +159,7 @@ class _Sweep:
                 exchange=exchange,
                 log=log,
                 numbers={label(values): number for number, values in enumerate(known, 1)},
+                note=self._note,
             )
             tuning = self._start_tune(exchange, storage, log)
             try:

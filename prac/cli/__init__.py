@@ -13,6 +13,7 @@ from prac.cli import (
     complete,
     connectivity,
     gc,
+    pipelines,
     recipes,
     run,
     sets,
@@ -27,7 +28,19 @@ from prac.cli.run import pipeline
 
 __all__ = ["main", "pipeline"]
 
-MODULES = (run, sweep, thresholds, stops, connectivity, recipes, tickets, sets, gc, complete)
+MODULES = (
+    run,
+    sweep,
+    thresholds,
+    stops,
+    connectivity,
+    recipes,
+    tickets,
+    sets,
+    pipelines,
+    gc,
+    complete,
+)
 
 
 def build_parser() -> OneLineParser:

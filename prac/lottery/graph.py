@@ -176,6 +176,10 @@ class Graph:
         targets = tuple(name for name, stage in self.stages.items() if stage.kind in wanted)
         return dataclasses.replace(self, targets=targets)
 
+    def needed(self) -> list[Stage]:
+        """The stages that the targets are made of, in order, finished or not."""
+        return self.to_run(())
+
     def to_run(self, finished: Iterable[str]) -> list[Stage]:
         """The stages that have to run, given the keys of finished ones: in order, none too many.
 

@@ -21,13 +21,17 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 STAGES, PIPELINES, TICKETS = "prac-stages", "prac-pipelines", "prac-tickets"
-SWEEPS = "prac-sweeps"
+SWEEPS, KEPT = "prac-sweeps", "prac-kept"
 DESCRIPTIONS = {
     STAGES: "Finished stages of all pipelines, one run each, found again by their key.",
     PIPELINES: "One run for each pipeline: its table, figures and report.",
     SWEEPS: (
         "Sweeps: one run for each trial (tagged with its sweep), and one for each whole sweep with "
         "its table and Pareto front. Compare trials by test accuracy, search steps and set size."
+    ),
+    KEPT: (
+        "What each pipeline and sweep needs of this store, noted when it begins. `prac pipelines "
+        "forget` lets it go; `prac gc` deletes what no other needs."
     ),
     TICKETS: (
         "Lottery tickets: a mask and rewind weights each, ready to train. Compare them by sparsity "
@@ -195,6 +199,12 @@ def _few_retries() -> Iterator[None]:
     finally:
         for name in added:
             del os.environ[name]
+
+
+def local_folder(uri: str) -> Path | None:
+    """The path of artifacts on this machine; None for those elsewhere."""
+    path = Path(uri.removeprefix("file://"))
+    return path if path.is_absolute() and "://" not in str(path) else None
 
 
 def finished_run(run: Any) -> Finished:

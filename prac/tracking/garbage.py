@@ -11,12 +11,11 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 from prac.lottery.kinds import KINDS
 from prac.storage import Folder
-from prac.tracking.connection import DESCRIPTIONS, SWEEPS, TICKETS, Connection
+from prac.tracking.connection import DESCRIPTIONS, SWEEPS, TICKETS, Connection, local_folder
 from prac.tracking.mlflow_internals import delete_artifacts
 from prac.tracking.pages import pages
 
@@ -106,7 +105,7 @@ def delete_garbage(store: Connection, garbage: Iterable[Garbage]) -> None:
                 # The run first: artifacts of a run that is gone are found again, not the reverse.
                 store.client.delete_run(piece.where)
                 uri = piece.item.info.artifact_uri
-                folder = _local_folder(uri)
+                folder = local_folder(uri)
                 if folder is None or store.owns(folder):
                     delete_artifacts(uri, store.tracking_uri)
             elif piece.kind == "version":
@@ -159,7 +158,7 @@ def _runless_artifacts(store: Connection, before: float) -> Iterator[Garbage]:
 
     for name in DESCRIPTIONS:
         found = store.client.get_experiment_by_name(name)
-        root = None if found is None else _local_folder(found.artifact_location)
+        root = None if found is None else local_folder(found.artifact_location)
         if root is None or not root.is_dir() or not store.owns(root):
             continue
         for folder in sorted(root.iterdir()):
@@ -207,13 +206,8 @@ def _leftovers(storage: Folder, kinds: dict[str, str], before: float) -> Iterato
         )
 
 
-def _local_folder(uri: str) -> Path | None:
-    path = Path(uri.removeprefix("file://"))
-    return path if path.is_absolute() and "://" not in str(path) else None
-
-
 def _local_size(uri: str) -> int | None:
-    folder = _local_folder(uri)
+    folder = local_folder(uri)
     if folder is None:
         return None
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -117,7 +117,7 @@ def list_tickets(
 
 
 def _tickets(store: Connection) -> Iterator[TicketEntry]:
-    finished = {run.info.run_id for run in _finished_runs(store, TICKETS)}
+    finished = {run.info.run_id for run in finished_runs(store, TICKETS)}
     with store.reached():
         # Of any name: versions are promoted by copying them to another model, tags and all.
         versions = pages(store.client.search_model_versions, "tag.`prac.key` LIKE '%'")
@@ -220,10 +220,10 @@ def list_sets(
 def _sets(store: Connection) -> Iterator[SetEntry]:
     names = {
         run.data.tags.get("prac.data"): run.data.tags.get("data")
-        for run in _finished_runs(store, TICKETS)
+        for run in finished_runs(store, TICKETS)
     }
     for kind in ("select", "subset"):
-        for run in _finished_runs(store, STAGES, f"tags.kind = '{kind}'"):
+        for run in finished_runs(store, STAGES, f"tags.kind = '{kind}'"):
             tags, metrics = run.data.tags, run.data.metrics
             # Stages that were made before the round was a tag have it in their name.
             number = tags.get("round") or tags.get("prac.stage", "").rpartition(":")[2]
@@ -292,7 +292,7 @@ def check_files(store: MlflowStore, where: str, folder: Path) -> int:
     return len(expected)
 
 
-def _finished_runs(store: Connection, experiment: str, and_also: str = "") -> Iterable[Any]:
+def finished_runs(store: Connection, experiment: str, and_also: str = "") -> Iterable[Any]:
     """Runs that count, of an experiment that may not be there; looking must not make it."""
     with store.reached():
         found = store.client.get_experiment_by_name(experiment)

@@ -43,7 +43,7 @@ class Foreman:
     """Takes what trials ask, has their stages run, answers what is finished.
 
     shared: stages that all trials have. numbers: of the points known beforehand, by label; others
-    are numbered as they come.
+    are numbered as they come. note: told of the stages of a trial, before they are looked up.
     """
 
     request: Request
@@ -52,6 +52,7 @@ class Foreman:
     exchange: Exchange
     log: TrialLog
     numbers: dict[str, int]
+    note: Callable[[Iterable[Stage]], None] = lambda _: None
     trials: dict[str, Trial] = field(default_factory=dict)
     made: dict[str, Made] = field(default_factory=dict)
 
@@ -91,7 +92,10 @@ class Foreman:
             graph = trial_graph(self.request, values)
             before = set(self._union.stages)
             names = self._union.add(graph, values)
-            self._look_up({n: s for n, s in self._union.stages.items() if n not in before})
+            new = {n: s for n, s in self._union.stages.items() if n not in before}
+            if new:
+                self.note(new.values())
+            self._look_up(new)
             number = self.numbers.setdefault(name, len(self.numbers) + 1)
             self.trials[name] = Trial(
                 number=number, values=values, graph=graph, names=names, full_steps=self._full

@@ -1,0 +1,190 @@
+"""What each pipeline needs of a store, noted before it begins: what no kept one needs may go.
+
+Nothing else says so: a stage alone doesn't know who reads it. A pipeline that was killed is kept as
+one that has finished, so that the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from prac.errors import ConfigError, StoreError, unknown
+from prac.fingerprint import fingerprint
+from prac.lottery.graph import Graph, Request, Stage
+
+Forgotten = Literal["", "stages", "tickets"]
+"""Kept; its stages may go, but for its tickets; its tickets may go as well."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """A pipeline, or a sweep, that was begun in a store.
+
+    key: of its report, or what tells it from others. data: the fingerprint of the data set. began:
+    seconds since the epoch. needs: names of stages by key, all that it is made of. Of a sweep, what
+    its trials have needed so far.
+    """
+
+    key: str
+    title: str
+    data: str
+    data_name: str
+    began: float
+    needs: Mapping[str, str] = field(repr=False)
+    forgotten: Forgotten = ""
+
+
+class Kept(Protocol):
+    """The pipelines that were begun in one store. All methods raise StoreError where it can't be
+    asked or written."""
+
+    def note(self, pipeline: Pipeline) -> None:
+        """Keep what it needs; one that was forgotten is kept again."""
+        ...
+
+    def pipelines(self) -> list[Pipeline]:
+        """All that were noted, the newest first; several notes under one key are one."""
+        ...
+
+    def forget(self, key: str, what: Forgotten) -> None:
+        """Let go what the pipeline with this key needs; nothing is deleted."""
+        ...
+
+    def there(self, pipeline: Pipeline) -> dict[str, Path | None]:
+        """The stages that it needs and that are finished: key to the local folder of its files,
+        None where another machine has them."""
+        ...
+
+
+def pipeline_of(request: Request, graph: Graph, began: float) -> Pipeline:
+    """What a pipeline asks for and needs."""
+    recipe, needs = request.recipe, needs_of(graph.needed())
+    whole = "report" in graph.targets
+    methods = ", ".join(method.name for method in request.methods)
+    part = "" if whole else f"; {', '.join(sorted({graph.stages[t].kind for t in graph.targets}))}"
+    return Pipeline(
+        key=graph.stages["report"].key if whole else fingerprint(sorted(needs)),
+        title=f"{recipe.name}: {', '.join(recipe.architectures)}; {methods}; "
+        f"{recipe.search.rounds} rounds{part}",
+        data=request.data,
+        data_name=request.data_name,
+        began=began,
+        needs=needs,
+    )
+
+
+def needs_of(stages: Iterable[Stage]) -> dict[str, str]:
+    """Names by key."""
+    return {stage.key: stage.name for stage in stages}
+
+
+def find_pipeline(pipelines: Iterable[Pipeline], start: str) -> Pipeline:
+    """The one whose key begins so. Raises ConfigError."""
+    known = list(pipelines)
+    found = [p for p in known if len(start) >= 4 and p.key.startswith(start)]
+    if not found:
+        raise unknown("pipeline", start, {p.key[:8] for p in known[:20]} or {"none was begun here"})
+    if len({p.key for p in found}) > 1:
+        keys = ", ".join(sorted(p.key[:12] for p in found))
+        raise ConfigError(f"pipeline {start!r} is one of several; allowed: {keys}")
+    return found[0]
+
+
+def merged(notes: Iterable[Pipeline]) -> list[Pipeline]:
+    """Those under one key as one that needs what all of them need, since the first began."""
+    found: dict[str, Pipeline] = {}
+    for note in sorted(notes, key=lambda note: note.began):
+        first = found.get(note.key, note)
+        found[note.key] = dataclasses.replace(
+            first,
+            needs={**first.needs, **note.needs},
+            forgotten=first.forgotten if first.forgotten == note.forgotten else "",
+        )
+    return sorted(found.values(), key=lambda pipeline: -pipeline.began)
+
+
+def to_json(pipeline: Pipeline) -> str:
+    """As text."""
+    return json.dumps(dataclasses.asdict(pipeline), indent=2, sort_keys=True)
+
+
+def from_json(text: str | bytes, where: object) -> Pipeline:
+    """What `to_json` wrote. Raises StoreError: what can't be read may be needed by anybody."""
+    try:
+        values = json.loads(text)
+        texts = [values[n] for n in ("key", "title", "data", "data_name", "forgotten")]
+        names = [*values["needs"], *values["needs"].values()]
+        if not all(isinstance(text, str) for text in (*texts, *names)):
+            raise TypeError("not text")
+        if values["forgotten"] not in ("", "stages", "tickets"):
+            raise ValueError(f"forgotten: {values['forgotten']!r}")
+        return Pipeline(**{**values, "began": float(values["began"])})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"{where}, which says what a pipeline needs, can't be read ({type(error).__name__}: "
+            f"{error}); what it needs is not known any more"
+        ) from error
+
+
+class FolderKept:
+    """Notes in `kept/KEY.json` beside the stages of a `FolderStore`.
+
+    root: of the store.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root, self._notes = root, root / "kept"
+
+    def _file(self, key: str) -> Path:
+        return self._notes / f"{key}.json"
+
+    def note(self, pipeline: Pipeline) -> None:
+        """As a file that appears whole."""
+        known = [p for p in self.pipelines() if p.key == pipeline.key]
+        (now,) = merged([*known, pipeline])
+        if known != [now]:
+            self._write(now)
+
+    def _write(self, pipeline: Pipeline) -> None:
+        try:
+            self._notes.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=self._notes)
+            try:
+                with os.fdopen(handle, "w") as file:
+                    file.write(to_json(pipeline))
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.chmod(name, 0o644)
+                Path(name).replace(self._file(pipeline.key))
+            finally:
+                Path(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"the store {self.root} can't be written ({error})") from error
+
+    def pipelines(self) -> list[Pipeline]:
+        """All files."""
+        try:
+            files = sorted(self._notes.glob("[!.]*.json"))
+            return merged(from_json(file.read_bytes(), file) for file in files)
+        except OSError as error:
+            raise StoreError(f"the store {self.root} can't be read ({error})") from error
+
+    def forget(self, key: str, what: Forgotten) -> None:
+        """In its file."""
+        found = find_pipeline(self.pipelines(), key)
+        self._write(dataclasses.replace(found, forgotten=what))
+
+    def there(self, pipeline: Pipeline) -> dict[str, Path | None]:
+        """Folders named by a key are whole."""
+        try:
+            names = set(os.listdir(self.root))
+        except OSError as error:
+            raise StoreError(f"the store {self.root} can't be read ({error})") from error
+        return {key: self.root / key for key in pipeline.needs if key in names}
