@@ -131,7 +131,7 @@ def other_values(value: object) -> list[object]:
     if value is None:
         return [5, 3, 0.5, "label"]
     if isinstance(value, tuple):
-        return [(*value, "vanilla"), (*value, 170)]
+        return [(*value, "vanilla"), (*value, 170), (*value, ("strata", 7))]
     assert isinstance(value, str)
     words = ("steps", "pruned", "bf16", "step", "cosine", "snip", "el2n", "ccs", "a.b:c")
     return [other for other in (*words, value + "x") if other != value]

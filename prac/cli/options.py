@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import contextlib
 import sys
 import types
 import typing
@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from prac.config.methods import METHODS, PRAC
 from prac.config.recipes import get_recipe
 from prac.config.sections import Recipe, RewindPoint, Share
+from prac.config.strategies import OURS, Scalar, option_types
 from prac.errors import ConfigError
 from prac.plugins import is_custom
 
@@ -191,28 +192,45 @@ def recipe_from(arguments: argparse.Namespace) -> Recipe:
 def with_settings(recipe: Recipe, settings: Sequence[tuple[str, str]]) -> Recipe:
     """The recipe with fields given by `section.field` and text. Raises ConfigError."""
     by_section: dict[str, dict[str, Any]] = {}
+    own = any(is_custom(text) for _, text in settings)
     for name, text in settings:
         section, _, field = name.partition(".")
         if section not in SECTIONS:
             raise ConfigError(
                 f"--set {name}: section {section!r} is not known; known: {', '.join(SECTIONS)}"
             )
-        config = getattr(recipe, section)
-        hints = typing.get_type_hints(type(config))
-        if field not in hints:
-            raise ConfigError(f"--set {name}: known fields of {section}: {', '.join(hints)}")
-        by_section.setdefault(section, {})[field] = parse_value(name, text, hints[field])
+        hint = field_type("--set", recipe, name, own=own)
+        by_section.setdefault(section, {})[field] = parse_value(name, text, hint)
     # All at once: settings that belong together (budget and rewind point) are checked together.
-    return recipe.replace(
-        **{
-            section: dataclasses.replace(getattr(recipe, section), **changes)
-            for section, changes in by_section.items()
-        }
-    )
+    return recipe.set(**by_section)
+
+
+def field_type(option: str, recipe: Recipe, name: str, *, own: bool = False) -> Any:
+    """Of a field, or of an option of scores and samplers, which stand beside those of `select`.
+
+    own: a score or sampler of the user's is named, which alone knows its options.
+    Raises ConfigError.
+    """
+    section, _, field = name.partition(".")
+    hints = typing.get_type_hints(type(getattr(recipe, section)))
+    if section == "select":
+        del hints["options"]
+        hints |= option_types(*OURS)
+    if field not in hints and section == "select" and (own or _names_own(recipe)):
+        return Scalar
+    if field not in hints:
+        raise ConfigError(f"{option} {name}: known fields of {section}: {', '.join(hints)}")
+    return hints[field]
+
+
+def _names_own(recipe: Recipe) -> bool:
+    return any(map(is_custom, (recipe.select.score, recipe.select.sampler, *recipe.compare)))
 
 
 def parse_value(name: str, text: str, kind: Any) -> Any:
     """Text to a value of a field's type: numbers, true/false, none, lists with commas, choices."""
+    if kind == Scalar:
+        return _scalar(text)
     origin = typing.get_origin(kind)
     for written in (RewindPoint, Share):
         if kind is written or written in typing.get_args(kind):
@@ -233,6 +251,17 @@ def parse_value(name: str, text: str, kind: Any) -> Any:
     except (ValueError, KeyError) as error:
         wanted = "whole numbers with commas" if origin is tuple else kind.__name__
         raise ConfigError(f"--set {name}={text}: not a value of type {wanted}") from error
+
+
+def _scalar(text: str) -> Scalar:
+    """What a text looks most like: none, true or false, a whole number, a number, words."""
+    words: dict[str, Scalar] = {"none": None, "null": None, "true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def judged_rounds(text: str) -> Any:

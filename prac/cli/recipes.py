@@ -10,6 +10,7 @@ from prac.cli.options import SECTIONS
 from prac.config.costs import NetworkCost, recipe_costs
 from prac.config.published import differences
 from prac.config.recipes import RECIPES, get_recipe
+from prac.config.sections import fields_of
 
 # Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _show_one(recipe: Recipe) -> None:
     print(f"{recipe.name}: {recipe.description}")
     print(f"architectures: {' '.join(recipe.architectures)}; compare: {' '.join(recipe.compare)}")
     for section in SECTIONS:
-        for field, value in vars(getattr(recipe, section)).items():
+        for field, value in fields_of(getattr(recipe, section)).items():
             print(f"{section}.{field}={_text(value)}")
     for whom, lines in zip(("released code", "paper's text"), differences(recipe), strict=True):
         told = ":" if lines else ": nothing"

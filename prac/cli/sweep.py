@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import typing
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from prac.cli.options import (
     OneLineParser,
     add_pipeline_options,
     argument_words,
+    field_type,
     parse_value,
     recipe_from,
 )
@@ -159,17 +159,14 @@ def parse_axis(recipe: Recipe, text: str) -> Axis:
     from prac.sweep.space import SECTIONS, Axis
 
     name, equals, listed = text.partition("=")
-    section, _, field = name.partition(".")
+    section = name.partition(".")[0]
     if not equals or not listed:
         raise ConfigError(f"--vary {text!r} is not SECTION.FIELD=VALUES")
     if section not in SECTIONS:
         raise ConfigError(
             f"--vary {name}: section {section!r} doesn't vary; allowed: {', '.join(SECTIONS)}"
         )
-    hints = typing.get_type_hints(type(getattr(recipe, section)))
-    if field not in hints:
-        raise ConfigError(f"--vary {name}: known fields of {section}: {', '.join(hints)}")
-    hint = hints[field]
+    hint = field_type("--vary", recipe, name)
     low, dots, high = listed.partition("..")
     if not dots:
         return Axis(

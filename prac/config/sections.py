@@ -11,12 +11,16 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
+from prac.config.checks import require as _require
+from prac.config.checks import require_choice as _require_choice
 from prac.config.methods import METHODS
+from prac.config.strategies import OURS, Scalar, own_options
 from prac.errors import ConfigError
 from prac.plugins import is_custom, name_of
 
+T = TypeVar("T")
 Scaling = Literal["epochs", "steps"]
 CepModel = Literal["round", "pruned"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -29,19 +33,15 @@ SAMPLERS = ("top", "balanced", "ccs")
 """How samples are taken by their scores; `prac.selection.samplers` has them."""
 
 
-def _require(condition: bool, name: str, value: object, allowed: str) -> None:
-    if not condition:
-        raise ConfigError(f"{name} {value!r} is not allowed; allowed: {allowed}")
-
-
-def _require_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    _require(value in choices, name, value, ", ".join(map(str, choices)))
-
-
 def _require_strategy(name: str, value: str, known: Iterable[str]) -> None:
     """One of ours, or the form of a user's name; whether that exists is seen when it is loaded."""
     allowed = ", ".join((*known, "package.module:name"))
     _require(value in known or is_custom(value), name, value, allowed)
+
+
+def _told(value: Any) -> Scalar:
+    """An option's value; a plug-in that was handed over as an object by its name."""
+    return value if isinstance(value, Scalar) else name_of(value)
 
 
 def _name(section: object, field: str) -> None:
@@ -277,10 +277,8 @@ class SelectConfig:
     fraction: of the training split that a score takes in every round. It is needed for any score
     but `critical`, whose sets have the size that follows from the data; methods that are compared
     always take as many as this search.
-    score_epochs: the first epochs of round 0 that el2n, margin and dual look at; None: all.
-    window: of dual, epochs. strata, hardest_cut: of ccs: how many strata, and the share of the
-    samples with the highest scores that is left out.
-    proxy, proxy_epochs: the architecture of the proxy, and its full budget; None is train.epochs.
+    options: what scores and samplers are told, by name, of those that differ from their defaults
+    (`prac.config.strategies`).
     """
 
     WIRE: ClassVar[str] = "select"
@@ -294,18 +292,12 @@ class SelectConfig:
     score: str = "critical"
     sampler: str = "top"
     fraction: float | None = None
-    score_epochs: int | None = None
-    window: int = 10
-    strata: int = 50
-    hardest_cut: float = 0.0
-    proxy: str = "resnet8"
-    proxy_epochs: int | None = None
+    options: Mapping[str, Any] | tuple[tuple[str, Scalar], ...] = ()
     soft: float = field(default=0.0, metadata={"later": True})
 
     def __post_init__(self) -> None:
         _name(self, "score")
         _name(self, "sampler")
-        _name(self, "proxy")
         _require(self.threshold >= 0, "select.threshold", self.threshold, "0 or more forgets")
         late = self.late_threshold
         _require(
@@ -322,20 +314,14 @@ class SelectConfig:
             _require(
                 0 < self.fraction <= 1, "select.fraction", self.fraction, "above 0 to 1, or none"
             )
-        for name in ("score_epochs", "proxy_epochs"):
-            epochs = getattr(self, name)
-            _require(
-                epochs is None or 1 <= epochs < 2**15,
-                f"select.{name}",
-                epochs,
-                "1 to 32767, or none",
-            )
-        _require(self.window >= 2, "select.window", self.window, "2 or more epochs")
-        _require(1 <= self.strata <= 10**6, "select.strata", self.strata, "1 to 1000000")
-        _require(
-            0 <= self.hardest_cut < 1, "select.hardest_cut", self.hardest_cut, "0 or more, below 1"
-        )
-        _require(bool(self.proxy), "select.proxy", self.proxy, "an architecture's name")
+        told = {name: _told(value) for name, value in dict(self.options).items()}
+        object.__setattr__(self, "options", tuple(sorted(told.items())))
+        for kind in OURS:
+            self.told(kind)
+
+    def told(self, kind: type[T]) -> T:
+        """The options of one strategy: those that are set, and defaults."""
+        return own_options(kind, dict(self.options))
 
     def threshold_for(self, round_index: int) -> int:
         """E_F of the set D_k, k = `round_index`."""
@@ -457,6 +443,12 @@ class SearchConfig:
         _require(0 <= self.seed < 2**31, "search.seed", self.seed, "0 to 2147483647")
 
 
+def fields_of(section: Any) -> dict[str, Any]:
+    """By name; the options of scores and samplers stand beside the fields of `select`."""
+    values = dict(vars(section))
+    return values | dict(values.pop("options", ()))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A whole configuration; `prac.config.recipes` has those with a name. `replace` changes one."""
@@ -520,13 +512,20 @@ class Recipe:
         return self.replace(train=self.train.with_epochs(epochs), search=search)
 
     def set(self, **sections: Mapping[str, Any]) -> Recipe:
-        """With some fields changed, by section: `recipe.set(search={"rounds": 3})`."""
-        return self.replace(
-            **{
-                name: dataclasses.replace(getattr(self, name), **fields)
-                for name, fields in sections.items()
-            }
-        )
+        """With some fields changed, by section: `recipe.set(search={"rounds": 3})`.
+
+        What is no field of `select` is an option of a score or a sampler. Raises ConfigError.
+        """
+        changed = {}
+        for name, fields in sections.items():
+            config, fields = getattr(self, name), dict(fields)
+            if name == "select":
+                known = {each.name for each in dataclasses.fields(config)}
+                told = {field: fields.pop(field) for field in fields.keys() - known}
+                if told:
+                    fields["options"] = dict(fields.get("options", config.options)) | told
+            changed[name] = dataclasses.replace(config, **fields)
+        return self.replace(**changed)
 
     def replace(self, **changes: Any) -> Recipe:
         """A copy with some fields changed; see `dataclasses.replace`."""

@@ -13,10 +13,12 @@ from typing import Any
 
 from prac.config.methods import PRAC, Method
 from prac.config.sections import PruneConfig, RewindPoint, SelectConfig
+from prac.config.strategies import ProxyOptions
 from prac.fingerprint import stage_key
 from prac.lottery.graph import Graph, Request, SearchStages, Stage
 from prac.lottery.kinds import KINDS
 from prac.lottery.method_config import (
+    check_options,
     predicts,
     prune_for,
     records_events,
@@ -44,6 +46,8 @@ from prac.training.schedule import full_budget
 
 def build_graph(request: Request) -> Graph:
     """The whole pipeline for a request."""
+    select = request.recipe.select
+    check_options(select_for(method, select) for method in request.methods)
     stages = _Stages(request)
     searches = _searches(stages, request)
     repeats = tuple(
@@ -335,7 +339,7 @@ class _Line:
         else:
             self.proxy = self._proxy()
             inputs = {"model": self.proxy}
-            config = self._calling(config, self.select.proxy)
+            config = self._calling(config, self.select.told(ProxyOptions).proxy)
             line = None  # all architectures share it
         name = f"score:{self._named(self.select.score)}" if line is None else f"score:{self.label}"
         name = f"{name}:{number}" if number else name
@@ -353,7 +357,7 @@ class _Line:
         request = self.request
         config = ProxyConfig.of(request.recipe, self.select, request.precision)
         steps = full_budget(config.train, request.num_training).steps
-        name = f"proxy:{self._named(self.select.proxy)}"
+        name = f"proxy:{self._named(config.architecture)}"
         return self.stages.add("proxy", name, config, max_steps=steps)
 
     def _named(self, shared: str) -> str:

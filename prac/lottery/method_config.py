@@ -6,15 +6,17 @@ Nothing here needs torch: a plan is made of it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from prac.config.methods import Method
 from prac.config.sections import PruneConfig, SelectConfig
-from prac.errors import ConfigError
+from prac.config.strategies import OURS, option_types, option_values
+from prac.errors import ConfigError, unknown
 from prac.plugins import identity
 from prac.pruning.criteria import find_criterion
-from prac.selection.samplers import find_sampler
-from prac.selection.scores import find_score
+from prac.selection.samplers import Sampler, find_sampler
+from prac.selection.scores import Scorer, find_score
 
 
 def prune_for(method: Method, prune: PruneConfig) -> PruneConfig:
@@ -99,12 +101,29 @@ def set_size(fraction: float | None, num_samples: int, borrowed: int | None) -> 
 def score_settings(select: SelectConfig) -> dict[str, Any]:
     """What a score reads of the configuration, the source of one of the user's included."""
     found = find_score(select.score)
-    settings = {name: getattr(select, name) for name in found.options}
-    return {"score": (*identity(select.score), *found.revision), **settings}
+    told = option_values(select.told(found.options))
+    return {"score": (*identity(select.score), *found.revision), **told}
 
 
 def sampler_settings(select: SelectConfig) -> dict[str, Any]:
     """What a sampler reads of the configuration, the source of one of the user's included."""
-    options = find_sampler(select.sampler).options
-    settings = {name: getattr(select, name) for name in options}
-    return {"sampler": identity(select.sampler), **settings}
+    told = option_values(select.told(find_sampler(select.sampler).options))
+    return {"sampler": identity(select.sampler), **told}
+
+
+def check_options(selections: Iterable[SelectConfig]) -> None:
+    """Refuse an option that nobody knows: neither one of ours nor a user's strategy of this search.
+
+    Ours may be told what they don't read, so that sweeps can vary who reads it. Raises ConfigError.
+    """
+    known = option_types(*OURS).keys()
+    named: set[str] = set()
+    told: set[str] = set()
+    for select in selections:
+        told |= dict(select.options).keys()
+        strategies: list[Scorer | Sampler] = [find_sampler(select.sampler)]
+        if select.score != "critical":
+            strategies.append(find_score(select.score))
+        named |= {name for each in strategies for name in option_types(each.options)}
+    for name in sorted(told - known - named):
+        raise unknown("option of select", name, sorted(known | named))

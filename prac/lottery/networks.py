@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from prac.config.sections import Precision, Recipe, TrainConfig
+from prac.config.strategies import ProxyOptions
 from prac.data.dataset import Source
 from prac.models import ARCHITECTURES, check_architecture
 from prac.plugins import is_custom
@@ -18,7 +19,7 @@ def initial_digests(recipe: Recipe, source: Source, seed: int) -> dict[str, str]
     """
     own = [
         name
-        for name in dict.fromkeys((*recipe.architectures, recipe.select.proxy))
+        for name in dict.fromkeys((*recipe.architectures, recipe.select.told(ProxyOptions).proxy))
         if is_custom(name) and not name.startswith("torchvision:")
     ]
     if not own:

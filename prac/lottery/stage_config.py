@@ -24,6 +24,7 @@ from prac.config.sections import (
     SelectConfig,
     TrainConfig,
 )
+from prac.config.strategies import ProxyOptions
 from prac.data.steps import num_batches
 from prac.errors import ConfigError
 from prac.lottery.method_config import prune_for, sampler_settings, score_settings
@@ -201,11 +202,12 @@ class ProxyConfig:
     def of(cls, recipe: Recipe, select: SelectConfig, precision: Precision) -> ProxyConfig:
         """The proxy of a recipe; milestones and warm-up scale with its epochs."""
         train = dataclasses.replace(recipe.train, precision=precision)
-        if select.proxy_epochs is not None:
-            train = train.with_epochs(select.proxy_epochs)
+        told = select.told(ProxyOptions)
+        if told.proxy_epochs is not None:
+            train = train.with_epochs(told.proxy_epochs)
         return cls(
-            architecture=select.proxy,
-            network=identity(select.proxy),
+            architecture=told.proxy,
+            network=identity(told.proxy),
             train=train,
             augment=recipe.augment,
             seed=recipe.search.seed,

@@ -5,11 +5,15 @@ A sampler of your own is a function in a file of yours, named by
 
     from prac.selection.samplers import Draw, sampler
 
-    @sampler(options=("strata",))
-    def every_other(draw: Draw) -> NDArray[np.integer]:
-        ...  # `draw.size` positions of `draw.scores`, each at most once, in any order
+    @dataclass(frozen=True, kw_only=True)
+    class Steps:
+        step: int = 2
 
-Its file's source and the settings named in `options` are part of the keys of what it makes.
+    @sampler(options=Steps)
+    def every_other(draw: Draw) -> NDArray[np.integer]:
+        ...  # `draw.size` positions of `draw.scores`, each at most once; `draw.options.step`
+
+Its file's source and its options (`--set select.step=3`) are part of the keys of what it makes.
 """
 
 from __future__ import annotations
@@ -17,11 +21,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prac.config.sections import SelectConfig
+from prac.config.strategies import NoOptions, StrataOptions
 from prac.errors import ConfigError, unknown
 from prac.plugins import is_custom, load_custom
 
@@ -30,15 +35,14 @@ from prac.plugins import is_custom, load_custom
 class Draw:
     """What is sampled from.
 
-    scores: (N,), the higher the sooner taken. labels: (N,). size: 1 to N. select: the settings that
-    the sampler names, all others with their defaults. generator: a function of the seed and the
-    round, for what has to be drawn.
+    scores: (N,), the higher the sooner taken. labels: (N,). size: 1 to N. options: the sampler's,
+    of its class. generator: a function of the seed and the round, for what has to be drawn.
     """
 
     scores: NDArray[np.floating]
     labels: NDArray[np.int64]
     size: int
-    select: SelectConfig
+    options: Any
     generator: np.random.Generator
 
     @property
@@ -49,10 +53,10 @@ class Draw:
 
 @dataclass(frozen=True)
 class Sampler:
-    """A way to take samples by their scores. options: the fields of SelectConfig that it reads."""
+    """A way to take samples by their scores. options: the class of its options."""
 
     function: Callable[[Draw], NDArray[np.integer]]
-    options: tuple[str, ...] = ()
+    options: type = NoOptions
 
     @property
     def name(self) -> str:
@@ -75,7 +79,7 @@ class Sampler:
 
 
 def sampler(
-    *, options: tuple[str, ...] = ()
+    *, options: type = NoOptions
 ) -> Callable[[Callable[[Draw], NDArray[np.integer]]], Sampler]:
     """Make a function a sampler; see the module's head for an example."""
     return lambda function: Sampler(function, options)
@@ -109,7 +113,7 @@ def balanced(draw: Draw) -> NDArray[np.integer]:
     return np.concatenate([*taken, np.array(following[:missing], order.dtype)])
 
 
-@sampler(options=("strata", "hardest_cut"))
+@sampler(options=StrataOptions)
 def stratified(draw: Draw) -> NDArray[np.integer]:
     """Coverage-centric: the hardest cut off, then as evenly as can be from strata of the score.
 
@@ -118,8 +122,8 @@ def stratified(draw: Draw) -> NDArray[np.integer]:
     scores is cut into `select.strata` strata of equal width, and from the smallest stratum on each
     gives its equal share of what is still to be taken, at random, or all it has.
     """
-    count, strata = len(draw.scores), draw.select.strata
-    cut = min(int(draw.select.hardest_cut * count), count - draw.size)
+    count, strata = len(draw.scores), draw.options.strata
+    cut = min(int(draw.options.hardest_cut * count), count - draw.size)
     kept = draw.order[cut:]
     scores = draw.scores[kept].astype(np.float64)
     width = (scores.max() - scores.min()) / strata

@@ -4,14 +4,18 @@ A score of your own is a function in a file of yours, named `package.module:func
 
     from prac.selection.scores import Evidence, scorer
 
-    @scorer(reads="events", options=("score_epochs",))
-    def never_sure(evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
+    @dataclass(frozen=True, kw_only=True)
+    class Bounds:
+        lowest: float = 0.1
+
+    @scorer(reads="events", options=Bounds)
+    def never_sure(evidence: Evidence, options: Bounds) -> NDArray[np.floating]:
         ...  # (N,) one number for each of `evidence.sample_ids`; the higher, the sooner it is taken
 
 `--set select.score=package.module:function` selects by it, `--compare package.module:function`
-runs a whole search by it beside PrAC's, on sets of the same sizes with the same steps. What it
-makes is kept under a key that has the file's source and the settings named in `options`; all others
-have their defaults in the `select` that it is given.
+runs a whole search by it beside PrAC's, on sets of the same sizes with the same steps, and
+`--set select.lowest=0.2` tells it its option. What it makes is kept under a key that has the file's
+source and its options.
 """
 
 from __future__ import annotations
@@ -19,14 +23,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from prac.config.methods import Method
-from prac.config.sections import SelectConfig
+from prac.config.strategies import EventsOptions, NoOptions, WindowOptions
 from prac.errors import ConfigError, unknown
 from prac.plugins import is_custom, load_custom
 from prac.selection.true_class import true_probability
@@ -53,7 +57,7 @@ class Evidence:
     probabilities: Callable[[], NDArray[np.float32]] | None = None
 
 
-Score = Callable[[Evidence, SelectConfig], NDArray[np.floating]]
+Score = Callable[[Evidence, Any], NDArray[np.floating]]
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,13 @@ class Scorer:
     reads: `nothing`; `events` of round 0, one score for the whole search; `model`, the one that the
     round before left, a score for each round; `proxy`, a small network trained first
     (`select.proxy`), one score for the whole search and for all architectures.
-    options: the fields of SelectConfig that it reads.
+    options: the class of its options.
     revision: another one where the same name scores otherwise than it did: part of its keys.
     """
 
     function: Score
     reads: Reads
-    options: tuple[str, ...] = ()
+    options: type = NoOptions
     revision: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -84,9 +88,13 @@ class Scorer:
         """Of the function."""
         return self.function.__name__
 
-    def __call__(self, evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
-        """(N,) scores; raises ConfigError for another shape and for values that aren't finite."""
-        scores = np.asarray(self.function(evidence, select))
+    def __call__(self, evidence: Evidence, options: Any = None) -> NDArray[np.floating]:
+        """(N,) scores; raises ConfigError for another shape and for values that aren't finite.
+
+        options: of its class; None is that with its defaults.
+        """
+        told = self.options() if options is None else options
+        scores = np.asarray(self.function(evidence, told))
         if scores.shape != evidence.sample_ids.shape or scores.dtype.kind not in "fiu":
             raise ConfigError(
                 f"select.score gave {scores.dtype} of shape {scores.shape} for "
@@ -102,40 +110,40 @@ class Scorer:
 
 
 def scorer(
-    *, reads: Reads, options: tuple[str, ...] = (), revision: tuple[str, ...] = ()
+    *, reads: Reads, options: type = NoOptions, revision: tuple[str, ...] = ()
 ) -> Callable[[Score], Scorer]:
     """Make a function a score; see the module's head for an example."""
     return lambda function: Scorer(function, reads, options, revision)
 
 
 @scorer(reads="nothing")
-def random(evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
+def random(evidence: Evidence, options: NoOptions) -> NDArray[np.floating]:
     """A number drawn for each sample: the control of every other score."""
     generator = np.random.Generator(np.random.PCG64([*evidence.seed, 0x5B5E7]))
     return generator.random(len(evidence.sample_ids))
 
 
-@scorer(reads="events", options=("score_epochs",))
-def el2n(evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
+@scorer(reads="events", options=EventsOptions)
+def el2n(evidence: Evidence, options: EventsOptions) -> NDArray[np.floating]:
     """The mean norm of softmax minus one-hot over the first `select.score_epochs` epochs.
 
     Paul et al. 2021 (arXiv:2107.07075), section 2.2; they average over networks at one early epoch,
     this averages over the epochs of one network.
     """
-    return _mean_over_epochs(evidence, select, "el2n")
+    return _mean_over_epochs(evidence, options, "el2n")
 
 
-@scorer(reads="events", options=("score_epochs",))
-def margin(evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
+@scorer(reads="events", options=EventsOptions)
+def margin(evidence: Evidence, options: EventsOptions) -> NDArray[np.floating]:
     """Minus the area under the margin: the mean of true logit minus largest other logit.
 
     Pleiss et al. 2020 (arXiv:2001.10528), section 3. The smaller the area, the harder the sample.
     """
-    return -_mean_over_epochs(evidence, select, "margin")
+    return -_mean_over_epochs(evidence, options, "margin")
 
 
-@scorer(reads="events", options=("score_epochs", "window"), revision=("of probabilities",))
-def dual(evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
+@scorer(reads="events", options=WindowOptions, revision=("of probabilities",))
+def dual(evidence: Evidence, options: WindowOptions) -> NDArray[np.floating]:
     """Difficulty times uncertainty, averaged over all windows of `select.window` epochs.
 
     Cho et al. 2025 (arXiv:2502.06905), section 3: in each window, one minus the mean of the true
@@ -146,10 +154,10 @@ def dual(evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
     common. Where fewer epochs were recorded than a window has (an early stop, say), all of them are
     one window. Raises ConfigError for fewer than two epochs.
     """
-    window = select.window
+    window = options.window
     recent = np.zeros((window, len(evidence.sample_ids)))
     total, windows, epochs = np.zeros(len(evidence.sample_ids)), 0, 0
-    for batch in _epochs(evidence, select):
+    for batch in _epochs(evidence, options):
         margin, error = (batch.column(name).to_numpy() for name in ("margin", "el2n"))
         recent[epochs % window] = true_probability(margin, error, evidence.num_classes)
         epochs += 1
@@ -168,7 +176,7 @@ def _dual_of(probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
     return made
 
 
-def entropy_of(evidence: Evidence, select: SelectConfig) -> NDArray[np.floating]:
+def entropy_of(evidence: Evidence, options: NoOptions) -> NDArray[np.floating]:
     """The entropy of the predicted probabilities, in nats: high where the model is unsure.
 
     Coleman et al. 2020 (arXiv:1906.11829), section 3.2, "max entropy".
@@ -210,17 +218,17 @@ def find_score(name: str) -> Scorer:
     return found
 
 
-def _epochs(evidence: Evidence, select: SelectConfig) -> Iterator[pa.RecordBatch]:
+def _epochs(evidence: Evidence, options: EventsOptions) -> Iterator[pa.RecordBatch]:
     if evidence.events is None:
         raise ConfigError("the score reads no events; allowed: reads='events'")
-    return evidence.events(select.score_epochs)
+    return evidence.events(options.score_epochs)
 
 
 def _mean_over_epochs(
-    evidence: Evidence, select: SelectConfig, column: str
+    evidence: Evidence, options: EventsOptions, column: str
 ) -> NDArray[np.floating]:
     total, epochs = np.zeros(len(evidence.sample_ids)), 0
-    for batch in _epochs(evidence, select):
+    for batch in _epochs(evidence, options):
         total += batch.column(column).to_numpy()
         epochs += 1
     if epochs == 0:

@@ -8,22 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prac.config.sections import SelectConfig
+from prac.config.strategies import own_options
 from prac.selection.prac_set import PracSet, Reason
 from prac.selection.samplers import Draw, find_sampler
 from prac.selection.scores import Evidence, find_score
 
 
-def _narrowed(settings: Mapping[str, Any]) -> SelectConfig:
-    """A configuration that has what the settings name, and defaults elsewhere."""
-    plain = {n: value[0] if n in ("score", "sampler") else value for n, value in settings.items()}
-    return SelectConfig(**plain)
-
-
 def score_samples(settings: Mapping[str, Any], evidence: Evidence) -> NDArray[np.floating]:
     """(N,) scores of the evidence's samples; settings: of `score_settings`."""
-    select = _narrowed(settings)
-    return find_score(select.score)(evidence, select)
+    found = find_score(settings["score"][0])
+    return found(evidence, own_options(found.options, settings))
 
 
 def take_by_score(
@@ -38,8 +32,9 @@ def take_by_score(
 ) -> PracSet:
     """The set of `size` samples for a round; `settings` as of
     `prac.lottery.method_config.sampler_settings`."""
-    select = _narrowed(settings)
+    found = find_sampler(settings["sampler"][0])
+    options: Any = own_options(found.options, settings)
     generator = np.random.Generator(np.random.PCG64([seed, round_index, 0x5A3B1E]))
-    draw = Draw(scores=scores, labels=labels, size=size, select=select, generator=generator)
-    taken = find_sampler(select.sampler)(draw)
+    draw = Draw(scores=scores, labels=labels, size=size, options=options, generator=generator)
+    taken = found(draw)
     return PracSet.from_reasons({Reason.SCORED: sample_ids[taken]})

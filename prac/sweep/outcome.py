@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from prac.analysis.trials import SweepResults
-from prac.config.sections import Recipe
+from prac.config.sections import Recipe, fields_of
 from prac.sweep.space import SECTIONS, SweepOptions, Values, setting_text
 from prac.sweep.union import Value
 
@@ -24,7 +24,7 @@ def sweep_parameters(recipe: Recipe, sweep: SweepOptions, num_trials: int) -> di
     common = {
         f"{section}.{name}": value
         for section in ("train", "search", *SECTIONS)
-        for name, value in vars(getattr(recipe, section)).items()
+        for name, value in fields_of(getattr(recipe, section)).items()
     }
     return {
         "recipe": recipe.name,

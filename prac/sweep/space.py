@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import itertools
 import math
@@ -220,9 +219,4 @@ def varied(recipe: Recipe, values: Values) -> Recipe:
     for name, value in values.items():
         section, _, field = name.partition(".")
         by_section.setdefault(section, {})[field] = value
-    return recipe.replace(
-        **{
-            section: dataclasses.replace(getattr(recipe, section), **changes)
-            for section, changes in by_section.items()
-        }
-    )
+    return recipe.set(**by_section)

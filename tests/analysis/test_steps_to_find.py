@@ -40,7 +40,7 @@ def asked(request_for: Callable[..., Request], digits_data: ImageDataset) -> Req
         rounds=2,
         compare=(),
         judge="all",
-        select=SelectConfig(score="proxy", fraction=0.3, proxy="resnet8"),
+        select=SelectConfig(score="proxy", fraction=0.3, options={"proxy": "resnet8"}),
     )
 
 

@@ -87,7 +87,9 @@ class Dense:
         never = self.statistics["first_learned"].is_null().to_numpy(zero_copy_only=False)
         scores = np.where(never, forgotten.max() + 1, forgotten).astype(np.float64)
         ids = self.statistics["sample_id"].to_numpy()
-        select = SelectConfig(score="random", sampler="ccs", fraction=0.5, hardest_cut=0.1)
+        select = SelectConfig(
+            score="random", sampler="ccs", fraction=0.5, options={"hardest_cut": 0.1}
+        )
         labels = self.bench.images.labels(ids).numpy()
         return take_by_score(
             sampler_settings(select), scores, ids, labels, size, seed=self.seed, round_index=1

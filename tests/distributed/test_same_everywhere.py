@@ -52,7 +52,9 @@ def recipe_of(score: str, **changes: object) -> Recipe:
         architectures=("conv4",),
         compare=(),
         train=recipe.train.with_epochs(2),
-        select=SelectConfig(score=score, fraction=0.2, proxy="conv4", proxy_epochs=1),
+        select=SelectConfig(
+            score=score, fraction=0.2, options={"proxy": "conv4", "proxy_epochs": 1}
+        ),
         **changes,
     )
 

@@ -7,14 +7,19 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from prac.cli.options import with_settings
 from prac.config.methods import METHODS
 from prac.config.sections import PruneConfig, SelectConfig
 from prac.errors import ConfigError
 from prac.lottery.bill import borrowed_stages, own_stages
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph
+from prac.lottery.method_config import sampler_settings, score_settings
+from prac.selection.scores import Evidence
+from prac.selection.subsets import score_samples, take_by_score
 
 ALL = tuple(name for name in METHODS if name != "prac")
 CCS = ("el2n-ccs", "margin-ccs", "dual-ccs")
@@ -179,13 +184,13 @@ def test_another_method_changes_no_key_of_the_others(request_for) -> None:
 @pytest.mark.parametrize(
     ("change", "kinds"),
     [
-        ({"select": SelectConfig(window=4)},
+        ({"select": SelectConfig(options={"window": 4})},
          {("score", "dual"), ("subset", "dual"), ("subset", "dual-ccs")}),
-        ({"select": SelectConfig(strata=7)}, {("subset", m) for m in CCS}),
-        ({"select": SelectConfig(score_epochs=4)},
+        ({"select": SelectConfig(options={"strata": 7})}, {("subset", m) for m in CCS}),
+        ({"select": SelectConfig(options={"score_epochs": 4})},
          {(k, m) for m in ("el2n", "margin", "dual") for k in ("score", "subset")}
          | {("subset", m) for m in ("el2n-balanced", *CCS)}),
-        ({"select": SelectConfig(proxy_epochs=4)},
+        ({"select": SelectConfig(options={"proxy_epochs": 4})},
          {("proxy", ""), ("score", ""), ("subset", "proxy")}),
         ({"prune": PruneConfig(iterations=4)},
          {("prune", m) for m in ("snip", "grasp", "synflow")}),
@@ -286,6 +291,64 @@ def test_a_method_of_the_user_s(
     assert not [name for name in changed if ":prac" in name or ":vanilla" in name]
     with pytest.raises(ConfigError, match="can't be imported"):
         request_for(compare=("no.such:thing",)).methods  # noqa: B018
+
+
+OWN_OPTIONS = """
+from dataclasses import dataclass
+from prac.selection.samplers import sampler
+from prac.selection.scores import scorer
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    lowest: float = 0.5
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    step: int = 2
+
+@scorer(reads="nothing", options=Bounds)
+def bounded(evidence, options):
+    return evidence.sample_ids * options.lowest
+
+@sampler(options=Steps)
+def stepping(draw):
+    return draw.order[:: draw.options.step][: draw.size]
+"""
+
+
+def test_options_of_a_user_s_score_and_sampler(
+    request_for, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "users_options.py").write_text(OWN_OPTIONS)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = {"score": "users_options:bounded", "sampler": "users_options:stepping", "fraction": 0.25}
+    typed = [(f"select.{name}", str(value)) for name, value in own.items()]
+    recipe = with_settings(request_for().recipe, [*typed, ("select.lowest", "0.75")])
+    assert recipe.select == SelectConfig(**own, options={"lowest": 0.75})
+
+    ids, labels = np.arange(4, dtype=np.int32), np.zeros(4, np.int64)
+    evidence = Evidence(sample_ids=ids, labels=labels, num_classes=1, seed=(0,))
+    scores = score_samples(score_settings(recipe.select), evidence)
+    assert scores.tolist() == [0.0, 0.75, 1.5, 2.25]
+    for told, taken in (({}, [1, 3]), ({"step": 3}, [0, 3])):
+        settings = sampler_settings(recipe.set(select=told).select)
+        found = take_by_score(settings, scores, ids, labels, 2, seed=0, round_index=1)
+        assert found.sample_ids.tolist() == taken
+
+    def kinds_that_change(told: dict[str, object]) -> set[str]:
+        one, other = (
+            keys(build_graph(request_for(select=each.select, compare=("el2n",))))
+            for each in (recipe, recipe.set(select=told))
+        )
+        return {name.partition(":")[0] for name in one if one[name] != other[name]}
+
+    assert {"subset", "report"} <= kinds_that_change({"step": 3})
+    assert "dense" not in kinds_that_change({"step": 3})
+    assert kinds_that_change({"step": 2}) == {"report"}  # as by default
+    with pytest.raises(ConfigError, match=r"option of select 'stepp'.*did you mean 'step'"):
+        kinds_that_change({"stepp": 3})
+    with pytest.raises(ConfigError, match=r"select\.lowest 'low' is not allowed; allowed: float"):
+        kinds_that_change({"lowest": "low"})
 
 
 def test_what_a_method_of_the_user_s_borrows(

@@ -25,7 +25,7 @@ RECIPE = Recipe(name="r", description="", architectures=("resnet8",))
 
 
 def test_selections() -> None:
-    select = SelectConfig(threshold=2, strata=9)
+    select = SelectConfig(threshold=2, options={"strata": 9})
     made = {name: select_for(method, select) for name, method in METHODS.items()}
     assert made["prac"] == made["vanilla"] == select
     assert made["cet-only"] == dataclasses.replace(select, cep=False)
@@ -77,7 +77,7 @@ def test_critical_sets_have_no_other_s_sizes_and_no_sampler() -> None:
 
 
 def test_settings_hold_what_is_read_and_no_more() -> None:
-    select = SelectConfig(score="dual", window=4, sampler="ccs", strata=9)
+    select = SelectConfig(score="dual", sampler="ccs", options={"window": 4, "strata": 9})
     # What scores are kept under has the revision of a score that was mended.
     settings = {"score": ("dual", "of probabilities"), "score_epochs": None, "window": 4}
     assert score_settings(select) == settings
@@ -177,7 +177,9 @@ def test_a_proxy_s_schedule_scales_with_its_epochs() -> None:
     recipe = RECIPE.replace(train=TrainConfig(epochs=180, milestones=(90, 135), warmup_epochs=10))
     whole = ProxyConfig.of(recipe, SelectConfig(), "fp32")
     assert (whole.architecture, whole.train.epochs) == ("resnet8", 180)
-    short = ProxyConfig.of(recipe, SelectConfig(proxy="conv4", proxy_epochs=20), "bf16")
+    short = ProxyConfig.of(
+        recipe, SelectConfig(options={"proxy": "conv4", "proxy_epochs": 20}), "bf16"
+    )
     assert (short.architecture, short.train.epochs) == ("conv4", 20)
     assert (short.train.milestones, short.train.warmup_epochs) == ((10, 15), 1)
     assert short.train.precision == "bf16"

@@ -75,7 +75,7 @@ RECIPE = Recipe(
     ),
     # It stops the dense run early, and most rounds.
     prune=PruneConfig(tolerance=0.12, patience=1, record_at_once=True, iterations=2),
-    select=SelectConfig(window=2, proxy="conv4", proxy_epochs=1, strata=5),
+    select=SelectConfig(options={"window": 2, "proxy": "conv4", "proxy_epochs": 1, "strata": 5}),
     budget=BudgetConfig(min_round_epochs=4),
     search=SearchConfig(rounds=3, rewind=RewindPoint("epoch", 1)),
     compare=tuple(name for name in METHODS if name != "prac"),

@@ -107,7 +107,9 @@ def test_a_proxy_s_set_by_hand_from_its_best_weights(
         architectures=("resnet8",),
         augment=CONFIG.augment,
         train=dataclasses.replace(CONFIG.train, epochs=1, learning_rate=0.3),
-        select=SelectConfig(score="proxy", fraction=0.3, proxy="resnet8", proxy_epochs=6),
+        select=SelectConfig(
+            score="proxy", fraction=0.3, options={"proxy": "resnet8", "proxy_epochs": 6}
+        ),
         search=SearchConfig(rounds=1, rewind=RewindPoint("init")),
     )
     seen: list[tuple[float, dict[str, torch.Tensor]]] = []

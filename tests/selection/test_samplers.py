@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prac.config.sections import SAMPLERS as NAMES
-from prac.config.sections import SelectConfig
+from prac.config.strategies import StrataOptions
 from prac.errors import ConfigError
 from prac.selection.samplers import SAMPLERS, Draw, find_sampler, sampler
 
@@ -21,13 +21,13 @@ def draw(
     size: int,
     labels: list[int] | None = None,
     seed: int = 0,
-    **select: object,
+    **told: object,
 ) -> Draw:
     return Draw(
         scores=np.array(scores, np.float64),
         labels=np.array(labels if labels is not None else [0] * len(scores)),
         size=size,
-        select=SelectConfig(**select),  # type: ignore[arg-type]
+        options=StrataOptions(**told),  # type: ignore[arg-type]
         generator=np.random.default_rng(seed),
     )
 
@@ -106,13 +106,13 @@ def strata_of(case: Draw) -> dict[int, list[int]]:
     """Which stratum each sample that is not cut off is in, from the definition."""
     count = len(case.scores)
     order = sorted(range(count), key=lambda i: (-case.scores[i], i))
-    kept = order[min(int(case.select.hardest_cut * count), count - case.size) :]
+    kept = order[min(int(case.options.hardest_cut * count), count - case.size) :]
     low = min(case.scores[kept])
-    width = (max(case.scores[kept]) - low) / case.select.strata
+    width = (max(case.scores[kept]) - low) / case.options.strata
     found: dict[int, list[int]] = {}
     for i in kept:
         place = (
-            0 if width == 0 else min(int((case.scores[i] - low) / width), case.select.strata - 1)
+            0 if width == 0 else min(int((case.scores[i] - low) / width), case.options.strata - 1)
         )
         found.setdefault(place, []).append(i)
     return found

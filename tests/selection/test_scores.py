@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prac.config.sections import SCORES as NAMES
-from prac.config.sections import SelectConfig
+from prac.config.strategies import EventsOptions, WindowOptions
 from prac.errors import ConfigError
 from prac.events.schema import EVENT_SCHEMA, event_columns
 from prac.selection.scores import SCORES, Evidence, Scorer, find_score, scorer
@@ -51,21 +51,21 @@ def test_the_names_of_the_configuration_are_those_that_there_are() -> None:
 
 
 def test_el2n_is_the_mean_over_epochs() -> None:
-    scores = SCORES["el2n"](evidence(events=batches), SelectConfig())
+    scores = SCORES["el2n"](evidence(events=batches))
     assert scores.tolist() == pytest.approx([0.25, 2.75 / 3, 0.75])
-    early = SCORES["el2n"](evidence(events=batches), SelectConfig(score_epochs=2))
+    early = SCORES["el2n"](evidence(events=batches), EventsOptions(score_epochs=2))
     assert early.tolist() == pytest.approx([0.375, 0.75, 0.875])
 
 
 def test_margin_ranks_the_smallest_area_first() -> None:
-    scores = SCORES["margin"](evidence(events=batches), SelectConfig())
+    scores = SCORES["margin"](evidence(events=batches))
     assert scores.tolist() == pytest.approx([-3.0, 2 / 3, -0.25 / 3])
     assert np.argsort(-scores).tolist() == [1, 2, 0]
 
 
 @pytest.mark.parametrize(("window", "epochs"), [(2, None), (3, None), (2, 2)])
 def test_dual_is_difficulty_times_uncertainty_by_windows(window: int, epochs: int | None) -> None:
-    select = SelectConfig(window=window, score_epochs=epochs)
+    select = WindowOptions(window=window, score_epochs=epochs)
     scores = SCORES["dual"](evidence(events=batches), select)
     for sample in range(3):
         story = [1 / (1 + math.exp(-row[sample])) for row in MARGINS][: epochs or 3]
@@ -130,7 +130,7 @@ def test_dual_of_recorded_events_ranks_as_the_true_probabilities_do(
             seed=(0, 1),
             events=events,
         ),
-        SelectConfig(window=10),
+        WindowOptions(window=10),
     )
     expected = dual_by_hand(true, 10)
     got = likeness(scores, expected)
@@ -146,11 +146,11 @@ def test_dual_of_recorded_events_ranks_as_the_true_probabilities_do(
 
 def test_dual_of_fewer_epochs_than_a_window_has() -> None:
     short, exact = (
-        SCORES["dual"](evidence(events=batches), SelectConfig(window=window)) for window in (10, 3)
+        SCORES["dual"](evidence(events=batches), WindowOptions(window=window)) for window in (10, 3)
     )
     assert short.tolist() == pytest.approx(exact.tolist(), rel=1e-12)
     with pytest.raises(ConfigError, match=r"dual needs two recorded epochs of round 0"):
-        SCORES["dual"](evidence(events=batches), SelectConfig(score_epochs=1))
+        SCORES["dual"](evidence(events=batches), WindowOptions(score_epochs=1))
 
 
 @given(st.lists(st.lists(st.floats(0, 1), min_size=4, max_size=4), min_size=3, max_size=3))
@@ -158,7 +158,7 @@ def test_dual_of_fewer_epochs_than_a_window_has() -> None:
 def test_entropy_in_closed_form(rows: list[list[float]]) -> None:
     weights = np.array(rows) + 1e-6
     probabilities = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    scores = SCORES["entropy"](evidence(probabilities=lambda: probabilities), SelectConfig())
+    scores = SCORES["entropy"](evidence(probabilities=lambda: probabilities))
     for score, row in zip(scores, probabilities.tolist(), strict=True):
         assert score == pytest.approx(-sum(p * math.log(p) for p in row if p > 0), abs=1e-6)
         assert -1e-6 <= score <= math.log(4) + 1e-6
@@ -167,31 +167,31 @@ def test_entropy_in_closed_form(rows: list[list[float]]) -> None:
 def test_a_sure_prediction_has_no_entropy() -> None:
     probabilities = np.array([[1, 0], [0.5, 0.5], [0, 1]], np.float32)
     for name in ("entropy", "proxy"):
-        scores = SCORES[name](evidence(probabilities=lambda: probabilities), SelectConfig())
+        scores = SCORES[name](evidence(probabilities=lambda: probabilities))
         assert scores.tolist() == pytest.approx([0, math.log(2), 0])
 
 
 def test_scores_without_their_evidence_say_so() -> None:
     for name in ("el2n", "margin", "dual"):
         with pytest.raises(ConfigError, match="reads no events"):
-            SCORES[name](evidence(), SelectConfig())
+            SCORES[name](evidence())
     with pytest.raises(ConfigError, match="reads no model"):
-        SCORES["entropy"](evidence(), SelectConfig())
+        SCORES["entropy"](evidence())
 
 
 def test_a_score_of_ones_own_is_checked() -> None:
     @scorer(reads="nothing")
-    def short(evidence: Evidence, select: SelectConfig) -> np.ndarray:
+    def short(evidence: Evidence, options: object) -> np.ndarray:
         return np.zeros(2)
 
     @scorer(reads="nothing")
-    def endless(evidence: Evidence, select: SelectConfig) -> np.ndarray:
+    def endless(evidence: Evidence, options: object) -> np.ndarray:
         return np.array([0, np.nan, 1])
 
     with pytest.raises(ConfigError, match=r"shape \(2,\) for 3 samples"):
-        short(evidence(), SelectConfig())
+        short(evidence())
     with pytest.raises(ConfigError, match="not finite"):
-        endless(evidence(), SelectConfig())
+        endless(evidence())
     with pytest.raises(ConfigError, match="allowed: nothing, events, model, proxy"):
         Scorer(endless.function, "weights")  # type: ignore[arg-type]
     assert endless.as_method("a.b:endless").selects == "a.b:endless"

@@ -81,7 +81,7 @@ RECIPE = Recipe(
     augment=AugmentConfig(crop_padding=1, flip=False),
     train=TrainConfig(epochs=4, batch_size=8, learning_rate=0.1, milestones=(3,), precision="fp32"),
     prune=PruneConfig(tolerance=0.05, patience=2),
-    select=SelectConfig(proxy=NETWORK, proxy_epochs=1),  # type: ignore[arg-type]
+    select=SelectConfig(options={"proxy": NETWORK, "proxy_epochs": 1}),
     budget=BudgetConfig(min_round_epochs=3),
     search=SearchConfig(rounds=2, rewind=RewindPoint("epoch", 1), seed=1),
     compare=("proxy", "snip"),
