@@ -29,6 +29,8 @@ from prac.lottery.search import local_request
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 KEYS = GOLDEN / "keys.json"
 """Keys by stage name."""
+COMPUTES = GOLDEN / "computes.json"
+"""Of each kind its version, and the digest of what it computes with."""
 STORE = GOLDEN / "store"
 """A `FolderStore`."""
 
