@@ -19,6 +19,7 @@ from prac.app.places import MlflowPlace, Place, open_place
 from prac.app.planned import Planned, plan_pipeline
 from prac.app.screen import Screen
 from prac.config.sections import Recipe
+from prac.data.shown import two_lines
 from prac.errors import ConfigError
 from prac.lottery.graph import Stage
 from prac.lottery.kept import pipeline_of
@@ -38,6 +39,8 @@ def run_pipeline(recipe: Recipe, options: Options, screen: Screen) -> dict[str, 
     """
     planned = plan_pipeline(recipe, options)
     place = open_place(planned)
+    for line in two_lines(planned.source.name, planned.summary):
+        screen.line(line)
     if options.plan:
         screen.plan(planned.graph, place.found(planned.graph, plan=True))
         return {}

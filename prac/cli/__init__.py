@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from prac.cli import (
     complete,
     connectivity,
+    data,
     gc,
     pipelines,
     recipes,
@@ -35,6 +36,7 @@ MODULES = (
     stops,
     connectivity,
     recipes,
+    data,
     tickets,
     sets,
     pipelines,

@@ -53,7 +53,10 @@ def _name(section: object, field: str) -> None:
 class DataConfig:
     """Which images, and how they are split.
 
-    source: `digits`, `cifar10`, `cifar100`, `parquet:PATH` or `folder:PATH`.
+    source: `digits`, `cifar10`, `cifar100`, `parquet:PATH`, `folder:PATH` or `package.module:name`.
+    subset: one of several configurations of Parquet files, as `parquet:PATH#NAME`.
+    test: what is tested on, where that can't be guessed: a path, of itself or in the source's, or
+    `validation`. label_column, image_column: of Parquet files, likewise.
     image_size: resize the shorter side to this and crop the centre; None keeps images as they are.
     channels: 1 or 3 to convert; None keeps what the images have.
     test_fraction: used only where the source brings no test split of its own.
@@ -61,7 +64,10 @@ class DataConfig:
 
     WIRE: ClassVar[str] = "data"
     source: str = "digits"
+    subset: str | None = None
+    test: str | None = None
     label_column: str | None = None
+    image_column: str | None = None
     image_size: int | None = None
     channels: int | None = None
     validation_fraction: float = 0.1

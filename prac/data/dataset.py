@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """How the splits were found.
+
+    test_from: `test` or `validation`, the split of the source that is tested on; `made`: rows of
+    the training split were held out. places: which file or folder became which split. notes: what
+    is told of the data, a sentence each; nothing of it stops a run.
+    """
+
+    test_from: str = "test"
+    places: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +38,7 @@ class DataSummary:
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int] | None
     num_validation: int | None = None
+    origin: Origin = field(default_factory=Origin)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +63,7 @@ class ImageDataset:
     validation_ids: NDArray[np.int32]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    origin: Origin = field(default_factory=Origin)
 
     @property
     def num_classes(self) -> int:

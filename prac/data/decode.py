@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
-import io
 import os
-import struct
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from prac.data.pixels import (
+    Depth,
+    Images,
+    Seen,
+    corrupt_errors,
+    decode_image,
+    free_memory,
+    to_pixels,
+)
 from prac.errors import ConfigError
 
-# Pillow is needed for pictures only: arrays and the digits do without.
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-Encoded = bytes | Path | None
-Images = NDArray[np.uint8]
+Encoded = bytes | Path | Callable[[], bytes] | None
 Shape = tuple[int, int, int]
 
-GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
 NUM_NAMED = 5
 """How many rows an error names."""
 
 _BATCH_IMAGES = 256
-# Pillow's decoders raise these for bytes that are cut short or aren't an image.
-_CORRUPT = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
-
-
-def decode_image(encoded: bytes | Path, *, size: int | None, channels: int | None) -> Images:
-    """Decode one image to (H, W, C) uint8; C is `channels`, or 1 for grey and 3 for colour.
-
-    size: the shorter side is resized to it and the centre cropped, to (size, size).
-    Raises OSError, SyntaxError or ValueError for what can't be decoded.
-    """
-    from PIL import Image
-
-    with Image.open(encoded if isinstance(encoded, Path) else io.BytesIO(encoded)) as image:
-        return _to_array(image, size, channels)
 
 
 def decode_images(
@@ -55,56 +40,78 @@ def decode_images(
     channels: int | None,
     source: str,
     describe: Callable[[int], str],
-) -> Images:
+    depth: Depth | None = None,
+) -> tuple[Images, Seen]:
     """Decode `count` images to (count, H, W, C) uint8, in order, on a pool of threads.
 
-    encoded: starts the images from the first one; bytes, a path, or None where there is no image.
-    channels: None makes all grey images 1 channel, and any with a colour one among them 3.
-    describe: where image i comes from (`train row 7`), for errors.
+    encoded: starts the images from the first one; bytes, a path, a function that reads them, or
+    None where there is no image. channels: None makes all grey images 1 channel, and any with a
+    colour one among them 3. describe: where image i comes from (`train row 7`), for errors.
+    Returns what the images had that is to be told, too.
     Raises ConfigError that counts and names the images that are absent, can't be decoded, or
-    differ in size while no `size` is given.
+    differ in size while no `size` is given; and where memory can't hold them.
     """
     first = first_shape(encoded(), size=size, channels=channels)
+    _refuse_larger_than_memory(count, first, source)
     images: Images = np.empty((count, *(first or (1, 1, 1))), dtype=np.uint8)
-    absent: list[int] = []
-    corrupt: list[int] = []
-    other_sizes: list[tuple[int, int, int]] = []
-    failed = first is None
+    one = _Pass(images, size=size, channels=channels, depth=depth, failed=first is None)
 
-    def decode_batch(start: int, batch: list[Encoded]) -> bool:
-        for index, item in enumerate(batch, start):
-            if item is None:
-                absent.append(index)
-                continue
-            try:
-                image = decode_image(item, size=size, channels=channels)
-            except _corrupt_errors():
-                corrupt.append(index)
-                continue
-            if failed:
-                continue
-            if image.shape[:2] != images.shape[1:3]:
-                other_sizes.append((index, image.shape[1], image.shape[0]))
-            elif image.shape[2] > images.shape[3]:
-                return False
-            else:
-                images[index] = image
-        return True
+    def again(**changes: Any) -> tuple[Images, Seen]:
+        options = {"size": size, "channels": channels, "depth": depth, **changes}
+        return decode_images(encoded, count, source=source, describe=describe, **options)
 
-    if not all(_in_threads(decode_batch, encoded())):
-        return decode_images(
-            encoded, count, size=size, channels=3, source=source, describe=describe
-        )
-    _refuse_any(absent, f"of {count} images are null", source, describe)
-    _refuse_any(corrupt, f"of {count} images can't be decoded", source, describe)
-    if other_sizes:
-        index, width, height = min(other_sizes)
+    if not all(_in_threads(one.decode, encoded())):
+        return again(channels=3)
+    _refuse_any(one.absent, f"of {count} images are null", source, describe)
+    _refuse_any(one.corrupt, f"of {count} images can't be decoded", source, describe)
+    if one.other_sizes:
+        index, width, height = min(one.other_sizes)
         raise ConfigError(
-            f"{source}: {len(other_sizes)} of {count} images are not {images.shape[2]}x"
+            f"{source}: {len(one.other_sizes)} of {count} images are not {images.shape[2]}x"
             f"{images.shape[1]} as the first is (e.g. {describe(index)} is {width}x{height}); "
             "allowed: images of one size, or data.image_size to resize them"
         )
-    return images
+    shared = one.seen.depth
+    if shared is not None and shared != depth:
+        return again(depth=shared)  # one range for all: how bright they are stays comparable
+    return images, one.seen
+
+
+class _Pass:
+    """One decoding of all images into an array; the lists are of rows that can't be in it."""
+
+    def __init__(self, images: Images, *, failed: bool, **options: Any) -> None:
+        self._images, self._failed, self._options = images, failed, options
+        self.absent: list[int] = []
+        self.corrupt: list[int] = []
+        self.other_sizes: list[tuple[int, int, int]] = []
+        self.seen = Seen()
+
+    def decode(self, start: int, batch: list[Encoded]) -> bool:
+        """Whether they all fit: False for a colour image where the array is for grey ones."""
+        return all(self._decode(index, item) for index, item in enumerate(batch, start))
+
+    def _decode(self, index: int, item: Encoded) -> bool:
+        if item is None:
+            self.absent.append(index)
+            return True
+        try:
+            content = item() if callable(item) else item
+            image = decode_image(content, **self._options, seen=self.seen, row=index)
+        except ConfigError:  # of the reader: the file is another than it was
+            raise
+        except corrupt_errors():
+            self.corrupt.append(index)
+            return True
+        if self._failed:
+            return True
+        if image.shape[:2] != self._images.shape[1:3]:
+            self.other_sizes.append((index, image.shape[1], image.shape[0]))
+        elif image.shape[2] > self._images.shape[3]:
+            return False
+        else:
+            self._images[index] = image
+        return True
 
 
 def convert_images(images: Images, *, size: int | None, channels: int | None) -> Images:
@@ -117,7 +124,7 @@ def convert_images(images: Images, *, size: int | None, channels: int | None) ->
     converted: Images = np.empty((len(images), *shape), dtype=np.uint8)
     for row, pixels in enumerate(images):
         image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-        converted[row] = _to_array(image, size, channels)
+        converted[row] = to_pixels(image, size, channels, seen=Seen())
     return converted
 
 
@@ -134,8 +141,11 @@ def first_shape(
     for item in encoded:
         if item is not None:
             try:
-                height, width, native = decode_image(item, size=size, channels=channels).shape
-            except _corrupt_errors():
+                content = item() if callable(item) else item
+                height, width, native = decode_image(content, size=size, channels=channels).shape
+            except ConfigError:
+                raise
+            except corrupt_errors():
                 continue  # counted and named with all others, when all are decoded
             return height, width, native
     return None
@@ -155,37 +165,14 @@ def _refuse_any(indices: list[int], what: str, source: str, describe: Callable[[
         )
 
 
-def _to_array(image: Image, size: int | None, channels: int | None) -> Images:
-    if image.mode.startswith("I;16"):
-        # Pillow's own conversion clips at 255 instead of scaling.
-        from PIL import Image as pillow
-
-        image = pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    channels = channels or (1 if image.mode in GREY_MODES else 3)
-    mode = "L" if channels == 1 else "RGB"
-    if image.mode != mode:
-        image = image.convert(mode)
-    if size is not None:
-        image = _resize_and_crop(image, size)
-    pixels = np.asarray(image, dtype=np.uint8)
-    return pixels[..., np.newaxis] if channels == 1 else pixels
-
-
-def _resize_and_crop(image: Image, size: int) -> Image:
-    from PIL.Image import Resampling
-
-    shorter = min(image.size)
-    if shorter != size:
-        width, height = (size * side // shorter for side in image.size)
-        image = image.resize((width, height), Resampling.BILINEAR)
-    left, top = ((side - size) // 2 for side in image.size)
-    return image.crop((left, top, left + size, top + size))
-
-
-def _corrupt_errors() -> tuple[type[Exception], ...]:
-    from PIL.Image import DecompressionBombError
-
-    return (*_CORRUPT, DecompressionBombError)
+def _refuse_larger_than_memory(count: int, shape: Shape | None, source: str) -> None:
+    height, width, channels = shape or (1, 1, 1)
+    needed, free = count * height * width * channels, free_memory()
+    if free is not None and needed > free:
+        raise ConfigError(
+            f"{source}: {count} images of {width}x{height}x{channels} take {needed / 1e9:.1f} GB "
+            f"and {free / 1e9:.1f} GB of memory are free; allowed: a smaller data.image_size"
+        )
 
 
 def _in_threads(

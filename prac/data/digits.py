@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from prac.config.sections import DataConfig
-from prac.data.dataset import DataSummary, ImageDataset
+from prac.data.dataset import DataSummary, ImageDataset, Origin
 from prac.data.decode import convert_images, shape_after
-from prac.data.splits import LabelledImages, assemble, held_out_count, split_options
+from prac.data.findings import row_digests
+from prac.data.splits import LabelledImages, assemble, split_options, summarise
 from prac.errors import ConfigError
 from prac.fingerprint import fingerprint
 
-NUM_DIGITS = 1797
 _WHITE = 16
 
 
@@ -31,13 +31,17 @@ class DigitsSource:
         self._file = _find_file()
 
     def summary(self) -> DataSummary:
-        """Counts, classes and the shape of the images; nothing is read."""
-        num_test = held_out_count(NUM_DIGITS, self._config.test_fraction)
-        return DataSummary(
-            num_train=NUM_DIGITS - num_test,
-            num_test=num_test,
+        """Counts, classes and the shape of the images. Raises ConfigError for splits."""
+        images, labels = self._digits
+        return summarise(
+            self._config,
+            name=self.name,
             class_names=_class_names(),
+            train_labels=labels,
+            test_labels=None,
             image_shape=shape_after((8, 8, 1), self._config.image_size, self._config.channels),
+            origin=Origin(test_from="made"),
+            digests=(row_digests(images), None),
         )
 
     def fingerprint(self) -> str:

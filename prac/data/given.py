@@ -1,6 +1,7 @@
 """A data set that is handed over in Python: arrays, or anything that is indexed as a torch Dataset.
 
-No torch is needed: a Dataset is what has `__len__` and gives `(image, label)` by its number.
+No torch is needed: a Dataset is what has `__len__` and gives `(image, label)` by its number, or,
+as Hugging Face's `datasets` do, a row with columns.
 """
 
 from __future__ import annotations
@@ -15,14 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prac.config.sections import DataConfig
-from prac.data.dataset import DataSummary, ImageDataset, Source
+from prac.data.columns import feature_names, row_columns
+from prac.data.dataset import DataSummary, ImageDataset, Origin, Source
 from prac.data.decode import convert_images, shape_after
+from prac.data.findings import row_digests
+from prac.data.pixels import Seen, to_pixels
 from prac.data.sources import open_source
-from prac.data.splits import LabelledImages, assemble, held_out_count, split_options
+from prac.data.splits import LabelledImages, assemble, split_options, summarise
+from prac.data.walk import shown
+from prac.data.words import split_of
 from prac.errors import ConfigError
 from prac.fingerprint import fingerprint
 
-_SPLITS = ("train", "test")
+_SPLITS = ("train", "test", "validation")
 
 
 def as_source(data: Any, config: DataConfig) -> Source:
@@ -30,9 +36,10 @@ def as_source(data: Any, config: DataConfig) -> Source:
 
     Images: `(images, labels)`, arrays `(N, H, W, C)`, `(N, H, W)` or, as torch has them,
     `(N, C, H, W)`, and `(N,)` integers; or a Dataset of `(image, label)`, each image an array, a
-    tensor or a PIL image; or a mapping of `train` and `test` to either. Without a test split, one
-    is held out (`data.test_fraction`). Pixels are uint8, or floats that are 0 to 1 in steps of
-    1/255. Raises ConfigError for anything else.
+    tensor or a PIL image; or a mapping of `train` and `test` (or `validation`) to either; a Hugging
+    Face Dataset or DatasetDict. Without a test split, one is held out (`data.test_fraction`).
+    Pixels are uint8, or floats that are 0 to 1 in steps of 1/255. Raises ConfigError for anything
+    else.
     """
     if isinstance(data, str):
         return open_source(dataclasses.replace(config, source=data))
@@ -60,6 +67,7 @@ class _Loaded:
             class_names=dataset.class_names,
             image_shape=dataset.image_shape,
             num_validation=len(dataset.validation_ids),
+            origin=dataset.origin,
         )
 
     def fingerprint(self) -> str:
@@ -74,25 +82,38 @@ class _Loaded:
 class GivenSource:
     """Images in memory."""
 
-    def __init__(self, data: Any, config: DataConfig) -> None:
+    def __init__(self, data: Any, config: DataConfig, name: str | None = None) -> None:
         """Take the images. Raises ConfigError for what can't be used."""
-        self.name = str(getattr(data, "name", None) or "given")
+        self.name = name or str(getattr(data, "name", None) or "given")
         self._config = config
-        splits = data if isinstance(data, Mapping) else {"train": data}
-        strange = [str(name) for name in splits if name not in _SPLITS]
-        if strange or "train" not in splits:
+        given = data if isinstance(data, Mapping) else {"train": data}
+        splits = {split_of(str(name)) or str(name): part for name, part in given.items()}
+        strange = [name for name in splits if name not in _SPLITS]
+        if strange or "train" not in splits or len(splits) < len(given):
             raise ConfigError(
-                f"data has the splits {', '.join(map(str, splits))}; allowed: train, or train and "
-                "test"
+                f"data has the splits {shown(', '.join(map(str, given)))}; allowed: train, with "
+                "test or validation"
             )
-        self._train = _labelled(splits["train"], "train")
-        self._test = _labelled(splits["test"], "test") if "test" in splits else None
+        self._notes: list[str] = []
+        self._train = _labelled(splits["train"], "train", config)
+        self._test_from, self._test = self._find_test(splits)
         self._classes = self._class_names(splits["train"])
+
+    def _find_test(self, splits: Mapping[str, Any]) -> tuple[str, LabelledImages | None]:
+        for name in ("test", "validation"):
+            if name in splits:
+                found = _labelled(splits[name], name, self._config)
+                if not (found[1] == -1).all():
+                    return name, found
+                self._notes.append(f"the {name} split has no labels, and is not used")
+        return "made", None
 
     def _class_names(self, train: Any) -> tuple[str, ...]:
         labels = [self._train[1], *([] if self._test is None else [self._test[1]])]
+        if any(part.min() < 0 for part in labels):
+            raise ConfigError("the data set needs labels from 0 on, in every row")
         count = int(max(part.max() for part in labels)) + 1
-        names = getattr(train, "classes", None)
+        names = getattr(train, "classes", None) or feature_names(train, self._config)
         if not isinstance(names, Sequence) or isinstance(names, str):
             names = range(count)
         if len(names) < count:
@@ -101,17 +122,25 @@ class GivenSource:
 
     def summary(self) -> DataSummary:
         """Counts, classes and the shape of the images."""
-        count, held = len(self._train[1]), 0
-        if self._test is None:
-            held = held_out_count(count, self._config.test_fraction)
         height, width, channels = self._train[0].shape[1:]
         shape = (int(height), int(width), int(channels))
-        return DataSummary(
-            num_train=count - held,
-            num_test=held if self._test is None else len(self._test[1]),
+        return summarise(
+            self._config,
+            name=self.name,
             class_names=self._classes,
+            train_labels=self._train[1],
+            test_labels=None if self._test is None else self._test[1],
             image_shape=shape_after(shape, self._config.image_size, self._config.channels),
+            origin=self._origin,
+            digests=(
+                row_digests(self._train[0]),
+                None if self._test is None else row_digests(self._test[0]),
+            ),
         )
+
+    @property
+    def _origin(self) -> Origin:
+        return Origin(test_from=self._test_from, notes=tuple(self._notes))
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits: the pixels, the labels, the class names and the options."""
@@ -139,6 +168,7 @@ class GivenSource:
             class_names=self._classes,
             train=self._converted(self._train),
             test=None if self._test is None else self._converted(self._test),
+            origin=self._origin,
         )
 
     def _converted(self, split: LabelledImages) -> LabelledImages:
@@ -146,11 +176,11 @@ class GivenSource:
         return convert_images(split[0], size=size, channels=channels), split[1]
 
 
-def _labelled(split: Any, name: str) -> LabelledImages:
+def _labelled(split: Any, name: str, config: DataConfig) -> LabelledImages:
     if isinstance(split, tuple) and len(split) == 2:
         images, labels = np.asarray(split[0]), np.asarray(split[1])
     elif hasattr(split, "__len__") and hasattr(split, "__getitem__"):
-        return _collected(split, name)
+        return _collected(split, name, config)
     else:
         raise ConfigError(
             f"the {name} split is a {type(split).__name__}; allowed: (images, labels), or a "
@@ -161,19 +191,21 @@ def _labelled(split: Any, name: str) -> LabelledImages:
             f"the {name} split has {len(images)} images and labels {labels.dtype} of shape "
             f"{labels.shape}; allowed: a whole number an image"
         )
-    if len(labels) == 0 or labels.min() < 0:
+    if len(labels) == 0:
         raise ConfigError(f"the {name} split needs labels from 0 on, at least one")
     return _pixels(_channels_last(images, name), name), labels.astype(np.int64)
 
 
-def _collected(split: Any, name: str) -> LabelledImages:
+def _collected(split: Any, name: str, config: DataConfig) -> LabelledImages:
     """A Dataset's items, as bytes one by one: floats of all would need four times the memory."""
     count = len(split)
     if count == 0:
         raise ConfigError(f"the {name} split gives no (image, label) by number: it is empty")
-    items = [_item(split, place, name) for place in range(count)]
+    columns = row_columns(split, config) if hasattr(split, "features") else None
+    items = [_item(split, place, name, config, columns) for place in range(count)]
     for place in sorted({0, count // 2, count - 1}):
-        if not np.array_equal(_item(split, place, name)[0], items[place][0]):
+        again = _item(split, place, name, config, columns)[0]
+        if not np.array_equal(again, items[place][0]):
             raise ConfigError(
                 f"the {name} split gives another image each time it is asked for number {place}; "
                 "allowed: always the same (leave out what augments: prac augments while it trains)"
@@ -185,24 +217,37 @@ def _collected(split: Any, name: str) -> LabelledImages:
             f"{shapes[-1]}; allowed: one, e.g. by a transform that resizes and crops"
         )
     labels = np.asarray([label for _, label in items], np.int64)
-    if labels.min() < 0:
-        raise ConfigError(f"the {name} split needs labels from 0 on, at least one")
     return np.stack([image for image, _ in items]), labels
 
 
-def _item(split: Any, place: int, name: str) -> tuple[NDArray[np.uint8], int]:
+def _item(
+    split: Any, place: int, name: str, config: DataConfig, columns: tuple[str, str] | None
+) -> tuple[NDArray[np.uint8], int]:
     pair = split[place]
+    if columns is not None:
+        pair = pair[columns[0]], pair[columns[1]]
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise ConfigError(f"the {name} split gives no (image, label) by number")
     image, label = pair
     try:
-        number = operator.index(label)
+        number = operator.index(-1 if label is None else label)
     except TypeError as error:
         raise ConfigError(
-            f"the {name} split has the label {str(label)[:50]!r} at number {place}; allowed: a "
-            "whole number an image"
+            f"the {name} split has the label {shown(str(label)[:50])!r} at number {place}; "
+            "allowed: a whole number an image"
         ) from error
+    if hasattr(image, "convert") and hasattr(image, "mode"):
+        return _picture(image, place, name, config), number
     return _pixels(_channels_last(np.asarray(image)[None], name), name)[0], number
+
+
+def _picture(image: Any, place: int, name: str, config: DataConfig) -> NDArray[np.uint8]:
+    """A PIL image as files are read: numbers of a palette are no pixels."""
+    if image.mode.startswith(("I", "F")):
+        raise ConfigError(
+            f"the {name} split has an image of mode {image.mode} at number {place}; allowed: 8 bits"
+        )
+    return to_pixels(image, config.image_size, config.channels, seen=Seen())
 
 
 def _channels_last(images: NDArray[Any], name: str) -> NDArray[Any]:

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
 from prac.config.sections import DataConfig
-from prac.data.dataset import DataSummary, ImageDataset
+from prac.data.dataset import DataSummary, ImageDataset, Origin
 from prac.data.decode import decode_images, first_shape
-from prac.data.splits import Labels, assemble, held_out_count, slug, split_options
-from prac.data.tiny_imagenet import annotated_images, annotations_of, check_classes, class_names
+from prac.data.folder_layout import LAYOUTS, Split, find_layout
+from prac.data.pixels import CARED, needs_care
+from prac.data.splits import Labels, assemble, slug, split_options, summarise
+from prac.data.tiny_imagenet import annotations_of, check_classes, class_names
+from prac.data.walk import shown
 from prac.errors import ConfigError
 from prac.fingerprint import fingerprint
-
-EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-TEST_FOLDERS = ("test", "val", "validation")
-_LAYOUTS = "train/CLASS/*.png with test/CLASS/*.png, or CLASS/*.png"
-
-
-@dataclass(frozen=True)
-class _Split:
-    files: tuple[Path, ...]
-    classes: tuple[str, ...]
 
 
 class ImageFolderSource:
     """PATH/train/CLASS/FILE and PATH/test/CLASS/FILE, or PATH/CLASS/FILE.
 
-    `val` or `validation` counts as the test split where there is no test; without either, a test
-    split is held out (`test_fraction`). Classes and files are sorted by name; Tiny ImageNet's
-    layout is read as it is unpacked.
+    Split folders are found by their words (`Training`, `test_set`, `valid`); the validation split
+    counts as the test split where there is no test with classes; without either, a test split is
+    held out (`test_fraction`). Classes and files are sorted by name; links are followed; Tiny
+    ImageNet's layout is read as it is unpacked.
     """
 
     def __init__(self, path: str | Path, config: DataConfig) -> None:
@@ -42,13 +36,12 @@ class ImageFolderSource:
         self._root = Path(path).expanduser()
         self._where = f"folder:{path}"
         if not self._root.is_dir():
-            raise ConfigError(f"{self._where} is not a folder; allowed: {_LAYOUTS}")
+            raise ConfigError(f"{self._where} is not a folder; allowed: {LAYOUTS}")
         self.name = slug(self._root.resolve().name)
-        has_splits = _has_splits(self._root)
-        self._train = self._list(self._root / "train" if has_splits else self._root)
-        self._classes = tuple(sorted(set(self._train.classes)))
-        self._test = self._find_test() if has_splits else None
-        self._check_classes()
+        self._layout = find_layout(self._root, self._where, config.test)
+        self._train, self._test = self._layout.train, self._layout.test
+        self._cared = False
+        self._classes = tuple(sorted({*self._train.classes, *self._train.empty}))
         self._class_names = self._classes
         if annotations_of(self._root) is not None:
             check_classes(self._root, self._classes, self._where)
@@ -58,18 +51,20 @@ class ImageFolderSource:
         """Counts, classes and the shape of the first image.
 
         The shape is None where the first image is grey (a colour one may follow) and
-        `channels` doesn't decide.
+        `channels` doesn't decide. Raises ConfigError for splits that can't be made.
         """
         size, channels = self._config.image_size, self._config.channels
         shape = first_shape(self._train.files[:1], size=size, channels=channels)
         undecided = shape is not None and shape[2] == 1 and channels is None
-        num_files = len(self._train.files)
-        num_test = held_out_count(num_files, self._config.test_fraction)
-        return DataSummary(
-            num_train=num_files - (0 if self._test else num_test),
-            num_test=len(self._test.files) if self._test else num_test,
+        return summarise(
+            self._config,
+            name=self.name,
             class_names=self._class_names,
+            train_labels=self._labels(self._train),
+            test_labels=self._labels(self._test) if self._test else None,
             image_shape=None if undecided else shape,
+            origin=self._origin,
+            digests=(self._digests["train"], self._digests.get("test")),
         )
 
     def fingerprint(self) -> str:
@@ -79,20 +74,22 @@ class ImageFolderSource:
     def load(self) -> ImageDataset:
         """All images, sorted by class and file.
 
-        Raises ConfigError for corrupt images, and for images of different sizes without
-        `image_size`.
+        Raises ConfigError for corrupt images, images of different sizes without `image_size`, and
+        files that changed since their fingerprint was taken.
         """
         files = [file for split in self._splits.values() for file in split.files]
+        known = [digest for digests in self._digests.values() for digest in digests]
         num_train = len(self._train.files)
-        images = decode_images(
-            lambda: files,
+        images, seen = decode_images(
+            lambda: (partial(self._read, *pair) for pair in zip(files, known, strict=True)),
             len(files),
             size=self._config.image_size,
             channels=self._config.channels,
             source=self._where,
-            describe=lambda index: files[index].relative_to(self._root).as_posix(),
+            describe=lambda index: self._relative(files[index]),
         )
         test = (images[num_train:], self._labels(self._test)) if self._test else None
+        origin = self._origin
         return assemble(
             self._config,
             name=self.name,
@@ -100,100 +97,69 @@ class ImageFolderSource:
             class_names=self._class_names,
             train=(images[:num_train], self._labels(self._train)),
             test=test,
+            origin=Origin(
+                test_from=origin.test_from,
+                places=origin.places,
+                notes=(*origin.notes, *seen.notes()),
+            ),
         )
 
     @property
-    def _splits(self) -> dict[str, _Split]:
+    def _splits(self) -> dict[str, Split]:
         return {"train": self._train} | ({"test": self._test} if self._test else {})
+
+    @property
+    def _origin(self) -> Origin:
+        layout = self._layout
+        return Origin(test_from=layout.test_from, places=layout.places, notes=tuple(layout.notes))
+
+    @cached_property
+    def _digests(self) -> dict[str, list[bytes]]:
+        found: dict[str, list[bytes]] = {name: [] for name in self._splits}
+        for name, split in self._splits.items():
+            for content in self._contents(split):
+                found[name].append(hashlib.sha256(content).digest())
+                self._cared = self._cared or needs_care(content)
+        return found
+
+    def _contents(self, split: Split) -> Iterator[bytes]:
+        for file in split.files:
+            try:
+                yield file.read_bytes()
+            except OSError as error:
+                raise ConfigError(
+                    f"{self._where}: {self._relative(file)} can't be read ({error.strerror}); "
+                    "allowed: files that you may read"
+                ) from error
+
+    def _read(self, file: Path, known: bytes) -> bytes:
+        content = file.read_bytes()
+        if hashlib.sha256(content).digest() != known:
+            raise ConfigError(
+                f"{self._where}: {self._relative(file)} changed while it was read; allowed: files "
+                "that stay as they are (the same command reads them again)"
+            )
+        return content
 
     @cached_property
     def _fingerprint(self) -> str:
-        digests = {}
-        for name, split in self._splits.items():
-            content = hashlib.sha256()
-            for file in split.files:
-                with file.open("rb") as stream:
-                    content.update(hashlib.file_digest(stream, "sha256").digest())
-            digests[name] = content.digest()
-        return fingerprint(
-            {
-                "kind": "folder",
-                "class_names": self._class_names,
-                "labels": {name: self._labels(split) for name, split in self._splits.items()},
-                "files": digests,
-                "options": split_options(self._config, makes_test=self._test is None),
-            }
-        )
+        digests = {
+            name: hashlib.sha256(b"".join(files)).digest() for name, files in self._digests.items()
+        }
+        options = split_options(self._config, makes_test=self._test is None)
+        known = {
+            "kind": "folder",
+            "class_names": self._class_names,
+            "labels": {name: self._labels(split) for name, split in self._splits.items()},
+            "files": digests,
+            "options": options,
+        }
+        return fingerprint(known | (CARED if self._cared else {}))
 
-    def _labels(self, split: _Split) -> Labels:
+    def _labels(self, split: Split) -> Labels:
         positions = {name: label for label, name in enumerate(self._classes)}
         return np.array([positions[name] for name in split.classes], dtype=np.int64)
 
-    def _find_test(self) -> _Split | None:
-        annotations = annotations_of(self._root)
-        if annotations is not None:
-            files, classes = zip(*annotated_images(annotations, self._where), strict=True)
-            return _Split(files=files, classes=classes)
-        folders = (self._root / name for name in TEST_FOLDERS)
-        folder = next((folder for folder in folders if folder.is_dir()), None)
-        return self._list(folder) if folder else None
-
-    def _list(self, folder: Path) -> _Split:
-        classes = _folders(folder)
-        if not classes:
-            raise ConfigError(
-                f"{self._where} has no class folders in '{folder.name}'; allowed: {_LAYOUTS}"
-            )
-        files = {name: _image_files(folder / name) for name in classes}
-        empty = [name for name in classes if not files[name]]
-        if empty:
-            raise ConfigError(
-                f"{self._where}: {len(empty)} of {len(classes)} classes in '{folder.name}' have no "
-                f"images ({', '.join(empty[:5])}); allowed: {' '.join(EXTENSIONS)} files"
-            )
-        return _Split(
-            files=tuple(file for name in classes for file in files[name]),
-            classes=tuple(name for name in classes for _ in files[name]),
-        )
-
-    def _check_classes(self) -> None:
-        if len(self._classes) < 2:
-            raise ConfigError(
-                f"{self._where} has one class, '{self._classes[0]}'; allowed: 2 or more "
-                f"({_LAYOUTS})"
-            )
-        strange = sorted(set(self._test.classes if self._test else ()) - set(self._classes))
-        if strange:
-            raise ConfigError(
-                f"{self._where}: {len(strange)} classes of the test split are not in the training "
-                f"split ({', '.join(strange[:5])}); allowed: the classes of train"
-            )
-
-
-def _has_splits(root: Path) -> bool:
-    # A class may be called `train` (CIFAR-100 has one): then it has no folders, and other siblings.
-    names = set(_folders(root))
-    if "train" not in names:
-        return False
-    return bool(_folders(root / "train")) or names <= {"train", *TEST_FOLDERS}
-
-
-def _folders(folder: Path) -> list[str]:
-    return sorted(
-        entry.name
-        for entry in folder.iterdir()
-        if entry.is_dir() and not entry.name.startswith(".")
-    )
-
-
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(
-        (
-            file
-            for file in folder.rglob("*")
-            if file.suffix.lower() in EXTENSIONS
-            and not file.name.startswith(".")
-            and file.is_file()
-        ),
-        key=lambda file: file.relative_to(folder).as_posix(),
-    )
+    def _relative(self, file: Path) -> str:
+        inside = file.is_relative_to(self._root)
+        return shown((file.relative_to(self._root) if inside else file).as_posix())

@@ -4,58 +4,83 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prac.config.sections import DataConfig
-from prac.data.dataset import DataSummary, ImageDataset
-from prac.data.decode import Encoded, decode_images, first_shape, name_some
-from prac.data.parquet_layout import Columns, find_columns, find_files
-from prac.data.splits import Labels, assemble, held_out_count, slug, split_options
+from prac.data.dataset import DataSummary, ImageDataset, Origin
+from prac.data.decode import Encoded, decode_images, first_shape
+from prac.data.labels import is_unlabelled, joined, to_classes
+from prac.data.parquet_layout import Columns, find_columns, find_files, has_column, split_path
+from prac.data.pixels import CARED, needs_care
+from prac.data.splits import Labels, assemble, slug, split_options, summarise
+from prac.data.walk import shown
 from prac.errors import ConfigError
 from prac.fingerprint import fingerprint
 
 _READ_ROWS = 256
 
 
-class ParquetSource:
-    """A Parquet file, or a folder of them whose names say the split.
+@dataclass(frozen=True, kw_only=True)
+class _Content:
+    """What one reading of all files gave: a digest of each file and of each image, the labels."""
 
-    `train-*.parquet` and `test-*.parquet`, or folders `train` and `test`; `validation` counts as
-    the test split where there is no test, and is left out where there is. Files that name no split
-    are the training split, and a test split is held out of it (`test_fraction`).
+    files: dict[str, list[bytes]]
+    images: dict[str, list[bytes]]
+    labels: dict[str, Labels]
+    class_names: tuple[str, ...]
+    cared: bool
+
+
+class ParquetSource:
+    """A Parquet file, or a folder of them whose paths say the split by a word.
+
+    `train-*.parquet` and `test-*.parquet`, folders `train` and `test`, `cifar10-test.parquet`;
+    `validation` counts as the test split where there is no test, or none with labels, and is left
+    out where there is. Files that name no split are the training split, and a test split is held
+    out of it (`test_fraction`). `PATH#NAME` is one of several configurations.
     """
 
     def __init__(self, path: str | Path, config: DataConfig) -> None:
         """Find files and columns. Raises ConfigError where there are none, or several to choose."""
         self._config = config
-        root = Path(path).expanduser()
         self._where = f"parquet:{path}"
-        self._files = find_files(root, self._where)
+        place, subset = split_path(str(path))
+        root = Path(place).expanduser()
+        subset = subset or config.subset
+        found = find_files(root, self._where, test=config.test, subset=subset)
+        self._notes = list(found.notes)
         resolved = root.resolve()
-        self.name = slug(resolved.stem if resolved.is_file() else resolved.name)
-        self._columns = self._find_columns()
+        name = resolved.stem if resolved.is_file() else resolved.name
+        self.name = slug(f"{name}-{subset}" if subset else name)
+        self._root = root
+        self._columns = self._find_columns(found.splits["train"])
+        self._test_from, self._files = self._choose_test(dict(found.splits))
         self._rows = {split: self._count_rows(split) for split in self._files}
 
     def summary(self) -> DataSummary:
-        """Counts and classes from the files' metadata; the shape of the first image.
+        """Counts and classes; the shape of the first image.
 
         The shape is None where the first image is grey (a colour one may follow) and
-        `channels` doesn't decide. Without class names in the metadata, the labels are read.
+        `channels` doesn't decide. Raises ConfigError for labels and splits that can't be used.
         """
-        num_rows = self._rows["train"]
-        num_test = held_out_count(num_rows, self._config.test_fraction)
-        return DataSummary(
-            num_train=num_rows - (num_test if self._makes_test else 0),
-            num_test=num_test if self._makes_test else self._rows["test"],
-            class_names=self._class_names,
+        content = self._content
+        return summarise(
+            self._config,
+            name=self.name,
+            class_names=content.class_names,
+            train_labels=content.labels["train"],
+            test_labels=content.labels.get("test"),
             image_shape=self._first_shape(),
+            origin=self._origin,
+            digests=(content.images["train"], content.images.get("test")),
         )
 
     def fingerprint(self) -> str:
@@ -65,90 +90,167 @@ class ParquetSource:
     def load(self) -> ImageDataset:
         """All images, in the order of the rows.
 
-        Raises ConfigError for null or corrupt images, null labels, labels outside the classes, and
-        images of different sizes without `image_size`.
+        Raises ConfigError for null or corrupt images, images of different sizes without
+        `image_size`, and files that changed since their fingerprint was taken.
         """
-        labels = {split: self._checked_labels(split) for split in self._files}
+        content = self._content
         num_train = self._rows["train"]
-        images = decode_images(
-            self._encoded,
+        images, seen = decode_images(
+            lambda: (image for split in self._files for image in self._encoded(split)),
             sum(self._rows.values()),
             size=self._config.image_size,
             channels=self._config.channels,
             source=self._where,
             describe=self._describe,
         )
+        origin = self._origin
         return assemble(
             self._config,
             name=self.name,
             fingerprint=self.fingerprint(),
-            class_names=self._class_names,
-            train=(images[:num_train], labels["train"]),
-            test=None if self._makes_test else (images[num_train:], labels["test"]),
+            class_names=content.class_names,
+            train=(images[:num_train], content.labels["train"]),
+            test=None if self._makes_test else (images[num_train:], content.labels["test"]),
+            origin=Origin(
+                test_from=origin.test_from,
+                places=origin.places,
+                notes=(*origin.notes, *seen.notes()),
+            ),
         )
 
     @property
     def _makes_test(self) -> bool:
         return "test" not in self._files
 
+    @property
+    def _origin(self) -> Origin:
+        places = {}
+        for split, files in self._files.items():
+            names = [self._relative(file) for file in files]
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            places["training" if split == "train" else split] = f"{names[0]}{more}"
+        return Origin(test_from=self._test_from, places=places, notes=tuple(self._notes))
+
     @cached_property
     def _fingerprint(self) -> str:
-        digests: dict[str, list[bytes]] = {split: [] for split in self._files}
-        for split, files in self._files.items():
-            for file in files:
-                with file.open("rb") as stream:
-                    digests[split].append(hashlib.file_digest(stream, "sha256").digest())
-        return fingerprint(
-            {
-                "kind": "parquet",
-                "files": digests,
-                "columns": (self._columns.image, self._columns.label),
-                "options": split_options(self._config, makes_test=self._makes_test),
-            }
+        content = self._content
+        options = split_options(self._config, makes_test=self._makes_test)
+        known = {
+            "kind": "parquet",
+            "files": content.files,
+            "columns": (self._columns.image, self._columns.label),
+            "options": options,
+        }
+        counted = tuple(str(number) for number in range(len(content.class_names)))
+        if self._columns.class_names is None and content.class_names != counted:
+            # What numbers 0, 1, ... mean needs no words; of anything else the order counts.
+            known["classes"] = content.class_names
+        return fingerprint(known | (CARED if content.cared else {}))
+
+    @cached_property
+    def _content(self) -> _Content:
+        files: dict[str, list[bytes]] = {}
+        images: dict[str, list[bytes]] = {}
+        columns, cared = {}, False
+        label = str(self._columns.label)
+        for split in self._files:
+            files[split], images[split], found = [], [], []
+            for file in self._files[split]:
+                content = file.read_bytes()
+                files[split].append(hashlib.sha256(content).digest())
+                with self._reading(file):
+                    opened = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+                    found.append(opened.read(columns=[label]).column(label))
+                    for image in self._images_of(opened):
+                        images[split].append(_digest(image))
+                        cared = cared or needs_care(image)
+            what = f"{self._where}: column '{shown(label)}'"
+            columns[split] = joined(found, what)
+            if not len(columns[split]) == len(images[split]) == self._rows[split]:
+                raise ConfigError(
+                    f"{self._where}: the {split} split says {self._rows[split]} rows and has "
+                    f"{len(columns[split])} labels and {len(images[split])} images; allowed: whole "
+                    "Parquet files"
+                )
+        class_names, labels = to_classes(
+            columns, name=label, class_names=self._columns.class_names, where=self._where
+        )
+        return _Content(
+            files=files, images=images, labels=labels, class_names=class_names, cared=cared
         )
 
-    @cached_property
-    def _class_names(self) -> tuple[str, ...]:
-        if self._columns.class_names is not None:
-            return self._columns.class_names
-        largest = max(int(self._labels[split].max()) for split in self._files)
-        if largest >= sum(self._rows.values()):
-            raise ConfigError(
-                f"{self._where}: column '{self._columns.label}' goes up to {largest} in "
-                f"{sum(self._rows.values())} rows; allowed: classes counted from 0, or another "
-                "data.label_column"
+    def _choose_test(self, splits: dict[str, list[Path]]) -> tuple[str, dict[str, list[Path]]]:
+        """Which split is tested on (`test`, `validation` or `made`), and the files of both."""
+        train = splits["train"]
+        candidates = [split for split in ("test", "validation") if split in splits]
+        for split in candidates:
+            if self._is_labelled(splits[split]):
+                left_out = [other for other in candidates if other != split]
+                if split == "test" and left_out:
+                    self._notes.append("the validation split is left out: the test split is used")
+                return split, {"train": train, "test": splits[split]}
+            self._notes.append(
+                f"the {split} split has no labels, and is not used"
+                + (": tested on the validation split" if split != candidates[-1] else "")
             )
-        return tuple(str(label) for label in range(largest + 1))
+        return "made", {"train": train}
 
-    @cached_property
-    def _labels(self) -> dict[str, Labels]:
-        return {split: self._read_labels(split) for split in self._files}
+    def _is_labelled(self, files: list[Path]) -> bool:
+        label, found = str(self._columns.label), []
+        for file in files:
+            opened = self._open(file)
+            if not has_column(opened.schema_arrow, label):
+                return False
+            with self._reading(file):
+                found.append(opened.read(columns=[label]).column(label))
+        if not is_unlabelled(joined(found, f"{self._where}: column '{shown(label)}'")):
+            self._refuse_others(files)
+            return True
+        return False
 
-    def _find_columns(self) -> Columns:
-        found: Columns | None = None
-        for file in (file for files in self._files.values() for file in files):
-            columns = find_columns(
-                self._open(file).schema_arrow,
-                label_column=self._config.label_column,
-                where=f"{self._where} ({file.name})",
-            )
-            if found is not None and columns != found:
-                raise ConfigError(
-                    f"{self._where}: {file.name} has other columns or classes than the files "
-                    "before it; allowed: files of one schema"
-                )
-            found = columns
-        assert found is not None
+    def _find_columns(self, files: list[Path]) -> Columns:
+        found = self._columns_of(files[0])
+        self._notes += found.notes
+        self._refuse_others(files[1:], found)
         return found
 
-    def _open(self, file: Path) -> Any:
+    def _columns_of(self, file: Path) -> Columns:
+        return find_columns(
+            self._open(file).schema_arrow,
+            label_column=self._config.label_column,
+            image_column=self._config.image_column,
+            where=f"{self._where} ({shown(file.name)})",
+        )
+
+    def _refuse_others(self, files: list[Path], known: Columns | None = None) -> None:
+        for file in files:
+            if self._columns_of(file) != (known or self._columns):
+                raise ConfigError(
+                    f"{self._where}: {shown(file.name)} has other columns or classes than the "
+                    "files before it; allowed: files of one schema"
+                )
+
+    @contextmanager
+    def _reading(self, file: Path) -> Iterator[None]:
         try:
-            return pq.ParquetFile(file, memory_map=True, pre_buffer=False)
-        except (pa.ArrowException, OSError) as error:
+            yield
+        except ConfigError:
+            raise
+        # pyarrow raises its own errors, and for forged bytes some of Python's.
+        except (pa.ArrowException, OSError, ValueError, KeyError, IndexError, MemoryError) as error:
+            reason = " ".join(str(error).split())[:200]
             raise ConfigError(
-                f"{self._where}: {file.name} can't be read ({' '.join(str(error).split())}); "
-                "allowed: whole Parquet files"
+                f"{self._where}: {self._relative(file)} can't be read ({shown(reason)}); allowed: "
+                "whole Parquet files"
             ) from error
+
+    def _open(self, file: Path) -> Any:
+        with self._reading(file):
+            return pq.ParquetFile(file, memory_map=True, pre_buffer=False)
+
+    def _relative(self, file: Path) -> str:
+        inside = file != self._root and file.is_relative_to(self._root)
+        return shown(file.relative_to(self._root).as_posix() if inside else file.name)
 
     def _count_rows(self, split: str) -> int:
         num_rows: int = sum(self._open(file).metadata.num_rows for file in self._files[split])
@@ -158,41 +260,30 @@ class ParquetSource:
             )
         return num_rows
 
-    def _read_labels(self, split: str) -> Labels:
-        name = self._columns.label
-        chunks = [self._open(file).read(columns=[name]).column(name) for file in self._files[split]]
-        labels = pa.chunked_array([chunk for column in chunks for chunk in column.chunks])
-        if labels.null_count:
-            nulls = np.flatnonzero(labels.is_null().to_numpy())
-            raise ConfigError(
-                f"{self._where}: {len(nulls)} labels in column '{name}' are null "
-                f"({name_some(nulls, lambda row: f'{split} row {row}')}); allowed: integers"
-            )
-        array: Labels = labels.to_numpy().astype(np.int64)
-        return array
+    def _encoded(self, split: str) -> Iterator[Encoded]:
+        """The bytes of every image of the files whose digests are known."""
+        for file, known in zip(self._files[split], self._content.files[split], strict=True):
+            content = file.read_bytes()
+            if hashlib.sha256(content).digest() != known:
+                raise ConfigError(
+                    f"{self._where}: {self._relative(file)} changed while it was read; allowed: "
+                    "files that stay as they are (the same command reads them again)"
+                )
+            with self._reading(file):
+                opened = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+                yield from self._images_of(opened)
 
-    def _checked_labels(self, split: str) -> Labels:
-        labels, num_classes = self._labels[split], len(self._class_names)
-        outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
-        if len(outside):
-            rows = name_some(outside, lambda row: f"{split} row {row} is {labels[row]}")
-            raise ConfigError(
-                f"{self._where}: {len(outside)} labels in column '{self._columns.label}' are "
-                f"outside the {num_classes} classes ({rows}); allowed: 0 to {num_classes - 1}"
-            )
-        return labels
-
-    def _encoded(self) -> Iterator[Encoded]:
-        """The bytes of every image, training split first."""
+    def _images_of(self, opened: Any) -> Iterator[bytes | None]:
         column = f"{self._columns.image}.bytes" if self._columns.nested else self._columns.image
-        for file in (file for files in self._files.values() for file in files):
-            for batch in self._open(file).iter_batches(batch_size=_READ_ROWS, columns=[column]):
-                images = batch.column(0)
-                # Flattening makes a null struct's bytes null; `field` would not.
-                yield from (images.flatten()[0] if self._columns.nested else images).to_pylist()
+        for batch in opened.iter_batches(batch_size=_READ_ROWS, columns=[column]):
+            images = batch.column(0)
+            # Flattening makes a null struct's bytes null; `field` would not.
+            yield from (images.flatten()[0] if self._columns.nested else images).to_pylist()
 
     def _first_shape(self) -> tuple[int, int, int] | None:
-        first = islice(self._encoded(), 1)
+        file = self._files["train"][0]
+        with self._reading(file):
+            first = list(islice(self._images_of(self._open(file)), 1))
         shape = first_shape(first, size=self._config.image_size, channels=self._config.channels)
         undecided = shape is not None and shape[2] == 1 and self._config.channels is None
         return None if undecided else shape
@@ -200,3 +291,7 @@ class ParquetSource:
     def _describe(self, index: int) -> str:
         num_train = self._rows["train"]
         return f"train row {index}" if index < num_train else f"test row {index - num_train}"
+
+
+def _digest(image: bytes | None) -> bytes:
+    return hashlib.blake2b(image or b"", digest_size=16).digest()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from prac.config.sections import DataConfig
 from prac.data.dataset import Source
 from prac.errors import unknown
+from prac.plugins import is_custom
 
-KNOWN = ("digits", "cifar10", "cifar100", "parquet:PATH", "folder:PATH")
+KNOWN = ("digits", "cifar10", "cifar100", "parquet:PATH", "folder:PATH", "package.module:name")
 
 
 def open_source(config: DataConfig) -> Source:
@@ -32,4 +33,8 @@ def open_source(config: DataConfig) -> Source:
         from prac.data.torchvision_sets import TorchvisionSource
 
         return TorchvisionSource(config)
+    if is_custom(config.source):
+        from prac.data.called import CalledSource
+
+        return CalledSource(config)
     raise unknown("data set", config.source, KNOWN)

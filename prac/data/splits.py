@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prac.config.sections import DataConfig
-from prac.data.dataset import ImageDataset
+from prac.data.dataset import DataSummary, ImageDataset, Origin
+from prac.data.findings import class_notes, constant_notes, image_notes, row_digests
 from prac.errors import ConfigError
 
 Images = NDArray[np.uint8]
@@ -31,7 +34,7 @@ def stratified_split(
     """Hold out exactly round(fraction * N) samples, of each class its share.
 
     labels: (N,) integers. Shares are rounded by largest remainder, the smaller label first where
-    remainders are equal; a class of two or more samples keeps at least one.
+    remainders are equal; every class keeps at least one.
     Returns (kept, held out): sorted int32 rows, together all N.
     Raises ConfigError where so many are held out that a class would keep none.
     """
@@ -72,6 +75,35 @@ def channel_statistics(
     return mean, tuple(std or 1.0 for std in spread)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """Which rows go where. kept: those that are the training split, where a test split is made of
+    the others, `tested`; None: all. training_ids, validation_ids: rows of the training split."""
+
+    kept: NDArray[np.int32] | None
+    tested: NDArray[np.int32] | None
+    training_ids: NDArray[np.int32]
+    validation_ids: NDArray[np.int32]
+
+
+def divide(config: DataConfig, labels: Labels, name: str, *, makes_test: bool) -> Division:
+    """Hold out what is tested, where no test split is there, and what is validated.
+
+    labels: (N,) of all rows that aren't a test split already. Raises ConfigError for splits without
+    samples, and where a class would have no training row.
+    """
+    kept = tested = None
+    if makes_test:
+        kept, tested = _split(labels, "test", config.test_fraction, config.split_seed, name)
+        labels = labels[kept]
+    training_ids, validation_ids = _split(
+        labels, "validation", config.validation_fraction, config.split_seed, name
+    )
+    return Division(
+        kept=kept, tested=tested, training_ids=training_ids, validation_ids=validation_ids
+    )
+
+
 def assemble(
     config: DataConfig,
     *,
@@ -80,24 +112,30 @@ def assemble(
     class_names: tuple[str, ...],
     train: LabelledImages,
     test: LabelledImages | None,
+    origin: Origin | None = None,
 ) -> ImageDataset:
     """Make the data set of decoded images: its splits and its statistics.
 
     train, test: (N, H, W, C) uint8 and (N,) int64. Without a test split of its own (None), one is
     held out of `train`; what is kept, in its order, is the training split.
-    Raises ConfigError for fewer than two classes and for a split without samples.
+    Raises ConfigError for fewer than two classes, for a split without samples, and for a channel
+    that is the same in all training images.
     """
     if len(class_names) < 2:
         raise ConfigError(f"data set {name} has {len(class_names)} class; allowed: 2 or more")
+    division = divide(config, train[1], name, makes_test=test is None)
     if test is None:
-        images, labels = train
-        kept, held_out = _split(labels, "test", config.test_fraction, config.split_seed, name)
-        train = images[kept], labels[kept]
-        test = images[held_out], labels[held_out]
-    training_ids, validation_ids = _split(
-        train[1], "validation", config.validation_fraction, config.split_seed, name
+        (images, labels), kept, tested = train, division.kept, division.tested
+        train, test = (images[kept], labels[kept]), (images[tested], labels[tested])
+    mean, std = channel_statistics(train[0], division.training_ids)
+    _refuse_constant(name, train[0], mean, division.training_ids)
+    origin = origin or Origin(test_from="made" if division.kept is not None else "test")
+    told = (
+        *origin.notes,
+        *class_notes(class_names, train[1], test[1]),
+        *image_notes(row_digests(train[0]), row_digests(test[0])),
+        *constant_notes(train[0]),
     )
-    mean, std = channel_statistics(train[0], training_ids)
     return ImageDataset(
         name=name,
         fingerprint=fingerprint,
@@ -106,11 +144,66 @@ def assemble(
         train_labels=_read_only(train[1]),
         test_images=_read_only(test[0]),
         test_labels=_read_only(test[1]),
-        training_ids=_read_only(training_ids),
-        validation_ids=_read_only(validation_ids),
+        training_ids=_read_only(division.training_ids),
+        validation_ids=_read_only(division.validation_ids),
         mean=mean,
         std=std,
+        origin=replace(origin, notes=told),
     )
+
+
+def summarise(
+    config: DataConfig,
+    *,
+    name: str,
+    class_names: tuple[str, ...],
+    train_labels: Labels,
+    test_labels: Labels | None,
+    image_shape: tuple[int, int, int] | None,
+    origin: Origin,
+    digests: tuple[Sequence[bytes], Sequence[bytes] | None],
+) -> DataSummary:
+    """What `assemble` will say, before the images are decoded; the same errors for splits.
+
+    digests: of each image as it is encoded, of the training and the test split.
+    """
+    if len(class_names) < 2:
+        raise ConfigError(f"data set {name} has {len(class_names)} class; allowed: 2 or more")
+    division = divide(config, train_labels, name, makes_test=test_labels is None)
+    train_digests, test_digests = digests
+    if division.kept is not None and division.tested is not None:
+        rows = train_digests
+        train_digests = [rows[row] for row in division.kept]
+        test_digests = [rows[row] for row in division.tested]
+        train_labels, test_labels = train_labels[division.kept], train_labels[division.tested]
+    assert test_labels is not None
+    assert test_digests is not None
+    told = class_notes(class_names, train_labels, test_labels)
+    told += image_notes(train_digests, test_digests)
+    return DataSummary(
+        num_train=len(train_labels),
+        num_test=len(test_labels),
+        class_names=class_names,
+        image_shape=image_shape,
+        origin=replace(origin, notes=(*origin.notes, *told)),
+    )
+
+
+def _refuse_constant(
+    name: str, images: Images, mean: tuple[float, ...], ids: NDArray[np.int32]
+) -> None:
+    first = images[ids[0], 0, 0]
+    for channel, value in enumerate(mean):
+        # Exact: a mean that isn't the first pixel's value saves looking at all of them.
+        if (
+            abs(value * 255 - first[channel]) < 1e-6
+            and (images[ids, :, :, channel] == first[channel]).all()
+        ):
+            raise ConfigError(
+                f"data set {name}: channel {channel} of {images.shape[3]} is {first[channel]} in "
+                "every pixel of every training image; allowed: images that differ (data.channels=1 "
+                "makes colour grey)"
+            )
 
 
 def split_options(config: DataConfig, *, makes_test: bool) -> dict[str, Any]:
@@ -146,12 +239,13 @@ def _split(
 def _quotas(sizes: list[int], total: int) -> list[int]:
     """How many of each class are held out; integers only, so that every machine agrees."""
     num_samples = sum(sizes)
-    limits = [size - 1 if size > 1 else size for size in sizes]
-    if total > sum(limits) or (total == num_samples and total > 0):
-        allowed = min(sum(limits), num_samples - 1)
+    limits = [size - 1 for size in sizes]
+    if total > sum(limits):
+        single = sizes.count(1)
+        named = f" ({single} of {len(sizes)} classes have one sample)" if single else ""
         raise ConfigError(
-            f"holding out {total} of {num_samples} samples leaves a class without training rows; "
-            f"allowed: at most {allowed}"
+            f"holding out {total} of {num_samples} samples leaves a class without training rows"
+            f"{named}; allowed: at most {sum(limits)}"
         )
     if total == 0:
         return [0] * len(sizes)
@@ -160,10 +254,12 @@ def _quotas(sizes: list[int], total: int) -> list[int]:
     ]
     by_remainder = sorted(range(len(sizes)), key=lambda c: (-(total * sizes[c] % num_samples), c))
     # A class at its limit passes its share on, so one round may not be enough.
-    while sum(quotas) < total:
+    left = total - sum(quotas)
+    while left:
         for c in by_remainder:
-            if sum(quotas) < total and quotas[c] < limits[c]:
+            if left and quotas[c] < limits[c]:
                 quotas[c] += 1
+                left -= 1
     return quotas
 
 

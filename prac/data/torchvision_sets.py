@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from prac.config.sections import DataConfig
-from prac.data.dataset import DataSummary, ImageDataset
+from prac.data.dataset import DataSummary, ImageDataset, Origin
 from prac.data.decode import convert_images, shape_after
-from prac.data.splits import LabelledImages, assemble, split_options
+from prac.data.splits import LabelledImages, assemble, split_options, summarise
 from prac.errors import ConfigError, unknown
 from prac.fingerprint import fingerprint
 
@@ -76,11 +76,16 @@ class TorchvisionSource:
     def summary(self) -> DataSummary:
         """Counts, classes and the shape of the images; nothing is read or downloaded."""
         size, channels = self._config.image_size, self._config.channels
-        return DataSummary(
-            num_train=self._set.num_train,
-            num_test=self._set.num_test,
-            class_names=self._set.class_names,
-            image_shape=shape_after(self._set.image_shape, size, channels),
+        known, classes = self._set, np.arange(len(self._set.class_names))
+        return summarise(
+            self._config,
+            name=self.name,
+            class_names=known.class_names,
+            train_labels=np.resize(classes, known.num_train),  # as many of each
+            test_labels=np.resize(classes, known.num_test),
+            image_shape=shape_after(known.image_shape, size, channels),
+            origin=Origin(),
+            digests=((), ()),
         )
 
     def fingerprint(self) -> str:

@@ -28,7 +28,7 @@ def decode(encoded: list, size=None, channels=None):
         channels=channels,
         source="toy",
         describe=lambda i: f"row {i}",
-    )
+    )[0]
 
 
 def test_grey_stays_one_channel_and_colour_three() -> None:
@@ -54,7 +54,7 @@ def test_channels_convert() -> None:
 
 
 def test_transparency_and_palettes_become_colour() -> None:
-    opaque = np.dstack([COLOUR, np.full((3, 4), 9, dtype=np.uint8)])
+    opaque = np.dstack([COLOUR, np.full((3, 4), 255, dtype=np.uint8)])
     np.testing.assert_array_equal(decode([encode(opaque)])[0], COLOUR)
     assert decode([encode(COLOUR, "P")]).shape == (1, 3, 4, 3)
 

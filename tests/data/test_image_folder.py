@@ -59,9 +59,9 @@ def test_classes_alone_are_split(tmp_path) -> None:
 
 
 def test_a_class_may_be_called_train(tmp_path) -> None:
-    fill(tmp_path)
+    fill(tmp_path / "train")
     for i in range(10):
-        save(tmp_path / "train" / f"{i}.png", i)
+        save(tmp_path / "train" / "train" / f"{i}.png", i)
     assert open_(tmp_path).summary().class_names == ("ant", "bee", "train")
 
 

@@ -102,7 +102,7 @@ def test_the_label_column_is_found_or_named(tmp_path) -> None:
     with pytest.raises(ConfigError, match=r"2 columns could hold the label.*columns: .*kind \(int"):
         open_(file)
     assert open_(file, label_column="other").load().num_classes == 4
-    with pytest.raises(ConfigError, match="'nope' is not a column of integers; columns: image"):
+    with pytest.raises(ConfigError, match=r"'nope' is not a column of labels .*; columns: image"):
         open_(file, label_column="nope")
 
 
@@ -169,8 +169,8 @@ def test_labels_outside_the_classes(tmp_path) -> None:
 
 
 def test_numbers_that_are_no_classes(tmp_path) -> None:
-    write(tmp_path / "train.parquet", range(4), [0, 1, 2, 10**12], label="id")
-    with pytest.raises(ConfigError, match="column 'id' goes up to 1000000000000 in 4 rows"):
+    write(tmp_path / "train.parquet", range(9), [*range(8), 10**12], label="id")
+    with pytest.raises(ConfigError, match="column 'id' has 9 values in 9 training rows, as row"):
         open_(tmp_path).summary()
 
 

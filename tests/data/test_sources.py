@@ -27,7 +27,7 @@ def test_a_name_that_is_not_known_raises_with_the_names_that_are(
         open_source(DataConfig(source=name))
     assert str(error.value) == (
         f"data set {name!r} is not known; "
-        "known: cifar10, cifar100, digits, folder:PATH, parquet:PATH"
+        "known: cifar10, cifar100, digits, folder:PATH, package.module:name, parquet:PATH"
         + (f"; did you mean {close!r}?" if close else "")
     )
 

@@ -1,0 +1,51 @@
+"""The columns of Hugging Face data sets that are handed over: rows are mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from prac.config.sections import DataConfig
+from prac.errors import ConfigError
+
+IMAGE_NAMES = ("img", "image")
+LABEL_NAMES = ("label", "fine_label", "labels")
+"""The first of these is the label where several are there; of the next, one alone."""
+
+OTHER_LABEL_NAMES = ("class", "class_label", "target", "targets", "category", "y")
+
+
+def row_columns(split: Any, config: DataConfig) -> tuple[str, str]:
+    """The columns of the image and of the label. Raises ConfigError, with those there are."""
+    features = split.features
+    images = [name for name, kind in features.items() if type(kind).__name__ == "Image"]
+    classes = [name for name, kind in features.items() if type(kind).__name__ == "ClassLabel"]
+    names = list(features)
+    return (
+        _one(config.image_column, "image", names, IMAGE_NAMES, images),
+        _one(config.label_column, "label", names, LABEL_NAMES, classes),
+    )
+
+
+def feature_names(split: Any, config: DataConfig) -> Sequence[str] | None:
+    """The names of the classes, where the label's feature says them."""
+    if not hasattr(split, "features"):
+        return None
+    label = split.features[row_columns(split, config)[1]]
+    names: Sequence[str] | None = getattr(label, "names", None)
+    return names
+
+
+def _one(
+    named: str | None, what: str, names: list[str], preferred: Sequence[str], typed: list[str]
+) -> str:
+    if named is not None and named in names:
+        return named
+    if named is None:
+        known = [name for name in preferred if name in names][:1] or typed
+        if len(known) == 1:
+            return known[0]
+    raise ConfigError(
+        f"the data set has no column for the {what}, or several; data.{what}_column names one of "
+        f"its columns: {', '.join(names)}"
+    )

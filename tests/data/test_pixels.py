@@ -1,0 +1,179 @@
+"""Pixels of every kind that people have, against values worked out by hand or by numpy."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from prac.data.decode import decode_images
+from prac.data.pixels import GROUND, Depth, decode_image, needs_care
+from prac.errors import ConfigError
+
+RNG = np.random.default_rng(0)
+COLOUR = RNG.integers(0, 256, (6, 4, 3), dtype=np.uint8)
+GREY = RNG.integers(0, 256, (6, 4), dtype=np.uint8)
+
+
+def encode(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def decode(encoded: list, **options):
+    options = {"size": None, "channels": None} | options
+    return decode_images(lambda: iter(encoded), len(encoded), source="toy", describe=str, **options)
+
+
+def pgm(values: np.ndarray) -> bytes:
+    height, width = values.shape
+    return f"P5 {width} {height} 65535\n".encode() + values.astype(">u2").tobytes()
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+@pytest.mark.parametrize("make", [pgm, lambda v: encode(Image.fromarray(v), "TIFF")])
+def test_deep_grey_keeps_its_contrast(bits: int, make) -> None:
+    values = RNG.integers(0, 2**bits, (3, 6, 4)).astype(np.uint16)
+    values[0, 0, 0] = 2**bits - 1
+    images, seen = decode([make(v) for v in values])
+    expected = values.astype(float) / (2**bits - 1) * 255
+    assert np.abs(images[..., 0] - expected).max() <= 1
+    assert seen.notes() == [f"3 images have more than 8 bits: 0 to {2**bits - 1} became 0 to 255"]
+
+
+def test_a_dark_deep_image_stays_darker_than_a_bright_one() -> None:
+    dark, bright = (np.full((2, 2), v, dtype=np.uint16) for v in (1_000, 60_000))
+    images, _ = decode([pgm(dark), pgm(bright)])
+    assert images[:, 0, 0, 0].tolist() == [1_000 >> 8, 60_000 >> 8]
+
+
+def test_big_endian_signed_and_32_bit_tiffs() -> None:
+    values = np.array([[0, 70_000], [35_000, 17_500]])
+    whole = encode(Image.fromarray(values.astype(np.int32)), "TIFF")
+    assert decode([whole])[0][0, ..., 0].tolist() == [[0, 70_000 >> 9], [35_000 >> 9, 17_500 >> 9]]
+    signed = encode(Image.fromarray(np.array([[-100, 100]], np.int32)), "TIFF")
+    assert decode([signed])[0].ravel().tolist() == [0, 255]
+    rows = np.array([[0, 65_535]], dtype=">u2").tobytes()
+    tags = [(256, 2), (257, 1), (258, 16), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1)]
+    tags.append((279, len(rows)))
+    directory = struct.pack(">H", len(tags))
+    directory += b"".join(struct.pack(">HHIHH", t, 3, 1, v, 0) for t, v in tags)
+    big = b"MM\0*" + struct.pack(">I", 12) + rows + directory + bytes(4)
+    assert decode([big])[0].ravel().tolist() == [0, 255]
+
+
+@pytest.mark.parametrize(("top", "low"), [(1.0, 0.0), (255.0, 0.0), (3.0, -1.0)])
+def test_floats_are_spread_over_their_range(top: float, low: float) -> None:
+    values = np.linspace(low, top, 24, dtype=np.float32).reshape(6, 4)
+    images, _ = decode([encode(Image.fromarray(values), "TIFF")])
+    expected = np.rint((values - low) / (top - low) * 255)
+    assert np.abs(images[0, ..., 0] - expected).max() <= 1
+
+
+def test_floats_that_are_no_numbers_are_refused() -> None:
+    values = np.full((2, 2), np.nan, dtype=np.float32)
+    with pytest.raises(ConfigError, match="1 of 1 images can't be decoded"):
+        decode([encode(Image.fromarray(values), "TIFF")])
+
+
+def test_a_range_is_of_all_images() -> None:
+    joined = Depth(0, 900, True).join(Depth(5, 4000, True))
+    assert joined.bounds == (0, 4095)
+    assert str(Depth(0, 0.5, False)) == "0 to 1"
+
+
+def test_transparency_is_laid_on_a_ground_and_told() -> None:
+    alpha = RNG.integers(0, 256, (6, 4), dtype=np.uint8)
+    alpha[0, 0] = 0
+    for pixels, mode in ((COLOUR, "RGBA"), (GREY[..., None], "LA")):
+        layer = Image.fromarray(np.dstack([pixels, alpha]), mode)
+        images, seen = decode([encode(layer)])
+        share = alpha[..., None] / 255
+        expected = pixels * share + GROUND * (1 - share)
+        assert np.abs(images[0] - expected).max() <= 1
+        assert seen.notes() == [f"1 images are transparent and laid on mid-grey ({GROUND})"]
+
+
+def test_shapes_that_only_alpha_draws_differ() -> None:
+    """Icons: black (or white) all over, and drawn by transparency alone."""
+    for colour in (0, 255):
+        layers = np.full((2, 6, 4, 4), colour, dtype=np.uint8)
+        layers[..., 3] = 0
+        layers[0, :3, :, 3] = layers[1, 3:, :, 3] = 255
+        images, _ = decode([encode(Image.fromarray(layer)) for layer in layers])
+        assert (images[0] != images[1]).all()
+        assert set(np.unique(images)) == {colour, GROUND}
+
+
+def test_a_palette_with_a_transparent_colour() -> None:
+    image = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
+    image.putpalette([0, 0, 0, 9, 8, 7])
+    images, _ = decode([encode(image, transparency=0)])
+    assert images[0, 0].tolist() == [[GROUND] * 3, [9, 8, 7]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_orientation_is_applied_and_told(orientation: int, kind: str) -> None:
+    """What a viewer shows, from the table of the EXIF standard."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encode(Image.fromarray(COLOUR), kind, exif=exif)
+    images, seen = decode([content])
+    shown = {
+        1: COLOUR,
+        2: COLOUR[:, ::-1],
+        3: COLOUR[::-1, ::-1],
+        4: COLOUR[::-1],
+        5: COLOUR.transpose(1, 0, 2),
+        6: COLOUR[::-1].transpose(1, 0, 2),
+        7: COLOUR[::-1, ::-1].transpose(1, 0, 2),
+        8: COLOUR[:, ::-1].transpose(1, 0, 2),
+    }[orientation]
+    np.testing.assert_array_equal(images[0], shown)
+    assert len(seen.notes()) == (orientation != 1)
+    assert needs_care(content) == (orientation != 1)
+
+
+def test_other_modes() -> None:
+    bits = Image.fromarray(GREY > 128)
+    assert set(np.unique(decode([encode(bits)])[0])) == {0, 255}
+    ink = Image.fromarray(np.full((2, 2, 4), [255, 0, 0, 0], np.uint8), "CMYK")
+    assert decode([encode(ink, "TIFF")])[0][0, 0, 0].tolist() == [0, 255, 255]
+    frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    moving = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    images, seen = decode([moving])
+    assert images.shape == (1, 6, 4, 3)
+    np.testing.assert_array_equal(images[0, ..., 0], GREY)
+    assert seen.notes() == ["1 images have several frames, of which the first is taken"]
+
+
+def test_plain_images_need_no_care() -> None:
+    plain = (encode(Image.fromarray(COLOUR)), encode(Image.fromarray(GREY), "JPEG"))
+    assert not any(map(needs_care, (*plain, b"", None, b"\x89PNG\r\n\x1a\n", b"junk")))
+    assert needs_care(encode(Image.fromarray(np.zeros((2, 2, 4), np.uint8))))
+    assert needs_care(encode(Image.fromarray(np.zeros((2, 2), np.uint16))))
+
+
+def test_formats_that_start_programs_are_no_images() -> None:
+    script = encode(Image.fromarray(COLOUR), "EPS")
+    with pytest.raises(OSError, match="cannot identify"):
+        decode_image(script, size=None, channels=None)
+
+
+def test_what_memory_can_not_hold_is_asked_before_it_is_taken(monkeypatch) -> None:
+    monkeypatch.setattr("prac.data.decode.free_memory", lambda: 100)
+    with pytest.raises(ConfigError, match=r"toy: 2 images of 4x6x3 take .* GB and .* are free"):
+        decode([encode(Image.fromarray(COLOUR))] * 2)
+    monkeypatch.setattr("prac.data.pixels.free_memory", lambda: 100)
+    wide = encode(Image.new("1", (9000, 9000)))
+    with pytest.raises(ValueError, match="9000x9000 pixels are more than memory holds"):
+        decode_image(wide, size=4, channels=None)
+
+
+def test_an_orientation_that_is_no_orientation() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 77
+    assert decode([encode(Image.fromarray(COLOUR), exif=exif)])[1].notes() == []
