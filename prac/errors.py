@@ -75,3 +75,9 @@ def first_line(error: BaseException, limit: int = 300) -> str:
     lines = str(error).strip().splitlines()
     told = lines[0].rstrip() if lines else type(error).__name__
     return without_passwords(told)[:limit]  # before a cut could hide that it is one
+
+
+def shown(text: str) -> str:
+    """A text as one that can be printed anywhere: control characters and bytes that are no UTF-8
+    are escaped."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from prac.cli.options import with_settings
 from prac.cli.stored import add_command, add_json_option, print_lines, print_rows, split_settings
 from prac.config.recipes import get_recipe
-from prac.errors import ConfigError
+from prac.errors import ConfigError, shown
 
 # Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
@@ -53,7 +53,6 @@ def show_data(arguments: argparse.Namespace) -> dict[str, Any] | None:
     config = with_settings(get_recipe("digits"), changes).data
     from prac.data import open_source
     from prac.data.shown import facts, write_sheet
-    from prac.data.walk import shown
 
     dataset = open_source(config).load()
     told = facts(dataset)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from prac.errors import PracError
+from prac.errors import PracError, shown
 
 
 def guarded(action: Callable[[], dict[str, Any] | None]) -> int:
@@ -24,7 +24,7 @@ def guarded(action: Callable[[], dict[str, Any] | None]) -> int:
     try:
         result = action()
     except PracError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        print(f"error: {shown(' '.join(str(error).split()))}", file=sys.stderr, flush=True)
         return error.exit_status
     except KeyboardInterrupt:
         print(

@@ -83,7 +83,8 @@ class DataConfig:
         )
         _require(self.channels in (None, 1, 3), "data.channels", self.channels, "1, 3 or none")
         if self.image_size is not None:
-            _require(self.image_size >= 4, "data.image_size", self.image_size, "4 or more pixels")
+            known = 4 <= self.image_size <= 16384
+            _require(known, "data.image_size", self.image_size, "4 to 16384 pixels")
 
 
 @dataclass(frozen=True, kw_only=True)

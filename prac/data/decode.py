@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from prac.data.memory import refuse_larger_than_memory
 from prac.data.pixels import (
     Depth,
     Images,
     Seen,
     corrupt_errors,
     decode_image,
-    free_memory,
     to_pixels,
 )
 from prac.errors import ConfigError
@@ -52,7 +52,7 @@ def decode_images(
     differ in size while no `size` is given; and where memory can't hold them.
     """
     first = first_shape(encoded(), size=size, channels=channels)
-    _refuse_larger_than_memory(count, first, source)
+    refuse_larger_than_memory(count, first or (1, 1, 1), source)
     images: Images = np.empty((count, *(first or (1, 1, 1))), dtype=np.uint8)
     one = _Pass(images, size=size, channels=channels, depth=depth, failed=first is None)
 
@@ -119,6 +119,7 @@ def convert_images(images: Images, *, size: int | None, channels: int | None) ->
     shape = shape_after((images.shape[1], images.shape[2], images.shape[3]), size, channels)
     if shape == images.shape[1:]:
         return images
+    refuse_larger_than_memory(len(images), shape, "data")
     from PIL import Image
 
     converted: Images = np.empty((len(images), *shape), dtype=np.uint8)
@@ -162,16 +163,6 @@ def _refuse_any(indices: list[int], what: str, source: str, describe: Callable[[
         raise ConfigError(
             f"{source}: {len(indices)} {what} ({name_some(sorted(indices), describe)}); "
             "allowed: whole image files"
-        )
-
-
-def _refuse_larger_than_memory(count: int, shape: Shape | None, source: str) -> None:
-    height, width, channels = shape or (1, 1, 1)
-    needed, free = count * height * width * channels, free_memory()
-    if free is not None and needed > free:
-        raise ConfigError(
-            f"{source}: {count} images of {width}x{height}x{channels} take {needed / 1e9:.1f} GB "
-            f"and {free / 1e9:.1f} GB of memory are free; allowed: a smaller data.image_size"
         )
 
 

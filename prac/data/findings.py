@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from prac.data.walk import shown
+from prac.errors import shown
 
 UNBALANCED = 3
 """From this ratio of the largest class to the smallest on, classes are called unbalanced."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from prac.data.tiny_imagenet import annotated_images, annotations_of
-from prac.data.walk import Walk, files_below, files_in, folders_in, same_form, shown
+from prac.data.walk import Walk, files_below, files_in, folders_in, same_form
 from prac.data.words import is_split_word, split_of
-from prac.errors import ConfigError
+from prac.errors import ConfigError, shown
 
 EXTENSIONS = (
     *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),

@@ -23,9 +23,8 @@ from prac.data.findings import row_digests
 from prac.data.pixels import Seen, to_pixels
 from prac.data.sources import open_source
 from prac.data.splits import LabelledImages, assemble, split_options, summarise
-from prac.data.walk import shown
 from prac.data.words import split_of
-from prac.errors import ConfigError
+from prac.errors import ConfigError, shown
 from prac.fingerprint import fingerprint
 
 _SPLITS = ("train", "test", "validation")

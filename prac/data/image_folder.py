@@ -16,8 +16,7 @@ from prac.data.folder_layout import LAYOUTS, Split, find_layout
 from prac.data.pixels import CARED, needs_care
 from prac.data.splits import Labels, assemble, slug, split_options, summarise
 from prac.data.tiny_imagenet import annotations_of, check_classes, class_names
-from prac.data.walk import shown
-from prac.errors import ConfigError
+from prac.errors import ConfigError, shown
 from prac.fingerprint import fingerprint
 
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from prac.data.decode import name_some
 from prac.data.splits import Labels
-from prac.data.walk import same_form, shown
-from prac.errors import ConfigError
+from prac.data.walk import same_form
+from prac.errors import ConfigError, shown
 
 _MOSTLY = 0.9
 # From here on a class with one sample is no chance any more: a small set may have some.

@@ -21,8 +21,7 @@ from prac.data.labels import is_unlabelled, joined, to_classes
 from prac.data.parquet_layout import Columns, find_columns, find_files, has_column, split_path
 from prac.data.pixels import CARED, needs_care
 from prac.data.splits import Labels, assemble, slug, split_options, summarise
-from prac.data.walk import shown
-from prac.errors import ConfigError
+from prac.errors import ConfigError, shown
 from prac.fingerprint import fingerprint
 
 _READ_ROWS = 256
@@ -156,9 +155,9 @@ class ParquetSource:
         for split in self._files:
             files[split], images[split], found = [], [], []
             for file in self._files[split]:
-                content = file.read_bytes()
-                files[split].append(hashlib.sha256(content).digest())
                 with self._reading(file):
+                    content = file.read_bytes()
+                    files[split].append(hashlib.sha256(content).digest())
                     opened = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
                     found.append(opened.read(columns=[label]).column(label))
                     for image in self._images_of(opened):
@@ -263,7 +262,8 @@ class ParquetSource:
     def _encoded(self, split: str) -> Iterator[Encoded]:
         """The bytes of every image of the files whose digests are known."""
         for file, known in zip(self._files[split], self._content.files[split], strict=True):
-            content = file.read_bytes()
+            with self._reading(file):
+                content = file.read_bytes()
             if hashlib.sha256(content).digest() != known:
                 raise ConfigError(
                     f"{self._where}: {self._relative(file)} changed while it was read; allowed: "

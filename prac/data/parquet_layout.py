@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from prac.data.columns import IMAGE_NAMES, LABEL_NAMES, OTHER_LABEL_NAMES
 from prac.data.labels import is_label
-from prac.data.walk import Walk, files_below, shown
+from prac.data.walk import Walk, files_below
 from prac.data.words import before_split, hides_split, split_of, words_of
-from prac.errors import ConfigError
+from prac.errors import ConfigError, shown
 
 _SPLITS = ("train", "test", "validation")
 

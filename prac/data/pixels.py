@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from prac.data.memory import free_memory
+
 # Pillow is needed for pictures only: arrays and the digits do without.
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -191,21 +193,6 @@ def needs_care(content: bytes | None) -> bool:
             return turned or image.has_transparency_data or image.mode.startswith(("I", "F"))
     except corrupt_errors():
         return False  # refused when it is decoded
-
-
-def free_memory() -> int | None:
-    """Bytes that can be had, of the machine and of the container; None where nobody says."""
-    found = []
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
-        group = Path("/sys/fs/cgroup")
-        limit = (group / "memory.max").read_text().strip()
-        used = int((group / "memory.current").read_text())
-        found += [int(limit) - used] if limit.isdigit() else []
-    except (OSError, ValueError, IndexError):
-        pass  # another system, or an older kernel: what is known so far
-    return min(found, default=None)
 
 
 def corrupt_errors() -> tuple[type[Exception], ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from prac.data.dataset import DataSummary, ImageDataset
-from prac.data.walk import shown
+from prac.errors import shown
 
 _ROWS, _COLUMNS = 20, 10
 _SIDE = 64
@@ -55,7 +55,10 @@ def two_lines(name: str, summary: DataSummary) -> list[str]:
         f"({_FROM[origin.test_from]}), {len(summary.class_names)} classes{size}"
         f"{'; ' if places else ''}{', '.join(places)}"
     )
-    return [shown(first), shown(f"data {name}: {'; '.join(origin.notes) or 'nothing strange'}")]
+    return [
+        shown(first),
+        shown(f"data {name}: {'; '.join(origin.notes) or 'nothing strange'}"),
+    ]
 
 
 def contact_sheet(dataset: ImageDataset) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prac.config.sections import DataConfig
 from prac.data.dataset import Source
-from prac.errors import unknown
+from prac.errors import ConfigError, first_line, shown, unknown
 from prac.plugins import is_custom
 
 KNOWN = ("digits", "cifar10", "cifar100", "parquet:PATH", "folder:PATH", "package.module:name")
@@ -15,6 +15,16 @@ def open_source(config: DataConfig) -> Source:
 
     Raises ConfigError for a name that isn't known, and for a path that holds no data set.
     """
+    try:
+        return _open(config)
+    except (OSError, RuntimeError) as error:  # a path too long, an unknown ~user, no right to look
+        raise ConfigError(
+            f"data set {shown(config.source)!r} can't be opened ({first_line(error)}); "
+            f"allowed: {', '.join(KNOWN)}"
+        ) from error
+
+
+def _open(config: DataConfig) -> Source:
     # Each branch imports its own module: the digits need neither pyarrow nor Pillow.
     kind, _, path = config.source.partition(":")
     if kind == "parquet" and path:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from prac.config.sections import DataConfig
 from prac.data.dataset import DataSummary, ImageDataset, Origin
 from prac.data.findings import class_notes, constant_notes, image_notes, row_digests
+from prac.data.memory import refuse_larger_than_memory
 from prac.errors import ConfigError
 
 Images = NDArray[np.uint8]
@@ -169,6 +170,9 @@ def summarise(
     """
     if len(class_names) < 2:
         raise ConfigError(f"data set {name} has {len(class_names)} class; allowed: 2 or more")
+    if image_shape is not None:
+        count = len(train_labels) + (0 if test_labels is None else len(test_labels))
+        refuse_larger_than_memory(count, image_shape, name)
     division = divide(config, train_labels, name, makes_test=test_labels is None)
     train_digests, test_digests = digests
     if division.kept is not None and division.tested is not None:

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prac.errors import ConfigError
+from prac.errors import ConfigError, shown
 
 # Left by desktops, network drives and archives beside the data.
 _JUNK = frozenset(
@@ -51,11 +51,6 @@ def is_data(name: str) -> bool:
 def same_form(name: str) -> str:
     """A name in one Unicode form (NFC): file systems and archives write é in two ways."""
     return unicodedata.normalize("NFC", name)
-
-
-def shown(text: str) -> str:
-    """A name as one line of text that can be printed anywhere."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def folders_in(folder: Path, walk: Walk) -> list[Path]:

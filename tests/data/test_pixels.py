@@ -164,7 +164,7 @@ def test_formats_that_start_programs_are_no_images() -> None:
 
 
 def test_what_memory_can_not_hold_is_asked_before_it_is_taken(monkeypatch) -> None:
-    monkeypatch.setattr("prac.data.decode.free_memory", lambda: 100)
+    monkeypatch.setattr("prac.data.memory.free_memory", lambda: 100)
     with pytest.raises(ConfigError, match=r"toy: 2 images of 4x6x3 take .* GB and .* are free"):
         decode([encode(Image.fromarray(COLOUR))] * 2)
     monkeypatch.setattr("prac.data.pixels.free_memory", lambda: 100)
