@@ -65,6 +65,7 @@ def collect_results(
         num_training_samples=request.num_training,
         num_test_samples=len(dataset.test_labels),
         num_classes=dataset.num_classes,
+        data_notes=dataset.origin.notes,
         tolerance=recipe.prune.tolerance,
         seed=recipe.search.seed,
         settings=_settings(request),

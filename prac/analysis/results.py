@@ -260,7 +260,7 @@ class Results:
     seed `seed`; searches: the judged tickets of all searches, where there are several. margin: what
     a method may lose to vanilla and still keep its accuracy, in [0, 1]. recorded:
     the architectures whose round 0 recorded events: of others nothing is known about samples, which
-    is not the same as none.
+    is not the same as none. data_notes: what a person should know of the data, a sentence each.
     """
 
     title: str
@@ -269,6 +269,7 @@ class Results:
     num_training_samples: int
     num_test_samples: int | None = None
     num_classes: int
+    data_notes: tuple[str, ...] = ()
     tolerance: float | None
     seed: int
     judging_seeds: tuple[int, ...] = ()
@@ -336,7 +337,8 @@ def results_from_json(text: str) -> Results:
     values = json.loads(text)
     for name, kind in _PARTS.items():
         values[name] = tuple(_part(kind, part) for part in values[name])
-    for name in ("judging_seeds", "recorded"):
+    values.setdefault("data_notes", ())  # results of earlier runs have none
+    for name in ("judging_seeds", "recorded", "data_notes"):
         values[name] = tuple(values[name])
     for name in ("dense_test_accuracies", "dense_validation_accuracies"):
         values[name] = {key: tuple(found) for key, found in values[name].items()}

@@ -29,6 +29,7 @@ from prac.lottery.store import DamagedArtifact, Finished, check_files
 from prac.storage import Folder
 
 if TYPE_CHECKING:
+    from prac.data.dataset import ImageDataset
     from prac.distributed.env import RayEnv
 
 
@@ -53,6 +54,7 @@ class Pipeline:
     def __init__(self, planned: Planned, place: Place, screen: Screen) -> None:
         self.planned, self.place, self.screen = planned, place, screen
         self.graph = planned.graph
+        self._told: list[str] = []
         # Opened here for its errors: a storage that can't be used is known before a cluster starts.
         self.storage = Folder(planned.options.storage or planned.work)
 
@@ -109,11 +111,22 @@ class Pipeline:
             # Ray takes seconds to import; a plan, a replay and a local run need none of it.
             from prac.distributed.executor import RayExecutor
 
+            self._dataset()
             with working(self.planned, self.place, self.storage) as (context, cpus):
                 executor = RayExecutor(context, self.place.store, display, cpus=cpus)
                 return executor.run(self.graph, finished)
         finally:
             display.close()
+
+    def _dataset(self) -> ImageDataset:
+        """The images; what only they tell is said when they are decoded."""
+        dataset = self.planned.dataset
+        known = self.planned.summary.origin.notes + tuple(self._told)
+        for note in dataset.origin.notes:
+            if note not in known:
+                self.screen.line(f"data {dataset.name}: {note}")
+                self._told.append(note)
+        return dataset
 
     def _local_env(self, display: Any) -> LocalEnv:
         from prac.training.precision import pick_device  # torch: only where something runs
@@ -121,7 +134,7 @@ class Pipeline:
         planned = self.planned
         return LocalEnv(
             data=planned.request.data,
-            load=lambda: planned.dataset,
+            load=self._dataset,
             augment=planned.recipe.augment,
             storage=self.storage,
             device=pick_device(planned.options.device).type,

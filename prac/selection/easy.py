@@ -13,7 +13,7 @@ from prac.selection.prac_set import PracSet, Reason
 
 
 def with_easy(
-    chosen: PracSet,
+    chosen: PracSet | None,
     share: float,
     *,
     sample_ids: NDArray[np.int32],
@@ -25,11 +25,12 @@ def with_easy(
 
     sample_ids, labels: (N,) D_0 and its classes. share: in [0, 1), of each class's samples outside
     `chosen`; whole samples by largest remainder, so that they are round(share * all outside).
+    chosen: None where no sample was critical: data that are too easy to be forgotten.
     Every round (k = `round_index`) draws anew: what was left out may come back and be watched.
     """
-    outside = np.setdiff1d(sample_ids, chosen.sample_ids)
+    outside = sample_ids if chosen is None else np.setdiff1d(sample_ids, chosen.sample_ids)
     number = round(share * len(outside))
-    if number == 0:
+    if number == 0 and chosen is not None:
         return chosen
     classes = labels[np.searchsorted(sample_ids, outside)]
     names, sizes = np.unique(classes, return_counts=True)
@@ -43,4 +44,7 @@ def with_easy(
         generator.choice(outside[classes == name], size, replace=False)
         for name, size in zip(names, taken, strict=True)
     ]
-    return chosen.and_also(Reason.EASY, np.concatenate(drawn))
+    easy = np.concatenate(drawn)
+    return (
+        chosen.and_also(Reason.EASY, easy) if chosen else PracSet.from_reasons({Reason.EASY: easy})
+    )

@@ -50,7 +50,8 @@ class PracSet:
         if len(ids) == 0:
             raise EmptySetError(
                 "the set is empty: no sample was forgotten, never learned or disagreed on; "
-                "lower select.threshold (select.late_threshold) or shorten the round"
+                "set select.easy=0.5, which trains on a share of the easy samples too, or lower "
+                "select.threshold (select.late_threshold) where it is above 0, or shorten the round"
             )
         if ids.shape != reasons.shape or ids.ndim != 1:
             raise ConfigError(f"{ids.shape} sample ids with {reasons.shape} reasons; one each")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from prac.config.recipes import digits
 from prac.config.sections import SearchConfig, SelectConfig
-from prac.errors import ConfigError
+from prac.errors import ConfigError, EmptySetError
 from prac.selection import PracSet, Reason
 from prac.selection.easy import with_easy
 
@@ -20,7 +20,7 @@ def critical(*ids: int) -> PracSet:
     return PracSet.from_reasons({Reason.FORGOTTEN: np.array(ids, np.int32)})
 
 
-def mixed(chosen: PracSet, share: float, seed: int = 0, round_index: int = 1) -> PracSet:
+def mixed(chosen: PracSet | None, share: float, seed: int = 0, round_index: int = 1) -> PracSet:
     return with_easy(
         chosen, share, sample_ids=IDS, labels=LABELS, seed=seed, round_index=round_index
     )
@@ -38,6 +38,14 @@ def test_half_of_each_class_by_hand() -> None:
     assert made.having(Reason.FORGOTTEN).tolist() == [11, 12, 17, 18]
     assert not set(made.having(Reason.EASY)) & {11, 12, 17, 18}
     assert len(made) == 12
+
+
+def test_where_nothing_is_hard_the_easy_samples_are_the_set() -> None:
+    made = mixed(None, 0.5)
+    assert counts(made.having(Reason.EASY)) == [5, 3, 2]
+    assert len(made) == 10
+    with pytest.raises(EmptySetError, match=r"set select\.easy=0\.5, which trains on"):
+        mixed(None, 0.001)
 
 
 def test_shares_that_do_not_divide_go_to_the_largest_remainders() -> None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from prac.config.sections import SelectConfig
+from prac.errors import EmptySetError
 from prac.lottery.env import Work
 from prac.lottery.method_config import set_size
 from prac.lottery.outputs import (
@@ -66,11 +67,16 @@ def select_stage(
         predictions = {"dense": dense[PREDICTIONS], "pruned": pruned[PREDICTIONS]}
         compared = {role: table["predicted"].to_numpy() for role, table in predictions.items()}
         compared["sample_ids"] = predictions["pruned"]["sample_id"].to_numpy()
-    chosen = select_critical(
-        statistics[STATISTICS],
-        SelectConfig(threshold=config.threshold, cet=config.cet, cep=config.cep),
-        **compared,
-    )
+    chosen: PracSet | None = None
+    try:
+        chosen = select_critical(
+            statistics[STATISTICS],
+            SelectConfig(threshold=config.threshold, cet=config.cet, cep=config.cep),
+            **compared,
+        )
+    except EmptySetError:
+        if config.draw is None:
+            raise
     if config.draw is not None:
         dataset = work.env.dataset()
         seed, index = config.draw
@@ -82,6 +88,7 @@ def select_stage(
             seed=seed,
             round_index=index,
         )
+    assert chosen is not None
     return _set_made(chosen)
 
 

@@ -1,0 +1,147 @@
+"""Data sets that are handed over, or made by a function of one's own."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.pictures import png
+
+from prac.config.sections import DataConfig
+from prac.data import open_source
+from prac.data.given import as_source
+from prac.errors import ConfigError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 3), dtype=np.uint8)
+LABELS = np.arange(40) % 4
+
+
+class ClassLabel:
+    """As Hugging Face's: a feature with names."""
+
+    names = ("ant", "bee", "cat", "dog")
+
+
+class Picture:
+    """As Hugging Face's `Image` feature, whose class has that name."""
+
+
+Picture.__name__ = "Image"
+
+
+@dataclasses.dataclass
+class Rows:
+    """What prac uses of a Hugging Face Dataset."""
+
+    rows: list
+    features: dict
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> dict:
+        return self.rows[place]
+
+
+def rows(labels, **columns) -> Rows:
+    pictures = [Image.fromarray(pixels) for pixels in PIXELS[: len(labels)]]
+    listed = [{"pixels": p, "kind": y, **columns} for p, y in zip(pictures, labels, strict=True)]
+    others = dict.fromkeys(columns, object())
+    return Rows(listed, {**others, "pixels": Picture(), "kind": ClassLabel()})
+
+
+def test_rows_with_columns() -> None:
+    splits = {"train": rows(LABELS, id=3), "validation": rows(LABELS[:8]), "test": rows([-1] * 6)}
+    dataset = as_source(splits, DataConfig()).load()
+    assert dataset.class_names == ClassLabel.names
+    np.testing.assert_array_equal(dataset.train_images, PIXELS)
+    assert (len(dataset.test_labels), dataset.origin.test_from) == (8, "validation")
+    assert dataset.origin.notes[0] == "the test split has no labels, and is not used"
+    with pytest.raises(
+        ConfigError, match=r"data.label_column names one of its columns: id, pixels"
+    ):
+        as_source({"train": rows(LABELS, id=3)}, DataConfig(label_column="nope"))
+
+
+def test_a_hugging_face_data_set() -> None:
+    datasets = pytest.importorskip("datasets", reason="Hugging Face's datasets is not installed")
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b", "c", "d"])}
+    )
+    columns = {"image": [{"bytes": png(i), "path": None} for i in range(40)], "label": LABELS}
+    made = datasets.Dataset.from_dict(columns, features=features)
+    dataset = as_source(datasets.DatasetDict(train=made, test=made.select(range(8))), DataConfig())
+    loaded = dataset.load()
+    assert (loaded.class_names, len(loaded.test_labels)) == (("a", "b", "c", "d"), 8)
+    assert loaded.origin.notes == ("8 of 8 test images are training images too",)
+    assert len(as_source(made, DataConfig()).load().train_labels) == 32
+
+
+def test_pictures_of_a_palette_are_colours_not_numbers() -> None:
+    image = Image.fromarray(np.array([[0, 1]] * 2, np.uint8), "P")
+    image.putpalette([9, 8, 7, 200, 100, 50])
+    pairs = [(image, i % 2) for i in range(20)]
+    loaded = as_source(pairs, DataConfig()).load()
+    assert loaded.train_images[0, 0].tolist() == [[9, 8, 7], [200, 100, 50]]
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch):
+    """A module of one's own: `write(text)` makes it anew."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(text: str) -> None:
+        sys.modules.pop("my_pictures", None)
+        (tmp_path / "my_pictures.py").write_text("import numpy as np\n" + text)
+
+    return write
+
+
+MADE = """
+def make():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 6, 6, 3), dtype=np.uint8)
+    return {"train": (images, np.arange(40) % 4), "test": (images[:8], np.arange(8) % 4)}
+"""
+
+
+def test_a_function_of_ones_own(module) -> None:
+    module(MADE)
+    config = DataConfig(source="my_pictures:make")
+    source = open_source(config)
+    loaded = source.load()
+    np.testing.assert_array_equal(loaded.train_images, PIXELS)
+    assert (source.name, loaded.name, len(loaded.test_labels)) == ("make", "make", 8)
+    assert loaded.fingerprint == source.fingerprint()
+    # Another source, the same images: its author may have meant another thing by them.
+    module(MADE.replace("40) % 4", "40) % 2 * 2 + np.arange(40) // 2 % 2"))
+    assert open_source(config).fingerprint() != loaded.fingerprint
+    module(MADE + "\n# a comment")
+    assert open_source(config).fingerprint() == loaded.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("def make(): raise KeyError('x')", "failed when it was called: KeyError: 'x'"),
+        ("make = 3", "is no callable"),
+        ("def make(): return 'digits'", "returned a text"),
+        ("def make(): return 3", "the train split is a int"),
+        ("def make(): return {'a': 1, 'b': 2}", "data has the splits a, b"),
+        ("def other(): pass", "has no 'make'"),
+    ],
+)
+def test_functions_that_make_no_data(module, body: str, told: str) -> None:
+    module(body)
+    with pytest.raises(ConfigError) as error:
+        open_source(DataConfig(source="my_pictures:make"))
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_function_that_takes_the_configuration(module) -> None:
+    module(MADE.replace("make():", "make(config):").replace("(40, 6", "(40, config.image_size"))
+    config = DataConfig(source="my_pictures:make", image_size=6)
+    assert open_source(config).load().image_shape == (6, 6, 3)
