@@ -64,10 +64,10 @@ class DataConfig:
 
     WIRE: ClassVar[str] = "data"
     source: str = "digits"
-    subset: str | None = None
-    test: str | None = None
+    subset: str | None = field(default=None, metadata={"later": True})
+    test: str | None = field(default=None, metadata={"later": True})
     label_column: str | None = None
-    image_column: str | None = None
+    image_column: str | None = field(default=None, metadata={"later": True})
     image_size: int | None = None
     channels: int | None = None
     validation_fraction: float = 0.1

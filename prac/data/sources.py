@@ -43,7 +43,7 @@ def _open(config: DataConfig) -> Source:
         from prac.data.torchvision_sets import TorchvisionSource
 
         return TorchvisionSource(config)
-    if is_custom(config.source):
+    if is_custom(config.source) and not any(kind == name.partition(":")[0] for name in KNOWN):
         from prac.data.called import CalledSource
 
         return CalledSource(config)

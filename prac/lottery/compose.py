@@ -53,8 +53,8 @@ def build_graph(request: Request) -> Graph:
     repeats = tuple(
         _searches(stages, request.repeated(place)) for place in range(1, request.searches)
     )
-    # The data set's name stands for its path, which is in no key.
-    data = dataclasses.replace(request.recipe.data, source=request.data_name)
+    # The data set's name stands for its path, which is in no key; nor is that of its test split.
+    data = dataclasses.replace(request.recipe.data, source=request.data_name, test=None)
     recipe = request.recipe.replace(data=data)
     report = stages.add(
         "report",

@@ -69,8 +69,8 @@ def test_a_plan_and_a_run_say_the_same_in_two_lines(birds: Path, capsys) -> None
     assert pipeline("x", [*words, "--plan"]) == 0
     planned = capsys.readouterr().out.splitlines()[:2]
     assert planned == [
-        "data birds: 25 training rows, 6 test rows (its validation split: it has no test split with "
-        "labels), 2 classes, 8x8x3; training 'Training', test 'valid'",
+        "data birds: 25 training rows, 6 test rows (its validation split: it has no test split "
+        "with labels), 2 classes, 8x8x3; training 'Training', test 'valid'",
         "data birds: 6 of 6 test images are training images too",
     ]
     assert pipeline("x", words) == 0

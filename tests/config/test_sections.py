@@ -41,7 +41,7 @@ REFUSED = [
     (DataConfig, {"validation_fraction": NAN}, "data.validation_fraction", "above 0 and below 1"),
     (DataConfig, {"test_fraction": 1.0}, "data.test_fraction", "above 0 and below 1"),
     (DataConfig, {"channels": 2}, "data.channels", "1, 3 or none"),
-    (DataConfig, {"image_size": 3}, "data.image_size", "4 or more pixels"),
+    (DataConfig, {"image_size": 3}, "data.image_size", "4 to 16384 pixels"),
     (DataConfig, {"split_seed": -1}, "data.split_seed", "0 to 2147483647"),
     (AugmentConfig, {"crop_padding": -1}, "augment.crop_padding", "0 to 64 pixels"),
     (AugmentConfig, {"crop_padding": 65}, "augment.crop_padding", "0 to 64 pixels"),
