@@ -22,6 +22,8 @@ class Folder:
     def __init__(self, where: str | Path) -> None:
         self.where = str(where)
         try:
+            if "\0" in self.where:
+                raise ValueError("a path has no null byte")
             if "://" in self.where:
                 self._fs, self._path = pafs.FileSystem.from_uri(self.where)
             else:
@@ -41,6 +43,18 @@ class Folder:
     def local_path(self) -> Path:
         """The path of a local folder."""
         return Path(self._path)
+
+    def make(self) -> None:
+        """Make a local folder, so that one that can't be is known before anything is paid for.
+        Raises ConfigError."""
+        try:
+            if self._local:
+                self.local_path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"storage {self.where!r} can't be made ({error.strerror}); allowed: a folder that "
+                "you may write to"
+            ) from error
 
     def child(self, *names: str) -> Folder:
         """A folder inside this one."""

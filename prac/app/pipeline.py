@@ -40,12 +40,13 @@ def run_pipeline(recipe: Recipe, options: Options, screen: Screen) -> dict[str, 
     """
     planned = plan_pipeline(recipe, options)
     place = open_place(planned)
+    running = None if options.plan else Pipeline(planned, place, screen)
     for line in two_lines(planned.source.name, planned.summary):
         screen.line(line)
-    if options.plan:
-        screen.plan(planned.graph, place.found(planned.graph, plan=True))
-        return {}
-    return Pipeline(planned, place, screen).run()
+    if running is not None:
+        return running.run()
+    screen.plan(planned.graph, place.found(planned.graph, plan=True))
+    return {}
 
 
 class Pipeline:
@@ -62,6 +63,7 @@ class Pipeline:
         """Run what is missing, report; returns what is printed as the last line."""
         self.place.begin(pipeline_of(self.planned.request, self.graph, time.time()))
         found = self.place.found(self.graph)
+        self.storage.make()
         damages: Counter[str] = Counter()
         while True:
             try:

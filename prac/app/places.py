@@ -90,7 +90,9 @@ class FolderPlace:
         FolderKept(self.folder).note(pipeline)
 
     def found(self, graph: Graph, *, plan: bool = False) -> dict[str, Finished]:
-        """By key."""
+        """By key; the folder is made, but not for a plan."""
+        if not plan:
+            make_home(self._planned.home)
         return self.store.find(self._planned.request.data, _keys(graph))
 
     def tickets(self, graph: Graph) -> dict[str, str]:
@@ -228,7 +230,7 @@ def read_found(place: Place, graph: Graph) -> dict[str, Made]:
 
 
 def make_home(home: Path) -> None:
-    """Make the folder of the embedded store. Raises ConfigError."""
+    """Make the folder for what a run leaves. Raises ConfigError."""
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:

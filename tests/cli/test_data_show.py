@@ -88,3 +88,18 @@ def test_a_plan_refuses_what_a_run_would(birds: Path, capsys) -> None:
     for data in ("folder:two", "digits"):
         assert pipeline("x", [*words, "--data", data, "--set", "data.test_fraction=0.9999"]) == 2
         assert "data.test_fraction 0.9999" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("executor", ["local", "ray"])
+@pytest.mark.parametrize("option", ["--home", "--storage"])
+@pytest.mark.parametrize("place", ["/proc/x", "a\0b"])
+def test_a_place_that_can_not_be_is_refused_before_a_run(
+    tmp_path: Path, monkeypatch, capsys, executor: str, option: str, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--architectures", "conv4", "--rounds", "1", "--compare", "--executor", executor]
+    assert pipeline("x", [*words, option, place]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert option.strip("-") in err
+    assert len(err.splitlines()) == 1
