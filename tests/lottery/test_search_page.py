@@ -168,8 +168,8 @@ def test_splits_of_one_s_own(pixels: tuple[np.ndarray, np.ndarray]) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ({"test": ()}, "data has the splits test; allowed: train, or train and test"),
-        ({"train": (), "valid": ()}, "data has the splits train, valid"),
+        ({"test": ()}, "data has the splits test; allowed: train, with test or validation"),
+        ({"train": (), "more": ()}, "data has the splits train, more"),
         (3, "the train split is a int; allowed: "),
         (np.zeros((4, 8, 8, 1)), "gives no .image, label. by number"),
         ([], "gives no .image, label. by number"),
