@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from prac.analysis.results import Results, results_from_json, results_to_json
 from prac.analysis.summary import summary_json
 from prac.app.options import Options
-from prac.app.places import MlflowPlace, Place, open_place
+from prac.app.places import MlflowPlace, Place, make_home, open_place
 from prac.app.planned import Planned, plan_pipeline
 from prac.app.screen import Screen
 from prac.config.sections import Recipe
@@ -61,9 +61,10 @@ class Pipeline:
 
     def run(self) -> dict[str, Any]:
         """Run what is missing, report; returns what is printed as the last line."""
+        make_home(self.planned.home)
+        self.storage.make()
         self.place.begin(pipeline_of(self.planned.request, self.graph, time.time()))
         found = self.place.found(self.graph)
-        self.storage.make()
         damages: Counter[str] = Counter()
         while True:
             try:

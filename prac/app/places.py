@@ -90,9 +90,7 @@ class FolderPlace:
         FolderKept(self.folder).note(pipeline)
 
     def found(self, graph: Graph, *, plan: bool = False) -> dict[str, Finished]:
-        """By key; the folder is made, but not for a plan."""
-        if not plan:
-            make_home(self._planned.home)
+        """By key."""
         return self.store.find(self._planned.request.data, _keys(graph))
 
     def tickets(self, graph: Graph) -> dict[str, str]:
