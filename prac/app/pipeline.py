@@ -45,8 +45,14 @@ def run_pipeline(recipe: Recipe, options: Options, screen: Screen) -> dict[str, 
         screen.line(line)
     if running is not None:
         return running.run()
-    screen.plan(planned.graph, place.found(planned.graph, plan=True))
-    return {}
+    found = place.found(planned.graph, plan=True)
+    screen.plan(planned.graph, found)
+    to_run = planned.graph.to_run(found)
+    return {
+        "stages_to_run": len(to_run),
+        "stages_cached": sum(stage.key in found for stage in planned.graph.needed()),
+        "max_steps": sum(stage.max_steps for stage in to_run),
+    }
 
 
 class Pipeline:

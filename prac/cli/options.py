@@ -276,6 +276,17 @@ def judged_rounds(text: str) -> Any:
         ) from error
 
 
+def add_last_line(parser: argparse.ArgumentParser) -> None:
+    """Add the option that asks for a line of JSON at a run's end."""
+    told = "end with one line of JSON on a terminal too (elsewhere it always stands there)"
+    parser.add_argument("--json", action="store_true", help=told)
+
+
+def wants_json(arguments: argparse.Namespace) -> bool:
+    """Whether the last line is JSON: where it was asked for, or nobody watches a terminal."""
+    return arguments.json or not sys.stdout.isatty()
+
+
 def argument_words(words: Sequence[str] | None) -> list[str]:
     """The words of a command line; by default those of this process, but for a notebook's kernel,
     whose words are not ours."""

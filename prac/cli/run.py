@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from prac.cli.guard import guarded
 from prac.cli.options import (
     OneLineParser,
+    add_last_line,
     add_pipeline_options,
     argument_words,
     judged_rounds,
     recipe_from,
+    wants_json,
 )
 
 # Slow imports stand in functions: see `prac.cli`.
@@ -25,9 +27,11 @@ def add(commands: Any) -> None:
     """Add the commands."""
     run = commands.add_parser("run", help="the whole pipeline, as pipelines/full.py")
     add_pipeline_options(run)
+    add_last_line(run)
     run.set_defaults(action=run_command)
     plan = commands.add_parser("plan", help="print what a run would do, without starting anything")
     add_pipeline_options(plan)
+    add_last_line(plan)
     plan.set_defaults(action=run_command, plan=True)
 
 
@@ -45,6 +49,7 @@ def pipeline(
     """
     parser = OneLineParser(description=description)
     add_pipeline_options(parser)
+    add_last_line(parser)
     parser.set_defaults(**(defaults or {}))
     arguments = parser.parse_args(argument_words(words))
     for option in required:
@@ -53,15 +58,16 @@ def pipeline(
     return guarded(lambda: run_command(arguments, only))
 
 
-def run_command(arguments: argparse.Namespace, only: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Run a pipeline, or print its plan."""
+def run_command(arguments: argparse.Namespace, only: tuple[str, ...] = ()) -> dict[str, Any] | None:
+    """Run a pipeline, or print its plan; what its line of JSON says, where one is wanted."""
     recipe = recipe_from(arguments)
     options = run_options(arguments, only)
     # From here on torch and MLflow are imported, which takes seconds.
     from prac.app.pipeline import run_pipeline
     from prac.app.screen import make_screen
 
-    return run_pipeline(recipe, options, make_screen())
+    told = run_pipeline(recipe, options, make_screen())
+    return told if wants_json(arguments) else None
 
 
 def run_options(arguments: argparse.Namespace, only: tuple[str, ...] = ()) -> Options:

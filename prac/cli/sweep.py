@@ -11,11 +11,13 @@ from prac.app.console import make_console
 from prac.cli.guard import guarded
 from prac.cli.options import (
     OneLineParser,
+    add_last_line,
     add_pipeline_options,
     argument_words,
     field_type,
     parse_value,
     recipe_from,
+    wants_json,
 )
 from prac.cli.run import run_options
 from prac.config.sections import Recipe, Share
@@ -106,6 +108,7 @@ def add_sweep_options(parser: argparse.ArgumentParser) -> None:
         "is an error where there is none",
     )
     add_pipeline_options(parser)
+    add_last_line(parser)
     # Each trial would run each comparison too; they are asked for where they are wanted.
     parser.set_defaults(compare=[])
 
@@ -122,8 +125,8 @@ def sweep_pipeline(words: Sequence[str] | None = None) -> int:
     return guarded(lambda: sweep_command(arguments))
 
 
-def sweep_command(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run a sweep, or print its plan."""
+def sweep_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """Run a sweep, or print its plan; what its line of JSON says, where one is wanted."""
     from prac.sweep.space import Space, SweepOptions
 
     recipe = recipe_from(arguments)
@@ -145,13 +148,14 @@ def sweep_command(arguments: argparse.Namespace) -> dict[str, Any]:
     from prac.app.screen import RichScreen
     from prac.app.sweep import run_sweep
 
-    return run_sweep(
+    told = run_sweep(
         recipe,
         options,
         sweep,
         RichScreen(make_console()),
         lambda values: pipeline_command(arguments, "full", values),
     )
+    return told if wants_json(arguments) else None
 
 
 def parse_axis(recipe: Recipe, text: str) -> Axis:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import json
 import os
 import runpy
 import struct
@@ -14,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from prac.cli.stored import print_rows
+
+ROOT = Path(__file__).parents[2]
 
 COLUMNS = [f"column number {n}" for n in range(30)]
 ROWS = [[f"models:/some-long-name-{row}/{n}" for n in range(30)] for row in range(3)]
@@ -74,3 +78,35 @@ def test_the_benchmarks_tables_are_whole_too(
     rows = [dict(zip(COLUMNS, cells, strict=True)) for cells in ROWS]
     measuring["show"]("wide: a table", rows, tmp_path / "wide.json")
     assert _whole_rows(capsys.readouterr().out, [COLUMNS, *ROWS])
+
+
+PLAN = ("pipelines/full.py", "--plan", "--executor", "local", "--rounds", "1")
+
+
+@pytest.mark.parametrize("asked", [(), ("--json",)], ids=["not asked", "asked"])
+def test_a_terminal_gets_a_line_of_json_only_where_it_asks(
+    asked: tuple[str, ...], tmp_path: Path
+) -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, *PLAN, "--home", str(tmp_path), *asked]
+    process = subprocess.Popen(
+        command, stdout=theirs, cwd=ROOT, env={**os.environ, "COLUMNS": "80"}
+    )
+    os.close(theirs)
+    printed = b""
+    with contextlib.suppress(OSError):  # Linux' way to say that nobody has the other end
+        while piece := os.read(ours, 65536):
+            printed += piece
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    last = printed.decode().splitlines()[-1]
+    assert last.startswith("{") == bool(asked)
+    if asked:
+        assert json.loads(last)["stages_to_run"] > 10
+
+
+def test_a_pipe_gets_a_line_of_json(tmp_path: Path) -> None:
+    command = [sys.executable, *PLAN, "--home", str(tmp_path)]
+    printed = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert printed.returncode == 0
+    assert json.loads(printed.stdout.splitlines()[-1])["stages_to_run"] > 10
