@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from prac.analysis.results import Results, RoundRow, results_to_json
 from prac.app.planned import Planned
 from prac.errors import ConfigError
+from prac.lottery.claims import claim
 from prac.lottery.folder_store import FolderStore
 from prac.lottery.graph import Graph, Stage
-from prac.lottery.kept import FolderKept, Pipeline
+from prac.lottery.kept import FolderKept, Kept, Pipeline
 from prac.lottery.outputs import PAGES, RESULTS, Facts, File, Made, TicketFacts
 from prac.lottery.store import Finished, Store, seal
 from prac.report.verdict import earned_aliases
+from prac.storage import Folder
 from prac.tracking.connection import TICKETS, default_tracking_uri
 from prac.tracking.kept import MlflowKept
 from prac.tracking.shown import Metric, Picture, Shown
@@ -87,7 +89,7 @@ class FolderPlace:
 
     def begin(self, pipeline: Pipeline) -> None:
         """Beside the stages."""
-        FolderKept(self.folder).note(pipeline)
+        _note(FolderKept(self.folder), pipeline, self._planned)
 
     def found(self, graph: Graph, *, plan: bool = False) -> dict[str, Finished]:
         """By key."""
@@ -130,7 +132,7 @@ class MlflowPlace:
     def begin(self, pipeline: Pipeline) -> None:
         """As a run; an embedded database that isn't there is made."""
         self._prepare()
-        MlflowKept(self.mlflow).note(pipeline)
+        _note(MlflowKept(self.mlflow), pipeline, self._planned)
 
     def _prepare(self) -> None:
         if self.mlflow.is_unmade:
@@ -225,6 +227,12 @@ def read_found(place: Place, graph: Graph) -> dict[str, Made]:
         for name, stage in graph.stages.items()
         if stage.key in found
     }
+
+
+def _note(kept: Kept, pipeline: Pipeline, planned: Planned) -> None:
+    kept.note(pipeline)
+    storage = Folder(planned.options.storage or planned.work)
+    claim(storage, kept.identity(settle=True), pipeline)
 
 
 def make_home(home: Path) -> None:

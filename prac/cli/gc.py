@@ -12,7 +12,9 @@ from prac.errors import ConfigError
 if TYPE_CHECKING:
     import argparse
 
-    from prac.tracking.garbage import Garbage
+    from prac.storage import Folder
+    from prac.tracking.leftovers import Garbage
+    from prac.tracking.store import MlflowStore
 
 
 def add(commands: Any) -> None:
@@ -20,7 +22,7 @@ def add(commands: Any) -> None:
     parser = add_command(
         commands,
         "gc",
-        help="list what killed and damaged pipelines left behind; with --delete it goes",
+        help="list what killed and forgotten pipelines left behind; with --delete it goes",
         examples=[
             "prac gc",
             "prac gc --delete",
@@ -29,11 +31,12 @@ def add(commands: Any) -> None:
         action=collect,
     )
     parser.description = (
-        "Lists runs that never finished, failed or were revoked, with their artifacts; versions of "
-        "registered tickets and artifacts that belong to no run; events and checkpoints of stages "
-        "that no finished run stands for. Nothing is deleted without --delete, and only prac's own "
-        "experiments, models and folders are looked at. Deleted runs stay in MLflow's bin "
-        "(`mlflow gc` empties it)."
+        "Lists runs that never finished, failed or were revoked, with their artifacts; stages that "
+        "only forgotten pipelines need (`prac pipelines forget`); versions of registered tickets "
+        "and artifacts that belong to no run; events and checkpoints of stages that no finished "
+        "run stands for, where no other store claims them. Nothing is deleted without --delete, "
+        "and only prac's own experiments, models and folders are looked at. Deleted runs stay in "
+        "MLflow's bin (`mlflow gc` empties it)."
     )
     parser.add_argument("--delete", action="store_true", help="delete what is listed")
     parser.add_argument(
@@ -56,19 +59,20 @@ def collect(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Print the garbage, or delete it."""
     if not arguments.older_than >= 0:
         raise ConfigError(f"--older-than {arguments.older_than} is not allowed; 0 or more hours")
-    store = open_store(arguments.home)
     from prac.storage import Folder
-    from prac.tracking.garbage import delete_garbage, find_garbage
 
-    home = Path(arguments.home or Path.cwd()).absolute()
-    garbage = find_garbage(
-        store,
-        Folder(arguments.storage or home / "prac-runs"),
-        min_age_seconds=arguments.older_than * 3600,
-        storage_is_ours=arguments.storage is not None,
-    )
-    if arguments.delete:
-        delete_garbage(store, garbage)
+    work = Path(arguments.home or Path.cwd()).absolute() / "prac-runs"
+    root, storage = work / "stages", Folder(arguments.storage or work)
+    garbage: list[Garbage] = []
+    if root.is_dir():
+        garbage += _of_folder(arguments, root, storage)
+    try:
+        store = open_store(arguments.home)
+    except ConfigError:
+        if not root.is_dir():
+            raise
+    else:
+        garbage += _of_mlflow(arguments, store, storage)
     if arguments.json:
         return {"deleted": arguments.delete, "garbage": [_facts(piece) for piece in garbage]}
     rows = [[p.kind, p.name, p.why, _bytes(p.size), p.where] for p in garbage]
@@ -78,6 +82,29 @@ def collect(arguments: argparse.Namespace) -> dict[str, Any] | None:
         total = _bytes(sum(piece.size or 0 for piece in garbage))
         print(f"{len(garbage)} things, {total} on this machine; --delete deletes them")
     return None
+
+
+def _of_mlflow(arguments: argparse.Namespace, store: MlflowStore, storage: Folder) -> list[Garbage]:
+    from prac.tracking.garbage import delete_garbage, find_garbage
+
+    garbage = find_garbage(
+        store,
+        storage,
+        min_age_seconds=arguments.older_than * 3600,
+        storage_is_ours=arguments.storage is not None,
+    )
+    if arguments.delete:
+        delete_garbage(store, garbage)
+    return garbage
+
+
+def _of_folder(arguments: argparse.Namespace, root: Path, storage: Folder) -> list[Garbage]:
+    from prac.app.folder_garbage import delete_in_folder, find_in_folder
+
+    garbage = find_in_folder(root, storage, min_age_seconds=arguments.older_than * 3600)
+    if arguments.delete:
+        delete_in_folder(root, garbage)
+    return garbage
 
 
 def _facts(piece: Garbage) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from prac.lottery.store import (
     write_stage,
 )
 
-_RUN = "run.json"
+RUN, MAKING = "run.json", ".making-"
 _TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}
 
 
@@ -34,8 +34,8 @@ class FolderStore:
 
     `run.json` beside a manifest holds the manifest's own checksum; it is written before the folder
     is moved into its place, so a folder named by a key is whole. Revoked ones are moved aside, to
-    `root/revoked/`, and never deleted; one whose note can't be read is moved there when it is
-    looked for.
+    `root/revoked/`, and deleted by `prac gc` alone; one whose note can't be read is moved there
+    when it is looked for.
     """
 
     def __init__(self, root: Path) -> None:
@@ -80,7 +80,7 @@ class FolderStore:
 
     def _finished(self, key: str) -> Finished | None:
         try:
-            run = json.loads((self._folder(key) / _RUN).read_text())
+            run = json.loads((self._folder(key) / RUN).read_text())
             return Finished(
                 key=key,
                 name=str(run["name"]),
@@ -93,7 +93,7 @@ class FolderStore:
             return None
         except (ValueError, KeyError, TypeError) as error:
             broken = Finished(key=key, name=key, run_id=key, where="", manifest_sha256="")
-            raise DamagedArtifact(broken, f"{_RUN} can't be read") from error
+            raise DamagedArtifact(broken, f"{RUN} can't be read") from error
         except OSError as error:
             raise self._away(error) from error
 
@@ -118,7 +118,7 @@ class FolderStore:
         """Write it beside its place and move it there. Raises StoreError where that can't be."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            scratch = Path(tempfile.mkdtemp(prefix=".making-", dir=self.root))
+            scratch = Path(tempfile.mkdtemp(prefix=MAKING, dir=self.root))
             try:
                 manifest = write_stage(scratch, stage, made)
                 run = {
@@ -129,7 +129,7 @@ class FolderStore:
                     "ended": time.time(),
                     "manifest": sha256(scratch / MANIFEST),
                 }
-                (scratch / _RUN).write_text(json.dumps(run, indent=2, sort_keys=True))
+                (scratch / RUN).write_text(json.dumps(run, indent=2, sort_keys=True))
                 os.chmod(scratch, 0o755)
                 self._move_in(scratch, stage.key)
             finally:
@@ -150,8 +150,8 @@ class FolderStore:
             if error.errno not in _TAKEN:
                 raise
             # Another process may have made the same a moment ago: its folder stays.
-            if not (place / _RUN).is_file():
-                self._move_aside(key, f"it had no {_RUN}")
+            if not (place / RUN).is_file():
+                self._move_aside(key, f"it had no {RUN}")
                 scratch.rename(place)
 
     def _move_aside(self, key: str, reason: str) -> None:

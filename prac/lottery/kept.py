@@ -18,6 +18,7 @@ from typing import Literal, Protocol
 from prac.errors import ConfigError, StoreError, unknown
 from prac.fingerprint import fingerprint
 from prac.lottery.graph import Graph, Request, Stage
+from prac.lottery.identity import Identity
 
 Forgotten = Literal["", "stages", "tickets"]
 """Kept; its stages may go, but for its tickets; its tickets may go as well."""
@@ -44,6 +45,10 @@ class Pipeline:
 class Kept(Protocol):
     """The pipelines that were begun in one store. All methods raise StoreError where it can't be
     asked or written."""
+
+    def identity(self, *, settle: bool = False) -> Identity:
+        """Which store it is. settle: where it has no name at this place, it gets one."""
+        ...
 
     def note(self, pipeline: Pipeline) -> None:
         """Keep what it needs; one that was forgotten is kept again."""
@@ -110,6 +115,29 @@ def merged(notes: Iterable[Pipeline]) -> list[Pipeline]:
     return sorted(found.values(), key=lambda pipeline: -pipeline.began)
 
 
+def let_go(pipelines: Iterable[Pipeline]) -> dict[str, str]:
+    """The stages that only forgotten pipelines need, but for tickets that any of them keeps: key to
+    why. A kept pipeline whose needs are not known needs all that was made from its data."""
+    known = list(pipelines)
+    kept = [p for p in known if not p.forgotten]
+    needed = {key for p in kept for key in p.needs}
+    needed |= {
+        key
+        for p in known
+        if p.forgotten == "stages"
+        for key, name in p.needs.items()
+        if name.startswith("ticket:")
+    }
+    unknown_needs = {p.data for p in kept if not p.needs}
+    return {
+        key: f"only what was forgotten needs it: {p.title}"
+        for p in known
+        if p.forgotten and p.data not in unknown_needs
+        for key in p.needs
+        if key not in needed
+    }
+
+
 def to_json(pipeline: Pipeline) -> str:
     """As text."""
     return json.dumps(dataclasses.asdict(pipeline), indent=2, sort_keys=True)
@@ -142,27 +170,41 @@ class FolderKept:
     def __init__(self, root: Path) -> None:
         self.root, self._notes = root, root / "kept"
 
-    def _file(self, key: str) -> Path:
+    def file(self, key: str) -> Path:
+        """The note of a pipeline."""
         return self._notes / f"{key}.json"
+
+    def identity(self, *, settle: bool = False) -> Identity:
+        """In a file beside the notes."""
+        file = self._notes / ".store"
+        try:
+            text = file.read_text() if file.is_file() else None
+        except OSError as error:
+            raise StoreError(f"the store {self.root} can't be read ({error})") from error
+        found = Identity.read(text, str(self.root.resolve()))
+        if settle and not found.name:
+            found = found.settled()
+            self._write(file, found.text())
+        return found
 
     def note(self, pipeline: Pipeline) -> None:
         """As a file that appears whole."""
         known = [p for p in self.pipelines() if p.key == pipeline.key]
         (now,) = merged([*known, pipeline])
         if known != [now]:
-            self._write(now)
+            self._write(self.file(now.key), to_json(now))
 
-    def _write(self, pipeline: Pipeline) -> None:
+    def _write(self, place: Path, text: str) -> None:
         try:
             self._notes.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=self._notes)
             try:
                 with os.fdopen(handle, "w") as file:
-                    file.write(to_json(pipeline))
+                    file.write(text)
                     file.flush()
                     os.fsync(file.fileno())
                 os.chmod(name, 0o644)
-                Path(name).replace(self._file(pipeline.key))
+                Path(name).replace(place)
             finally:
                 Path(name).unlink(missing_ok=True)
         except OSError as error:
@@ -179,7 +221,7 @@ class FolderKept:
     def forget(self, key: str, what: Forgotten) -> None:
         """In its file."""
         found = find_pipeline(self.pipelines(), key)
-        self._write(dataclasses.replace(found, forgotten=what))
+        self._write(self.file(found.key), to_json(dataclasses.replace(found, forgotten=what)))
 
     def there(self, pipeline: Pipeline) -> dict[str, Path | None]:
         """Folders named by a key are whole."""

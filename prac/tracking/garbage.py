@@ -5,48 +5,31 @@ Only the experiments, registered models and folders that this library makes are 
 
 from __future__ import annotations
 
-import re
+import math
 import shutil
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
-from prac.lottery.kinds import KINDS
+from prac.lottery.kept import Pipeline, let_go
 from prac.storage import Folder
-from prac.tracking.connection import DESCRIPTIONS, SWEEPS, TICKETS, Connection, local_folder
+from prac.tracking.connection import DESCRIPTIONS, KEPT, SWEEPS, TICKETS, Connection, local_folder
+from prac.tracking.kept import MlflowKept
+from prac.tracking.leftovers import KEY, Garbage, find_leftovers
 from prac.tracking.mlflow_internals import delete_artifacts
 from prac.tracking.pages import pages
+from prac.tracking.store import MlflowStore
 
 # MLflow takes a second to import: whoever only names a store, as a plan does, needs none of it.
 
-GarbageKind = Literal["run", "version", "artifacts", "folder"]
-_KEY = re.compile(r"[0-9a-f]{32}")
-_CLEANED_KINDS = frozenset(k.name for k in KINDS.values() if k.works and k.keeps == "nothing")
-"""Stages that need nothing of the storage once they are finished."""
 _OPEN_SECONDS = {SWEEPS: 7 * 24 * 3600}
 """A sweep's runs are open while it goes on; a stage's for the seconds in which it is written."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Garbage:
-    """Something that may go.
-
-    kind: a `run` of MLflow with its artifacts, a model `version`, a folder of `artifacts` without a
-    run, or a `folder` of the storage. size: bytes, None where counting would cost requests.
-    """
-
-    kind: GarbageKind
-    name: str
-    where: str
-    why: str
-    size: int | None
-    item: Any = field(repr=False, compare=False)
-
-
 def find_garbage(
-    store: Connection,
+    store: MlflowStore,
     storage: Folder | None,
     *,
     min_age_seconds: float,
@@ -55,19 +38,26 @@ def find_garbage(
     """What could be deleted now.
 
     storage: where events and checkpoints are; None leaves it alone. min_age_seconds: younger things
-    are left alone, for a pipeline may be at work on them. storage_is_ours: without it a storage in
-    which no finished stage of this store has a folder is taken for another store's, and left alone.
+    are left alone, for a pipeline may be at work on them. storage_is_ours: also folders that no
+    store claims; without it only in a storage in which a finished stage of this store has one.
+    What another store claims is left alone.
     """
     before = time.time() - min_age_seconds
+    kept = MlflowKept(store)
+    pipelines = kept.pipelines()
+    going = let_go(pipelines)
     with store.reached():
         by_name = {name: _runs(store, name) for name in DESCRIPTIONS}
         runs = [run for found in by_name.values() for run in found]
+        promoted = _promoted(store, by_name[TICKETS])
         dead = [
             (run, why)
             for name, some in by_name.items()
             for run in some
-            if (why := _why_dead(run, min(before, time.time() - _OPEN_SECONDS.get(name, 0))))
+            if (why := _why_dead(run, before, going, _OPEN_SECONDS.get(name, 0)))
+            and not (run.info.status == "FINISHED" and run.info.run_id in promoted)
         ]
+        dead += _dead_notes(by_name[KEPT], pipelines, runs, {run.info.run_id for run, _ in dead})
         gone = {run.info.run_id for run, _ in dead}
         binned = [run for name in DESCRIPTIONS for run in _runs(store, name, binned=True)]
         found = [
@@ -78,6 +68,7 @@ def find_garbage(
                 why=why,
                 size=_local_size(run.info.artifact_uri),
                 item=run,
+                key=_need(run),
             )
             for run, why in dead
         ]
@@ -91,23 +82,61 @@ def find_garbage(
             if run.info.run_id not in gone
             and run.info.status == "FINISHED"
             and "prac.key" in run.data.tags
+            and not (run.info.lifecycle_stage == "deleted" and "prac.revoked" in run.data.tags)
         }
-        if storage_is_ours or not kinds.keys().isdisjoint(storage.folders()):
-            found += _leftovers(storage, kinds, before)
+        found += find_leftovers(
+            storage,
+            kept.identity().names_in(storage, alone=_is_alone(store)),
+            kinds,
+            before,
+            let_go={run.data.tags.get("prac.pipeline", "") for run, _ in dead},
+            # Runs without a cluster keep their finished stages there, which MLflow doesn't know.
+            beside=storage.child("stages").folders(),
+            unclaimed=storage_is_ours or not kinds.keys().isdisjoint(storage.folders()),
+        )
     return found
 
 
-def delete_garbage(store: Connection, garbage: Iterable[Garbage]) -> None:
-    """Delete what `find_garbage` found, and nothing else. A run's artifacts go with it."""
+def _is_alone(store: Connection) -> bool:
+    """Whether no other database lies beside this one, whose artifacts could lie there as well."""
+    file = store.database
+    if file is None:
+        return False
+    return not any(
+        other.is_file() and not other.samefile(file) and _is_database(other)
+        for other in file.parent.iterdir()
+    )
+
+
+def _is_database(file: Path) -> bool:
+    with open(file, "rb") as opened:
+        return opened.read(16) == b"SQLite format 3\0"
+
+
+def delete_garbage(store: MlflowStore, garbage: Iterable[Garbage]) -> None:
+    """Delete what `find_garbage` found, and nothing else. A run's artifacts go with it.
+
+    What a pipeline needs that was begun meanwhile stays.
+    """
+    pipelines = MlflowKept(store).pipelines()
+    spared: set[str] = set()
     with store.reached():
         for piece in garbage:
             if piece.kind == "run":
+                if not _still_dead(piece.item, pipelines):
+                    spared.add(piece.key)
+                    continue
+                # Restored from MLflow's bin, it would count as finished without its artifacts.
+                if "prac.revoked" not in piece.item.data.tags:
+                    store.client.set_tag(piece.where, "prac.revoked", "deleted by prac gc")
                 # The run first: artifacts of a run that is gone are found again, not the reverse.
                 store.client.delete_run(piece.where)
                 uri = piece.item.info.artifact_uri
                 folder = local_folder(uri)
                 if folder is None or store.owns(folder):
                     delete_artifacts(uri, store.tracking_uri)
+            elif piece.key in spared:
+                continue
             elif piece.kind == "version":
                 store.client.delete_model_version(piece.item.name, piece.item.version)
             elif piece.kind == "artifacts":
@@ -125,15 +154,57 @@ def _runs(store: Connection, experiment: str, *, binned: bool = False) -> list[A
     return [] if found is None else pages(search, [found.experiment_id])
 
 
-def _why_dead(run: Any, before: float) -> str | None:
+def _promoted(store: Connection, tickets: Iterable[Any]) -> set[str]:
+    """Runs of tickets whose version was copied to another registered model: somebody uses them."""
+    own = {run.info.run_id: run.data.tags.get("prac.ticket", "") for run in tickets}
+    if not own:
+        return set()
+    versions = pages(store.client.search_model_versions, "tag.`prac.key` LIKE '%'")
+    return {
+        v.run_id
+        for v in versions
+        if v.run_id in own and not own[v.run_id].startswith(f"models:/{v.name}/")
+    }
+
+
+def _why_dead(
+    run: Any, before: float, going: Mapping[str, str], open_seconds: float = 0
+) -> str | None:
+    if run.info.status != "FINISHED":
+        before = min(before, time.time() - open_seconds)
     if max(run.info.start_time, run.info.end_time or 0) / 1000 > before:
         return None
     if "prac.revoked" in run.data.tags:
         return f"revoked: {run.data.tags['prac.revoked']}"
     if run.info.status == "FINISHED":
-        return None
+        return going.get(_need(run))
     state = "never ended" if run.info.status == "RUNNING" else run.info.status.lower()
     return f"{state}: its stage is not finished"
+
+
+def _need(run: Any) -> str:
+    """By what pipelines name it: the key of its stage, or of the sweep whose trial it is."""
+    tags = run.data.tags
+    return str(tags.get("prac.key") or tags.get("prac.sweep") or tags.get("prac.pipeline", ""))
+
+
+def _still_dead(run: Any, pipelines: list[Pipeline]) -> bool:
+    if "prac.pipeline" in run.data.tags and run.info.status == "FINISHED":
+        return _need(run) in {p.key for p in pipelines if p.forgotten}
+    return _why_dead(run, math.inf, let_go(pipelines)) is not None
+
+
+def _dead_notes(
+    notes: Iterable[Any], pipelines: Iterable[Pipeline], runs: Iterable[Any], dead: set[str]
+) -> Iterator[tuple[Any, str]]:
+    """Of forgotten pipelines of which nothing is left that others don't need."""
+    there = {run.data.tags.get("prac.key") for run in runs if run.info.run_id not in dead}
+    known = list(pipelines)
+    needed = {key for p in known if not p.forgotten for key in p.needs}
+    gone = {p.key for p in known if p.forgotten and not (p.needs.keys() - needed) & there}
+    for run in notes:
+        if run.data.tags.get("prac.pipeline") in gone and run.info.run_id not in dead:
+            yield run, "forgotten, and nothing of it is left"
 
 
 def _dead_versions(store: Connection, alive: set[str], before: float) -> Iterator[Garbage]:
@@ -149,6 +220,7 @@ def _dead_versions(store: Connection, alive: set[str], before: float) -> Iterato
                 why="the run it belongs to is not finished, or gone for good",
                 size=None,
                 item=version,
+                key=version.tags["prac.key"],
             )
 
 
@@ -159,10 +231,10 @@ def _runless_artifacts(store: Connection, before: float) -> Iterator[Garbage]:
     for name in DESCRIPTIONS:
         found = store.client.get_experiment_by_name(name)
         root = None if found is None else local_folder(found.artifact_location)
-        if root is None or not root.is_dir() or not store.owns(root):
+        if root is None or not root.is_dir() or not store.owns(root) or not _is_alone(store):
             continue
         for folder in sorted(root.iterdir()):
-            if not (_KEY.fullmatch(folder.name) and folder.is_dir()):
+            if not (KEY.fullmatch(folder.name) and folder.is_dir()):
                 continue
             if folder.stat().st_mtime > before:
                 continue
@@ -181,29 +253,6 @@ def _runless_artifacts(store: Connection, before: float) -> Iterator[Garbage]:
                     size=_local_size(str(folder)),
                     item=folder,
                 )
-
-
-def _leftovers(storage: Folder, kinds: dict[str, str], before: float) -> Iterator[Garbage]:
-    """Folders named by a stage's key whose stage isn't finished, or has no use for them."""
-    # Runs without a cluster keep their finished stages beside them, which MLflow doesn't know.
-    beside = set(storage.child("stages").folders())
-    for key in storage.folders():
-        if not _KEY.fullmatch(key) or key in beside:
-            continue
-        if key in kinds and kinds[key] not in _CLEANED_KINDS:
-            continue
-        folder = storage.child(key)
-        size, newest = folder.extent()
-        if newest > before:
-            continue
-        why = (
-            "its stage is finished and keeps nothing here"
-            if key in kinds
-            else "no finished stage has this key; a run that is resumed would go on from here"
-        )
-        yield Garbage(
-            kind="folder", name=key, where=folder.describe(), why=why, size=size, item=folder
-        )
 
 
 def _local_size(uri: str) -> int | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from prac.lottery.identity import Identity
 from prac.lottery.kept import Forgotten, Pipeline, find_pipeline, from_json, merged, to_json
 from prac.lottery.store import StoreAway
 from prac.tracking.connection import KEPT, PIPELINES, SWEEPS, local_folder
@@ -16,7 +17,7 @@ from prac.tracking.registry import finished_runs
 from prac.tracking.store import MlflowStore
 
 _FILE = "pipeline.json"
-_FORGOTTEN = "prac.forgotten"
+_FORGOTTEN, _IDENTITY = "prac.forgotten", "prac.store"
 
 
 class MlflowKept:
@@ -29,6 +30,19 @@ class MlflowKept:
     def __init__(self, store: MlflowStore) -> None:
         self._store = store
         self._read: dict[str, Pipeline] = {}
+
+    def identity(self, *, settle: bool = False) -> Identity:
+        """In a tag of the experiment."""
+        database = self._store.database
+        place = "" if database is None else str(database.resolve())
+        with self._store.reached():
+            client = self._store.client
+            known = client.get_experiment_by_name(KEPT)
+            found = Identity.read(None if known is None else known.tags.get(_IDENTITY), place)
+            if settle and not found.name:
+                found = found.settled()
+                client.set_experiment_tag(self._store.experiment(KEPT), _IDENTITY, found.text())
+        return found
 
     def note(self, pipeline: Pipeline) -> None:
         """As a run, where it needs what was not noted yet."""

@@ -69,7 +69,8 @@ def cli(home: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
 
     def run(*words: str, status: int = 0) -> Any:
         capsys.readouterr()
-        assert main(["pipelines", *words, "--home", str(home)]) == status
+        command = [] if words[0] == "gc" else ["pipelines"]
+        assert main([*command, *words, "--home", str(home)]) == status
         said = capsys.readouterr()
         if status:
             assert said.err.startswith("error: ")
@@ -110,6 +111,24 @@ def test_forget(cli: Callable[..., Any]) -> None:
     assert cli("show", FIRST[:8], "--json")["finished"] == 3
     alone = cli("show", SECOND[:8], "--json")["kinds"][0]
     assert alone["bytes_alone"] == alone["bytes"] > 0
+
+
+def test_gc_deletes_what_was_forgotten_and_only_when_told(cli: Callable[..., Any]) -> None:
+    cli("forget", FIRST[:8])
+    words = ("gc", "--older-than", "0", "--json")
+    assert cli("gc", "--json")["garbage"] == []  # all is young
+    found = cli(*words)
+    assert not found["deleted"]
+    assert [g["why"] for g in found["garbage"]] == ["only what was forgotten needs it: pipeline 1"]
+    assert cli("show", FIRST[:8], "--json")["finished"] == 3
+    assert cli(*words, "--delete")["deleted"]
+    assert cli(*words)["garbage"] == []
+    # Its ticket stays, and so does the note that names it.
+    assert cli("show", FIRST[:8], "--json")["finished"] == 2
+    assert cli("show", SECOND[:8], "--json")["finished"] == 2
+    cli("forget", FIRST[:8], "--tickets")
+    assert len(cli(*words, "--delete")["garbage"]) == 2
+    assert "not known" in cli("show", FIRST[:8], status=2)
 
 
 def test_a_name_that_is_not_known(cli: Callable[..., Any]) -> None:
