@@ -31,6 +31,11 @@ class PracError(Exception):
         super().__init__(*(without_passwords(t) if isinstance(t, str) else t for t in told))
 
 
+class OutsideError(PracError):
+    """What another library raised where a service or a machine failed: at a start, a connection or
+    an end. The line says what to do; who prints it keeps the whole text of its cause in a file."""
+
+
 class ConfigError(PracError, ValueError):
     """A setting, a data set or a model that can't be used; raised before anything starts."""
 

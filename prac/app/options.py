@@ -13,6 +13,7 @@ from prac.data import Source
 from prac.data.splits import held_out_count
 from prac.errors import ConfigError
 from prac.lottery.graph import Request
+from prac.machine import available_cpus
 from prac.training.processor import cpu_precision
 from prac.training.schedule import shares_of
 
@@ -81,14 +82,16 @@ def home_of(options: Options) -> Path:
         return Path(options.home).absolute()
     # Set by Ray for the driver of a submitted job, whose working folder is a throw-away copy.
     in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-    return Path.home() / "prac" if in_job else Path.cwd()
+    try:
+        return Path.home() / "prac" if in_job else Path.cwd()
+    except OSError as error:
+        raise ConfigError("the working folder is gone: go to another, or name --home") from error
 
 
 def workers_of(recipe: Recipe, options: Options, num_training: int) -> int:
     """The workers of dense training. Raises ConfigError for more than there are shares."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     shares = shares_of(recipe.train, num_training)
-    workers = options.workers if options.workers is not None else min(shares, cores or 1)
+    workers = options.workers if options.workers is not None else min(shares, available_cpus())
     if not 1 <= workers <= shares:
         fewer = ", which batches of this data are too small for" if shares < workers else ""
         raise ConfigError(

@@ -2,44 +2,109 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
 import signal
 import sys
+import tempfile
 import threading
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from prac.errors import PracError, shown
+from prac.errors import OutsideError, PracError, first_line, shown, without_passwords
+
+_READER_GONE = 141
+"""The status that a shell gives a program which SIGPIPE ended."""
 
 
 def guarded(action: Callable[[], dict[str, Any] | None]) -> int:
-    """Run something; a user's error ends in one line on stderr and its exit status.
+    """Run something; whatever it raises ends in one line on stderr and an exit status.
 
-    What the action returns is printed as one line of JSON, the last.
+    What the action returns is printed as one line of JSON, the last. The whole text of what was
+    foreseen by nobody, and of what services and machines failed with, goes to a file that the line
+    names.
     """
-    # Off the main thread Python allows no handler, and nobody would interrupt it there.
-    main = threading.current_thread() is threading.main_thread()
-    previous = signal.signal(signal.SIGTERM, _interrupt) if main else None
+    _never_fail_to_print()
     try:
-        result = action()
+        with _stopped_by_signals():
+            result = action()
+        if result:
+            print(json.dumps(result))
+        sys.stdout.flush()
     except PracError as error:
-        print(f"error: {shown(' '.join(str(error).split()))}", file=sys.stderr, flush=True)
-        return error.exit_status
+        kept = f" ({_keep(error)})" if isinstance(error, OutsideError) else ""
+        return _end(f"{' '.join(str(error).split())}{kept}", error.exit_status)
     except KeyboardInterrupt:
-        print(
-            "error: interrupted; finished stages are kept, the same command goes on from there",
-            file=sys.stderr,
-            flush=True,
-        )
-        return 130
-    finally:
-        if main:
-            signal.signal(signal.SIGTERM, previous)
-    if result:
-        print(json.dumps(result), flush=True)
+        kept = "finished stages are kept, the same command goes on from there"
+        return _end(f"interrupted; {kept}", 130)
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            return _READER_GONE
+        kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+        return _end(f"{kind}{first_line(error)} ({_keep(error)})", 1)
     return 0
+
+
+def _end(line: str, status: int) -> int:
+    # Who hung up, or closed the other end, has not to be told.
+    with contextlib.suppress(OSError):
+        print(f"error: {shown(line)}", file=sys.stderr, flush=True)
+    return status
+
+
+def _keep(error: BaseException) -> str:
+    """Write an error with all its causes to a file that only this user reads; where it is."""
+    text = without_passwords("".join(traceback.format_exception(error)))
+    for find in (tempfile.gettempdir, os.getcwd, lambda: os.path.expanduser("~")):
+        try:
+            number, name = tempfile.mkstemp(prefix="prac-error-", suffix=".txt", dir=find())
+            with open(number, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+        except OSError:
+            continue  # a folder that is full or not ours: another may have room
+        return f"the whole text: {name}"
+    return "no folder has room for the whole text"
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGTERM and a terminal that hangs up stop as Ctrl-C does."""
+    # Off the main thread Python allows no handler, and nobody would interrupt it there.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # `nohup` has a program ignore that its terminal hangs up, and it goes on doing so.
+    stops = (s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) != signal.SIG_IGN)
+    previous = {number: signal.signal(number, _interrupt) for number in stops}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _never_fail_to_print() -> None:
+    """A character that the terminal's encoding lacks is told by its number."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads standard output any more, as behind `| head`; it is let go then, or the
+    interpreter would complain at its end."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +21,7 @@ from prac.data.pixels import (
     to_pixels,
 )
 from prac.errors import ConfigError
+from prac.machine import available_cpus
 
 Encoded = bytes | Path | Callable[[], bytes] | None
 Shape = tuple[int, int, int]
@@ -170,7 +170,7 @@ def _in_threads(
     work: Callable[[int, list[Encoded]], bool], items: Iterable[Encoded]
 ) -> Iterator[bool]:
     """Give `work` batches of items; only a few batches are in memory at a time."""
-    num_workers = min(8, os.cpu_count() or 1)
+    num_workers = min(8, available_cpus())
     iterator = iter(items)
     pending: deque[Future[Any]] = deque()
     start = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -12,8 +13,10 @@ from typing import Any
 
 import ray
 
-from prac.distributed.ray_internals import bind_loopback_only
-from prac.errors import PracError, first_line
+from prac.distributed.own_session import private_token, session_folder, session_logs
+from prac.distributed.ray_internals import bind_loopback_only, forget_uv, head_address
+from prac.errors import OutsideError, PracError, first_line
+from prac.machine import available_cpus, knock
 
 # Two of Ray's functions carry no types.
 _untyped: Any = ray
@@ -24,47 +27,103 @@ def in_ray_job() -> bool:
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
-def available_cpus() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextmanager
 def connected(*, num_cpus: int | None = None) -> Iterator[bool]:
     """Connect to the cluster that RAY_ADDRESS or a job names, else run a local one until the end.
 
     num_cpus: that a local one has at least, though the machine may have fewer.
-    Yields whether the cluster is a local one of our own. A local one listens on loopback only.
+    Yields whether the cluster is a local one of our own. A local one, which RAY_ADDRESS=local asks
+    for too, listens on loopback only, and what it writes can be read by this user alone.
+    Raises PracError.
     """
-    ours = not (in_ray_job() or os.environ.get("RAY_ADDRESS") or ray.is_initialized())
+    address = os.environ.get("RAY_ADDRESS") or ("auto" if in_ray_job() else "local")
     started = not ray.is_initialized()
+    ours = started and address == "local"
+    with contextlib.ExitStack() as held:
+        if started:
+            with _own_signals(), _in_a_line(address):
+                if ours:
+                    _start(
+                        max(num_cpus or 1, available_cpus()), held.enter_context(session_folder())
+                    )
+                else:
+                    _join(address)
+            held.callback(ray.shutdown)
+        yield ours
+
+
+def _start(num_cpus: int, session: str) -> None:
+    bind_loopback_only()
+    forget_uv()
+    private_token()
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            dashboard_host="127.0.0.1",
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            _temp_dir=session,
+        )
+    except Exception as error:
+        error.add_note(session_logs(session))
+        raise
+
+
+def _join(address: str) -> None:
+    # Ray itself asks a dead address for a quarter of an hour, and fills the screen.
+    host, port = head_address(address)
+    try:
+        knock(host, port)
+    except OSError as error:
+        raise OutsideError(
+            f"no Ray cluster answers at {host}:{port} ({first_line(error)}), which "
+            f"RAY_ADDRESS={address} names; start one there, or unset RAY_ADDRESS to run on this "
+            "machine"
+        ) from error
+    ray.init(log_to_driver=False, logging_level=logging.CRITICAL)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Let SIGTERM do what it did: Ray puts a handler in place which ends the process silently."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     on_stop = signal.getsignal(signal.SIGTERM)
     try:
-        if ours:
-            bind_loopback_only()
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-            ray.init(
-                address="local",
-                num_cpus=max(num_cpus or 1, available_cpus()),
-                dashboard_host="127.0.0.1",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        elif started:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
-        raise PracError(
-            f"no Ray cluster could be reached or started ({first_line(error)})"
-        ) from error
-    if threading.current_thread() is threading.main_thread():
-        # Ray puts a handler of its own in place, which ends the process without a word.
-        signal.signal(signal.SIGTERM, on_stop)
-    try:
-        yield ours
+        yield
+    except SystemExit as error:
+        raise KeyboardInterrupt from error
     finally:
-        if started:
-            ray.shutdown()
+        signal.signal(signal.SIGTERM, on_stop)
+
+
+@contextmanager
+def _in_a_line(address: str) -> Iterator[None]:
+    """Ray raises many things where it can't start or connect, plain `Exception` among them."""
+    try:
+        yield
+    except PracError:
+        raise
+    except Exception as error:
+        ray.shutdown()
+        said, kind = str(error), type(error).__name__
+        if address != "local":
+            way_out = "check the address, that the cluster is up and has this version of Ray"
+        elif "timed out" in said:
+            way_out = "is the machine busy? start again when it is quiet"
+        else:
+            way_out = "the disk, the memory and the limits of this machine may be too small"
+        if "oken" in said or "uthenticat" in said:
+            way_out = "RAY_AUTH_TOKEN or the file RAY_AUTH_TOKEN_PATH has to be the cluster's token"
+        what = "started here" if address == "local" else f"reached at {address}"
+        raise OutsideError(
+            f"no Ray cluster could be {what} ({kind}: {first_line(error)}); {way_out}"
+            + (", or run without Ray: --executor local" if address == "local" else "")
+        ) from error
 
 
 def cluster_cpus() -> int:

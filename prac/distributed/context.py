@@ -10,11 +10,11 @@ import ray
 
 from prac.config.sections import AugmentConfig
 from prac.data.dataset import ImageDataset
-from prac.distributed.cluster import available_cpus
 from prac.distributed.progress import Desk, epoch_reporter
 from prac.lottery.energy import EnergyMeter, NvmlCounter, num_gpus
 from prac.lottery.graph import Stage
 from prac.lottery.kinds import KINDS
+from prac.machine import available_cpus
 from prac.storage import Folder
 
 # The driver hands contexts out and computes nothing: it does without torch.

@@ -10,7 +10,7 @@ from ray.exceptions import RayError
 from prac.distributed.context import Resources
 from prac.distributed.env import RayEnv
 from prac.distributed.tasks import RAY, Tasks
-from prac.errors import PracError, first_line
+from prac.errors import OutsideError, PracError, first_line
 from prac.lottery.graph import Graph, Stage
 from prac.lottery.kinds import KINDS
 from prac.lottery.local import Ran, repair, told, wanted
@@ -157,4 +157,4 @@ def _in_a_line(stage: Stage, error: Exception) -> PracError:
     said, kind = first_line(error), type(error).__name__
     if not isinstance(error, RayError) and said != kind:
         said = f"{kind}: {said}"
-    return PracError(f"stage {stage.name} failed: {said}")
+    return OutsideError(f"stage {stage.name} failed: {said}")

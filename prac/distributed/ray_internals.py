@@ -6,12 +6,13 @@ import os
 from typing import Any
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 
 from prac.errors import PracError
 
 _SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _constants: Any = ray_constants
+_services: Any = services
 
 
 def bind_loopback_only() -> None:
@@ -28,6 +29,27 @@ def bind_loopback_only() -> None:
             "that RAY_ADDRESS names"
         )
     _constants.ENABLE_RAY_CLUSTER = os.environ[_SWITCH] != "0"
+
+
+def forget_uv() -> None:
+    """Have Ray upload nothing where this process was started by `uv run`.
+
+    Ray sees that, and sends its workers the whole working folder to build the same environment
+    from: workers of this machine have it already, and beside a large file the upload fails.
+    """
+    _constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
+
+
+def head_address(address: str) -> tuple[str, int]:
+    """Where `ray.init` will ask for the cluster that an address or "auto" names: a host, a port.
+
+    Ray asks this machine's outer address for a cluster that is named by a loopback one. Raises
+    ValueError or ConnectionError where nothing is named.
+    """
+    found = address.partition("://")[2] if "://" in address else None
+    found = found or _services.canonicalize_bootstrap_address(address)
+    host, _, port = str(found).rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def cause_of(failure: Exception) -> BaseException:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from prac.config.sections import AugmentConfig
 from prac.data.dataset import ImageDataset
-from prac.errors import PracError, without_passwords
+from prac.errors import OutsideError, PracError, without_passwords
 from prac.lottery.energy import EnergyMeter
 from prac.lottery.env import Env, Work
 from prac.lottery.graph import Graph, Stage
@@ -173,7 +173,8 @@ def wanted(graph: Graph) -> list[str]:
 
 def told(stage: Stage, error: PracError) -> PracError:
     """A stage's own error, with its name in front."""
-    failed = PracError(f"stage {stage.name}: {error}")
+    kind = OutsideError if isinstance(error, OutsideError) else PracError
+    failed = kind(f"stage {stage.name}: {error}")
     failed.exit_status = error.exit_status
     return failed
 

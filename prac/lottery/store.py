@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from prac.errors import StoreError
+from prac.errors import OutsideError, StoreError
 from prac.lottery.graph import Stage
 from prac.lottery.kinds import KINDS
 from prac.lottery.outputs import Cost, Facts, File, Made, as_json
@@ -63,7 +63,7 @@ class Finished:
     manifest: Manifest | None = field(default=None, compare=False)
 
 
-class StoreAway(StoreError):
+class StoreAway(StoreError, OutsideError):
     """The store can't be reached or asked: no reason to make anything again."""
 
 

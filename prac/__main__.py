@@ -1,0 +1,7 @@
+"""`python -m prac`."""
+
+import sys
+
+from prac.cli import main
+
+sys.exit(main())

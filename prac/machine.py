@@ -1,0 +1,39 @@
+"""What this machine lets a process have: cores, and services that answer."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+from pathlib import Path
+
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def available_cpus(cgroups: Path = _CGROUPS) -> int:
+    """Cores that this process may run on, at most as many as its container's quota keeps busy.
+
+    cgroups: where control groups are mounted; a container sees its own as the root of them.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota = _quota(cgroups)
+    return max(1, min(cores or 1, math.ceil(quota) if quota else cores or 1))
+
+
+def _quota(cgroups: Path) -> float | None:
+    """Processor time a second of real time; None where there is no limit."""
+    try:
+        if (cgroups / "cpu.max").is_file():
+            limit, period = (cgroups / "cpu.max").read_text().split()
+        else:  # version 1
+            limit, period = (
+                (cgroups / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")
+            )
+        return None if limit.strip() in ("max", "-1") else int(limit) / int(period)
+    except (OSError, ValueError):
+        return None
+
+
+def knock(host: str, port: int, *, seconds: float = 10) -> None:
+    """See whether anything takes connections there. Raises OSError."""
+    socket.create_connection((host, port), timeout=seconds).close()
