@@ -24,7 +24,7 @@ def session_folder() -> Iterator[str]:
     Ray opens its own folders to everybody, so this one lies in one that is closed; and where the
     path of the temporary folder leaves no room for the names of sockets, that is in another.
     """
-    known = [tempfile.gettempdir(), "/tmp", "/var/tmp"]  # noqa: S108
+    known = [tempfile.gettempdir(), "/tmp", "/var/tmp"]
     room = _LIMIT - _LONGEST_SOCKET - len("/prac-12345678")
     for folder in (folder for folder in known if len(os.fsencode(folder)) <= room):
         with contextlib.suppress(OSError):
@@ -57,7 +57,6 @@ def private_token() -> None:
     Ray makes it for everybody to read. It is in the home folder; where nothing can be written there
     it is one of this run's own, in the environment.
     """
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
     if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         return
     token = secrets.token_hex(32)
