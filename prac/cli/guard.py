@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import select
 import signal
 import sys
 import tempfile
@@ -101,10 +102,10 @@ def _never_fail_to_print() -> None:
 def _reader_is_gone() -> bool:
     """Whether nobody reads standard output any more, as behind `| head`; it is let go then, or the
     interpreter would complain at its end."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError):  # it may be no file at all
+        asked = select.poll()
+        asked.register(sys.stdout.fileno(), 0)
+        if any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0)):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
+            return True
     return False

@@ -101,7 +101,9 @@ def test_a_reader_that_goes_away_ends_it_as_sigpipe_would(size: int) -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdin and process.stdout and process.stderr
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
         process.stdout.close()
         process.stdin.close()
         assert process.stderr.read() == ""
