@@ -31,7 +31,7 @@ class RoundRow:
     The row after the last round (`trained` false) holds the last mask and set: a ticket that the
     search makes and does not train itself.
 
-    sparsity: share of the convolution weights that m_k removes, in [0, 1).
+    sparsity: share of the prunable weights that m_k removes, in [0, 1).
     set_size: |D_k|, samples. cet_size, cep_size, overlap: its parts; None for sets without parts
     (round 0, vanilla, random subsets).
     steps, epochs: SGD steps and epochs of this round. budget_epochs: where it would have ended

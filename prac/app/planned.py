@@ -80,8 +80,9 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
 
 
 def _check(request: Request, graph: Graph, classes: int, shape: tuple[int, int, int]) -> None:
-    train, precision = request.recipe.train, request.precision
-    check_networks(graph.architectures, classes, shape, train=train, precision=precision)
+    check_networks(
+        graph.architectures, classes, shape, recipe=request.recipe, precision=request.precision
+    )
 
 
 def _refuse_of_this_process(recipe: Recipe) -> None:

@@ -173,11 +173,12 @@ def show_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
         **ticket.lineage,
         "sparsity": ticket.sparsity,
         "weights_alive": ticket.mask.num_alive,
+        "sparsity_of_all": _sparsity_of_all(ticket),
         **_costs(ticket),
     }
     if arguments.json:
         return facts
-    shares = ("sparsity", "steps_saved", "test_accuracy", "validation_accuracy")
+    shares = ("sparsity", "sparsity_of_all", "steps_saved", "test_accuracy", "validation_accuracy")
     shown = {
         name: percent(value) if name in (*shares, "dense_test_accuracy") else value
         for name, value in facts.items()
@@ -190,8 +191,15 @@ def show_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
         [name, "x".join(map(str, alive.shape)), f"{int(alive.sum()):,}", percent(_pruned(alive), 1)]
         for name, alive in ticket.mask.items()
     ]
-    print_rows("convolutions", ("weight", "shape", "alive", "pruned"), rows)
+    print_rows("prunable weights", ("weight", "shape", "alive", "pruned"), rows)
     return None
+
+
+def _sparsity_of_all(ticket: Ticket) -> float | None:
+    """The share of all parameters that is pruned; None where the lineage doesn't count them."""
+    parameters = ticket.lineage.get("parameters")
+    pruned = ticket.mask.size - ticket.mask.num_alive
+    return pruned / parameters if isinstance(parameters, int) and parameters > 0 else None
 
 
 def _costs(ticket: Ticket) -> dict[str, Any]:

@@ -220,7 +220,7 @@ class TrainConfig:
 class PruneConfig:
     """How much is pruned a round, and when the early-bird stop ends it.
 
-    fraction: rho, the share of the convolution weights still alive that a round removes.
+    fraction: rho, the share of the prunable weights still alive that a round removes.
     tolerance: eps; None trains every round to its end.
     patience: consecutive mask distances that must be below eps.
     record_at_once: record distances from the first on, not only after one above eps was seen.
@@ -231,6 +231,9 @@ class PruneConfig:
     ratio, and scored anew before each.
     scoring_samples: that snip and grasp look at, the same number of each class; None is ten a
     class, as GraSP has it.
+    layers: whose weights are prunable: `conv`, the convolutions (the published runs);
+    `conv+linear`; `all-but-head`, both without the layers that make the logits; or layers by name,
+    as shell patterns joined by `+` (`blocks.*.mlp.*+conv`). Biases and norms never are.
     """
 
     WIRE: ClassVar[str] = "prune"
@@ -241,9 +244,19 @@ class PruneConfig:
     criterion: str = "magnitude"
     iterations: int = 1
     scoring_samples: int | None = None
+    layers: str = field(default="conv", metadata={"later": True})
 
     def __post_init__(self) -> None:
         _name(self, "criterion")
+        for term in self.layers.split("+"):
+            known = term in ("conv", "linear") or self.layers == "all-but-head"
+            _require(
+                known or any(sign in term for sign in ".*?["),
+                "prune.layers",
+                self.layers,
+                "conv, conv+linear, linear, all-but-head, or layers' names with a dot or a "
+                "shell pattern in them (features.*), joined by +",
+            )
         _require(0 < self.fraction < 1, "prune.fraction", self.fraction, "above 0 and below 1")
         if self.tolerance is not None:
             _require(

@@ -443,6 +443,7 @@ class _Line:
             data_name=request.data_name,
             recipe=recipe.name,
             transfer_from=request.transfer_from,
+            layers=recipe.prune.layers,
         )
         name = f"ticket:{self.label}:{index}"
         return self.stages.add("ticket", name, config, inputs=inputs, line=self, index=index)

@@ -50,7 +50,7 @@ def make_mask(config: MaskConfig, images: DeviceImages, mask: Mask | None) -> Ma
     sample = _Sample(images, config.scoring_samples, (config.seed, config.round_index))
     pruning = Pruning(
         model=model,
-        mask=mask if mask is not None else Mask.dense(model),
+        mask=(mask if mask is not None else Mask.dense(model, config.layers, images.image_shape)),
         image_shape=images.image_shape,
         batches=sample,
         seed=derived_seed(config.seed, "mask", config.round_index),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prac.config.sections import Precision, Recipe, TrainConfig
+from prac.config.sections import Precision, PruneConfig, Recipe
 from prac.config.strategies import ProxyOptions
 from prac.data.dataset import Source
 from prac.models import ARCHITECTURES, check_architecture
@@ -44,16 +44,17 @@ def check_networks(
     num_classes: int,
     image_shape: tuple[int, int, int],
     *,
-    train: TrainConfig,
+    recipe: Recipe,
     precision: Precision,
 ) -> None:
     """Raise ConfigError for a network that can't be trained and pruned on these images."""
     for name in architectures:
-        if name in ARCHITECTURES:
+        if name in ARCHITECTURES and recipe.prune.layers == PruneConfig.layers:
             # Tests hold that ours can.
             check_architecture(name, num_classes, image_shape)
         else:
             # torch: a plan of our own networks does without.
             from prac.training.trial import try_network
 
-            try_network(name, num_classes, image_shape, train, precision)
+            layers = recipe.prune.layers
+            try_network(name, num_classes, image_shape, recipe.train, precision, layers)

@@ -143,6 +143,8 @@ class TicketFacts(Facts):
 
     flops, bytes: of `prac.ticket.cost`, dense and sparse. splits: samples of the training,
     validation and test split. set_digest: of the last round's set; empty where that is everything.
+    weights: that are prunable, by `layers`; parameters: all of the network's, None where the ticket
+    is of a day that counted none.
     """
 
     architecture: str
@@ -171,6 +173,13 @@ class TicketFacts(Facts):
     num_classes: int
     data_fingerprint: str
     set_digest: str = ""
+    layers: str = "conv"
+    parameters: int | None = None
+
+    @property
+    def sparsity_of_all(self) -> float | None:
+        """The share of all of the network's parameters that is pruned."""
+        return (self.weights - self.weights_alive) / self.parameters if self.parameters else None
 
     @property
     def title(self) -> str:

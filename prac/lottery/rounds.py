@@ -162,7 +162,9 @@ class _Session:
         self.model = initial_model(config, images)
         if task.weights is not None:
             load_state(self.model, task.weights)
-        mask = task.mask if task.mask is not None else Mask.dense(self.model)
+        mask = task.mask
+        if mask is None:
+            mask = Mask.dense(self.model, config.prune.layers, images.image_shape)
         self.rewind = None if config.rewind is None else RewindCapture(config.rewind)
         earliest = epochs_to_rewind(config.rewind, self.budget)
         self.masks = CriterionMasks(config, images, mask)

@@ -253,7 +253,7 @@ def search(
                 graph.architectures,
                 dataset.num_classes,
                 dataset.image_shape,
-                train=recipe.train,
+                recipe=recipe,
                 precision=request.precision,
             )
             ran = run_local(graph, env, kept)

@@ -231,6 +231,7 @@ class MaskConfig:
     scoring_samples: int | None
     seed: int
     round_index: int
+    layers: str = field(default="conv", metadata={"later": True})
 
     @classmethod
     def of(
@@ -244,6 +245,7 @@ class MaskConfig:
             fraction=prune.fraction,
             seed=seed,
             round_index=round_index,
+            layers=prune.layers,
             **_criterion_options(prune),
         )
 
@@ -288,6 +290,7 @@ class TicketStageConfig:
     data_name: str
     recipe: str
     transfer_from: str | None
+    layers: str = field(default="conv", metadata={"later": True})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,18 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 
+def tied_names(state: Mapping[str, Tensor]) -> dict[str, str]:
+    """Names of a model's `state_dict()` that are of the same tensor as an earlier one, to that."""
+    first: dict[tuple[object, ...], str] = {}
+    tied = {}
+    for name, tensor in state.items():
+        if tensor.numel():
+            place = (tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride())
+            if first.setdefault(place, name) != name:
+                tied[name] = first[place]
+    return tied
+
+
 def load_state(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Load weights that a network of this kind left.
 

@@ -142,9 +142,8 @@ class _Magnitude(Criterion):
     def next_mask(self, pruning: Pruning, fraction: float) -> Mask:
         # The same, by selection without a sort.
         from prac.pruning.magnitude import global_magnitude
-        from prac.pruning.mask import prunable_weights
 
-        return global_magnitude(prunable_weights(pruning.model), pruning.mask, fraction)
+        return global_magnitude(pruning.mask.weights(pruning.model), pruning.mask, fraction)
 
 
 def criterion(
@@ -155,9 +154,7 @@ def criterion(
 
 
 def _magnitude(pruning: Pruning) -> Mapping[str, Tensor]:
-    from prac.pruning.mask import prunable_weights
-
-    return {name: weight.abs() for name, weight in prunable_weights(pruning.model).items()}
+    return {name: weight.abs() for name, weight in pruning.mask.weights(pruning.model).items()}
 
 
 @criterion(reads="nothing")

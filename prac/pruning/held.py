@@ -13,7 +13,7 @@ from torch.optim.optimizer import (
 from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakIdKeyDictionary
 
-from prac.pruning.mask import Mask, prunable_weights
+from prac.pruning.mask import Mask
 from prac.pruning.masked_step import PrunedPlaces
 
 _ATTRIBUTE = "prac_hold"
@@ -33,41 +33,32 @@ def hold(model: nn.Module, mask: Mask) -> None:
     are those of the model. Raises TicketError where the mask is of another model.
     """
     mask.apply_(model)
-    weights = prunable_weights(model)
-    by_weight = {id(weight): mask[name] for name, weight in weights.items()}
+    release(model)
+    by_weight = {id(weight): mask[name] for name, weight in mask.weights(model).items()}
+    # Modules that share a weight share its hold: two would each undo the other's change of it.
+    holds: dict[tuple[int, str], _Hold] = {}
     for module in model.modules():
-        if (alive := by_weight.get(id(getattr(module, "weight", None)))) is not None:
-            _hold_of(module).take(module, None if bool(alive.all()) else PrunedPlaces(alive))
+        for name, weight in module.named_parameters(recurse=False):
+            if (alive := by_weight.get(id(weight))) is not None:
+                held = holds.setdefault((id(weight), name), _Hold(name))
+                held.take(module, None if bool(alive.all()) else PrunedPlaces(alive))
 
 
 def release(model: nn.Module) -> None:
     """Let the weights go wherever training takes them; the model is as it was before `hold`."""
     for module in model.modules():
-        found = getattr(module, _ATTRIBUTE, None)
-        if isinstance(found, _Hold):
-            found.let_go()
-            delattr(module, _ATTRIBUTE)
-
-
-def _hold_of(module: nn.Module) -> _Hold:
-    found = getattr(module, _ATTRIBUTE, None)
-    if isinstance(found, _Hold):
-        return found
-    made = _Hold()
-    # An attribute and hooks: deep copies and pickles of a module carry both, and `__setstate__`
-    # finds the weight of the copy.
-    setattr(module, _ATTRIBUTE, made)
-    made.handles = [
-        module.register_forward_pre_hook(made.before_forward),
-        module.register_load_state_dict_post_hook(made.after_load),  # type: ignore[no-untyped-call]
-    ]
-    return made
+        for name, found in list(vars(module).items()):
+            if isinstance(found, _Hold):
+                found.let_go()
+                delattr(module, name)
 
 
 class _Hold:
-    """Holds the weight of one module; without places, nothing."""
+    """Holds the parameter with this name of a module and of those that share it; without places,
+    nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self.handles: list[RemovableHandle] = []
         self._places: PrunedPlaces | None = None
         self._weight: Tensor | None = None
@@ -75,17 +66,29 @@ class _Hold:
         self._gradient: RemovableHandle | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"places": self._places, "weight": self._weight, "handles": self.handles}
+        return {
+            "name": self._name,
+            "places": self._places,
+            "weight": self._weight,
+            "handles": self.handles,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__()  # type: ignore[misc]
+        self.__init__(state["name"])  # type: ignore[misc]
         self._places, self.handles = state["places"], state["handles"]
         self._follow(state["weight"])
 
     def take(self, module: nn.Module, places: PrunedPlaces | None) -> None:
-        """Hold the module's weight at these places."""
+        """Hold the module's weight at these places, with that of modules that share it."""
+        # An attribute and hooks: deep copies and pickles of a module carry both, and `__setstate__`
+        # finds the weight of the copy.
+        setattr(module, f"{_ATTRIBUTE}_{self._name}", self)
+        self.handles += [
+            module.register_forward_pre_hook(self.before_forward),
+            module.register_load_state_dict_post_hook(self.after_load),  # type: ignore[no-untyped-call]
+        ]
         self._places = places
-        self._follow(module.weight)  # type: ignore[arg-type]
+        self._follow(getattr(module, self._name))
         self.zero()
 
     def let_go(self) -> None:
@@ -97,7 +100,7 @@ class _Hold:
 
     def before_forward(self, module: nn.Module, _: object) -> None:
         """Undo what changed the weight by another way than an optimiser's step."""
-        weight: object = module.weight
+        weight: object = getattr(module, self._name)
         if (
             self._places is None
             # A graph that is traced is the module's own: nothing has changed the weight there.
@@ -112,7 +115,7 @@ class _Hold:
 
     def after_load(self, module: nn.Module, _: object) -> None:
         """Zero what was loaded; the weight may be another tensor now."""
-        self._follow(module.weight)  # type: ignore[arg-type]
+        self._follow(getattr(module, self._name))
         self.zero()
 
     def zero(self) -> None:

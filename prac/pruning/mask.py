@@ -8,33 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prac.errors import ConfigError, TicketError
-
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-
-
-def prunable_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The convolutions' weights by name, in the model's order; nothing else is ever pruned.
-
-    A weight that several modules share is there once, under its first name, as in a step of SGD.
-    Raises ConfigError where a convolution computes its weight (a parametrisation): what is zeroed
-    of it is computed anew.
-    """
-    weights: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, module in model.named_modules():
-        if not isinstance(module, _CONVOLUTIONS):
-            continue
-        weight: object = module.weight
-        if not isinstance(weight, nn.Parameter):
-            raise ConfigError(
-                f"convolution {name!r} computes its weight (a parametrisation) and can't be "
-                "pruned; allowed: convolutions whose weight is a plain parameter"
-            )
-        if id(weight) not in seen:
-            seen.add(id(weight))
-            weights[f"{name}.weight" if name else "weight"] = weight
-    return weights
+from prac.errors import TicketError
+from prac.pruning.prunable import plain_weight, prunable_weights
 
 
 class Mask(Mapping[str, Tensor]):
@@ -48,11 +23,21 @@ class Mask(Mapping[str, Tensor]):
         self._num_alive: int | None = None
 
     @classmethod
-    def dense(cls, model: nn.Module) -> Mask:
-        """All ones over the model's convolution weights: m_0. Raises TicketError without any."""
-        weights = prunable_weights(model)
+    def dense(
+        cls,
+        model: nn.Module,
+        layers: str = "conv",
+        image_shape: tuple[int, int, int] | None = None,
+    ) -> Mask:
+        """All ones over the model's prunable weights, as `prunable_weights` takes them: m_0.
+
+        Raises TicketError where there are none.
+        """
+        weights = prunable_weights(model, layers, image_shape)
         if not weights:
-            raise TicketError("the model has no convolution, so there is nothing to prune")
+            what = "convolution" if layers == "conv" else f"layer for prune.layers={layers}"
+            other = "; prune.layers=conv+linear has linear layers too" if layers == "conv" else ""
+            raise TicketError(f"the model has no {what}, so there is nothing to prune{other}")
         return cls({n: torch.ones(w.shape, dtype=torch.bool) for n, w in weights.items()})
 
     def __getitem__(self, name: str) -> Tensor:
@@ -129,15 +114,26 @@ class Mask(Mapping[str, Tensor]):
         """The same mask on another device."""
         return Mask({name: tensor.to(device) for name, tensor in self.items()})
 
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """The model's weights that the mask is of, by name, in its order.
+
+        Raises TicketError where the model has them not, of another shape or in another order,
+        ConfigError for one that is computed from another (a parametrisation).
+        """
+        named = model.named_parameters(remove_duplicate=False)
+        weights: dict[str, Tensor] = {name: weight for name, weight in named if name in self}
+        modules = dict(model.named_modules())
+        for name in self.keys() - weights:
+            layer, _, attribute = name.rpartition(".")
+            if hasattr(modules.get(layer), attribute):
+                plain_weight(modules[layer], name)  # says that it is computed
+        self._check_same_shapes({n: tuple(w.shape) for n, w in weights.items()}, "the model")
+        return weights
+
     @torch.no_grad()
     def apply_(self, model: nn.Module) -> None:
-        """Set the pruned weights of the model to exactly zero.
-
-        Raises TicketError where the model's convolutions are not those of the mask.
-        """
-        weights = prunable_weights(model)
-        self._check_same_shapes({n: tuple(w.shape) for n, w in weights.items()}, "the model")
-        for name, weight in weights.items():
+        """Set the pruned weights of the model to exactly zero. Raises TicketError as `weights`."""
+        for name, weight in self.weights(model).items():
             # Not a product: a pruned weight that is infinite or NaN becomes zero as well.
             weight.masked_fill_(~self[name].to(weight.device), 0.0)
 

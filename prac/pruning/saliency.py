@@ -1,7 +1,7 @@
 """Saliencies before training: SNIP, GraSP and SynFlow, as their papers have them.
 
-Each takes a model whose convolution weights count as zero outside the mask, and returns a score for
-each of them: the weights with the lowest scores are pruned. The model is left as it was.
+Each takes a model whose weights count as zero outside the mask, and returns a score for each that
+the mask is of: the weights with the lowest scores are pruned. The model is left as it was.
 
 State, where papers and code leave a choice. SNIP and GraSP call the model in training mode, as
 their authors' code does: BatchNorm normalises with the batch, the statistics of initial weights
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from prac.pruning.mask import Mask, prunable_weights
+from prac.pruning.mask import Mask
 
 Batches = Sequence[tuple[Tensor, Tensor]]
 
@@ -29,7 +29,7 @@ nearly even, whatever the scale of the initial weights."""
 
 
 class _Masked:
-    """A model as a function of its parameters, the convolutions' under a mask."""
+    """A model as a function of its parameters, some of them under a mask."""
 
     def __init__(self, model: nn.Module, mask: Mask, *, training: bool) -> None:
         self._model, self._training = model, training
@@ -127,7 +127,7 @@ def synflow_saliency(
 
     image_shape: (H, W, C). Tanaka et al. 2020 (arXiv:2006.05467), equation 7 and algorithm 1.
     """
-    device = next(iter(prunable_weights(model).values())).device
+    device = next(model.parameters()).device
     state = {
         name: tensor.detach().double().abs() if tensor.is_floating_point() else tensor
         for name, tensor in model.state_dict().items()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from prac.errors import ConfigError
 from prac.pruning.early_bird import EarlyBird
 from prac.pruning.magnitude import global_magnitude
-from prac.pruning.mask import Mask, prunable_weights
+from prac.pruning.mask import Mask
 
 
 class TentativeMask:
@@ -78,7 +78,7 @@ class TentativeMask:
 
     def _by_magnitude(self, weights: nn.Module | Mapping[str, Tensor]) -> Mask:
         if isinstance(weights, nn.Module):
-            weights = prunable_weights(weights)
+            weights = self._mask.weights(weights)
         return global_magnitude(weights, self._mask, self._fraction)
 
     def state(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:

@@ -9,8 +9,8 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     (
         "sparsity",
-        "The share of the convolution weights that a mask removes. At 79 % one weight in five "
-        "is left.",
+        "The share of the prunable weights (the convolutions', or what prune.layers says) that a "
+        "mask removes. At 79 % one weight in five is left.",
     ),
     ("dense", "The network with all its weights: what a ticket is measured against."),
     (

@@ -24,7 +24,7 @@ def save_layers(mask: Mask, title: str, path: Path) -> None:
     axes.bar_label(bars, fmt="%.1f %%", padding=3, fontsize=8)
     axes.axvline(100 * mask.density, color="#444444", linestyle="--", linewidth=1)
     axes.set_xlim(0, 115)
-    axes.set_xlabel("weights left in the layer, % (dashed: all convolutions together)")
+    axes.set_xlabel("weights left in the layer, % (dashed: all together)")
     axes.tick_params(axis="y", labelsize=8)
     axes.invert_yaxis()
     axes.set_title(title, fontsize=10)

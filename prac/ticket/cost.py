@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from prac.models.describe import forward_flops
+from prac.models.state import tied_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +18,8 @@ class TicketCost:
 
     flops_dense, flops_sparse: of the forward pass of one image, a multiply-add is two; convolutions
     and linear layers. Sparse counts weights that are alive alone: what sparse kernels could save.
-    bytes_dense: of the weights and buffers as a checkpoint has them. bytes_sparse: pruned
-    convolutions as one bit a weight for the mask and the values alive, the rest as it is.
+    bytes_dense: of the weights and buffers, one that several layers share once. bytes_sparse:
+    pruned weights as one bit a weight for the mask and the values alive, the rest as it is.
     """
 
     flops_dense: int
@@ -35,14 +36,16 @@ def ticket_cost(
     A weight that runs at every position of an image costs as much at each, alive or not: a layer's
     FLOPs fall with its own density, not with that of the network.
     """
+    state = model.state_dict()
+    tied = tied_names(state)
     alive = {name: (int(m.sum()), m.numel()) for name, m in mask.items()}
     flops = forward_flops(model, image_shape)
     sparse = 0
     for layer, count in flops.items():
-        kept, size = alive.get(f"{layer}.weight", (1, 1))
+        weight = f"{layer}.weight"
+        kept, size = alive.get(tied.get(weight, weight), (1, 1))
         sparse += count * kept // size
-    state = model.state_dict()
-    dense_bytes = {name: t.numel() * t.element_size() for name, t in state.items()}
+    dense_bytes = {n: t.numel() * t.element_size() for n, t in state.items() if n not in tied}
     sparse_bytes = dict(dense_bytes)
     for name, (kept, size) in alive.items():
         packed = kept * state[name].element_size() + math.ceil(size / 8)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from prac.errors import TicketError
 from prac.models import build_model
-from prac.models.state import load_state
+from prac.models.state import load_state, tied_names
 from prac.plugins import is_custom, is_trusted, name_of
 from prac.pruning.held import hold, release
 from prac.pruning.mask import Mask
@@ -34,11 +34,12 @@ FORMAT = 1
 class Ticket:
     """A sparse trainable subnetwork.
 
-    mask: which convolution weights are alive. weights: the rewind weights and BatchNorm statistics,
-    pruned ones exactly zero. lineage: JSON values that say what it is and where it comes from; the
-    keys `architecture`, `num_classes`, `image_shape`, `class_names`, `mean` and `std` say how to
-    build and feed the network. trained: what training the ticket alone made of the weights; None
-    where nobody did. trust_code: whether `build` may run the code that the lineage names.
+    mask: which of the prunable weights are alive. weights: the rewind weights and BatchNorm
+    statistics, pruned ones exactly zero. lineage: JSON values that say what it is and where it
+    comes from; the keys `architecture`, `num_classes`, `image_shape`, `class_names`, `mean` and
+    `std` say how to build and feed the network. trained: what training the ticket alone made of
+    the weights; None where nobody did. trust_code: whether `build` may run the code that the
+    lineage names.
     """
 
     mask: Mask
@@ -54,18 +55,25 @@ class Ticket:
         rewind_weights: Mapping[str, Tensor],
         lineage: Mapping[str, Any],
         trained: Mapping[str, Tensor] | None = None,
+        tied: Mapping[str, str] | None = None,
     ) -> Ticket:
-        """A ticket from a mask and the rewind weights of its search."""
+        """A ticket from a mask and the rewind weights of its search.
+
+        tied: names of weights that are another's as well, to that (`prac.models.state.tied_names`);
+        None: what the weights tell, of a model's own `state_dict()`.
+        """
+        tied = tied_names(rewind_weights) if tied is None else tied
         weights = {name: tensor.detach().cpu().clone() for name, tensor in rewind_weights.items()}
         for name, alive in mask.items():
             if name not in weights:
                 raise TicketError(f"the rewind weights have no {name}, which the mask has")
-            weights[name].masked_fill_(~alive.cpu(), 0.0)
+            for same in (name, *(other for other, first in tied.items() if first == name)):
+                weights[same].masked_fill_(~alive.cpu(), 0.0)
         return cls(mask=mask.to("cpu"), weights=weights, lineage=dict(lineage), trained=trained)
 
     @property
     def sparsity(self) -> float:
-        """Share of the convolution weights that is pruned, in [0, 1]."""
+        """Share of the prunable weights that is pruned, in [0, 1]."""
         return self.mask.sparsity
 
     def save(self, folder: str | Path) -> Path:

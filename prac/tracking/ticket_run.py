@@ -119,9 +119,12 @@ def description(facts: TicketFacts, where: str, no_graph: str | None = None) -> 
         "pruned weight's place",
         "recipe, seed": f"{facts.recipe}, {facts.seed}",
     }
+    pruned = f"{facts.sparsity:.2%} of the prunable weights (prune.layers={facts.layers}) pruned"
+    if facts.sparsity_of_all is not None:
+        pruned += f", {facts.sparsity_of_all:.2%} of all"
     return (
-        f"**{facts.architecture}** on **{facts.data}**, {facts.sparsity:.2%} of the convolution "
-        f"weights pruned: {facts.weights_alive:,} of {facts.weights:,} are left.\n\n"
+        f"**{facts.architecture}** on **{facts.data}**, {pruned}: {facts.weights_alive:,} of "
+        f"{facts.weights:,} are left.\n\n"
         "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows.items())
     ) + (
         "\n```python\nimport prac\n"

@@ -17,7 +17,7 @@ from prac.data.batches import DeviceImages
 from prac.errors import PracError
 from prac.models.layout import placed
 from prac.models.state import load_state
-from prac.pruning.mask import Mask, prunable_weights
+from prac.pruning.mask import Mask
 from prac.selection.soft import SoftSet
 from prac.storage import Folder
 from prac.training import foreach
@@ -199,8 +199,10 @@ def _masked_parameters(
     """The parameters with pruned weights, and their masks in the same memory order."""
     parameters: list[Tensor] = []
     masks: list[Tensor] = []
-    for name, weight in prunable_weights(model).items():
-        if mask is not None and not bool(mask[name].all()):
+    if mask is None:
+        return parameters, masks
+    for name, weight in mask.weights(model).items():
+        if not bool(mask[name].all()):
             alive = torch.empty_like(weight, device=device)
             alive.copy_(mask[name])
             parameters.append(weight)
@@ -283,7 +285,7 @@ def _train_epoch(
 
 
 def _mask_gradients(parameters: list[Tensor], masks: list[Tensor]) -> None:
-    # A frozen convolution, or one that the forward pass left out, has no gradient.
+    # A frozen layer, or one that the forward pass left out, has no gradient.
     pairs = zip((p.grad for p in parameters), masks, strict=True)
     present = [(gradient, alive) for gradient, alive in pairs if gradient is not None]
     if present:

@@ -28,6 +28,7 @@ def try_network(
     image_shape: ImageShape,
     train: TrainConfig,
     precision: Precision,
+    layers: str = "conv",
 ) -> None:
     """One step of a network on two images, its state out and in, and what a pruned weight does.
 
@@ -38,7 +39,8 @@ def try_network(
     try:
         with generators_kept(_CPU):
             seed_generators(_CPU, 0)
-            _try(model, num_classes, image_shape, train, precision)
+            mask = Mask.dense(model, layers, image_shape)
+            _try(model, mask, num_classes, image_shape, train, precision)
     except (Exception, PracError) as error:
         reason = textwrap.shorten(str(error), width=300, placeholder=" ...")
         kind = "" if isinstance(error, PracError) else f"{type(error).__name__}: "
@@ -47,12 +49,12 @@ def try_network(
 
 def _try(
     model: nn.Module,
+    mask: Mask,
     num_classes: int,
     image_shape: ImageShape,
     train: TrainConfig,
     precision: Precision,
 ) -> None:
-    mask = Mask.dense(model)
     placed(model, _CPU).train()
     height, width, channels = image_shape
     images = torch.randn(2, height, width, channels).permute(0, 3, 1, 2)
@@ -70,7 +72,9 @@ def _try(
     optimizer.step(1e-6)
     load_state(model, {name: tensor.clone() for name, tensor in model.state_dict().items()})
     for name, given in called.inputs.items():
-        if not _zeros_stay(model.get_submodule(name), given):
+        layer = model.get_submodule(name)
+        # Attention has other names for its weights, and uses them as they are.
+        if isinstance(getattr(layer, "weight", None), Tensor) and not _zeros_stay(layer, given):
             raise ConfigError(
                 f"layer {name!r} computes the weight that it uses from the weight that it has, so "
                 "that a pruned weight takes part all the same; allowed: layers that use their "

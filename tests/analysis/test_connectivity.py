@@ -29,7 +29,7 @@ from prac.lottery.rounds import RoundTask, run_round
 from prac.lottery.stage_config import round_config
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.storage import Folder
 from prac.training.randomness import derived_seed
 

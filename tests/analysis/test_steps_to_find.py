@@ -21,7 +21,7 @@ from prac.lottery.kinds import KINDS
 from prac.lottery.outputs import NEXT_MASK, REWIND, SET, TRAINED, Made, MaskFacts, TicketFacts
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.report import result_table, write_csv
 from prac.selection import PracSet
 from prac.sweep.union import Trial, Union, trial_graph

@@ -32,7 +32,7 @@ from prac.lottery.schedule import Schedule
 from prac.lottery.store import Finished, Store
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.storage import Folder
 from prac.tracking.store import MlflowStore, experiment_of
 

@@ -24,7 +24,7 @@ from prac.data.batches import DeviceImages
 from prac.events import EventRecorder
 from prac.models import build_model
 from prac.pruning import Mask, TentativeMask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.training import loop, passes
 from prac.training.loop import train
 from prac.training.observers import EventObserver, TentativeObserver

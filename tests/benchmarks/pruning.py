@@ -11,7 +11,7 @@ from measuring import Row, least_seconds, parser, show
 from torch import Tensor
 
 from prac.pruning import Mask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 
 EPOCH_IMAGES = 45_000
 

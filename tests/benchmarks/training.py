@@ -20,7 +20,7 @@ from prac.events import EventLog, EventRecorder
 from prac.events.file import EventFile
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.storage import Folder
 from prac.training.evaluation import EVALUATION_BATCH, predict
 from prac.training.loop import train

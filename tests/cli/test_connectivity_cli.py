@@ -9,7 +9,7 @@ import pytest
 
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.ticket.format import Ticket
 
 SHORT = ("--epochs", "2", "--points", "3")

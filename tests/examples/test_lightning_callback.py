@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import prac
 from prac.data.dataset import ImageDataset
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 
 pytest.importorskip("pytorch_lightning", reason="pip install prac[lightning]")
 EPOCHS = 12

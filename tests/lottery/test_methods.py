@@ -54,7 +54,7 @@ from prac.lottery.store import Finished, MemoryStore
 from prac.models import build_model
 from prac.models.cost import dense_flops
 from prac.pruning import Mask
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.report import write_csv
 from prac.report.html import render
 from prac.selection import Reason
@@ -494,7 +494,7 @@ def test_a_criterion_of_ones_own_makes_the_tentative_masks(
 ) -> None:
     (tmp_path / "users_criteria.py").write_text(
         "from prac.pruning.criteria import criterion\n"
-        "from prac.pruning.mask import prunable_weights\n"
+        "from prac.pruning.prunable import prunable_weights\n"
         "@criterion(reads='trained')\n"
         "def largest_go(pruning):\n"
         "    weights = prunable_weights(pruning.model)\n"

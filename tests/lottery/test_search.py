@@ -32,7 +32,7 @@ from prac.lottery.outputs import BEST, NEXT_MASK, PREDICTIONS, REWIND, STATISTIC
 from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
 from prac.lottery.search import Local, search
 from prac.models import build_model
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.selection import PracSet, Reason, critical_for_training
 from prac.storage import Folder
 from prac.training.randomness import derived_seed

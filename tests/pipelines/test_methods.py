@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 USERS_FILE = """
 from prac.config.methods import Method
 from prac.pruning.criteria import criterion
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.selection.scores import scorer
 
 @scorer(reads="model")

@@ -16,7 +16,7 @@ from prac.models.describe import forward_flops
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.criteria import CRITERIA, Criterion, Pruning, criterion, find_criterion
 from prac.pruning.keep import keep_highest
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.pruning.saliency import synflow_saliency
 
 

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.held import hold, release
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 
 IMAGES = torch.randn(16, 2, 6, 6, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(16) % 3

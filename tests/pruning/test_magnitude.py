@@ -12,7 +12,7 @@ from torch.nn.utils import prune
 
 from prac.errors import ConfigError, TicketError
 from prac.pruning import Mask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 
 
 def all_alive(weights: dict[str, Tensor]) -> Mask:

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrizations
 
 from prac.errors import ConfigError, TicketError
 from prac.pruning import Mask
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 
 BITS = st.lists(st.booleans(), min_size=6, max_size=6)
 

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrizations
 
 from prac.errors import ConfigError, TicketError
 from prac.pruning import Mask, MaskedStep, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 
 Make = Callable[[nn.Module], torch.optim.Optimizer]
 OPTIMIZERS: dict[str, Make] = {

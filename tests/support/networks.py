@@ -79,5 +79,39 @@ def pruned_before(num_classes: int, in_channels: int) -> nn.Module:
     return _ending(layer, num_classes)
 
 
+class Mlp(nn.Module):
+    """Linear layers alone."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        hidden = [nn.Linear(in_channels * 64, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU()]
+        self.net = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(16, num_classes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.net(images)
+        return logits
+
+
+class Attention(nn.Module):
+    """A patch embedding, attention, a classifier that is made first and called last."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, num_classes)
+        self.patches = nn.Conv2d(in_channels, 8, 2, stride=2)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.patches(images).flatten(2).transpose(1, 2)
+        attended, _ = self.attention(tokens, tokens, tokens, need_weights=False)
+        logits: Tensor = self.head((tokens + attended).mean(1))
+        return logits
+
+
 def linear_alone(num_classes: int, in_channels: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 64, num_classes))
+
+
+def scaled_linear(num_classes: int, in_channels: int) -> nn.Module:
+    last: nn.Module = parametrizations.weight_norm(nn.Linear(4 * 36, num_classes))
+    return nn.Sequential(nn.Conv2d(in_channels, 4, 3), nn.Flatten(), last)

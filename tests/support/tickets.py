@@ -31,7 +31,7 @@ from prac.lottery.stage_config import TicketStageConfig
 from prac.lottery.steps.tickets import ticket_stage
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.selection import PracSet, Reason
 from prac.storage import Folder
 from prac.ticket.retrain import train_alone

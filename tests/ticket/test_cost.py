@@ -7,7 +7,7 @@ from torch import nn
 
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.ticket.cost import ticket_cost
 
 

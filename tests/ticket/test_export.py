@@ -14,7 +14,7 @@ from torch import Tensor
 from prac.errors import ConfigError, TicketError
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.ticket.export import ExportFormat, ImageClassifier, export_ticket, image_classifier
 from prac.ticket.format import Ticket
 from prac.ticket.shrink import resized

@@ -14,7 +14,7 @@ from torch import nn
 from prac.errors import TicketError
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.ticket.format import MANIFEST_FILE, MASK_FILE, WEIGHTS_FILE, Ticket
 
 LINEAGE = {

@@ -12,7 +12,7 @@ from prac.errors import ConfigError
 from prac.models import build_model
 from prac.models.describe import forward_flops
 from prac.pruning import Mask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.ticket.shrink import resized, shrink
 
 SHAPES = {

@@ -14,7 +14,7 @@ from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.storage import Folder
 from prac.ticket.retrain import TrainedAlone, train_alone
 from prac.training.observers import EpochEnd

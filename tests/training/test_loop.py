@@ -29,7 +29,7 @@ from prac.events.recorder import EventRecorder
 from prac.events.statistics import forgetting_statistics
 from prac.models import build_model
 from prac.pruning import Mask, TentativeMask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.selection.soft import SoftSet
 from prac.storage import Folder
 from prac.training import loop

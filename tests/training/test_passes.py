@@ -18,7 +18,7 @@ from prac.data.dataset import ImageDataset
 from prac.events.recorder import EventRecorder
 from prac.models import build_model
 from prac.pruning import Mask, TentativeMask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.training.loop import Trained, Training, train
 from prac.training.observers import EventObserver, RewindCapture, TentativeObserver
 from prac.training.passes import (

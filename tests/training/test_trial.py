@@ -40,6 +40,18 @@ def test_what_a_mask_would_not_hold_in_is_refused(network: str, reason: str) -> 
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("layers", ["conv+linear", "linear", "all-but-head", "net.1+net.3.*"])
+def test_a_fully_connected_network_passes_with_its_linear_layers(layers: str) -> None:
+    try_network("support.networks:Mlp", 3, (8, 8, 3), TrainConfig(), "fp32", layers)
+
+
+def test_a_linear_layer_that_computes_its_weight_is_refused_where_it_is_prunable() -> None:
+    network = "support.networks:scaled_linear"
+    try_network(network, 3, (8, 8, 3), TrainConfig(), "fp32")
+    with pytest.raises(ConfigError, match="linear layer '2' computes its weight"):
+        try_network(network, 3, (8, 8, 3), TrainConfig(), "fp32", "conv+linear")
+
+
 @pytest.mark.parametrize("network", ["mobilenet_v3_small", "mnasnet0_5", "squeezenet1_1"])
 def test_networks_of_torchvision_pass_and_take_their_own_state(network: str) -> None:
     try_network(network, 3, (32, 32, 3), TrainConfig(), "fp32")
@@ -50,21 +62,34 @@ def test_networks_of_torchvision_pass_and_take_their_own_state(network: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("network", "not_exported"), [("Shared", ()), ("Branching", ("onnx", "pt2")), ("Volumes", ())]
+    ("network", "layers", "not_exported"),
+    [
+        ("Shared", "conv", ()),
+        ("Branching", "conv", ("onnx", "pt2")),
+        ("Volumes", "conv", ()),
+        ("Mlp", "conv+linear", ()),
+        ("Attention", "all-but-head", ()),
+    ],
 )
-def test_the_whole_way(network: str, not_exported: tuple[str, ...], tmp_path: Path) -> None:
+def test_the_whole_way(
+    network: str, layers: str, not_exported: tuple[str, ...], tmp_path: Path
+) -> None:
     draw = np.random.default_rng(0)
     labels = np.arange(48) % 3
     images = draw.integers(0, 255, (48, 8, 8, 3), dtype=np.uint8)
     recipe = digits().replace(compare=()).with_epochs(2)
     recipe = recipe.set(
-        search={"rounds": 1, "rewind": RewindPoint("epoch", 1)}, select={"easy": 0.5}
+        search={"rounds": 1, "rewind": RewindPoint("epoch", 1)},
+        select={"easy": 0.5},
+        prune={"layers": layers},
     )
     data = {"train": (images, labels), "test": (images[:12], labels[:12])}
     result = prac.search(recipe, data=data, network=f"support.networks:{network}")
     ticket = result.ticket
     ticket.verify()
     loaded = prac.Ticket.load(ticket.save(tmp_path / "ticket"))
+    assert loaded.lineage["layers"] == layers
+    _zero_under_every_name(loaded)
     network_again = loaded.build(trained=True)
     with torch.no_grad():
         assert network_again.eval()(torch.zeros(5, 3, 8, 8)).shape == (5, 3)
@@ -76,3 +101,10 @@ def test_the_whole_way(network: str, not_exported: tuple[str, ...], tmp_path: Pa
             export_ticket(loaded, tmp_path / form, form)
         assert str(told.value).isprintable()
         assert not (tmp_path / form).exists()
+
+
+def _zero_under_every_name(ticket: prac.Ticket) -> None:
+    """No value of the rewind weights is left of what the network, once built, has pruned."""
+    built = ticket.build()
+    for name, tensor in built.state_dict().items():
+        assert torch.equal(tensor, ticket.weights[name]), name

@@ -43,7 +43,7 @@ from prac.lottery.rounds import (
 )
 from prac.lottery.stage_config import round_config
 from prac.pruning import Mask, global_magnitude
-from prac.pruning.mask import prunable_weights
+from prac.pruning.prunable import prunable_weights
 from prac.storage import Folder
 from prac.training import workers as workers_module
 from prac.training.checkpoint import Checkpoint

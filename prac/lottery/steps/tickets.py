@@ -20,6 +20,7 @@ from prac.lottery.outputs import (
 )
 from prac.lottery.stage_config import TicketStageConfig
 from prac.models import build_model
+from prac.models.state import tied_names
 from prac.ticket.cost import ticket_cost
 from prac.ticket.format import Ticket
 
@@ -63,6 +64,8 @@ def ticket_stage(
         sparsity=alive.sparsity,
         weights_alive=alive.num_alive,
         weights=alive.size,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        layers=config.layers,
         set_size=len(dataset.training_ids) if chosen is None else chosen.set_size,
         num_training=len(dataset.training_ids),
         search_steps=steps,
@@ -96,7 +99,8 @@ def ticket_stage(
         "precision": config.precision,
     }
     trained = None if judge is None else judge[TRAINED]
-    ticket = Ticket.of(alive, starting_weights(rewind), lineage, trained)
+    tied = tied_names(model.state_dict())
+    ticket = Ticket.of(alive, starting_weights(rewind), lineage, trained, tied)
     ticket.verify()
     files: dict[File[Any], Any] = {TICKET: ticket}
     if samples is not None:
