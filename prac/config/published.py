@@ -27,6 +27,7 @@ _ALIKE: dict[str, Any] = {
     "train.shares": 1,
     "prune.criterion": "magnitude",
     "prune.fraction": 0.2,
+    "prune.layers": "conv",
     "prune.patience": 5,
     "prune.record_at_once": False,
     "select.score": "critical",
