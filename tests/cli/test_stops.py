@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.stored import left
 
 from prac.app.options import Options
 from prac.app.places import open_place
@@ -45,7 +46,7 @@ def _fill(home: Path, recipe: Recipe, rounds: dict[str, list[float]]) -> None:
             distances=tuple(distances),
         )
         stage = planned.graph.stages[name]
-        made = Made(facts=facts)
+        made = Made(facts=facts, files=left(stage.kind))
         place.store.commit(stage, made, data=planned.request.data, started=time.time())
 
 

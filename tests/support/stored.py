@@ -50,6 +50,11 @@ def small_stage(key: str = "k1", kind: str = "prune") -> Stage:
 MASK_FACTS = MaskFacts(next_sparsity=0.25, next_weights_alive=3, weights=4)
 
 
+def left(kind: str) -> dict[File[bytes], bytes]:
+    """Files by the names of those that every stage of a kind leaves."""
+    return {blob(file.name): b"left" for file in KINDS[kind].leaves}
+
+
 def commit_small(
     store: Store,
     key: str = "k1",
@@ -62,9 +67,10 @@ def commit_small(
 ) -> Finished:
     """Commit a stage that made these files, a.bin by default, and what its kind leaves."""
     named = {"a.bin": b"hello"} if files is None else files
-    named = {file.name: b"left" for file in KINDS[kind].leaves} | named
     made = Made(
-        facts=facts, cost=Cost(steps=3), files={blob(name): data for name, data in named.items()}
+        facts=facts,
+        cost=Cost(steps=3),
+        files=left(kind) | {blob(name): data for name, data in named.items()},
     )
     began = time.time() if started is None else started
     return store.commit(small_stage(key, kind), made, data=data, started=began)
