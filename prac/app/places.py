@@ -23,7 +23,7 @@ from prac.tracking.connection import TICKETS, default_tracking_uri
 from prac.tracking.kept import MlflowKept
 from prac.tracking.shown import Metric, Picture, Shown
 from prac.tracking.store import MlflowStore
-from prac.tracking.tickets import model_name, note_seeds, ticket_locations, update_aliases
+from prac.tracking.tickets import model_name, model_of, note_seeds, ticket_locations, update_aliases
 from prac.tracking.views import ticket_page
 
 # A plan and a replay open a place and do without torch.
@@ -147,15 +147,18 @@ class MlflowPlace:
         self._prepare()
         return self.store.find(self._planned.request.data, _keys(graph))
 
-    def _models(self) -> list[str]:
+    def _model(self, architecture: str) -> str:
         request = self._planned.request
-        return [model_name(request.data_name, name) for name in request.recipe.architectures]
+        return model_of(self.mlflow, request.data_name, architecture, request.data)
 
     def tickets(self, graph: Graph) -> dict[str, str]:
         """`models:/NAME/VERSION`."""
         locations: dict[str, str] = {}
-        for name in self._models():
-            locations |= ticket_locations(self.mlflow, name)
+        for architecture in self._planned.request.recipe.architectures:
+            # Earlier versions kept tickets of several data sets under one name.
+            shared = model_name(self._planned.request.data_name, architecture)
+            for name in dict.fromkeys((shared, self._model(architecture))):
+                locations |= ticket_locations(self.mlflow, name)
         return locations
 
     def link(self) -> str | None:
@@ -202,8 +205,7 @@ class MlflowPlace:
                 }
                 note_seeds(self.mlflow, row.ticket, known)
         for architecture, chosen in earned_aliases(results).items():
-            name = model_name(self._planned.request.data_name, architecture)
-            update_aliases(self.mlflow, name, chosen)
+            update_aliases(self.mlflow, self._model(architecture), chosen)
 
     def lines(self) -> list[str]:
         """Where tickets can be browsed."""

@@ -69,6 +69,7 @@ def dressed(
         lambda where: description(facts, where, no_graph),
         ticket_tags(facts),
         inputs,
+        facts.data_fingerprint,
     )
 
 

@@ -18,6 +18,8 @@ from prac.tracking.datasets import DataInput, log_inputs
 _BROUGHT: list[tempfile.TemporaryDirectory[str]] = []
 """Copies of tickets on servers; each is removed when this process ends."""
 
+_DATA = "prac.data"
+
 
 def model_name(data_name: str, architecture: str) -> str:
     """The registered model of a data set and an architecture; letters that MLflow refuses are -."""
@@ -31,17 +33,24 @@ def register(
     describe: Callable[[str], str],
     tags: Mapping[str, str],
     inputs: Sequence[DataInput] = (),
+    data: str = "",
 ) -> Callable[[str, str], None]:
     """What registers a ticket as a model version once its artifacts are logged.
 
     describe: makes the page's text from `models:/NAME/VERSION`, which is known only now. A version
-    that a killed process left behind for the same key is replaced.
+    that a killed process left behind for the same key is replaced. data: the fingerprint of the
+    data set; where another data set of the same name has the model, this one's has eight digits of
+    it behind its name.
     """
+    wanted = name
 
     def register_run(run_id: str, artifact_uri: str) -> None:
         log_inputs(store, run_id, inputs)
-        _make_model(store, name, tags)
         client = store.client
+        name = wanted
+        if not _make_model(store, name, tags, data) and _is_another_s(store, name, data):
+            name = _named_by(name, data)
+            _make_model(store, name, tags, data)
         for version in client.search_model_versions(f"name = '{name}'"):
             if version.tags.get("prac.key") == key:
                 client.delete_model_version(name, version.version)
@@ -49,7 +58,7 @@ def register(
             name,
             source=f"{artifact_uri.rstrip('/')}/ticket",
             run_id=run_id,
-            tags={"prac.key": key, **tags},
+            tags={"prac.key": key, **_data_tag(data), **tags},
         )
         where = f"models:/{name}/{version.version}"
         description = describe(where)
@@ -60,13 +69,70 @@ def register(
     return register_run
 
 
-def _make_model(store: Connection, name: str, tags: Mapping[str, str]) -> None:
+def model_of(store: Connection, data_name: str, architecture: str, data: str) -> str:
+    """The registered model of the data set with this fingerprint: by its name, unless another data
+    set of the same name had that before."""
+    name = model_name(data_name, architecture)
+    with store.reached():
+        return _named_by(name, data) if _is_another_s(store, name, data) else name
+
+
+def _named_by(name: str, data: str) -> str:
+    return f"{name}-{data[:8]}"
+
+
+def _data_tag(data: str) -> dict[str, str]:
+    return {_DATA: data} if data else {}
+
+
+def _is_another_s(store: Connection, name: str, data: str) -> bool:
+    return _owner(store, name, _versions(store, name)) not in ("", data) and data != ""
+
+
+def _owner(store: Connection, name: str, versions: Sequence[Any]) -> str:
+    """The data set whose tickets a registered model has; empty where nothing tells it.
+
+    Models of earlier versions don't say so: theirs is the one of their first ticket.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        tags: Mapping[str, str] = store.client.get_registered_model(name).tags
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return ""
+    if _DATA in tags:
+        return tags[_DATA]
+    oldest = sorted(versions, key=lambda version: int(version.version))
+    return next((found for v in oldest if (found := _data_of(store, v))), "")
+
+
+def _data_of(store: Connection, version: Any) -> str:
+    """The fingerprint of the data set that a version's ticket is of; empty where nothing tells."""
+    from mlflow.exceptions import MlflowException
+
+    if _DATA in version.tags or not version.run_id:
+        return str(version.tags.get(_DATA, ""))
+    try:
+        return str(store.client.get_run(version.run_id).data.tags.get(_DATA, ""))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return ""
+
+
+def _make_model(store: Connection, name: str, tags: Mapping[str, str], data: str) -> bool:
+    """Whether it had to be made."""
     from mlflow.exceptions import MlflowException
 
     try:
         store.client.create_registered_model(
             name,
-            tags={k: v for k, v in tags.items() if k in ("architecture", "data")},
+            tags={
+                **{k: v for k, v in tags.items() if k in ("architecture", "data")},
+                **_data_tag(data),
+            },
             description=(
                 f"Lottery tickets of {tags.get('architecture')} on {tags.get('data')}. "
                 f"Take one with `prac.Ticket.load('models:/{name}@best')`; aliases: `recommended` "
@@ -78,6 +144,8 @@ def _make_model(store: Connection, name: str, tags: Mapping[str, str]) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+        return False
+    return True
 
 
 def ticket_locations(store: Connection, name: str) -> dict[str, str]:
@@ -122,9 +190,14 @@ def update_aliases(
     chosen: aliases that a report decides, to `models:/NAME/VERSION`, or None where no ticket has
     earned it. `best` has the highest validation accuracy of its judgements, their mean where there
     were several: never chosen on the test split. `smallest` has the fewest weights. Ties go to the
-    sparser, then to the newer. Returns alias to version.
+    sparser, then to the newer. Versions of other data than the model's take none. Returns alias to
+    version.
     """
     versions = _versions(store, name)
+    with store.reached():
+        if owner := _owner(store, name, versions):
+            versions = [v for v in versions if _data_of(store, v) == owner]
+    own = {str(version.version) for version in versions}
 
     def number(version: Any, tag: str) -> float:
         return float(version.tags.get(f"{tag}_mean", version.tags.get(tag, "0")))
@@ -140,6 +213,7 @@ def update_aliases(
     aliases: dict[str, str | None] = {
         alias: None if where is None else where.rpartition("/")[2]
         for alias, where in (chosen or {}).items()
+        if where is None or where in {f"models:/{name}/{number}" for number in own}
     }
     judged = [v for v in versions if "validation_accuracy" in v.tags]
     if judged:

@@ -24,6 +24,7 @@ from prac.tracking.store import MlflowStore
 from prac.tracking.tickets import (
     download_ticket,
     model_name,
+    model_of,
     note_seeds,
     register,
     ticket_locations,
@@ -184,6 +185,52 @@ def test_aliases_where_nothing_was_judged_or_is_there(store: MlflowStore) -> Non
     assert update_aliases(store, "m") == {"smallest": "2"}
     assert update_aliases(store, "not-there") == {}
     assert ticket_locations(store, "not-there") == {}
+
+
+def _of_data(store: MlflowStore, folder: Path, name: str, data: str, accuracy: float) -> str:
+    """A ticket registered as a pipeline on this data does it; the model that it is in."""
+    _ticket().save(folder / "ticket")
+    stage = small_stage(f"{data}-{folder.name}", "ticket")
+    seal(folder, stage, Made(facts=Facts()))
+    texts = _tags(0.2, accuracy, accuracy)
+    where: list[str] = []
+    done = register(store, name, stage.key, lambda w: where.append(w) or "told", texts, (), data)
+    told = Shown(title="ticket", tags=texts)
+    store.log(stage, folder, told, data=data, started=time.time(), before_finish=done)
+    return where[0].removeprefix("models:/").partition("/")[0]
+
+
+def test_data_sets_of_one_name_have_a_model_each(any_store: MlflowStore, tmp_path: Path) -> None:
+    name = model_name(uuid.uuid4().hex[:6], "conv4")
+    ours, theirs = "a" * 32, "b" * 32
+    assert _of_data(any_store, tmp_path / "1", name, ours, 0.8) == name
+    assert _of_data(any_store, tmp_path / "2", name, theirs, 0.9) == f"{name}-bbbbbbbb"
+    assert _of_data(any_store, tmp_path / "3", name, ours, 0.7) == name
+    assert update_aliases(any_store, name)["best"] == "1"
+    assert update_aliases(any_store, f"{name}-bbbbbbbb")["best"] == "1"
+    data_name = name.split("-")[1]
+    for data, model in ((ours, name), (theirs, f"{name}-bbbbbbbb"), ("c" * 32, f"{name}-cccccccc")):
+        assert model_of(any_store, data_name, "conv4", data) == model
+    assert model_of(any_store, data_name, "vgg16", theirs) == model_name(data_name, "vgg16")
+
+
+def test_a_model_of_an_earlier_version_is_its_first_ticket_s_data_s(
+    store: MlflowStore, tmp_path: Path
+) -> None:
+    """And a version of other data, or of none, takes no alias there."""
+    name = "prac-digits-conv4"
+    _of_data(store, tmp_path / "1", name, "a" * 32, 0.8)
+    _of_data(store, tmp_path / "2", name, "a" * 32, 0.7)
+    store.client.delete_registered_model_tag(name, "prac.data")
+    for version in (1, 2):
+        store.client.delete_model_version_tag(name, str(version), "prac.data")
+    other = _of_data(store, tmp_path / "3", name, "b" * 32, 0.99)
+    assert other == f"{name}-bbbbbbbb"
+    store.client.copy_model_version(f"models:/{other}/1", name)
+    _add_version(store, name, (0.9, 1.0, 1.0))
+    assert model_of(store, "digits", "conv4", "a" * 32) == name
+    chosen = {"recommended": f"models:/{name}/3"}
+    assert update_aliases(store, name, chosen) == {"best": "1", "smallest": "1"}
 
 
 def test_a_ticket_is_taken_by_version_and_by_alias(
