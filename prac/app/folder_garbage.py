@@ -13,7 +13,7 @@ from prac.errors import StoreError
 from prac.lottery.folder_store import MAKING, RUN
 from prac.lottery.kept import FolderKept, Pipeline, let_go
 from prac.storage import Folder
-from prac.tracking.leftovers import KEY, Garbage, find_leftovers
+from prac.tracking.leftovers import KEY, Garbage, find_leftovers, garbage_at
 
 _GOING = ".going-"
 
@@ -30,7 +30,7 @@ def find_in_folder(root: Path, storage: Folder, *, min_age_seconds: float) -> li
     going = let_go(pipelines)
     stages = {folder.name: folder for folder in _folders(root) if KEY.fullmatch(folder.name)}
     found = [
-        _piece(stages[key], "stage", why, key)
+        garbage_at(stages[key], "stage", why, key)
         for key, why in going.items()
         if key in stages and stages[key].stat().st_mtime <= before
     ]
@@ -47,7 +47,7 @@ def find_in_folder(root: Path, storage: Folder, *, min_age_seconds: float) -> li
         let_go=forgotten,
     )
     why = "forgotten, and nothing of it is left"
-    return found + [_piece(kept.file(key), "note", why, key) for key in sorted(forgotten)]
+    return found + [garbage_at(kept.file(key), "note", why, key) for key in sorted(forgotten)]
 
 
 def _folders(root: Path) -> list[Path]:
@@ -63,11 +63,11 @@ def _aside(root: Path, before: float) -> Iterator[Garbage]:
     for folder in _folders(root):
         why = next((why for start, why in whys.items() if folder.name.startswith(start)), None)
         if why is not None and _newest(folder) <= before:
-            yield _piece(folder, "stage", why, "")
+            yield garbage_at(folder, "stage", why, "")
     revoked = root / "revoked"
     for folder in _folders(revoked) if revoked.is_dir() else []:
         if folder.stat().st_mtime <= before:
-            yield _piece(folder, "stage", "revoked: it was damaged", "")
+            yield garbage_at(folder, "stage", "revoked: it was damaged", "")
 
 
 def _newest(folder: Path) -> float:
@@ -75,19 +75,6 @@ def _newest(folder: Path) -> float:
         return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
     except OSError:
         return math.inf  # somebody is at work there
-
-
-def _piece(path: Path, kind: str, why: str, key: str) -> Garbage:
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return Garbage(
-        kind="note" if kind == "note" else "stage",
-        name=path.name,
-        where=str(path),
-        why=why,
-        size=sum(file.stat().st_size for file in files),
-        item=path,
-        key=key,
-    )
 
 
 def _kind(folder: Path) -> str:

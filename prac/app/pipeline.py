@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -26,6 +25,7 @@ from prac.lottery.kept import pipeline_of
 from prac.lottery.local import MAX_DAMAGES, LocalEnv, Ran, run_local
 from prac.lottery.outputs import RESULTS, Made
 from prac.lottery.store import DamagedArtifact, Finished, check_files
+from prac.scratch import scratch_folder
 from prac.storage import Folder
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Pipeline:
             locations=self.place.tickets(self.graph),
         )
         stage = self.graph.stages["report"]
-        with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
+        with scratch_folder() as scratch:
             pages = Path(scratch)
             self._write(results, pages)
             report = self.place.keep(stage, results, pages, made, started)
@@ -191,7 +191,7 @@ class Pipeline:
         """Nothing to run: show what was found, from the store."""
         results = results_from_json(self.place.store.read(report)[RESULTS])
         if not (self._report_folder() / "report.html").is_file():
-            with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
+            with scratch_folder() as scratch:
                 self._write(results, Path(scratch))
                 shutil.copytree(scratch, self._report_folder(), dirs_exist_ok=True)
         self.screen.line("every stage is cached: nothing was trained")

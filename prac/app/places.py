@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +17,7 @@ from prac.lottery.kept import FolderKept, Kept, Pipeline
 from prac.lottery.outputs import PAGES, RESULTS, Facts, File, Made, TicketFacts
 from prac.lottery.store import Finished, Store, seal
 from prac.report.verdict import earned_aliases
+from prac.scratch import scratch_folder
 from prac.storage import Folder
 from prac.tracking.connection import TICKETS, default_tracking_uri
 from prac.tracking.kept import MlflowKept
@@ -179,7 +179,7 @@ class MlflowPlace:
             tags={"recipe": recipe.name, "data_set": request.data_name},
             pictures=_sheets(graph, made, self._planned),
         )
-        with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
+        with scratch_folder() as scratch:
             folder = Path(scratch)
             PAGES.write(folder, pages)
             RESULTS.write(folder, results_to_json(results))

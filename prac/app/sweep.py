@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -24,6 +23,7 @@ from prac.lottery.kept import Pipeline, needs_of
 from prac.lottery.outputs import SWEEP, JudgeFacts
 from prac.lottery.store import DamagedArtifact, Finished
 from prac.report.front import print_front, write_front
+from prac.scratch import scratch_folder
 from prac.storage import Folder
 from prac.sweep.outcome import best_configuration, sweep_json, sweep_metrics, sweep_parameters
 from prac.sweep.space import SweepOptions, Values, label, varied
@@ -211,7 +211,7 @@ class _Sweep:
             num_points=self.sweep.space.small_size,
         )
         failed = [row for row in rows if row.state == "failed"]
-        with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
+        with scratch_folder() as scratch:
             folder = Path(scratch)
             self._write(results, folder)
             if failed or not rows:
@@ -247,7 +247,7 @@ class _Sweep:
         """The sweep is finished: show it from the store."""
         results = SweepResults.from_json(self.place.store.read(finished)[SWEEP])
         if not (self._folder() / "front.png").is_file():
-            with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
+            with scratch_folder() as scratch:
                 self._write(results, Path(scratch))
         self.screen.line("the sweep is finished: nothing was trained")
         return self._tell(results, finished, log, 0)

@@ -34,7 +34,8 @@ def add(commands: Any) -> None:
         "Lists runs that never finished, failed or were revoked, with their artifacts; stages that "
         "only forgotten pipelines need (`prac pipelines forget`); versions of registered tickets "
         "and artifacts that belong to no run; events and checkpoints of stages that no finished "
-        "run stands for, where no other store claims them. Nothing is deleted without --delete, "
+        "run stands for, where no other store claims them; scratch folders of processes that are "
+        "gone. Nothing is deleted without --delete, "
         "and only prac's own experiments, models and folders are looked at. Deleted runs stay in "
         "MLflow's bin (`mlflow gc` empties it)."
     )
@@ -73,6 +74,7 @@ def collect(arguments: argparse.Namespace) -> dict[str, Any] | None:
             raise
     else:
         garbage += _of_mlflow(arguments, store, storage)
+    garbage += _of_killed(arguments.delete)
     if arguments.json:
         return {"deleted": arguments.delete, "garbage": [_facts(piece) for piece in garbage]}
     rows = [[p.kind, p.name, p.why, _bytes(p.size), p.where] for p in garbage]
@@ -104,6 +106,20 @@ def _of_folder(arguments: argparse.Namespace, root: Path, storage: Folder) -> li
     garbage = find_in_folder(root, storage, min_age_seconds=arguments.older_than * 3600)
     if arguments.delete:
         delete_in_folder(root, garbage)
+    return garbage
+
+
+def _of_killed(delete: bool) -> list[Garbage]:
+    import shutil
+
+    from prac.scratch import abandoned_folders, is_abandoned
+    from prac.tracking.leftovers import garbage_at
+
+    folders = abandoned_folders()
+    garbage = [garbage_at(f, "scratch", "the process that made it was killed") for f in folders]
+    for folder in folders if delete else []:
+        if is_abandoned(folder):
+            shutil.rmtree(folder)
     return garbage
 
 

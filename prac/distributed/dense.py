@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import uuid
 from typing import Any
 
@@ -18,6 +17,7 @@ from prac.distributed.tasks import RAY, Tasks
 from prac.errors import PracError, StoreError
 from prac.lottery.rounds import RoundOutcome, RoundTask, outcome_of_workers, train_with_workers
 from prac.lottery.run import TRAIN_PREFIX
+from prac.scratch import scratch_folder
 from prac.storage import Folder
 
 # Another pipeline that trains the same at the same time may put its earlier checkpoint in place of
@@ -74,7 +74,7 @@ def take_outcome(
 
 def _outcome(task: RoundTask, context: Context) -> RoundOutcome | None:
     images = context.images()
-    with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
+    with scratch_folder() as scratch:
         return outcome_of_workers(task, images, context.work(task.run), Folder(scratch))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -199,8 +198,3 @@ def repair(
             if schedule.stages[name].kind == "dense":
                 env.work(damaged.key).delete()
             schedule.again(name)
-
-
-def scratch_folder() -> tempfile.TemporaryDirectory[str]:
-    """Where a run without a place of its own keeps events and checkpoints."""
-    return tempfile.TemporaryDirectory(prefix="prac-")

@@ -24,7 +24,7 @@ from prac.lottery.bill import own_stages, total
 from prac.lottery.compose import build_graph
 from prac.lottery.folder_store import FolderStore
 from prac.lottery.graph import Graph, Request, SearchStages
-from prac.lottery.local import LocalEnv, Ran, run_local, scratch_folder
+from prac.lottery.local import LocalEnv, Ran, run_local
 from prac.lottery.networks import check_networks, initial_digests
 from prac.lottery.outputs import (
     NEXT_MASK,
@@ -43,6 +43,7 @@ from prac.lottery.store import DamagedArtifact, MemoryStore, Store
 from prac.lottery.turn import turn
 from prac.plugins import name_of, own_key
 from prac.pruning.mask import Mask
+from prac.scratch import scratch_folder
 from prac.selection import PracSet
 from prac.storage import Folder
 from prac.ticket.format import Ticket

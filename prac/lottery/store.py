@@ -20,6 +20,7 @@ from prac.errors import OutsideError, StoreError
 from prac.lottery.graph import Stage
 from prac.lottery.kinds import KINDS
 from prac.lottery.outputs import Cost, Facts, File, Made, as_json
+from prac.scratch import scratch_folder
 
 MANIFEST = "manifest.json"
 
@@ -116,7 +117,7 @@ class MemoryStore:
     @cached_property
     def scratch(self) -> tempfile.TemporaryDirectory[str]:
         """Events and checkpoints; gone with the store."""
-        return tempfile.TemporaryDirectory(prefix="prac-")
+        return scratch_folder()
 
     def find(self, data: str, keys: Iterable[str]) -> dict[str, Finished]:
         """By key: a key holds the data's fingerprint."""

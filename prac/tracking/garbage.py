@@ -17,7 +17,7 @@ from prac.lottery.kept import Pipeline, let_go
 from prac.storage import Folder
 from prac.tracking.connection import DESCRIPTIONS, KEPT, SWEEPS, TICKETS, Connection, local_folder
 from prac.tracking.kept import MlflowKept
-from prac.tracking.leftovers import KEY, Garbage, find_leftovers
+from prac.tracking.leftovers import KEY, Garbage, bytes_at, find_leftovers
 from prac.tracking.mlflow_internals import delete_artifacts
 from prac.tracking.pages import pages
 from prac.tracking.store import MlflowStore
@@ -257,6 +257,4 @@ def _runless_artifacts(store: Connection, before: float) -> Iterator[Garbage]:
 
 def _local_size(uri: str) -> int | None:
     folder = local_folder(uri)
-    if folder is None:
-        return None
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return None if folder is None else bytes_at(folder)

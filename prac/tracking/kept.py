@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from prac.lottery.identity import Identity
 from prac.lottery.kept import Forgotten, Pipeline, find_pipeline, from_json, merged, to_json
 from prac.lottery.store import StoreAway
+from prac.scratch import scratch_folder
 from prac.tracking.connection import KEPT, PIPELINES, SWEEPS, local_folder
 from prac.tracking.registry import finished_runs
 from prac.tracking.store import MlflowStore
@@ -79,7 +79,7 @@ class MlflowKept:
         run_id = run.info.run_id
         if run_id not in self._read:
             folder = local_folder(run.info.artifact_uri)
-            with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
+            with scratch_folder() as scratch:
                 if folder is None:
                     with self._store.reached():
                         file = Path(self._store.client.download_artifacts(run_id, _FILE, scratch))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from prac.lottery.claims import Claim, claims
 from prac.lottery.kinds import KINDS
 from prac.storage import Folder
 
-GarbageKind = Literal["run", "version", "artifacts", "folder", "claim", "stage", "note"]
+GarbageKind = Literal["run", "version", "artifacts", "folder", "claim", "stage", "note", "scratch"]
 KEY = re.compile(r"[0-9a-f]{32}")
 _CLEANED_KINDS = frozenset(k.name for k in KINDS.values() if k.works and k.keeps == "nothing")
 """Stages that need nothing of the storage once they are finished."""
@@ -23,7 +24,7 @@ class Garbage:
 
     kind: a `run` of MLflow with its artifacts, a model `version`, a folder of `artifacts` without a
     run, a `folder` of the storage, a `claim` on some; of a local run's folder a `stage` or a `note`
-    of what a pipeline needs. size: bytes, None where counting would
+    of what a pipeline needs; a `scratch` folder. size: bytes, None where counting would
     cost requests. key: of the stage or the pipeline that it is of, empty where nothing tells it.
     """
 
@@ -34,6 +35,19 @@ class Garbage:
     size: int | None
     item: Any = field(repr=False, compare=False)
     key: str = ""
+
+
+def garbage_at(path: Path, kind: GarbageKind, why: str, key: str = "") -> Garbage:
+    """A file or a folder of this machine."""
+    return Garbage(
+        kind=kind, name=path.name, where=str(path), why=why, size=bytes_at(path), item=path, key=key
+    )
+
+
+def bytes_at(path: Path) -> int:
+    """Of a file, or of all files in a folder."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
 
 
 def find_leftovers(

@@ -30,6 +30,7 @@ from prac.lottery.store import (
     sha256,
     write_stage,
 )
+from prac.scratch import scratch_folder
 from prac.tracking.connection import (
     PIPELINES,
     STAGES,
@@ -106,7 +107,7 @@ class MlflowStore(Connection):
 
     def commit(self, stage: Stage, made: Made, *, data: str, started: float) -> Finished:
         """Log a stage that has run as a finished run; a ticket is a version of its model."""
-        with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
+        with scratch_folder() as scratch:
             folder = Path(scratch)
             if isinstance(made.facts, TicketFacts):
                 from prac.tracking.ticket_run import dressed
@@ -196,14 +197,14 @@ class MlflowStore(Connection):
         def bring(file: str) -> Path:
             # Kept as long as the files may be asked for.
             if not scratch:
-                scratch.append(tempfile.TemporaryDirectory(prefix="prac-"))
+                scratch.append(scratch_folder())
             return self._fetch(finished, file, scratch[0].name)
 
         return read_stage(finished, bring)
 
     def manifest(self, finished: Finished) -> Manifest:
         """The manifest of a finished stage, verified."""
-        with tempfile.TemporaryDirectory(prefix="prac-") as scratch:
+        with scratch_folder() as scratch:
             return read_manifest(finished, lambda file: self._fetch(finished, file, scratch))
 
     def _fetch(self, finished: Finished, file: str, scratch: str) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prac.errors import TicketError, first_line
+from prac.scratch import scratch_folder
 from prac.tracking.connection import Connection, default_tracking_uri
 from prac.tracking.datasets import DataInput, log_inputs
 
@@ -256,7 +257,7 @@ def download_ticket(where: str, store: Connection | None = None) -> str:
         local = Path(source.removeprefix("file://"))
         if local.is_dir():
             return str(local)
-        scratch = tempfile.TemporaryDirectory(prefix="prac-ticket-")
+        scratch = scratch_folder()
         _BROUGHT.append(scratch)
         return str(client.download_artifacts(str(version.run_id), "ticket", scratch.name))
     except MlflowException as error:
