@@ -19,6 +19,24 @@ def without_passwords(text: str) -> str:
     return _FIELD.sub(r"\1***", _LOGIN.sub(r"\1:***@", text))
 
 
+_NOT_ASCII = re.compile(r"[^\x20-\x7e\n\t]")
+
+
+def printable(text: str) -> str:
+    """A text whose control characters, but for line feeds and tabs, are escaped: \\u001b.
+
+    Names come from strangers' files: on a terminal or a page they do nothing.
+    """
+    return _NOT_ASCII.sub(
+        lambda found: found[0] if found[0].isprintable() else _escape(found[0]), text
+    )
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
 class PracError(Exception):
     """An error whose message is one line for the user: what, where, what is allowed.
 
@@ -83,6 +101,5 @@ def first_line(error: BaseException, limit: int = 300) -> str:
 
 
 def shown(text: str) -> str:
-    """A text as one that can be printed anywhere: control characters and bytes that are no UTF-8
-    are escaped."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    """A name in a message: `printable`, and on one line."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")

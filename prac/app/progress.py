@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from prac.app.console import say
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import Facts, JudgeFacts, RoundFacts, SetFacts, TrainedFacts
 from prac.lottery.progress import EpochNews
@@ -75,7 +76,7 @@ class Lines:
 
     def say(self, line: str) -> None:
         """Print it, with the time since the start."""
-        print(f"[{clock(self._forecast.elapsed)}] {line}", flush=True)
+        say(f"[{clock(self._forecast.elapsed)}] {line}")
 
     def started(self, stage: Stage) -> None:
         """Say what trains now: a large epoch can take minutes until there is more to tell."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
+from prac.app.console import say
 from prac.app.progress import Lines
 from prac.lottery.graph import Graph, Stage
 from prac.lottery.progress import Display
@@ -71,7 +72,7 @@ class PlainScreen:
 
     def line(self, text: str) -> None:
         """Print it."""
-        print(text, flush=True)
+        say(text)
 
     def plan(self, graph: Graph, finished: Iterable[str]) -> None:
         """A line a stage."""

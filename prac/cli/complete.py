@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from prac.app.console import say
 from prac.cli.stored import add_command
 
 # Slow imports stand in functions: see `prac.cli`.
@@ -33,4 +34,4 @@ def print_script(arguments: argparse.Namespace) -> None:
 
     from prac.cli import build_parser
 
-    print(shtab.complete(build_parser(), shell=arguments.shell))
+    say(shtab.complete(build_parser(), shell=arguments.shell))

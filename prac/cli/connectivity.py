@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from prac.app.console import say
 from prac.cli.options import with_settings
 from prac.cli.stored import (
     WHERE_HELP,
@@ -173,7 +174,7 @@ def _of_recipe(arguments: argparse.Namespace, recipe: Recipe) -> tuple[str, Mapp
 
     def report(rewind: RewindPoint, line: Line) -> None:
         if not arguments.json:
-            print(f"{rewind}: barrier {percent(line.training_barrier)}", flush=True)
+            say(f"{rewind}: barrier {percent(line.training_barrier)}")
 
     lines = rewind_connectivity(
         recipe,

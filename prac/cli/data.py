@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prac.app.console import say
 from prac.cli.options import with_settings
 from prac.cli.stored import add_command, add_json_option, print_lines, print_rows, split_settings
 from prac.config.recipes import get_recipe
@@ -74,8 +75,8 @@ def show_data(arguments: argparse.Namespace) -> dict[str, Any] | None:
     print_rows(
         "classes",
         ("class", "training rows", "test rows"),
-        [[shown(name), f"{count:,}", f"{tested:,}"] for name, count, tested in rows],
+        [[name, f"{count:,}", f"{tested:,}"] for name, count, tested in rows],
     )
     for warning in told["warnings"]:
-        print(f"warning: {warning}", flush=True)
+        say(f"warning: {warning}")
     return None

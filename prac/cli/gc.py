@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prac.app.console import say
 from prac.cli.stored import add_command, add_store_options, open_store, print_rows
 from prac.errors import ConfigError
 
@@ -82,7 +83,7 @@ def collect(arguments: argparse.Namespace) -> dict[str, Any] | None:
     print_rows(title, ("kind", "what", "why", "size", "where"), rows)
     if garbage and not arguments.delete:
         total = _bytes(sum(piece.size or 0 for piece in garbage))
-        print(f"{len(garbage)} things, {total} on this machine; --delete deletes them")
+        say(f"{len(garbage)} things, {total} on this machine; --delete deletes them")
     return None
 
 

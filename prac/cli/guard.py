@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+from prac.app.console import say
 from prac.errors import OutsideError, PracError, first_line, shown, without_passwords
 
 _READER_GONE = 141
@@ -34,7 +35,7 @@ def guarded(action: Callable[[], dict[str, Any] | None]) -> int:
         with _stopped_by_signals():
             result = action()
         if result:
-            print(json.dumps(result))
+            say(json.dumps(result))
         sys.stdout.flush()
     except PracError as error:
         kept = f" ({_keep(error)})" if isinstance(error, OutsideError) else ""
@@ -53,7 +54,7 @@ def guarded(action: Callable[[], dict[str, Any] | None]) -> int:
 def _end(line: str, status: int) -> int:
     # Who hung up, or closed the other end, has not to be told.
     with contextlib.suppress(OSError):
-        print(f"error: {shown(line)}", file=sys.stderr, flush=True)
+        say(f"error: {shown(line)}", error=True)
     return status
 
 

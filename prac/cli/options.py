@@ -10,6 +10,7 @@ import typing
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from prac.app.console import say
 from prac.config.methods import METHODS, PRAC
 from prac.config.recipes import get_recipe
 from prac.config.sections import Recipe, RewindPoint, Share
@@ -25,7 +26,8 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say it and end with status 2."""
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+        say(f"error: {message}; see {self.prog} --help", error=True)
+        self.exit(2)
 
 
 class _MethodNames(tuple[str, ...]):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prac.app.console import say
 from prac.cli.stored import add_command, add_store_options, print_lines, print_rows
 from prac.errors import ConfigError
 
@@ -214,8 +215,8 @@ def forget_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     size = None if None in sizes else sum(each or 0 for each in sizes)
     if arguments.json:
         return {"forgotten": pipeline.key, "stages_let_go": count, "bytes_let_go": size}
-    print(f"{pipeline.title} ({pipeline.key[:8]}) is forgotten; nothing is deleted yet")
-    print(f"{count} stages, {_bytes(size)}, are needed by no other: `prac gc` lists them")
+    say(f"{pipeline.title} ({pipeline.key[:8]}) is forgotten; nothing is deleted yet")
+    say(f"{count} stages, {_bytes(size)}, are needed by no other: `prac gc` lists them")
     return None
 
 

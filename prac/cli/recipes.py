@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from prac.app.console import say
 from prac.cli.options import SECTIONS
 from prac.config.costs import NetworkCost, recipe_costs
 from prac.config.published import differences
@@ -54,25 +55,25 @@ def show_recipes(arguments: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def _show_one(recipe: Recipe) -> None:
-    print(f"{recipe.name}: {recipe.description}")
-    print(f"architectures: {' '.join(recipe.architectures)}; compare: {' '.join(recipe.compare)}")
+    say(f"{recipe.name}: {recipe.description}")
+    say(f"architectures: {' '.join(recipe.architectures)}; compare: {' '.join(recipe.compare)}")
     for section in SECTIONS:
         for field, value in fields_of(getattr(recipe, section)).items():
-            print(f"{section}.{field}={_text(value)}")
+            say(f"{section}.{field}={_text(value)}")
     for whom, lines in zip(("released code", "paper's text"), differences(recipe), strict=True):
         told = ":" if lines else ": nothing"
-        print(f"otherwise than the {whom} of arXiv:2106.03225{told}")
-        print("".join(f"  {line}\n" for line in lines), end="")
+        say(f"otherwise than the {whom} of arXiv:2106.03225{told}")
+        say("".join(f"  {line}\n" for line in lines), end="")
 
 
 def _print_costs(recipes: Iterable[Recipe], speeds: dict[_Timed, float]) -> None:
     hours = f" {'hours':>9}" if speeds else ""
-    print(f"{'recipe':30} {'steps':>11} {'FLOPs':>8}{hours}  what it is")
+    say(f"{'recipe':30} {'steps':>11} {'FLOPs':>8}{hours}  what it is")
     for recipe in recipes:
         costs = recipe_costs(recipe)
         steps, flops = sum(cost.steps for cost in costs), sum(cost.flops for cost in costs)
         hours = f" {_hours(recipe, costs, speeds):9,.2f}" if speeds else ""
-        print(f"{recipe.name:30} {steps:11,} {flops:8.1e}{hours}  {recipe.description}")
+        say(f"{recipe.name:30} {steps:11,} {flops:8.1e}{hours}  {recipe.description}")
 
 
 def _as_json(recipe: Recipe, speeds: dict[_Timed, float]) -> dict[str, Any]:

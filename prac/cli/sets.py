@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prac.app.console import say
 from prac.cli.options import with_settings
 from prac.cli.stored import (
     add_command,
@@ -173,7 +174,7 @@ def pull_set(arguments: argparse.Namespace) -> dict[str, Any] | None:
     result = {"set": entry.key, "file": str(out), "samples": len(chosen), **_reasons(chosen)}
     if arguments.json:
         return result
-    print(f"{out}: {len(chosen):,} samples of {entry.data_name or entry.data} ({entry.name})")
+    say(f"{out}: {len(chosen):,} samples of {entry.data_name or entry.data} ({entry.name})")
     return None
 
 
@@ -213,7 +214,7 @@ def check_set(arguments: argparse.Namespace) -> dict[str, Any] | None:
     if arguments.json:
         return facts
     part = percent(facts["share_of_training"], 1)
-    print(f"{arguments.file}: {len(chosen):,} training rows of {dataset.name}, {part} of them")
+    say(f"{arguments.file}: {len(chosen):,} training rows of {dataset.name}, {part} of them")
     rows_shown = [
         [name, f"{count:,}", percent(count / max(1, of), 1)]
         for name, count, of in zip(dataset.class_names, inside, total, strict=True)

@@ -10,7 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.errors import ConfigError
+from prac.app.console import say
+from prac.errors import ConfigError, printable
 
 # Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
@@ -126,13 +127,14 @@ def percent(value: float | None, digits: int = 2) -> str:
 
 def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table; numbers to the right. Without rows one line says so. Without rich, tabs."""
-    shown = list(rows)
+    # Here as well, so that a cell's width is that of what is shown.
+    shown = [[printable(cell) for cell in row] for row in rows]
     if not shown:
-        print(f"{title}: nothing", flush=True)
+        say(f"{title}: nothing")
         return
     if find_spec("rich") is None:
         for cells in ([title], columns, *shown):
-            print("\t".join(cells), flush=True)
+            say("\t".join(cells))
         return
     from rich.table import Table
     from rich.text import Text
@@ -140,7 +142,7 @@ def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
     from prac.app.console import make_console
 
     # Text, not str: rich reads "[...]" in a str as markup.
-    table = Table(title=Text(title), title_justify="left", caption_justify="left")
+    table = Table(title=Text(printable(title)), title_justify="left", caption_justify="left")
     for index, column in enumerate(columns):
         numeric = all(_numeric(row[index]) for row in shown)
         table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
@@ -158,7 +160,7 @@ def print_lines(pairs: Iterable[tuple[str, object]]) -> None:
     known = [(name, str(value)) for name, value in pairs if value is not None]
     width = max((len(name) for name, _ in known), default=0)
     for name, value in known:
-        print(f"{name:{width}}  {value}", flush=True)
+        say(f"{name:{width}}  {value}")
 
 
 def add_data_options(parser: argparse.ArgumentParser, *, required: bool, help: str) -> None:

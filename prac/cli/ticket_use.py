@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prac.app.console import say
 from prac.cli.options import with_settings
 from prac.cli.stored import (
     WHERE_HELP,
@@ -179,10 +180,9 @@ def train_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     def report(end: EpochEnd) -> None:
         if not arguments.json:
             record = end.record
-            print(
+            say(
                 f"epoch {record.epoch + 1} of {end.budget.epochs}: loss {record.loss:.4f}, "
                 f"validation {record.validation_accuracy:.2%}",
-                flush=True,
             )
 
     trained = train_ticket(
@@ -270,7 +270,7 @@ def export_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     if arguments.json:
         return {name.replace(" ", "_"): value for name, value in facts.items()}
     removed = "" if made.channels_removed is None else f", {made.channels_removed:,} channels fewer"
-    print(
+    say(
         f"{made.file}: {made.size:,} bytes, {made.part} weights, {made.parameters:,} "
         f"parameters{removed}; run on random images, its logits differ from the network's by at "
         f"most {made.largest_difference:.1e}"

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prac.app.console import say
 from prac.cli import ticket_use
 from prac.cli.stored import (
     WHERE_HELP,
@@ -260,7 +261,7 @@ def pull_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
     facts = {"ticket": named, "folder": str(out), "sparsity": ticket.sparsity}
     if arguments.json:
         return facts
-    print(f"{named} is in {out}: {ticket.sparsity:.2%} sparse, {ticket.mask.num_alive:,} weights")
+    say(f"{named} is in {out}: {ticket.sparsity:.2%} sparse, {ticket.mask.num_alive:,} weights")
     return None
 
 
@@ -294,8 +295,8 @@ def compare_tickets(arguments: argparse.Namespace) -> dict[str, Any] | None:
         for layer in [*layers, total]
     ]
     print_rows(f"A {arguments.first}, B {arguments.second}", columns, rows)
-    print("overlap: weights alive in both, over those alive in either; chance: the overlap of")
-    print("random masks of the same sparsities")
+    say("overlap: weights alive in both, over those alive in either; chance: the overlap of")
+    say("random masks of the same sparsities")
     return None
 
 

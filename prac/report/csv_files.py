@@ -20,12 +20,14 @@ from prac.analysis.results import (
     StageRow,
     ThresholdSet,
 )
+from prac.errors import printable
 from prac.report.compare import comparisons
 from prac.report.equal_steps import equal_steps
 from prac.report.wording import architectures
 
 Table = tuple[Sequence[str], Iterable[Sequence[Any]]]
 
+_FORMULA = ("=", "+", "-", "@", "\t")
 _RUNS = ("search_seed", "judging_seeds")
 
 
@@ -138,11 +140,13 @@ def _share(results: Results, row: RoundRow) -> float:
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
-    """Write one table: every digit, nothing where a value is absent, spaces between several."""
+    """Write one table: every digit, nothing where a value is absent, spaces between several.
+
+    A text that a spreadsheet would take for a formula has a ' before it.
+    """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows([_cell(value) for value in row] for row in rows)
+        writer.writerows([_cell(value) for value in row] for row in (header, *rows))
     return path
 
 
@@ -150,4 +154,9 @@ def _cell(value: object) -> object:
     # `csv` itself writes nothing for None, and every digit of a float.
     if isinstance(value, bool):
         return str(value).lower()
-    return " ".join(str(_cell(v)) for v in value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return " ".join(str(_cell(v)) for v in value)
+    if not isinstance(value, str):
+        return value
+    # Spreadsheets pass over spaces before a formula.
+    return printable(f"'{value}" if value.lstrip(" ").startswith(_FORMULA) else value)

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from prac.analysis.results import HardSample, Results
 from prac.analysis.statistics import MATCHING_SEEDS
 from prac.config.methods import METHODS, method_label
+from prac.errors import printable
 from prac.report.csv_files import write_csv
 from prac.report.figures import Drawing, drawings, to_png, to_svg
 from prac.report.figures.gallery import (
@@ -64,7 +65,7 @@ def write_report(results: Results, folder: str | Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     tables = write_csv(results, folder / "tables")
     pictures = _write_figures(results, folder / "figures")
-    page = render(results, pictures, [path.name for path in tables])
+    page = printable(render(results, pictures, [path.name for path in tables]))
     path = folder / "report.html"
     path.write_text(page, encoding="utf-8", newline="\n")
     return path
