@@ -115,7 +115,7 @@ class NvmlCounter:
 
 
 class EnergyMeter:
-    """Measures from its making until `stop`.
+    """Measures from its making on.
 
     cpu_share: the share of this machine's processors that is charged, in [0, 1].
     gpu_share: the share of each visible GPU; 0 charges none.
@@ -135,18 +135,27 @@ class EnergyMeter:
         if gpu_share > 0:
             # Asked for only where a GPU is used: loading the driver's library takes a while.
             counters.append(("GPU", "NVML", gpu_share, nvml()))
-        self._begun = [(*counter, counter[-1].read()) for counter in counters]
+        self._counters = counters
+        self._last = [counter.read() for _, _, _, counter in counters]
+        self._joules = [0.0] * len(counters)
+        self._gone = [False] * len(counters)
 
-    def stop(self) -> Energy:
-        """What was used since the making."""
+    def used(self) -> Energy:
+        """What was used since the making. May be asked again and again: counters that are read
+        often enough wrap around once at most in between."""
         joules, told, missing = 0.0, [], []
-        for what, source, share, counter, before in self._begun:
-            after = counter.read()
+        for place, (what, source, share, counter) in enumerate(self._counters):
+            before, after = self._last[place], counter.read()
+            self._last[place] = after
             if counter.reason or before is None or after is None:
+                self._gone[place] = True
+            else:
+                self._joules[place] += min(1.0, share) * counter.joules(before, after)
+            if self._gone[place]:
                 reason = counter.reason or "a counter stopped answering"
                 missing.append(f"{what} {NOT_MEASURED}: {reason}")
             else:
-                joules += min(1.0, share) * counter.joules(before, after)
+                joules += self._joules[place]
                 told.append(source)
         source = "; ".join([" and ".join(told), *missing] if told else missing)
         return Energy(joules=joules if told else None, source=source)

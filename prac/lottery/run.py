@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 
 from prac.errors import EventLogError, StoreError
-from prac.lottery.energy import NOT_MEASURED
+from prac.lottery.attempts import Attempt, noted
 from prac.lottery.env import Env, Work
 from prac.lottery.graph import Stage
 from prac.lottery.kinds import KINDS
@@ -67,20 +67,16 @@ def _blamed(error: EventLogError, dense: Finished, env: Env) -> StoreError:
 
 
 def make(stage: Stage, inputs: Mapping[str, Finished], env: Env, store: Store) -> Made:
-    """What a stage makes, with its wall time and its energy."""
-    began, meter = time.monotonic(), env.meter(stage)
+    """What a stage makes, with the wall time and the energy of all attempts at it."""
     work = Work(stage, env, {role: finished.key for role, finished in inputs.items()})
-    read = {role: store.read(finished) for role, finished in inputs.items()}
-    made: Made = KINDS[stage.kind].step()(stage.config, work, **read)
-    energy, seconds = meter.stop(), time.monotonic() - began
+    place = work.folder if KINDS[stage.kind].works else None
+    with Attempt(place, env.meter(stage)) as attempt:
+        read = {role: store.read(finished) for role, finished in inputs.items()}
+        made: Made = KINDS[stage.kind].step()(stage.config, work, **read)
+    paid = attempt.cost()
     cost = dataclasses.replace(
-        made.cost, seconds=seconds, joules=energy.joules, energy_source=energy.source
+        made.cost, seconds=paid.seconds, joules=paid.joules, energy_source=paid.energy_source
     )
-    # Epochs that an earlier attempt trained, before it was killed, are on the bill as well.
-    epochs = sum(getattr(made.facts, "curves", {}).get("seconds", ()))
-    if epochs > seconds:
-        source = f"{NOT_MEASURED}: a part was trained by a process that was killed"
-        cost = dataclasses.replace(cost, seconds=epochs, joules=None, energy_source=source)
     return dataclasses.replace(made, cost=cost)
 
 
@@ -93,7 +89,8 @@ def clean(stage: Stage, env: Env) -> None:
     if kind.keeps == "nothing":
         work.delete()
         return
-    work.remove("checkpoint.safetensors")
+    for name in ("checkpoint.safetensors", *noted(work)):
+        work.remove(name)
     for name in work.folders():
         # Of runs that were killed.
         if name.startswith(TRAIN_PREFIX):

@@ -43,4 +43,4 @@ def test_a_stage_is_charged_for_what_it_was_given(
     )
     meter = context.meter(stage)
     (zone / "energy_uj").write_text("8000000")
-    assert meter.stop().joules == pytest.approx(8 * share)
+    assert meter.used().joules == pytest.approx(8 * share)

@@ -94,10 +94,13 @@ def test_local_run_killed_and_started_again(tmp_path: Path, launch_local, refere
         lambda: (
             "select:conv4:prac:1" in _stages(tmp_path)
             and list(tmp_path.glob("prac-runs/*/checkpoint.safetensors"))
+            and list(tmp_path.glob("prac-runs/*/attempt-*.json"))
         )
     )
     first.kill()
     assert first.alive() == []
+    (note,) = tmp_path.glob("prac-runs/*/attempt-*.json")
+    killed = json.loads(note.read_text())["seconds"]
     before = {
         name: (folder / "run.json").read_bytes() for name, folder in _stages(tmp_path).items()
     }
@@ -107,12 +110,17 @@ def test_local_run_killed_and_started_again(tmp_path: Path, launch_local, refere
     started = time.monotonic()
     second = launch_local(tmp_path)
     assert second.wait() == 0, second.said()
-    print(f"\nlocal run killed: ended {time.monotonic() - started:.0f} s after the next start")
+    ended = time.monotonic() - started
+    print(f"\nlocal run killed: ended {ended:.0f} s after the next start")
     after = _stages(tmp_path)
     # No stage was made again, and round 1 went on from its checkpoint.
     assert all((after[name] / "run.json").read_bytes() == run for name, run in before.items())
     assert not any(f"{name} starts" in second.stdout for name in before), second.stdout
     assert "round:conv4:prac:1 starts" in second.stdout
+    # Both attempts at it are on the bill; the one that was killed by its last note.
+    made = json.loads((after["round:conv4:prac:1"] / "manifest.json").read_text())
+    assert killed >= 1
+    assert killed < made["cost"]["seconds"] < killed + ended
     attempts = [file.name for file in tmp_path.glob("prac-runs/*/events/round-01-*.parquet")]
     assert not attempts, "a round cleans up behind itself"
     found.of_folders(after).assert_same(reference.found)

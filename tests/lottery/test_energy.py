@@ -40,13 +40,22 @@ def test_packages_and_memory_are_added_and_wraps_are_seen(powercap: Path) -> Non
     (powercap / "intel-rapl:0:1" / "energy_uj").write_text("1500000")  # 1 J
     (powercap / "intel-rapl:1" / "energy_uj").write_text("1000000")  # wrapped at 1000 J: 2 J
     (powercap / "intel-rapl:2" / "energy_uj").write_text("900000000")  # the whole board: not added
-    energy = meter.stop()
+    energy = meter.used()
     assert energy.joules == pytest.approx(0.5 * 6)
     assert energy.source == "RAPL"
 
 
+def test_a_counter_that_is_asked_between_may_wrap_each_time(powercap: Path) -> None:
+    meter = EnergyMeter(cpu_share=0.5, rapl=RaplCounter(powercap))
+    counter = powercap / "intel-rapl:1" / "energy_uj"
+    # It stood at 999 J, and wraps at 1000 J.
+    for microjoules, joules in ((0, 1), (1_000_000, 2), (500_000, 1001.5), (400_000, 2001.4)):
+        counter.write_text(f"{microjoules}\n")
+        assert meter.used().joules == pytest.approx(joules / 2)
+
+
 def test_a_machine_without_counters_says_so(tmp_path: Path) -> None:
-    energy = EnergyMeter(cpu_share=1, rapl=RaplCounter(tmp_path / "nowhere")).stop()
+    energy = EnergyMeter(cpu_share=1, rapl=RaplCounter(tmp_path / "nowhere")).used()
     assert energy.joules is None
     assert energy.source == "processors not measured: this machine has no RAPL counters"
 
@@ -54,7 +63,7 @@ def test_a_machine_without_counters_says_so(tmp_path: Path) -> None:
 def test_counters_that_may_not_be_read_are_no_zeros(powercap: Path) -> None:
     for file in powercap.glob("*/energy_uj"):
         file.write_text("no number")  # as unreadable as a file of the superuser's
-    energy = EnergyMeter(cpu_share=1, rapl=RaplCounter(powercap)).stop()
+    energy = EnergyMeter(cpu_share=1, rapl=RaplCounter(powercap)).used()
     assert energy.joules is None
     assert "superuser only" in energy.source
 
@@ -123,7 +132,7 @@ def test_the_visible_gpus_are_charged(
         nvml=lambda: NvmlCounter(library, environ),
     )
     library.millijoules = [3000, 8000]
-    energy = meter.stop()
+    energy = meter.used()
     assert energy.joules == pytest.approx(0.25 * joules)
     assert energy.source == "RAPL and NVML"
 
@@ -151,7 +160,7 @@ def test_what_is_not_measured_has_a_reason(
         rapl=RaplCounter(powercap),
         nvml=lambda: NvmlCounter(library, environ),
     )
-    assert meter.stop().source == f"RAPL; GPU not measured: {reason}"
+    assert meter.used().source == f"RAPL; GPU not measured: {reason}"
 
 
 def test_a_counter_that_is_lost_on_the_way_is_no_zero(powercap: Path) -> None:
@@ -161,7 +170,7 @@ def test_a_counter_that_is_lost_on_the_way_is_no_zero(powercap: Path) -> None:
     )
     library.counters = False
     (powercap / "intel-rapl:1" / "energy_uj").unlink()
-    energy = meter.stop()
+    energy = meter.used()
     assert energy.joules is None
     assert energy.source == (
         "processors not measured: a counter stopped answering; "

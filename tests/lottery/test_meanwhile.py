@@ -16,9 +16,9 @@ from prac.errors import EventLogError
 from prac.lottery.graph import Stage
 from prac.lottery.kinds import StageKind
 from prac.lottery.local import LocalEnv
-from prac.lottery.outputs import Cost, CountFacts, Made, TrainedFacts
+from prac.lottery.outputs import Cost, CountFacts, Made
 from prac.lottery.round_events import event_folder
-from prac.lottery.run import clean, make, run_stage
+from prac.lottery.run import clean, run_stage
 from prac.lottery.stage_config import ReduceConfig
 from prac.lottery.store import DamagedArtifact, Finished, MemoryStore, StoreAway
 from prac.storage import Folder
@@ -165,18 +165,6 @@ def test_a_stage_gains_time_and_energy(env: LocalEnv, monkeypatch: pytest.Monkey
     assert 0.02 <= made.cost.seconds < 5
     assert made.cost.energy_source
     assert made.cost.joules is None or made.cost.joules >= 0
-
-
-def test_epochs_of_an_attempt_that_was_killed_are_on_the_bill(
-    env: LocalEnv, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    facts = TrainedFacts(
-        epochs=2, budget_epochs=2, best_epoch=0, best_accuracy=0.5, curves={"seconds": (70.0, 7.0)}
-    )
-    _does(monkeypatch, lambda: Made(facts=facts))
-    cost = make(STAGE, {}, env, MemoryStore()).cost
-    assert (cost.seconds, cost.joules) == (77.0, None)
-    assert "killed" in cost.energy_source
 
 
 def test_what_is_cleaned_up(env: LocalEnv) -> None:

@@ -188,7 +188,9 @@ class Tracked:
         return {
             run["tags"]["prac.stage"]: run
             for run in self.runs()
-            if run["status"] == "FINISHED" and "prac.revoked" not in run["tags"]
+            if run["status"] == "FINISHED"
+            and "prac.stage" in run["tags"]  # a pipeline's own note has none
+            and "prac.revoked" not in run["tags"]
         }
 
     def revoke(self, *stages: str) -> None:
