@@ -16,17 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prac.config.sections import DataConfig
+from prac.data.classes import to_classes
 from prac.data.columns import feature_names, row_columns
 from prac.data.dataset import DataSummary, ImageDataset, Origin, Source
 from prac.data.decode import convert_images, shape_after
 from prac.data.findings import row_digests
-from prac.data.pixels import Seen, to_pixels
+from prac.data.pixels import Seen, corrupt_errors, decode_image, to_pixels
 from prac.data.sources import open_source
 from prac.data.splits import LabelledImages, assemble, split_options, summarise
+from prac.data.walk import same_form
 from prac.data.words import split_of
 from prac.errors import ConfigError, shown
 from prac.fingerprint import fingerprint
 
+_Given = tuple[NDArray[np.uint8], NDArray[Any]]
 _SPLITS = ("train", "test", "validation")
 
 
@@ -34,9 +37,10 @@ def as_source(data: Any, config: DataConfig) -> Source:
     """A source of a name, an ImageDataset, another source, or images that are handed over.
 
     Images: `(images, labels)`, arrays `(N, H, W, C)`, `(N, H, W)` or, as torch has them,
-    `(N, C, H, W)`, and `(N,)` integers; or a Dataset of `(image, label)`, each image an array, a
-    tensor or a PIL image; or a mapping of `train` and `test` (or `validation`) to either; a Hugging
-    Face Dataset or DatasetDict. Without a test split, one is held out (`data.test_fraction`).
+    `(N, C, H, W)`, and `(N,)` whole numbers or texts; or a Dataset of `(image, label)`, each image
+    an array, a tensor or a PIL image; or a mapping of `train` and `test` (or `validation`) to
+    either; a Hugging Face Dataset or DatasetDict. Without a test split, one is held out
+    (`data.test_fraction`).
     Pixels are uint8, or floats that are 0 to 1 in steps of 1/255. Raises ConfigError for anything
     else.
     """
@@ -94,11 +98,17 @@ class GivenSource:
                 "test or validation"
             )
         self._notes: list[str] = []
-        self._train = _labelled(splits["train"], "train", config)
-        self._test_from, self._test = self._find_test(splits)
-        self._classes = self._class_names(splits["train"])
+        images, labels = {}, {}
+        images["train"], labels["train"] = _labelled(splits["train"], "train", config)
+        self._test_from, test = self._find_test(splits)
+        if test is not None:
+            images["test"], labels["test"] = test
+        names = _class_names(splits["train"], config)
+        self._classes, classes = to_classes(labels, class_names=names, where="the data set")
+        self._train: LabelledImages = images["train"], classes["train"]
+        self._test = None if test is None else (images["test"], classes["test"])
 
-    def _find_test(self, splits: Mapping[str, Any]) -> tuple[str, LabelledImages | None]:
+    def _find_test(self, splits: Mapping[str, Any]) -> tuple[str, _Given | None]:
         for name in ("test", "validation"):
             if name in splits:
                 found = _labelled(splits[name], name, self._config)
@@ -106,18 +116,6 @@ class GivenSource:
                     return name, found
                 self._notes.append(f"the {name} split has no labels, and is not used")
         return "made", None
-
-    def _class_names(self, train: Any) -> tuple[str, ...]:
-        labels = [self._train[1], *([] if self._test is None else [self._test[1]])]
-        if any(part.min() < 0 for part in labels):
-            raise ConfigError("the data set needs labels from 0 on, in every row")
-        count = int(max(part.max() for part in labels)) + 1
-        names = getattr(train, "classes", None) or feature_names(train, self._config)
-        if not isinstance(names, Sequence) or isinstance(names, str):
-            names = range(count)
-        if len(names) < count:
-            raise ConfigError(f"labels go up to {count - 1}, and the data set names {len(names)}")
-        return tuple(map(str, names))
 
     def summary(self) -> DataSummary:
         """Counts, classes and the shape of the images."""
@@ -175,7 +173,15 @@ class GivenSource:
         return convert_images(split[0], size=size, channels=channels), split[1]
 
 
-def _labelled(split: Any, name: str, config: DataConfig) -> LabelledImages:
+def _class_names(train: Any, config: DataConfig) -> tuple[str, ...] | None:
+    """The names of 0, 1, ..., where they are said."""
+    names = getattr(train, "classes", None) or feature_names(train, config)
+    if isinstance(names, Sequence) and not isinstance(names, str):
+        return tuple(map(str, names))
+    return None
+
+
+def _labelled(split: Any, name: str, config: DataConfig) -> _Given:
     if isinstance(split, tuple) and len(split) == 2:
         images, labels = np.asarray(split[0]), np.asarray(split[1])
     elif hasattr(split, "__len__") and hasattr(split, "__getitem__"):
@@ -185,17 +191,48 @@ def _labelled(split: Any, name: str, config: DataConfig) -> LabelledImages:
             f"the {name} split is a {type(split).__name__}; allowed: (images, labels), or a "
             "Dataset of (image, label)"
         )
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(images):
+    if labels.ndim != 1 or labels.dtype.kind not in "biuUO" or len(labels) != len(images):
         raise ConfigError(
             f"the {name} split has {len(images)} images and labels {labels.dtype} of shape "
-            f"{labels.shape}; allowed: a whole number an image"
+            f"{labels.shape}; allowed: a whole number or a text an image"
         )
     if len(labels) == 0:
-        raise ConfigError(f"the {name} split needs labels from 0 on, at least one")
-    return _pixels(_channels_last(images, name), name), labels.astype(np.int64)
+        raise ConfigError(f"the {name} split has no images; allowed: one or more")
+    return _pixels(_channels_last(images, name), name), _as_labels(labels.tolist(), name)
 
 
-def _collected(split: Any, name: str, config: DataConfig) -> LabelledImages:
+def _as_labels(given: list[Any], name: str) -> NDArray[Any]:
+    """(N,) int64 of whole numbers, -1 where there is no label; texts as objects."""
+    labels = [_label(label, place, name) for place, label in enumerate(given)]
+    if {type(label) for label in labels} <= {int}:
+        return np.array(labels, dtype=np.int64)
+    for place, label in enumerate(labels):
+        if not isinstance(label, str):
+            raise ConfigError(
+                f"the {name} split has texts as labels, and {label} at number {place}; allowed: a "
+                "text an image"
+            )
+    return np.array(labels, dtype=object)
+
+
+def _label(label: Any, place: int, name: str) -> int | str:
+    if isinstance(label, str):
+        return same_form(label)
+    try:
+        number = operator.index(-1 if label is None else label)
+    except TypeError:
+        number = -(2**63) - 1
+    if isinstance(label, np.bool_):
+        number = int(label)
+    if abs(number) >= 2**63:
+        raise ConfigError(
+            f"the {name} split has the label {shown(str(label)[:50])!r} at number {place}; "
+            "allowed: a whole number or a text an image"
+        )
+    return number
+
+
+def _collected(split: Any, name: str, config: DataConfig) -> _Given:
     """A Dataset's items, as bytes one by one: floats of all would need four times the memory."""
     count = len(split)
     if count == 0:
@@ -215,29 +252,35 @@ def _collected(split: Any, name: str, config: DataConfig) -> LabelledImages:
             f"the {name} split has images of {len(shapes)} shapes (H, W, C), e.g. {shapes[0]} and "
             f"{shapes[-1]}; allowed: one, e.g. by a transform that resizes and crops"
         )
-    labels = np.asarray([label for _, label in items], np.int64)
-    return np.stack([image for image, _ in items]), labels
+    return np.stack([image for image, _ in items]), _as_labels([y for _, y in items], name)
 
 
 def _item(
     split: Any, place: int, name: str, config: DataConfig, columns: tuple[str, str] | None
-) -> tuple[NDArray[np.uint8], int]:
+) -> tuple[NDArray[np.uint8], Any]:
     pair = split[place]
     if columns is not None:
         pair = pair[columns[0]], pair[columns[1]]
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise ConfigError(f"the {name} split gives no (image, label) by number")
     image, label = pair
-    try:
-        number = operator.index(-1 if label is None else label)
-    except TypeError as error:
-        raise ConfigError(
-            f"the {name} split has the label {shown(str(label)[:50])!r} at number {place}; "
-            "allowed: a whole number an image"
-        ) from error
+    if isinstance(image, Mapping):  # a Hugging Face image that is not decoded yet
+        image = image.get("bytes")
+    if isinstance(image, bytes):
+        return _decoded(image, place, name, config), label
     if hasattr(image, "convert") and hasattr(image, "mode"):
-        return _picture(image, place, name, config), number
-    return _pixels(_channels_last(np.asarray(image)[None], name), name)[0], number
+        return _picture(image, place, name, config), label
+    return _pixels(_channels_last(np.asarray(image)[None], name), name)[0], label
+
+
+def _decoded(image: bytes, place: int, name: str, config: DataConfig) -> NDArray[np.uint8]:
+    try:
+        return decode_image(image, size=config.image_size, channels=config.channels)
+    except corrupt_errors() as error:
+        raise ConfigError(
+            f"the {name} split has an image at number {place} that can't be decoded; allowed: "
+            "whole image files"
+        ) from error
 
 
 def _picture(image: Any, place: int, name: str, config: DataConfig) -> NDArray[np.uint8]:

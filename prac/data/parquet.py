@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prac.config.sections import DataConfig
+from prac.data.classes import to_classes
 from prac.data.dataset import DataSummary, ImageDataset, Origin
 from prac.data.decode import Encoded, decode_images, first_shape
-from prac.data.labels import is_unlabelled, joined, to_classes
+from prac.data.labels import is_unlabelled, joined, plain_labels
 from prac.data.parquet_layout import Columns, find_columns, find_files, has_column, split_path
 from prac.data.pixels import CARED, needs_care
 from prac.data.splits import Labels, assemble, slug, split_options, summarise
@@ -172,7 +173,10 @@ class ParquetSource:
                     "Parquet files"
                 )
         class_names, labels = to_classes(
-            columns, name=label, class_names=self._columns.class_names, where=self._where
+            plain_labels(columns, name=label, where=self._where),
+            class_names=self._columns.class_names,
+            where=self._where,
+            of=f" in column '{shown(label)}'",
         )
         return _Content(
             files=files, images=images, labels=labels, class_names=class_names, cared=cared

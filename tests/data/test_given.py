@@ -1,6 +1,7 @@
 """Data sets that are handed over, or made by a function of one's own."""
 
 import dataclasses
+import io
 import sys
 from pathlib import Path
 
@@ -145,3 +146,59 @@ def test_a_function_that_takes_the_configuration(module) -> None:
     module(MADE.replace("make():", "make(config):").replace("(40, 6", "(40, config.image_size"))
     config = DataConfig(source="my_pictures:make", image_size=6)
     assert open_source(config).load().image_shape == (6, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (LABELS + 1, ("1", "2", "3", "4")),
+        (LABELS * 10, ("0", "10", "20", "30")),
+        (LABELS > 1, ("0", "1")),
+        (LABELS % 2 * 2 - 1, ("-1", "1")),
+        (np.array(["é", "b", "c", "d"])[LABELS], ("b", "c", "d", "é")),
+        (np.array(["x", "y"], dtype=object)[LABELS % 2], ("x", "y")),
+    ],
+)
+@pytest.mark.parametrize("pairs", [False, True])
+def test_labels_of_any_kind(labels: np.ndarray, classes: tuple[str, ...], pairs: bool) -> None:
+    """As in files: the values that occur are the classes, none of them empty."""
+    data = list(zip(PIXELS, labels, strict=True)) if pairs else (PIXELS, labels)
+    loaded = as_source({"train": data}, DataConfig()).load()
+    assert loaded.class_names == classes
+    of_rows = [loaded.class_names[y] for y in loaded.train_labels]
+    plain = labels.astype(int) if labels.dtype == bool else labels
+    assert sorted(of_rows) == sorted(str(y) for y in plain[np.sort(_training(data))])
+
+
+def _training(data) -> np.ndarray:
+    """The rows that a made test split leaves, found by their pixels."""
+    kept = {row.tobytes() for row in as_source(data, DataConfig()).load().train_images}
+    return np.array([row for row, image in enumerate(PIXELS) if image.tobytes() in kept])
+
+
+def test_images_that_are_not_decoded_yet() -> None:
+    """As `datasets` gives them with `Image(decode=False)`."""
+    encoded = [{"image": {"bytes": png(i), "path": None}, "label": "ab"[i % 2]} for i in range(20)]
+    features = {"image": Picture(), "label": object()}
+    loaded = as_source(Rows(encoded, features), DataConfig()).load()
+    expected = np.asarray(Image.open(io.BytesIO(png(0))).convert("RGB"))
+    assert any(np.array_equal(image, expected) for image in loaded.train_images)
+    assert loaded.class_names == ("a", "b")
+    encoded[3]["image"]["bytes"] = b"no image"
+    with pytest.raises(ConfigError, match="image at number 3 that can't be decoded"):
+        as_source(Rows(encoded, features), DataConfig())
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ([*LABELS[:39], "x"], "the train split has texts as labels, and 0 at number 0"),
+        ([*LABELS[:39], -1], "1 labels are -1, which stands for none (train row 39)"),
+        (range(40), "the labels have 40 values in 40 training rows, as row numbers"),
+        ([*LABELS[:39], 2**70], "the label '1180591620717411303424' at number 39"),
+    ],
+)
+def test_labels_that_are_no_classes(labels, told: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        as_source(list(zip(PIXELS, labels, strict=True)), DataConfig()).summary()
+    assert told in str(error.value)

@@ -163,8 +163,8 @@ def test_labels_of_any_type(tmp_path, labels, classes: list[str]) -> None:
     [
         ([i + 0.5 for i in LT], "the labels in column 'label' are double"),
         ([[i] for i in LT], "the labels in column 'label' are list"),
-        (list(range(40)), "has 40 values in 40 training rows, as row numbers"),
-        ([f"{i}.png" for i in range(40)], "has 40 values in 40 training rows, as row numbers"),
+        (list(range(40)), "have 40 values in 40 training rows, as row numbers"),
+        ([f"{i}.png" for i in range(40)], "have 40 values in 40 training rows, as row numbers"),
         (pa.array([2**64 - 1] * 40, pa.uint64()), "goes beyond 63 bits"),
         ([None, *LT[1:]], "1 labels in column 'label' are null (train row 0)"),
         ([0] * 40, "has 1 class"),

@@ -170,7 +170,7 @@ def test_labels_outside_the_classes(tmp_path) -> None:
 
 def test_numbers_that_are_no_classes(tmp_path) -> None:
     write(tmp_path / "train.parquet", range(9), [*range(8), 10**12], label="id")
-    with pytest.raises(ConfigError, match="column 'id' has 9 values in 9 training rows, as row"):
+    with pytest.raises(ConfigError, match="column 'id' have 9 values in 9 training rows, as row"):
         open_(tmp_path).summary()
 
 
