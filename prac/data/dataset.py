@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +22,10 @@ class Origin:
     test_from: str = "test"
     places: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def told(self, notes: Iterable[str]) -> Origin:
+        """With more of them."""
+        return replace(self, notes=(*self.notes, *notes))
 
 
 @dataclass(frozen=True, kw_only=True)

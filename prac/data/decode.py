@@ -18,6 +18,7 @@ from prac.data.pixels import (
     Seen,
     corrupt_errors,
     decode_image,
+    quiet,
     to_pixels,
 )
 from prac.errors import ConfigError
@@ -32,6 +33,7 @@ NUM_NAMED = 5
 _BATCH_IMAGES = 256
 
 
+@quiet()
 def decode_images(
     encoded: Callable[[], Iterable[Encoded]],
     count: int,
@@ -135,6 +137,7 @@ def shape_after(shape: Shape, size: int | None, channels: int | None) -> Shape:
     return size or height, size or width, channels or native
 
 
+@quiet()
 def first_shape(
     encoded: Iterable[Encoded], *, size: int | None, channels: int | None
 ) -> Shape | None:

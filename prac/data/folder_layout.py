@@ -30,12 +30,12 @@ class Split:
 @dataclass(kw_only=True)
 class Layout:
     """The splits of a folder. test_from: `test`, `validation` or `made`, where there is none.
-    places: which folder became which split. notes: what is told."""
+    places: the folder that became which split. notes: what is told."""
 
     train: Split
     test: Split | None = None
     test_from: str = "made"
-    places: dict[str, str] = field(default_factory=dict)
+    places: dict[str, Path] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -106,16 +106,16 @@ def _with_splits(
 ) -> Layout:
     folder = _inner(by_split["train"], walk)
     layout = Layout(train=_list(root, folder, where, walk))
-    layout.places["training"] = _relative(root, folder)
+    layout.places["training"] = folder
     if named is not None:
         layout.test, layout.test_from = _list(root, _inner(named, walk), where, walk), "test"
-        layout.places["test"] = _relative(root, named)
+        layout.places["test"] = named
         return layout
     annotations = annotations_of(root)
     if annotations is not None:
         files, classes = zip(*annotated_images(annotations, where), strict=True)
         layout.test, layout.test_from = Split(files=files, classes=classes), "validation"
-        layout.places["test"] = _relative(root, annotations.parent)
+        layout.places["test"] = annotations.parent
         return layout
     _choose_test(root, by_split, layout, where, walk)
     return layout
@@ -127,14 +127,14 @@ def _choose_test(
     candidates = [split for split in ("test", "validation") if split in by_split]
     for split in candidates:
         folder = _inner(by_split[split], walk)
-        place = _relative(root, folder)
+        place = relative(root, folder)
         found = _list(root, folder, where, walk) if folders_in(folder, walk) else None
         # A single folder around images that nobody labelled (`test/unknown`) is no class.
         lone = found is not None and len(set(found.classes)) == 1
         secret = lone and found is not None and not set(found.classes) & set(layout.train.classes)
         if found is not None and found.files and not (secret and split != candidates[-1]):
             layout.test, layout.test_from = found, split
-            layout.places["test"] = place
+            layout.places["test"] = folder
             if split != candidates[-1]:
                 other = shown(by_split[candidates[-1]].name)
                 layout.notes.append(f"folder '{other}' is left out: '{place}' is tested on")
@@ -162,10 +162,10 @@ def _classes_alone(
                 f"'{shown(inner[0].name)}'{way_out}; allowed: {LAYOUTS}"
             )
     layout = Layout(train=_list(root, root, where, walk, without=named))
-    layout.places["training"] = "."
+    layout.places["training"] = root
     if named is not None:
         layout.test, layout.test_from = _list(root, _inner(named, walk), where, walk), "test"
-        layout.places["test"] = _relative(root, named)
+        layout.places["test"] = named
     return layout
 
 
@@ -218,9 +218,13 @@ def _loose_notes(root: Path, layout: Layout, walk: Walk) -> list[str]:
     """Files that are neither read nor looked for elsewhere."""
     told = []
     for place in layout.places.values():
-        loose = [file for file in files_in(root / place, walk) if file.suffix.lower() in EXTENSIONS]
+        loose = [file for file in files_in(place, walk) if file.suffix.lower() in EXTENSIONS]
         if loose:
-            told.append(f"{len(loose)} images in '{place}' lie in no class folder and are left out")
+            told.append(
+                f"{len(loose)} images in '{relative(root, place)}' lie in no class folder and are "
+                "left out"
+            )
+    told += _inner_notes(layout.places["training"], layout.train)
     if walk.others:
         count, kinds = sum(walk.others.values()), sorted(walk.others)
         told.append(
@@ -228,6 +232,23 @@ def _loose_notes(root: Path, layout: Layout, walk: Walk) -> list[str]:
             f"({shown(', '.join(kinds[:5]))})"
         )
     return told
+
+
+def _inner_notes(place: Path, train: Split) -> list[str]:
+    """Folders in class folders are no classes; where one holds several, they may be meant so."""
+    inner: dict[str, set[str]] = {}
+    for file, name in zip(train.files, train.classes, strict=True):
+        parts = file.relative_to(place).parts
+        if len(parts) > 2:
+            inner.setdefault(name, set()).add(parts[1])
+    several = {name: sorted(folders) for name, folders in inner.items() if len(folders) > 1}
+    if not several:
+        return []
+    name, folders = next(iter(several.items()))
+    return [
+        f"{len(several)} class folders hold several folders of images, which count as one class "
+        f"('{shown(name)}': {shown(', '.join(folders[:5]))})"
+    ]
 
 
 def _refuse_strange_classes(layout: Layout, where: str) -> None:
@@ -254,7 +275,8 @@ def _names(names: Collection[str]) -> list[str]:
     return [shown(name) for name in sorted(names)]
 
 
-def _relative(root: Path, folder: Path) -> str:
+def relative(root: Path, folder: Path) -> str:
+    """A folder as it is told, from the root where it lies below."""
     return shown(
         folder.relative_to(root).as_posix() if folder.is_relative_to(root) else str(folder)
     )

@@ -21,7 +21,7 @@ from prac.data.columns import feature_names, row_columns
 from prac.data.dataset import DataSummary, ImageDataset, Origin, Source
 from prac.data.decode import convert_images, shape_after
 from prac.data.findings import row_digests
-from prac.data.pixels import Seen, corrupt_errors, decode_image, to_pixels
+from prac.data.pixels import Seen, corrupt_errors, decode_image, quiet, to_pixels
 from prac.data.sources import open_source
 from prac.data.splits import LabelledImages, assemble, split_options, summarise
 from prac.data.walk import same_form
@@ -273,6 +273,7 @@ def _item(
     return _pixels(_channels_last(np.asarray(image)[None], name), name)[0], label
 
 
+@quiet()
 def _decoded(image: bytes, place: int, name: str, config: DataConfig) -> NDArray[np.uint8]:
     try:
         return decode_image(image, size=config.image_size, channels=config.channels)

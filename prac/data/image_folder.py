@@ -12,11 +12,11 @@ import numpy as np
 from prac.config.sections import DataConfig
 from prac.data.dataset import DataSummary, ImageDataset, Origin
 from prac.data.decode import decode_images, first_shape
-from prac.data.folder_layout import LAYOUTS, Split, find_layout
-from prac.data.pixels import CARED, needs_care
+from prac.data.folder_layout import LAYOUTS, Split, find_layout, relative
+from prac.data.pixels import CARED, care_notes, needs_care
 from prac.data.splits import Labels, assemble, slug, split_options, summarise
 from prac.data.tiny_imagenet import annotations_of, check_classes, class_names
-from prac.errors import ConfigError, shown
+from prac.errors import ConfigError
 from prac.fingerprint import fingerprint
 
 
@@ -39,7 +39,7 @@ class ImageFolderSource:
         self.name = slug(self._root.resolve().name)
         self._layout = find_layout(self._root, self._where, config.test)
         self._train, self._test = self._layout.train, self._layout.test
-        self._cared = False
+        self._cared: str | None = None
         self._classes = tuple(sorted({*self._train.classes, *self._train.empty}))
         self._class_names = self._classes
         if annotations_of(self._root) is not None:
@@ -62,8 +62,8 @@ class ImageFolderSource:
             train_labels=self._labels(self._train),
             test_labels=self._labels(self._test) if self._test else None,
             image_shape=None if undecided else shape,
-            origin=self._origin,
             digests=(self._digests["train"], self._digests.get("test")),
+            origin=self._origin.told(care_notes(self._cared)),
         )
 
     def fingerprint(self) -> str:
@@ -88,7 +88,6 @@ class ImageFolderSource:
             describe=lambda index: self._relative(files[index]),
         )
         test = (images[num_train:], self._labels(self._test)) if self._test else None
-        origin = self._origin
         return assemble(
             self._config,
             name=self.name,
@@ -96,11 +95,7 @@ class ImageFolderSource:
             class_names=self._class_names,
             train=(images[:num_train], self._labels(self._train)),
             test=test,
-            origin=Origin(
-                test_from=origin.test_from,
-                places=origin.places,
-                notes=(*origin.notes, *seen.notes()),
-            ),
+            origin=self._origin.told(seen.notes()),
         )
 
     @property
@@ -109,16 +104,18 @@ class ImageFolderSource:
 
     @property
     def _origin(self) -> Origin:
-        layout = self._layout
-        return Origin(test_from=layout.test_from, places=layout.places, notes=tuple(layout.notes))
+        layout, notes = self._layout, self._layout.notes
+        places = {split: relative(self._root, place) for split, place in layout.places.items()}
+        return Origin(test_from=layout.test_from, places=places, notes=tuple(notes))
 
     @cached_property
     def _digests(self) -> dict[str, list[bytes]]:
         found: dict[str, list[bytes]] = {name: [] for name in self._splits}
         for name, split in self._splits.items():
-            for content in self._contents(split):
+            for file, content in zip(split.files, self._contents(split), strict=True):
                 found[name].append(hashlib.sha256(content).digest())
-                self._cared = self._cared or needs_care(content)
+                if self._cared is None and needs_care(content):
+                    self._cared = self._relative(file)
         return found
 
     def _contents(self, split: Split) -> Iterator[bytes]:
@@ -160,5 +157,4 @@ class ImageFolderSource:
         return np.array([positions[name] for name in split.classes], dtype=np.int64)
 
     def _relative(self, file: Path) -> str:
-        inside = file.is_relative_to(self._root)
-        return shown((file.relative_to(self._root) if inside else file).as_posix())
+        return relative(self._root, file)

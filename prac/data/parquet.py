@@ -20,7 +20,7 @@ from prac.data.dataset import DataSummary, ImageDataset, Origin
 from prac.data.decode import Encoded, decode_images, first_shape
 from prac.data.labels import is_unlabelled, joined, plain_labels
 from prac.data.parquet_layout import Columns, find_columns, find_files, has_column, split_path
-from prac.data.pixels import CARED, needs_care
+from prac.data.pixels import CARED, care_notes, needs_care
 from prac.data.splits import Labels, assemble, slug, split_options, summarise
 from prac.errors import ConfigError, shown
 from prac.fingerprint import fingerprint
@@ -36,7 +36,7 @@ class _Content:
     images: dict[str, list[bytes]]
     labels: dict[str, Labels]
     class_names: tuple[str, ...]
-    cared: bool
+    cared: str | None
 
 
 class ParquetSource:
@@ -79,7 +79,7 @@ class ParquetSource:
             train_labels=content.labels["train"],
             test_labels=content.labels.get("test"),
             image_shape=self._first_shape(),
-            origin=self._origin,
+            origin=self._origin.told(care_notes(content.cared)),
             digests=(content.images["train"], content.images.get("test")),
         )
 
@@ -103,7 +103,6 @@ class ParquetSource:
             source=self._where,
             describe=self._describe,
         )
-        origin = self._origin
         return assemble(
             self._config,
             name=self.name,
@@ -111,11 +110,7 @@ class ParquetSource:
             class_names=content.class_names,
             train=(images[:num_train], content.labels["train"]),
             test=None if self._makes_test else (images[num_train:], content.labels["test"]),
-            origin=Origin(
-                test_from=origin.test_from,
-                places=origin.places,
-                notes=(*origin.notes, *seen.notes()),
-            ),
+            origin=self._origin.told(seen.notes()),
         )
 
     @property
@@ -151,7 +146,7 @@ class ParquetSource:
     def _content(self) -> _Content:
         files: dict[str, list[bytes]] = {}
         images: dict[str, list[bytes]] = {}
-        columns, cared = {}, False
+        columns, cared = {}, None
         label = str(self._columns.label)
         for split in self._files:
             files[split], images[split], found = [], [], []
@@ -162,8 +157,9 @@ class ParquetSource:
                     opened = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
                     found.append(opened.read(columns=[label]).column(label))
                     for image in self._images_of(opened):
+                        if cared is None and needs_care(image):
+                            cared = f"{split} row {len(images[split])}"
                         images[split].append(_digest(image))
-                        cared = cared or needs_care(image)
             what = f"{self._where}: column '{shown(label)}'"
             columns[split] = joined(found, what)
             if not len(columns[split]) == len(images[split]) == self._rows[split]:

@@ -6,8 +6,10 @@ import io
 import os
 import re
 import struct
+import warnings
 import zlib
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
@@ -183,6 +185,15 @@ def is_plain(content: bytes) -> bool:
     return not _PNG_EXTRAS.search(content, 0, end if end >= 0 else len(content))
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Pillow's warnings: what is wrong with an image is told in one line, or no matter."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
+@quiet()
 def needs_care(content: bytes | None) -> bool:
     """Whether an encoded image is turned, laid on a ground or brought to 8 bits; from its head."""
     if not content or is_plain(content):
@@ -193,6 +204,14 @@ def needs_care(content: bytes | None) -> bool:
             return turned or image.has_transparency_data or image.mode.startswith(("I", "F"))
     except corrupt_errors():
         return False  # refused when it is decoded
+
+
+def care_notes(example: str | None) -> tuple[str, ...]:
+    """What is told before all are decoded, when they are counted. example: where one of them is."""
+    if example is None:
+        return ()
+    told = f"laid on mid-grey ({GROUND}) or brought to 8 bits, {example} to begin with"
+    return (f"images are turned as their EXIF orientation says, {told}",)
 
 
 def corrupt_errors() -> tuple[type[Exception], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -132,7 +132,6 @@ def assemble(
     _refuse_constant(name, train[0], mean, division.training_ids)
     origin = origin or Origin(test_from="made" if division.kept is not None else "test")
     told = (
-        *origin.notes,
         *class_notes(class_names, train[1], test[1]),
         *image_notes(row_digests(train[0]), row_digests(test[0])),
         *constant_notes(train[0]),
@@ -149,7 +148,7 @@ def assemble(
         validation_ids=_read_only(division.validation_ids),
         mean=mean,
         std=std,
-        origin=replace(origin, notes=told),
+        origin=origin.told(told),
     )
 
 
@@ -171,7 +170,10 @@ def summarise(
     if len(class_names) < 2:
         raise ConfigError(f"data set {name} has {len(class_names)} class; allowed: 2 or more")
     if image_shape is not None:
-        count = len(train_labels) + (0 if test_labels is None else len(test_labels))
+        # A test split that is made of the others is a copy of them.
+        count = (
+            2 * len(train_labels) if test_labels is None else len(train_labels) + len(test_labels)
+        )
         refuse_larger_than_memory(count, image_shape, name)
     division = divide(config, train_labels, name, makes_test=test_labels is None)
     train_digests, test_digests = digests
@@ -189,7 +191,7 @@ def summarise(
         num_test=len(test_labels),
         class_names=class_names,
         image_shape=image_shape,
-        origin=replace(origin, notes=(*origin.notes, *told)),
+        origin=origin.told(told),
     )
 
 
@@ -198,10 +200,9 @@ def _refuse_constant(
 ) -> None:
     first = images[ids[0], 0, 0]
     for channel, value in enumerate(mean):
-        # Exact: a mean that isn't the first pixel's value saves looking at all of them.
-        if (
-            abs(value * 255 - first[channel]) < 1e-6
-            and (images[ids, :, :, channel] == first[channel]).all()
+        # A mean that isn't the first pixel's value saves looking at all of them.
+        if abs(value * 255 - first[channel]) < 1e-6 and all(
+            (images[row, :, :, channel] == first[channel]).all() for row in ids
         ):
             raise ConfigError(
                 f"data set {name}: channel {channel} of {images.shape[3]} is {first[channel]} in "

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 from support.pictures import named, pictures, png, table, write
 
 from prac.config.sections import DataConfig
 from prac.data import ImageDataset, open_source
+from prac.data.pixels import GROUND
 from prac.data.words import before_split, hides_split, is_split_word, split_of
 from prac.errors import ConfigError
 
@@ -469,3 +471,41 @@ def test_many_classes_are_split_at_once() -> None:
     kept, held_out = stratified_split(labels, 0.2, 0)
     assert len(held_out) == 60_000
     assert len(np.unique(labels[kept])) == 150_000
+
+
+def test_folders_in_class_folders_are_told(tmp_path) -> None:
+    """One may be an archive's; several may have been meant as classes."""
+    pictures(tmp_path / "train", ["animals/ant", "animals/bee", "plants/oak/images"], 5)
+    dataset = load(f"folder:{tmp_path}")
+    assert dataset.class_names == ("animals", "plants")
+    told = "1 class folders hold several folders of images, which count as one class"
+    assert f"{told} ('animals': ant, bee)" in dataset.origin.notes
+
+
+def test_a_split_folder_of_a_strange_name(tmp_path) -> None:
+    pictures(tmp_path / "train \x1b[1m", TEXT, 10)
+    dataset = load(f"folder:{tmp_path}")
+    assert counts(dataset) == (32, 8, 4)
+    assert dict(dataset.origin.places) == {"training": r"train \x1b[1m"}
+
+
+def test_a_plan_tells_what_is_done_to_pixels(tmp_path) -> None:
+    """Before all are decoded; `load` counts them."""
+    pictures(tmp_path / "data", TEXT, 10)
+    clear = Image.fromarray(np.full((8, 8, 4), 7, np.uint8))
+    clear.save(tmp_path / "data" / "bee" / "3.png")
+    write(
+        tmp_path / "a.parquet",
+        table([(tmp_path / "data/bee/3.png").read_bytes(), *TRAIN], [1, *LT]),
+    )
+    for source, place in (
+        (f"folder:{tmp_path}/data", "bee/3.png"),
+        (f"parquet:{tmp_path}/a.parquet", "train row 0"),
+    ):
+        opened = open_source(DataConfig(source=source))
+        told = f"images are turned as their EXIF orientation says, laid on mid-grey ({GROUND}) or "
+        assert opened.summary().origin.notes[0] == f"{told}brought to 8 bits, {place} to begin with"
+        assert (
+            f"1 images are transparent and laid on mid-grey ({GROUND})"
+            in opened.load().origin.notes
+        )

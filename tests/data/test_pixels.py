@@ -1,5 +1,6 @@
 """Pixels of every kind that people have, against values worked out by hand or by numpy."""
 
+import contextlib
 import io
 import struct
 
@@ -177,3 +178,14 @@ def test_an_orientation_that_is_no_orientation() -> None:
     exif = Image.Exif()
     exif[0x0112] = 77
     assert decode([encode(Image.fromarray(COLOUR), exif=exif)])[1].notes() == []
+
+
+def test_pillow_warns_of_nothing(recwarn) -> None:
+    """An image above its own limit of 89 megapixels, and a TIFF that says more than it has."""
+    large = encode(Image.new("1", (9500, 9500)))
+    torn = bytearray(encode(Image.fromarray(COLOUR), "TIFF", software="x" * 100))
+    torn[torn.index(b"x" * 100) :] = b""
+    for content in (large, bytes(torn)):
+        with contextlib.suppress(ConfigError):
+            decode([content], size=4)
+    assert not recwarn.list
