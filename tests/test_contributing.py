@@ -13,6 +13,7 @@ import pytest
 from support.markdown import blocks
 
 from prac.config.sections import DataConfig
+from prac.data import open_source
 from prac.data.dataset import ImageDataset, Source
 
 PAGE = Path(__file__).parents[1] / ".github" / "CONTRIBUTING.md"
@@ -31,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_search_runs_with_every_part(folder: Path) -> None:
     words = [
         *("run", "--executor", "local", "--recipe", "digits", "--rounds", "2", "--epochs", "2"),
-        *("--architectures", "mine:small", "--judge", "none"),
+        *("--data", "mine:pictures", "--architectures", "mine:small", "--judge", "none"),
         *("--compare", "mine:unsure", "mine:layerwise", "mine:patient"),
         *("--set", "select.score=mine:unsure", "--set", "select.sampler=mine:evenly"),
         *("--set", "select.fraction=0.5", "--set", "prune.criterion=mine:layerwise"),
@@ -54,9 +55,7 @@ def test_the_data_source_is_one(
     folder: Path, digits_data: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(folder))
-    from mine import MirroredDigits
-
-    source: Source = MirroredDigits(DataConfig(source="digits"))
+    source: Source = open_source(DataConfig(source="mine:MirroredDigits"))
     mirrored = source.load()
     assert mirrored.name == source.name != digits_data.name
     assert mirrored.fingerprint == source.fingerprint() != digits_data.fingerprint
