@@ -31,6 +31,7 @@ NUM_NAMED = 5
 """How many rows an error names."""
 
 _BATCH_IMAGES = 256
+_LOST = 64
 
 
 @quiet()
@@ -73,10 +74,21 @@ def decode_images(
             f"{images.shape[1]} as the first is (e.g. {describe(index)} is {width}x{height}); "
             "allowed: images of one size, or data.image_size to resize them"
         )
+    _refuse_lost(one.seen.halved, source)
     shared = one.seen.depth
     if shared is not None and shared != depth:
         return again(depth=shared)  # one range for all: how bright they are stays comparable
     return images, one.seen
+
+
+def _refuse_lost(largest: list[int], source: str) -> None:
+    """Colours of 10 to 14 bits in 16 have most of theirs in the lower 8, which are not read."""
+    if largest and max(largest) < _LOST:
+        raise ConfigError(
+            f"{source}: {len(largest)} images have 16 bits in each colour, of which only the "
+            f"upper 8 can be read, and there the largest value is {max(largest)} of 255; allowed: "
+            "colours of 8 bits, or grey images"
+        )
 
 
 class _Pass:

@@ -108,12 +108,16 @@ class Depth:
 
 @dataclass
 class Seen:
-    """What images had that is told of: rows by what it was. Threads append to the lists."""
+    """What images had that is told of: rows by what it was. Threads append to the lists.
+
+    halved: the largest value of images with 16 bits in each colour, once the lower 8 are left out.
+    """
 
     rotated: list[int] = field(default_factory=list)
     transparent: list[int] = field(default_factory=list)
     moving: list[int] = field(default_factory=list)
     deep: list[Depth] = field(default_factory=list)
+    halved: list[int] = field(default_factory=list)
 
     @property
     def depth(self) -> Depth | None:
@@ -127,6 +131,7 @@ class Seen:
             (self.transparent, f"images are transparent and laid on mid-grey ({GROUND})"),
             (self.moving, "images have several frames, of which the first is taken"),
             (self.deep, f"images have more than 8 bits: {self.depth} became 0 to 255"),
+            (self.halved, "images have 16 bits in each colour, of which the upper 8 are read"),
         )
         return [f"{len(rows)} {what}" for rows, what in told if rows]
 
@@ -154,7 +159,10 @@ def decode_image(
         if not is_plain(content):
             if getattr(image, "is_animated", False) and image.format != "MPO":
                 seen.moving.append(row)
+            halved = _is_halved(image)
             image = _shallow(_upright(image, seen, row), depth, seen)
+            if halved:
+                seen.halved.append(int(np.asarray(image.convert("RGB")).max()))
         return to_pixels(image, size, channels, seen=seen, row=row)
 
 
@@ -244,6 +252,18 @@ def _refuse_larger_than_memory(image: Image) -> None:
     free = free_memory() if needed > 1 << 28 else None
     if free is not None and needed > free:
         raise ValueError(f"{image.width}x{image.height} pixels are more than memory holds")
+
+
+def _is_halved(image: Image) -> bool:
+    """Whether an image that is not read yet has 16 bits in each of several channels, of which
+    Pillow keeps the upper 8: it has no mode for them."""
+    tiles = getattr(image, "tile", None)
+    if image.mode.startswith(("I", "F")) or not tiles:
+        return False
+    told = tiles[0][3]
+    if image.format == "PPM" and isinstance(told, tuple):
+        return bool(told[-1] == 65535)  # any other full scale is spread over 0 to 255
+    return ";16" in str(told)
 
 
 def _upright(image: Image, seen: Seen, row: int) -> Image:

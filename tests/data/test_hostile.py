@@ -23,6 +23,8 @@ from prac.cli import main
 EXAMPLES = int(os.environ.get("PRAC_EXAMPLES", "100"))
 SECONDS = 20
 
+# 1,000 of a kind take longer than one test may.
+pytestmark = pytest.mark.timeout(max(600, 6 * EXAMPLES))
 tried = settings(
     max_examples=EXAMPLES,
     deadline=None,

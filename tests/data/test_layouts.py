@@ -486,7 +486,7 @@ def test_a_split_folder_of_a_strange_name(tmp_path) -> None:
     pictures(tmp_path / "train \x1b[1m", TEXT, 10)
     dataset = load(f"folder:{tmp_path}")
     assert counts(dataset) == (32, 8, 4)
-    assert dict(dataset.origin.places) == {"training": r"train \x1b[1m"}
+    assert dict(dataset.origin.places) == {"training": r"train \u001b[1m"}
 
 
 def test_a_plan_tells_what_is_done_to_pixels(tmp_path) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -189,3 +190,33 @@ def test_pillow_warns_of_nothing(recwarn) -> None:
         with contextlib.suppress(ConfigError):
             decode([content], size=4)
     assert not recwarn.list
+
+
+def png16(values: np.ndarray) -> bytes:
+    """(H, W, 3) uint16 as the PNG standard has them; Pillow writes none."""
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, data in ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        content += struct.pack(">I", len(data)) + kind + data + check
+    return content
+
+
+def ppm16(values: np.ndarray) -> bytes:
+    height, width, _ = values.shape
+    return f"P6 {width} {height} 65535\n".encode() + values.astype(">u2").tobytes()
+
+
+@pytest.mark.parametrize("make", [png16, ppm16])
+def test_deep_colours(make) -> None:
+    """The upper 8 bits are read, and it is said; where these say nothing, it is refused."""
+    values = RNG.integers(0, 2**16, (3, 6, 4, 3)).astype(np.uint16)
+    images, seen = decode([make(v) for v in values])
+    assert np.abs(images - values / 257.0).max() <= 1
+    assert seen.notes() == ["3 images have 16 bits in each colour, of which the upper 8 are read"]
+    dark = [make(v) for v in values >> 4]
+    decode([*dark, make(values[0])])  # of one camera: some are dark
+    with pytest.raises(ConfigError, match=r"3 images have 16 bits .* value is 1[56] of 255"):
+        decode(dark)
