@@ -9,7 +9,7 @@ import ray
 
 from prac.config.sections import AugmentConfig
 from prac.data.dataset import ImageDataset
-from prac.distributed.cluster import cluster_cpus, connected, num_nodes
+from prac.distributed.cluster import cluster_cpus, connected, largest, num_nodes
 from prac.distributed.context import Resources
 from prac.distributed.env import RayEnv
 from prac.distributed.progress import RayDesk
@@ -42,6 +42,7 @@ def at_work(
                 f"{workers} workers of {resources.cpus_per_round} CPUs don't fit "
                 f"the cluster's {cluster_cpus()} CPUs; lower --workers or --cpus-per-round"
             )
+        _check_placed(resources)
         context = RayEnv(
             data=data,
             augment=augment,
@@ -50,3 +51,18 @@ def at_work(
             resources=resources,
         )
         yield context, cluster_cpus() if ours else None
+
+
+def _check_placed(resources: Resources) -> None:
+    """Ray waits for ever for a node that has what a task asks for. Raises ConfigError."""
+    asked = {
+        "--cpus-per-round": ("CPU", resources.cpus_per_round),
+        "--gpus-per-round": ("GPU", resources.gpus_per_round),
+        "--gpus-per-worker": ("GPU", resources.gpus_per_worker),
+    }
+    for option, (resource, amount) in asked.items():
+        if amount > (most := largest(resource)):
+            raise ConfigError(
+                f"{option} {amount:g} fits no node of the cluster; allowed: up to {most:g}, the "
+                f"{resource}s of its largest"
+            )

@@ -131,6 +131,12 @@ def cluster_cpus() -> int:
     return int(_untyped.cluster_resources().get("CPU", 1))
 
 
+def largest(resource: str) -> float:
+    """The most of it that one node has."""
+    nodes = (node["Resources"] for node in _untyped.nodes() if node["Alive"])
+    return max((float(has.get(resource, 0)) for has in nodes), default=0.0)
+
+
 def num_nodes() -> int:
     """Nodes that are alive."""
     return sum(bool(node["Alive"]) for node in _untyped.nodes())

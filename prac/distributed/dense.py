@@ -13,7 +13,7 @@ from prac.distributed.context import Context, Resources
 from prac.distributed.process_group import BoundTorchConfig
 from prac.distributed.progress import epoch_reporter
 from prac.distributed.ray_internals import cause_of
-from prac.distributed.tasks import RAY, Tasks
+from prac.distributed.tasks import RAY, Tasks, beside_small
 from prac.errors import PracError, StoreError
 from prac.lottery.rounds import RoundOutcome, RoundTask, outcome_of_workers, train_with_workers
 from prac.lottery.run import TRAIN_PREFIX
@@ -65,7 +65,7 @@ def take_outcome(
         task,
         context,
         name=f"{stage}: predictions",
-        cpus=resources.cpus_per_round,
+        cpus=beside_small(resources.cpus_per_round),
         gpus=resources.gpus_per_round,
     )
     outcome: RoundOutcome | None = tasks.result(handle)
@@ -86,7 +86,7 @@ def train_on_workers(task: RoundTask, context: Context, stage: str) -> None:
     Raises PracError where workers fail more often than `resources.max_failures` times.
     """
     resources = context.resources
-    per_worker: dict[str, float] = {"CPU": resources.cpus_per_round}
+    per_worker: dict[str, float] = {"CPU": beside_small(resources.cpus_per_round)}
     if resources.gpus_per_worker > 0:
         per_worker["GPU"] = resources.gpus_per_worker
     # Our own checkpoint resumes the run, to the last finished epoch; Train's own would be found

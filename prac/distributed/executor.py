@@ -9,7 +9,7 @@ from ray.exceptions import RayError
 
 from prac.distributed.context import Resources
 from prac.distributed.env import RayEnv
-from prac.distributed.tasks import RAY, Tasks
+from prac.distributed.tasks import RAY, SMALL, Tasks, beside_small
 from prac.errors import OutsideError, PracError, first_line
 from prac.lottery.graph import Graph, Stage
 from prac.lottery.kinds import KINDS
@@ -18,6 +18,9 @@ from prac.lottery.progress import Display
 from prac.lottery.run import run_stage
 from prac.lottery.schedule import Schedule
 from prac.lottery.store import DamagedArtifact, Finished, Store
+
+_MOST_SMALL = 4
+"""Stages of moments at once: each is a process with torch in it, which is memory."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,8 @@ def _needs(stage: Stage, resources: Resources) -> tuple[float, float]:
         # The task itself only waits for the workers, which ask for their own.
         return 0, resources.workers * resources.cpus_per_round
     if needs == "a device":
-        return resources.cpus_per_round, resources.cpus_per_round
-    # A stage of tens of milliseconds takes a CPU between two others rather than being planned for.
-    return 1, 1 if needs == "a processor" else 0
+        return beside_small(resources.cpus_per_round), resources.cpus_per_round
+    return SMALL, 0
 
 
 class RayExecutor:
@@ -99,17 +101,21 @@ class RayExecutor:
         resources = self.context.resources
         used = sum(_needs(stage, resources)[1] for stage in self._running.values())
         dense = sum(stage.kind == "dense" for stage in self._running.values())
-        while (stage := self.schedule.peek()) is not None:
+        small = sum(_needs(stage, resources)[0] == SMALL for stage in self._running.values())
+        while small < _MOST_SMALL and (stage := self.schedule.peek(small=True)) is not None:
+            small += 1
+            self._start(self.schedule.start(small=True), SMALL)
+        while (stage := self.schedule.peek(small=False)) is not None:
             asked, needed = _needs(stage, resources)
             # One more dense run may prepare: Train's controller takes seconds to start, then waits.
             prepares = stage.kind == "dense" and dense == 1
             full = self._cpus is not None and used > 0 and used + needed > self._cpus
-            if full and needed > 0 and not prepares:
+            if full and not prepares:
                 # Nothing overtakes: a later stage would take the CPUs this one waits for.
                 break
             used += needed
             dense += stage.kind == "dense"
-            self._start(self.schedule.start(), asked)
+            self._start(self.schedule.start(small=False), asked)
 
     def _start(self, stage: Stage, cpus: float) -> None:
         computes = KINDS[stage.kind].needs == "a device"

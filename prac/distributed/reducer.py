@@ -8,7 +8,7 @@ from itertools import pairwise
 import pyarrow as pa
 
 from prac.distributed.context import Context
-from prac.distributed.tasks import RAY, Tasks
+from prac.distributed.tasks import RAY, SMALL, Tasks
 from prac.events.counter import ForgettingCounter
 from prac.lottery.round_events import count_epochs
 
@@ -33,7 +33,7 @@ def reduce_in_parts(
     if len(parts) == 1:
         return _count(context, run, parts[0]).statistics()
     counts = [
-        tasks.submit(_count, context, run, part, name=f"count:{part[0]}-{part[-1]}")
+        tasks.submit(_count, context, run, part, name=f"count:{part[0]}-{part[-1]}", cpus=SMALL)
         for part in parts
     ]
     return merged(tasks.result(count) for count in counts)

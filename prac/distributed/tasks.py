@@ -13,6 +13,15 @@ from prac.distributed.cluster import cluster_cpus
 
 _RETRIES = 3
 
+SMALL = 0.01
+"""The CPUs that a task of moments asks Ray for. Whoever trains leaves as many (see `beside_small`),
+so that it waits behind no training; with none at all it could come to a head that may not work."""
+
+
+def beside_small(cpus: float) -> float:
+    """What who uses this many CPUs for long asks Ray for."""
+    return cpus - SMALL if cpus > SMALL else cpus
+
 
 class Tasks(Protocol):
     """Where functions run beside each other. A handle stands for one of them at work."""

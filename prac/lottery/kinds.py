@@ -32,7 +32,7 @@ from prac.lottery.outputs import (
 )
 
 Keeps = Literal["nothing", "events"]
-Needs = Literal["nothing", "a processor", "a device", "workers"]
+Needs = Literal["moments", "a device", "workers"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class StageKind:
     (the report is made by who asked for the pipeline). facts: what its outputs tell. leaves: the
     files that every one of them has; a manifest that lists fewer is not trusted.
     needs: `workers` of data-parallel training, or a `device` with threads for passes through a
-    network; a stage of `nothing` takes tens of milliseconds and is not planned for. priority: 0
+    network; a stage of `moments` waits behind nobody who trains. priority: 0
     goes first: a set or a mask in time keeps every chain of rounds busy. works: it has a folder of
     checkpoints and events while it runs; keeps: what stays there once it is finished.
     """
@@ -73,29 +73,29 @@ _ROWS = (
     StageKind(name="dense", version=2, run="training:train_stage", facts=RoundFacts,
               leaves=(NEXT_MASK, BEST), needs="workers", priority=1, works=True, keeps="events"),
     StageKind(name="reduce", version=2, run="sets:reduce_stage", facts=CountFacts,
-              leaves=(STATISTICS,), needs="nothing", priority=0),
+              leaves=(STATISTICS,), needs="moments", priority=0),
     StageKind(name="select", version=2, run="sets:select_stage", facts=SetFacts,
-              leaves=(SET,), needs="nothing", priority=0),
+              leaves=(SET,), needs="moments", priority=0),
     StageKind(name="proxy", version=2, run="training:proxy_stage", facts=TrainedFacts,
               leaves=(BEST,), needs="a device", priority=1, works=True),
     StageKind(name="score", version=2, run="sets:score_stage", facts=ScoreFacts,
               leaves=(SCORES,), needs="a device", priority=0),
     StageKind(name="subset", version=3, run="sets:subset_stage", facts=SetFacts,
-              leaves=(SET,), needs="nothing", priority=0),
+              leaves=(SET,), needs="moments", priority=0),
     StageKind(name="round", version=2, run="training:train_stage", facts=RoundFacts,
               leaves=(NEXT_MASK, BEST), needs="a device", priority=2, works=True),
     StageKind(name="prune", version=2, run="masks:prune_stage", facts=MaskFacts,
               leaves=(NEXT_MASK,), needs="a device", priority=1),
     StageKind(name="start", version=2, run="masks:start_stage", facts=Facts,
-              leaves=(REWIND,), needs="nothing", priority=0),
+              leaves=(REWIND,), needs="moments", priority=0),
     StageKind(name="judge", version=2, run="training:judge_stage", facts=JudgeFacts,
               leaves=(TRAINED,), needs="a device", priority=3, works=True),
     StageKind(name="ticket", version=3, run="tickets:ticket_stage", facts=TicketFacts,
-              leaves=(TICKET,), needs="a processor", priority=4),
+              leaves=(TICKET,), needs="moments", priority=4),
     StageKind(name="report", version=2, run=None, facts=Facts,
-              leaves=(RESULTS,), needs="nothing", priority=5),
+              leaves=(RESULTS,), needs="moments", priority=5),
     StageKind(name="sweep", version=2, run=None, facts=Facts,
-              leaves=(SWEEP,), needs="nothing", priority=5),
+              leaves=(SWEEP,), needs="moments", priority=5),
 )  # fmt: skip
 KINDS: Mapping[str, StageKind] = MappingProxyType({kind.name: kind for kind in _ROWS})
 """By name."""

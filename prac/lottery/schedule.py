@@ -27,7 +27,8 @@ class Schedule:
         # By stage: how many of its inputs are still to come, and who waits for it.
         self._missing: dict[str, int] = {}
         self._waiting: dict[str, dict[str, None]] = {}
-        self._ready: list[tuple[int, int, int, str]] = []
+        # Those that take moments, and those that train: neither waits behind the other.
+        self._ready: dict[bool, list[tuple[int, int, int, str]]] = {True: [], False: []}
         self._places: dict[str, int] = {}
 
     def add(self, stages: Mapping[str, Stage], finished: Mapping[str, Finished]) -> None:
@@ -59,24 +60,30 @@ class Schedule:
         """How many stages are wanted and not finished."""
         return len(self._wanted)
 
-    def peek(self) -> Stage | None:
-        """The stage that should start next; None where none is ready."""
-        while self._ready:
-            name = self._ready[0][-1]
+    def peek(self, *, small: bool | None = None) -> Stage | None:
+        """The stage that should start next, of those that take moments (small) or of those that
+        train; None where none is ready."""
+        first = [rank for of in self._ready if small in (None, of) and (rank := self._first(of))]
+        return self.stages[min(first)[-1]] if first else None
+
+    def start(self, *, small: bool | None = None) -> Stage:
+        """Take the stage that `peek` shows."""
+        stage = self.peek(small=small)
+        assert stage is not None
+        heapq.heappop(self._ready[_is_small(stage)])
+        self._at_work.add(stage.name)
+        return stage
+
+    def _first(self, small: bool) -> tuple[int, int, int, str] | None:
+        queue = self._ready[small]
+        while queue:
+            name = queue[0][-1]
             ready = name in self._wanted and self._missing[name] == 0
             # One that was ready, and is so again after a damage, is in the queue twice.
             if ready and name not in self._at_work:
-                return self.stages[name]
-            heapq.heappop(self._ready)
+                return queue[0]
+            heapq.heappop(queue)
         return None
-
-    def start(self) -> Stage:
-        """Take the stage that `peek` shows."""
-        stage = self.peek()
-        assert stage is not None
-        heapq.heappop(self._ready)
-        self._at_work.add(stage.name)
-        return stage
 
     def holds(self, finished: Finished) -> bool:
         """Whether this very run counts as finished: it may have been made again meanwhile."""
@@ -127,4 +134,8 @@ class Schedule:
     def _push(self, name: str) -> None:
         stage = self.stages[name]
         rank = (KINDS[stage.kind].priority, stage.round_index, self._places[name], name)
-        heapq.heappush(self._ready, rank)
+        heapq.heappush(self._ready[_is_small(stage)], rank)
+
+
+def _is_small(stage: Stage) -> bool:
+    return KINDS[stage.kind].needs == "moments"

@@ -19,6 +19,7 @@ from support.played import (
 )
 
 from prac.distributed.executor import RayExecutor
+from prac.distributed.tasks import SMALL
 from prac.errors import ConfigError, EmptySetError, PracError
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request, Stage
@@ -128,9 +129,9 @@ def test_what_others_wait_for_goes_first(play, request_for) -> None:
 
     assert ready("dense-0") == ["reduce-0"] * 2 + ["judge-0"] * 2
     done = ("dense-0", "reduce-0", "select-1")
-    rest = ["judge-0"] * 2 + ["ticket-1"] * 2
-    assert ready(*done) == ["round-1"] * 2 + rest
-    assert ready(*done, "round-1") == ["select-2"] * 2 + rest
+    tickets, judges = ["ticket-1"] * 2, ["judge-0"] * 2
+    assert ready(*done) == [*tickets, *["round-1"] * 2, *judges]
+    assert ready(*done, "round-1") == [*["select-2"] * 2, *tickets, *judges]
 
 
 def test_a_local_cluster_is_not_overfilled(play, request_for) -> None:
@@ -141,7 +142,7 @@ def test_a_local_cluster_is_not_overfilled(play, request_for) -> None:
         # One dense run more may prepare; selections and the like take no time.
         dense = 2 if "dense" in kinds else 0
         assert kinds.count("dense") <= 2
-        assert dense + sum(k in ("round", "judge", "ticket") for k in kinds) <= 2, names
+        assert dense + sum(k in ("round", "judge") for k in kinds) <= 2, names
     assert max(map(len, tasks.at_work)) >= 2
 
 
@@ -156,8 +157,9 @@ def test_what_tasks_ask_ray_for(play, graph) -> None:
     asked = {graph.stages[a.name].kind: (a.cpus, a.gpus) for a in tasks.asked}
     # The dense task only waits for workers, which ask for their own.
     assert asked["dense"] == (0, 0)
-    assert asked["round"] == asked["judge"] == (3, 0.5)
-    assert asked["reduce"] == asked["select"] == asked["ticket"] == (1, 0)
+    # Whoever trains leaves a little for those that take moments.
+    assert asked["round"] == asked["judge"] == (3 - SMALL, 0.5)
+    assert asked["reduce"] == asked["select"] == asked["ticket"] == (SMALL, 0)
 
 
 def _damaged_once(reader: str, role: str, what: str = "mask fails its checksum") -> Behaviour:

@@ -17,6 +17,7 @@ from support.played import PlayedContext, PlayedTasks, played_context
 from prac.data.dataset import ImageDataset
 from prac.distributed.context import Context
 from prac.distributed.reducer import EVENTS_A_TASK, epoch_parts, reduce_in_parts
+from prac.distributed.tasks import SMALL
 from prac.errors import EventLogError
 from prac.events import EVENT_SCHEMA, EventLog, forgetting_statistics
 from prac.events.file import EventFile
@@ -68,7 +69,7 @@ def test_tasks_give_what_one_pass_gives(context: PlayedContext) -> None:
     shared = reduce_in_parts(context, run="run", epochs=EPOCHS, tasks=tasks, events_a_task=10)
     parts = [asked.arguments[-1] for asked in tasks.asked]
     assert [list(part) for part in parts] == [[0, 1], [2, 3], [4, 5, 6]]
-    assert [asked.cpus for asked in tasks.asked] == [1, 1, 1]
+    assert [asked.cpus for asked in tasks.asked] == [SMALL] * 3
     assert shared.equals(alone)
     assert shared.to_pylist() == forgetting_statistics(events).to_pylist()
 
