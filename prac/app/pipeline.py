@@ -106,6 +106,7 @@ class Pipeline:
             steps = sum(stage.max_steps for stage in to_run)
             told = f"{len(to_run)} stages to run, at most {steps:,} SGD steps; store "
             self.screen.line(told + self.place.where)
+            self.place.prove()
             done = self._execute(by_name, to_run)
             by_name, ran = done.finished, done.ran
         if self.planned.options.only:
@@ -247,10 +248,18 @@ def working(
 
 def _check_shared(place: Place, storage: Folder, options: Options) -> None:
     local = isinstance(place, MlflowPlace) and place.mlflow.is_local
-    if local or (storage.is_local and not options.storage_is_shared):
-        what = f"the MLflow store {place.where}" if local else f"the storage {storage.describe()}"
+    if options.storage_is_shared and not local:
+        return
+    written = place.mlflow.clients_write if isinstance(place, MlflowPlace) else None
+    if local or written or storage.is_local:
+        what = f"the storage {storage.describe()}"
+        if local:
+            what = f"the MLflow store {place.where}"
+        elif written:
+            # Every node would look for what another has written.
+            what = f"the folder of artifacts {written} of the MLflow server {place.where}"
         raise ConfigError(
             f"the cluster has several nodes and {what} is on one of them; set "
-            "MLFLOW_TRACKING_URI to a server and --storage to s3://, gs:// or, with "
-            "--storage-is-shared, to a folder that all nodes mount"
+            "MLFLOW_TRACKING_URI to a server that takes artifacts itself and --storage to s3://, "
+            "gs:// or, with --storage-is-shared, to a folder that all nodes mount"
         )

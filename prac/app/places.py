@@ -15,7 +15,7 @@ from prac.lottery.folder_store import FolderStore
 from prac.lottery.graph import Graph, Stage
 from prac.lottery.kept import FolderKept, Kept, Pipeline
 from prac.lottery.outputs import PAGES, RESULTS, Facts, File, Made, TicketFacts
-from prac.lottery.store import Finished, Store, seal
+from prac.lottery.store import Finished, Store, StoreAway, seal
 from prac.report.verdict import earned_aliases
 from prac.scratch import scratch_folder
 from prac.storage import Folder
@@ -57,6 +57,10 @@ class Place(Protocol):
         """The finished stages of a graph, by key. plan: leave nothing behind."""
         ...
 
+    def prove(self) -> None:
+        """See that what is made can be kept, before it is made. Raises StoreError."""
+        ...
+
     def tickets(self, graph: Graph) -> dict[str, str]:
         """Stage key to where `Ticket.load` finds the ticket."""
         ...
@@ -94,6 +98,14 @@ class FolderPlace:
     def found(self, graph: Graph, *, plan: bool = False) -> dict[str, Finished]:
         """By key."""
         return self.store.find(self._planned.request.data, _keys(graph))
+
+    def prove(self) -> None:
+        """By a file that goes at once."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.folder).close()
+        except OSError as error:
+            raise StoreAway(f"the store {self.folder} can't be written ({error})") from error
 
     def tickets(self, graph: Graph) -> dict[str, str]:
         """Folders."""
@@ -145,7 +157,27 @@ class MlflowPlace:
         if plan and self.mlflow.is_unmade:
             return {}
         self._prepare()
-        return self.store.find(self._planned.request.data, _keys(graph))
+        found = self.store.find(self._planned.request.data, _keys(graph))
+        if not plan and self._register_again(graph, found):
+            # It names the tickets by their aliases.
+            found.pop(graph.stages["report"].key, None)
+        return found
+
+    def _register_again(self, graph: Graph, found: Mapping[str, Finished]) -> bool:
+        """Finished tickets of a registered model that was deleted are registered again."""
+        tickets = [s for s in graph.stages.values() if s.kind == "ticket" and s.key in found]
+        if not tickets or all(ticket_locations(self.mlflow, name) for name in self._models()):
+            return False
+        from prac.tracking.ticket_run import register_again  # torch
+
+        there = self.tickets(graph)
+        gone = [found[stage.key] for stage in tickets if stage.key not in there]
+        again = [register_again(self.mlflow, finished) for finished in gone]
+        return any(again)
+
+    def prove(self) -> None:
+        """By a tag and a file."""
+        self.mlflow.prove()
 
     def _model(self, architecture: str) -> str:
         request = self._planned.request

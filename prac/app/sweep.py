@@ -143,6 +143,7 @@ class _Sweep:
 
     def _run(self, shared: list[Stage], left: list[Stage], log: SweepLog) -> dict[str, Any]:
         started = time.time()
+        self.place.prove()
         storage = Folder(self.planned.options.storage or self.planned.work)
         with working(self.planned, self.place, storage) as (context, cpus):
             from prac.distributed.executor import RayExecutor

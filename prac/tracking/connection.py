@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.errors import StoreError, first_line, without_passwords
+from prac.errors import ConfigError, PracError, StoreError, first_line, without_passwords
 from prac.lottery.store import Finished, StoreAway
 from prac.tracking.embedded import make_database
 from prac.tracking.mlflow_internals import settle_places
 from prac.tracking.pages import pages
+from prac.tracking.reach import ask_once, few_retries, prove
 from prac.tracking.views import ticket_view
 
 # MLflow takes a second to import: whoever only names a store, as a plan does, needs none of it.
@@ -45,8 +47,18 @@ def default_tracking_uri(home: Path | None = None) -> str:
 
     home: the folder; None is the working folder.
     """
-    embedded = f"sqlite:///{(home or Path.cwd()) / 'mlflow.db'}"
-    return os.environ.get("MLFLOW_TRACKING_URI") or embedded
+    if named := os.environ.get("MLFLOW_TRACKING_URI"):
+        return named
+    try:
+        folder = home or Path.cwd()
+    except OSError as error:
+        raise ConfigError("the working folder is gone: go to another") from error
+    if re.search(r"\?|%[0-9a-fA-F]{2}", str(folder)):
+        raise ConfigError(
+            f"{folder} can't hold a store: the address of a database would end at the ?, and "
+            "read % with two digits as a character; use a folder of another name"
+        )
+    return f"sqlite:///{folder / 'mlflow.db'}"
 
 
 class Connection:
@@ -117,11 +129,14 @@ class Connection:
         try:
             if self.database is not None and self.is_unmade:
                 make_database(self.database)
-            with _few_retries():
+            ask_once(self.tracking_uri)
+            with few_retries():
                 for name in (STAGES, PIPELINES, TICKETS):
                     self.experiment(name)
+        except PracError:
+            raise
         except Exception as error:
-            raise StoreError(
+            raise StoreAway(
                 f"the MLflow store {self.shown_uri} can't be used ({first_line(error)}); "
                 "set MLFLOW_TRACKING_URI to a server or database that can be reached"
             ) from error
@@ -132,6 +147,13 @@ class Connection:
             found = self.client.get_experiment_by_name(name)
             if found is None:
                 self._experiments[name] = self._create_experiment(name)
+            elif found.lifecycle_stage == "deleted":
+                # It can be looked up and not written to.
+                raise StoreError(
+                    f"the experiment {name} of the MLflow store {self.shown_uri} is in the trash; "
+                    f"mlflow experiments restore --experiment-id {found.experiment_id} brings it "
+                    "back"
+                )
             else:
                 self._experiments[name] = found.experiment_id
         return self._experiments[name]
@@ -167,6 +189,18 @@ class Connection:
             (file.parent / "mlruns").resolve()
         )
 
+    def prove(self) -> None:
+        """See that what is made can be kept, before it is made. Raises StoreAway."""
+        prove(self, (STAGES, PIPELINES, TICKETS))
+
+    @property
+    def clients_write(self) -> Path | None:
+        """The folder that a server has its clients write artifacts to, each on its own machine (a
+        server with `--no-serve-artifacts`); None where it takes them itself."""
+        with self.reached():
+            root = self.client.get_experiment(self.experiment(STAGES)).artifact_location
+        return None if self.is_local else local_folder(root)
+
     @contextlib.contextmanager
     def reached(self) -> Iterator[None]:
         """Turn what MLflow raises while the store is used into a StoreAway of one line.
@@ -186,19 +220,6 @@ class Connection:
     def search(self, experiment: str, filter_string: str) -> list[Any]:
         """All runs of an experiment that the filter lets pass."""
         return pages(self.client.search_runs, [self.experiment(experiment)], filter_string)
-
-
-@contextlib.contextmanager
-def _few_retries() -> Iterator[None]:
-    """MLflow retries for four minutes by default: too long to learn of a wrong address."""
-    quick = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
-    added = {name: value for name, value in quick.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            del os.environ[name]
 
 
 def local_folder(uri: str) -> Path | None:

@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from prac.lottery.store import Finished, StoreAway
 
@@ -127,9 +128,13 @@ def _has(database: sqlite3.Connection, table: str, column: str) -> bool:
     return rows.fetchone() is not None
 
 
-def delete_artifacts(artifact_uri: str, tracking_uri: str) -> None:
-    """Delete all files of a run; deleting the run leaves them, for `mlflow gc` on the server."""
+def artifacts(uri: str, tracking_uri: str) -> Any:
+    """The files at an artifact URI: `log_artifact`, `delete_artifacts`."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    repository = get_artifact_repository(artifact_uri, tracking_uri=tracking_uri)
-    repository.delete_artifacts()  # type: ignore[no-untyped-call]
+    return get_artifact_repository(uri, tracking_uri=tracking_uri)
+
+
+def delete_artifacts(artifact_uri: str, tracking_uri: str) -> None:
+    """Delete all files of a run; deleting the run leaves them, for `mlflow gc` on the server."""
+    artifacts(artifact_uri, tracking_uri).delete_artifacts()

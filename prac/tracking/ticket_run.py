@@ -9,6 +9,7 @@ from pathlib import Path
 from prac.errors import TicketError
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import SET, TICKET, Made, TicketFacts
+from prac.lottery.store import Finished
 from prac.ticket.format import Ticket
 from prac.tracking.connection import Connection
 from prac.tracking.datasets import DataInput
@@ -95,6 +96,25 @@ def ticket_tags(facts: TicketFacts) -> dict[str, str]:
     known = dataclasses.asdict(facts)
     tags = {name: str(known[name]) for name in _TAGS}
     return tags | {n: f"{known[n]:.6f}" for n in _SHARES if known[n] is not None}
+
+
+def register_again(store: Connection, finished: Finished) -> bool:
+    """Register a finished ticket whose registered model was deleted, as it was; False where it was
+    never registered."""
+    with store.reached():
+        run = store.client.get_run(finished.run_id)
+        tags = run.data.tags
+        if (before := tags.get("prac.ticket")) is None:
+            return False
+        note = tags.get("mlflow.note.content", "")
+        register(
+            store,
+            before.removeprefix("models:/").partition("/")[0],
+            finished.key,
+            lambda where: note.replace(before, where),
+            {name: tags[name] for name in (*_TAGS, *_SHARES) if name in tags},
+        )(finished.run_id, run.info.artifact_uri)
+    return True
 
 
 def description(facts: TicketFacts, where: str, no_graph: str | None = None) -> str:

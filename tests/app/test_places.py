@@ -129,3 +129,28 @@ def test_who_is_stopped_while_tickets_are_named_is_not_finished(
             graph.stages["report"], kept.results, tmp_path, read_found(place, graph), time.time()
         )
     assert place.found(graph)[graph.stages["report"].key] == kept.report
+
+
+def test_a_registered_model_that_was_deleted_is_registered_again(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, graph = kept.place, kept.planned.graph
+    place.prove()
+    if not isinstance(place, MlflowPlace):
+        pytest.skip("a folder gives no names")
+    client = place.mlflow.client
+    (before,) = client.search_model_versions("name = 'prac-digits-conv4'")
+    client.delete_registered_model("prac-digits-conv4")
+    # A plan leaves everything as it is; a run names its tickets anew with the report.
+    assert place.found(graph, plan=True).keys() == {s.key for s in graph.stages.values()}
+    assert place.tickets(graph) == {}
+    assert graph.stages["report"].key not in place.found(graph)
+    (after,) = client.search_model_versions("name = 'prac-digits-conv4'")
+    assert (after.source, after.description) == (before.source, before.description)
+    kinds = ("prac.key", "architecture", "sparsity", "test_accuracy")
+    assert [after.tags[k] for k in kinds] == [before.tags[k] for k in kinds]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place.where)
+    (where,) = place.tickets(graph).values()
+    Ticket.load(where).verify()
+    # All is as it was: nothing is registered a third time.
+    assert graph.stages["report"].key in place.found(graph)
