@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -166,13 +167,14 @@ class MlflowPlace:
     def _register_again(self, graph: Graph, found: Mapping[str, Finished]) -> bool:
         """Finished tickets of a registered model that was deleted are registered again."""
         tickets = [s for s in graph.stages.values() if s.kind == "ticket" and s.key in found]
-        if not tickets or all(ticket_locations(self.mlflow, name) for name in self._models()):
+        named = {stage.architecture for stage in tickets}
+        gone = {architecture for architecture in named if not self._located(architecture)}
+        if not gone:
             return False
         from prac.tracking.ticket_run import register_again  # torch
 
-        there = self.tickets(graph)
-        gone = [found[stage.key] for stage in tickets if stage.key not in there]
-        again = [register_again(self.mlflow, finished) for finished in gone]
+        lost = [found[stage.key] for stage in tickets if stage.architecture in gone]
+        again = [register_again(self.mlflow, finished) for finished in lost]
         return any(again)
 
     def prove(self) -> None:
@@ -187,10 +189,15 @@ class MlflowPlace:
         """`models:/NAME/VERSION`."""
         locations: dict[str, str] = {}
         for architecture in self._planned.request.recipe.architectures:
-            # Earlier versions kept tickets of several data sets under one name.
-            shared = model_name(self._planned.request.data_name, architecture)
-            for name in dict.fromkeys((shared, self._model(architecture))):
-                locations |= ticket_locations(self.mlflow, name)
+            locations |= self._located(architecture)
+        return locations
+
+    def _located(self, architecture: str) -> dict[str, str]:
+        # Earlier versions kept tickets of several data sets under one name.
+        shared = model_name(self._planned.request.data_name, architecture)
+        locations: dict[str, str] = {}
+        for name in dict.fromkeys((shared, self._model(architecture))):
+            locations |= ticket_locations(self.mlflow, name)
         return locations
 
     def link(self) -> str | None:

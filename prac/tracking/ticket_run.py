@@ -109,10 +109,11 @@ def register_again(store: Connection, finished: Finished) -> bool:
         note = tags.get("mlflow.note.content", "")
         register(
             store,
-            before.removeprefix("models:/").partition("/")[0],
+            model_name(tags["data"], tags["architecture"]),
             finished.key,
             lambda where: note.replace(before, where),
             {name: tags[name] for name in (*_TAGS, *_SHARES) if name in tags},
+            data=tags.get("prac.data", ""),
         )(finished.run_id, run.info.artifact_uri)
     return True
 
