@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -126,7 +129,10 @@ def percent(value: float | None, digits: int = 2) -> str:
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table; numbers to the right. Without rows one line says so. Without rich, tabs."""
+    """A table; numbers to the right. Without rows one line says so. Without rich, tabs.
+
+    In a terminal that is narrower, a block a row.
+    """
     # Here as well, so that a cell's width is that of what is shown.
     shown = [[printable(cell) for cell in row] for row in rows]
     if not shown:
@@ -136,19 +142,16 @@ def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
         for cells in ([title], columns, *shown):
             say("\t".join(cells))
         return
-    from rich.table import Table
     from rich.text import Text
 
     from prac.app.console import make_console
+    from prac.report.fitting import make_table, print_fitting
 
-    # Text, not str: rich reads "[...]" in a str as markup.
-    table = Table(title=Text(printable(title)), title_justify="left", caption_justify="left")
-    for index, column in enumerate(columns):
-        numeric = all(_numeric(row[index]) for row in shown)
-        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+    numeric = {n: all(_numeric(row[place]) for row in shown) for place, n in enumerate(columns)}
+    table = make_table(printable(title), numeric)
     for row in shown:
         table.add_row(*map(Text, row))
-    make_console().print(table)
+    print_fitting(table, make_console())
 
 
 def _numeric(text: str) -> bool:
@@ -156,11 +159,18 @@ def _numeric(text: str) -> bool:
 
 
 def print_lines(pairs: Iterable[tuple[str, object]]) -> None:
-    """Names and values, aligned."""
+    """Names and values, aligned; a terminal breaks long ones between words, under their column."""
     known = [(name, str(value)) for name, value in pairs if value is not None]
     width = max((len(name) for name, _ in known), default=0)
+    room = shutil.get_terminal_size().columns - width - 2 if sys.stdout.isatty() else 0
     for name, value in known:
-        say(f"{name:{width}}  {value}")
+        parts = [value] if len(value) <= room or room < 20 else _broken(value, room)
+        for label, part in zip((name, *[""] * len(parts)), parts, strict=False):
+            say(f"{label:{width}}  {part}")
+
+
+def _broken(value: str, room: int) -> list[str]:
+    return textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False)
 
 
 def add_data_options(parser: argparse.ArgumentParser, *, required: bool, help: str) -> None:

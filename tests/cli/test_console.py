@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import runpy
 import struct
 import subprocess
@@ -44,23 +45,55 @@ def test_a_pipe_gets_every_column_of_a_wide_table(environ: dict[str, str]) -> No
     assert max(map(len, done.stdout.splitlines())) < 3 * sum(map(len, ROWS[0]))
 
 
-def test_a_terminal_gets_its_own_width() -> None:
+def _in_a_terminal(program: str, columns: int) -> list[str]:
+    """The lines that a program prints on a terminal so wide."""
     ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 57, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environ = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
-    program = "from prac.app.console import make_console; print('width', make_console().width)"
-    subprocess.run(
-        [sys.executable, "-c", program],
-        env={**environ, "TERM": "xterm"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        check=True,
-        timeout=60,
-    )
+    environ |= {"TERM": "xterm", "NO_COLOR": "1"}
+    command = [sys.executable, "-c", program]
+    process = subprocess.Popen(command, env=environ, stdin=theirs, stdout=theirs)
     os.close(theirs)
-    assert os.read(ours, 1000).decode().strip() == "width 57"
-    os.close(ours)
+    printed = _read(ours)
+    assert process.wait(timeout=60) == 0
+    return [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in printed.splitlines()]
+
+
+def _read(terminal: int) -> str:
+    printed = b""
+    with contextlib.suppress(OSError):  # Linux' way to say that nobody has the other end
+        while piece := os.read(terminal, 65536):
+            printed += piece
+    os.close(terminal)
+    return printed.decode()
+
+
+def test_a_terminal_gets_its_own_width() -> None:
+    program = "from prac.app.console import make_console; print('width', make_console().width)"
+    assert _in_a_terminal(program, 57) == ["width 57"]
+
+
+def test_a_table_wider_than_its_terminal_is_blocks_of_whole_names() -> None:
+    columns = ["ticket", "aliases", *(f"column {n}" for n in range(9))]
+    names = [f"prac-a-data-set-of-some-length-resnet20s/{n}" for n in (1, 12)]
+    rows = [[name, "best smallest", *(f"{n}.5%" for n in range(9))] for name in names]
+    program = f"from prac.cli.stored import print_rows; print_rows('title', {columns}, {rows})"
+    lines = _in_a_terminal(program, 80)
+    assert lines[0] == "title"
+    assert [line for line in lines if "prac-" in line] == names  # alone, to be copied
+    assert max(map(len, lines)) <= 80
+    for n in range(9):
+        assert sum(f"column {n} {n}.5%" in line for line in lines) == 2
+    assert len(_in_a_terminal(program, 300)) == 5  # title, heading, rule, two rows
+
+
+def test_long_values_are_broken_between_words_under_their_column() -> None:
+    values = [f"class_{n}" for n in range(40)]
+    program = f"from prac.cli.stored import print_lines; print_lines([('names', {values})])"
+    lines = _in_a_terminal(program, 80)
+    assert max(map(len, lines)) <= 80
+    assert all(line.startswith(" " * 7) for line in lines[1:])
+    assert " ".join(line[7:] for line in lines) == str(values)
 
 
 def test_brackets_in_names_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,13 +126,8 @@ def test_a_terminal_gets_a_line_of_json_only_where_it_asks(
         command, stdout=theirs, cwd=ROOT, env={**os.environ, "COLUMNS": "80"}
     )
     os.close(theirs)
-    printed = b""
-    with contextlib.suppress(OSError):  # Linux' way to say that nobody has the other end
-        while piece := os.read(ours, 65536):
-            printed += piece
-    os.close(ours)
+    last = _read(ours).splitlines()[-1]
     assert process.wait(timeout=60) == 0
-    last = printed.decode().splitlines()[-1]
     assert last.startswith("{") == bool(asked)
     if asked:
         assert json.loads(last)["stages_to_run"] > 10

@@ -1,0 +1,61 @@
+"""Tables in terminals that are narrower than they are: a block a row, no name in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_ANY_WIDTH = 100_000
+
+
+def make_table(title: str, columns: dict[str, bool]) -> Table:
+    """A table without rows. columns: by name, whether they hold numbers, which stand to the right.
+
+    Names are no markup: rich reads "[...]" in a str as such.
+    """
+    table = Table(
+        title=Text(title), title_justify="left", header_style="bold", box=box.SIMPLE_HEAD,
+        show_edge=False, pad_edge=False,
+    )  # fmt: skip
+    for name, numeric in columns.items():
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    return table
+
+
+def print_fitting(table: Table, console: Console) -> None:
+    """Print a table, or where it is wider than the terminal, a block a row: what it is of, then
+    names and values, broken between them alone."""
+    wide = console.options.update(width=_ANY_WIDTH)
+    if console.measure(table, options=wide).maximum <= console.width:
+        console.print(table)
+        return
+    if table.title:
+        console.print(table.title, style="table.title", highlight=False)
+    for line in _blocks(table, console.width):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _blocks(table: Table, width: int) -> Iterator[Text]:
+    names = [_plain(column.header) for column in table.columns]
+    for cells in zip(*(column.cells for column in table.columns), strict=True):
+        first, *others = map(_plain, cells)
+        yield Text(first, style="bold")
+        line = ""
+        for name, value in zip(names[1:], others, strict=True):
+            if value in ("", "–"):
+                continue
+            item = f"  {name} {value}"
+            if line and len(line) + len(item) > width:
+                yield Text(line)
+                line = ""
+            line += item
+        if line:
+            yield Text(line)
+
+
+def _plain(cell: object) -> str:
+    return cell.plain if isinstance(cell, Text) else str(cell)
