@@ -14,10 +14,11 @@ from typing import Any
 import ray
 
 from prac.distributed.own_session import private_token, session_folder, session_logs
-from prac.distributed.ray_internals import bind_loopback_only, forget_uv, head_address
+from prac.distributed.ray_internals import ask_head, bind_loopback_only, forget_uv, head_address
 from prac.errors import OutsideError, PracError, first_line
 from prac.machine import available_cpus, knock
 
+_TOKEN = "RAY_AUTH_TOKEN or the file RAY_AUTH_TOKEN_PATH has to be the cluster's token"
 # Two of Ray's functions carry no types.
 _untyped: Any = ray
 
@@ -83,6 +84,16 @@ def _join(address: str) -> None:
             f"RAY_ADDRESS={address} names; start one there, or unset RAY_ADDRESS to run on this "
             "machine"
         ) from error
+    if "://" not in address and (said := ask_head(f"{host}:{port}")) is not None:
+        if "uthenticat" in said:
+            raise OutsideError(
+                f"the Ray cluster at {host}:{port} refuses this user's token; {_TOKEN}"
+            ) from ConnectionError(said)
+        raise OutsideError(
+            f"what answers at {host}:{port} is not the head of a Ray cluster "
+            f"({said.strip().splitlines()[-1]}); RAY_ADDRESS={address} has to name its own port "
+            "(6379 by default), not that of its dashboard"
+        ) from ConnectionError(said)
     ray.init(log_to_driver=False, logging_level=logging.CRITICAL)
 
 
@@ -118,7 +129,7 @@ def _in_a_line(address: str) -> Iterator[None]:
         else:
             way_out = "the disk, the memory and the limits of this machine may be too small"
         if "oken" in said or "uthenticat" in said:
-            way_out = "RAY_AUTH_TOKEN or the file RAY_AUTH_TOKEN_PATH has to be the cluster's token"
+            way_out = _TOKEN
         what = "started here" if address == "local" else f"reached at {address}"
         raise OutsideError(
             f"no Ray cluster could be {what} ({kind}: {first_line(error)}); {way_out}"

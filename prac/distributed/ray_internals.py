@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import Any
 
 import ray
@@ -50,6 +52,34 @@ def head_address(address: str) -> tuple[str, int]:
     found = found or _services.canonicalize_bootstrap_address(address)
     host, _, port = str(found).rpartition(":")
     return host.strip("[]"), int(port)
+
+
+_ASK = """
+import sys
+from ray._raylet import GcsClient
+print(flush=True)
+GcsClient(address=sys.argv[1])
+"""
+
+
+def ask_head(address: str, *, seconds: float = 10) -> str | None:
+    """What is wrong with what answers at an address: None where it is a cluster's head.
+
+    Asked in a process of its own, which can be ended: Ray tries for a quarter of an hour, and
+    writes to standard error what no logger can keep back.
+    """
+    words = [sys.executable, "-c", _ASK, address]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as asked:
+        assert asked.stdout is not None
+        asked.stdout.readline()  # it has imported Ray, which takes what it takes
+        try:
+            said = asked.communicate(timeout=seconds)[1]
+        except subprocess.TimeoutExpired:
+            asked.kill()
+            said = f"{asked.communicate()[1]}\nno answer in {seconds:g} s"
+        return said if asked.returncode else None
 
 
 def cause_of(failure: Exception) -> BaseException:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from prac.report.compare import Comparison, MethodSummary, comparisons, noise_points, summaries
@@ -36,6 +38,12 @@ __all__ = [
     "write_csv",
     "write_report",
 ]
+
+# Jupyter names its own backend in the environment of what it starts, and matplotlib refuses to be
+# imported where it isn't installed. Figures here are drawn without any.
+_backend = os.environ.get("MPLBACKEND", "").partition("module://")[2]
+if _backend and find_spec(_backend.partition(".")[0]) is None:
+    del os.environ["MPLBACKEND"]
 
 # matplotlib and jinja2 take most of a second to import; a run that prints a table needs neither.
 _LATE = {
