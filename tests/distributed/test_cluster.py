@@ -17,7 +17,7 @@ from ray.exceptions import AuthenticationError
 
 from prac.distributed.cluster import connected
 from prac.distributed.own_session import private_token, session_folder
-from prac.distributed.ray_internals import head_address
+from prac.distributed.ray_internals import ask_head, head_address
 from prac.errors import ConfigError, OutsideError
 
 FAILURES = [
@@ -74,6 +74,7 @@ def test_whatever_a_connection_raises_is_one_line(
     error: Exception, said: str, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _init_raises(monkeypatch, error)
+    monkeypatch.setattr("prac.distributed.cluster.ask_head", lambda _: None)
     monkeypatch.setenv("RAY_ADDRESS", service)
     with pytest.raises(OutsideError, match=rf"reached at {service}.*{said}"), connected():
         pass
@@ -89,6 +90,33 @@ def test_a_dead_address_is_known_in_a_moment(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(OutsideError, match=f"answers at .*:{port} .*refused"), connected():
         pass
     assert time.monotonic() - started < 15
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("Failed: Unauthenticated: InvalidAuthToken", "refuses this user's token; RAY_AUTH_TOKEN"),
+        ("a line\nno answer in 10 s", "is not the head of a Ray cluster (no answer in 10 s)"),
+    ],
+)
+def test_what_answers_and_is_no_head_is_told(
+    answer: str, said: str, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _init_raises(monkeypatch, AssertionError("Ray asks for a quarter of an hour"))
+    monkeypatch.setattr("prac.distributed.cluster.ask_head", lambda _: answer)
+    monkeypatch.setenv("RAY_ADDRESS", service)
+    with pytest.raises(OutsideError) as raised, connected():
+        pass
+    assert said in str(raised.value)
+    assert str(raised.value.__cause__) == answer
+
+
+def test_a_service_that_says_nothing_is_no_head(service: str) -> None:
+    started = time.monotonic()
+    said = ask_head(service, seconds=1)
+    assert said is not None
+    assert said.endswith("no answer in 1 s")
+    assert time.monotonic() - started < 60  # most of it to import Ray, on a busy machine
 
 
 @pytest.mark.parametrize(
