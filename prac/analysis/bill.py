@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from prac.analysis.results import Bill
-from prac.lottery.bill import borrowed_stages, flops, own_stages, total
+from prac.lottery.bill import borrowed_stages, flops, own_stages, payers, total
 from prac.lottery.energy import NOT_MEASURED
 from prac.lottery.graph import Graph, SearchStages
 from prac.lottery.outputs import Cost, Made
@@ -16,14 +16,17 @@ def make_bill(
 ) -> Bill:
     """The bill of one search. forward_flops: of one image through its dense network."""
     own = [made[name].cost for name in own_stages(search, graph)]
-    borrowed = [made[name].cost for name in borrowed_stages(search, graph)]
+    theirs = borrowed_stages(search, graph)
+    borrowed = total(made[name].cost for name in theirs)
     judged = [made[name].cost for names in search.judgements.values() for name in names]
     search_cost, judging = total(own), total(judged)
     return Bill(
         architecture=search.architecture,
         method=search.method,
         steps=search_cost.steps,
-        borrowed_steps=total(borrowed).steps,
+        borrowed_steps=borrowed.steps,
+        borrowed_seconds=borrowed.seconds,
+        borrowed_from=payers(theirs, graph),
         samples=search_cost.samples,
         cep_samples=search_cost.cep_samples,
         score_samples=search_cost.score_samples + search_cost.score_gradient_samples,

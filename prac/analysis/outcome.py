@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.metadata
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from prac.analysis.bill import make_bill
@@ -17,9 +18,10 @@ from prac.analysis.results import (
     SearchRow,
     StageRow,
 )
-from prac.config.methods import PRAC, find_method, method_label
+from prac.config.methods import PRAC, VANILLA, find_method, method_label
 from prac.config.sections import Recipe
 from prac.data.dataset import ImageDataset
+from prac.lottery.bill import borrowed_stages, own_stages, payers, total
 from prac.lottery.graph import Graph, Request, SearchStages
 from prac.lottery.outputs import JudgeFacts, Made, MaskFacts, RoundFacts, SetFacts, TicketFacts
 from prac.models.cost import dense_flops
@@ -45,7 +47,7 @@ def collect_results(
     locations: of tickets, by stage key.
     """
     tickets = {name: locations.get(stage.key) for name, stage in graph.stages.items()}
-    rows = [row for search in graph.searches for row in _rows(request, search, made, tickets)]
+    rows = _all_rows(request, graph, graph.searches, made, tickets)
     dense = {
         search.architecture: [made[name].known(JudgeFacts) for name in search.judgements[0]]
         for search in graph.searches
@@ -97,21 +99,22 @@ def _search_rows(request: Request, graph: Graph, made: Mapping[str, Made]) -> It
         return
     for place, searches in enumerate((graph.searches, *graph.repeats)):
         repeated = request.repeated(place)
-        for search in searches:
-            for row in _rows(repeated, search, made, {}):
-                if row.test_accuracies:
-                    yield SearchRow(
-                        architecture=row.architecture,
-                        method=row.method,
-                        round=row.round,
-                        search_seed=repeated.recipe.search.seed,
-                        sparsity=row.sparsity,
-                        set_size=row.set_size,
-                        search_steps=row.search_steps,
-                        steps_saved=row.steps_saved,
-                        validation_accuracy=row.judge_validation_accuracy,
-                        test_accuracies=row.test_accuracies,
-                    )
+        for row in _all_rows(repeated, graph, searches, made, {}):
+            if row.test_accuracies:
+                yield SearchRow(
+                    architecture=row.architecture,
+                    method=row.method,
+                    round=row.round,
+                    search_seed=repeated.recipe.search.seed,
+                    sparsity=row.sparsity,
+                    set_size=row.set_size,
+                    search_steps=row.search_steps,
+                    steps_saved=row.steps_saved,
+                    search_seconds=row.search_seconds,
+                    seconds_saved=row.seconds_saved,
+                    validation_accuracy=row.judge_validation_accuracy,
+                    test_accuracies=row.test_accuracies,
+                )
 
 
 def _told(request: Request) -> str:
@@ -120,6 +123,38 @@ def _told(request: Request) -> str:
     if len(labels) > _TITLE_METHODS:
         return f"{labels[0]} beside {len(labels) - 1} other methods"
     return ", ".join(labels)
+
+
+def _all_rows(
+    request: Request,
+    graph: Graph,
+    searches: Sequence[SearchStages],
+    made: Mapping[str, Made],
+    tickets: Mapping[str, str | None],
+) -> list[RoundRow]:
+    """Of these searches, with the wall time that each ticket took beside vanilla's."""
+    rows = []
+    for search in searches:
+        for row in _rows(request, search, made, tickets):
+            theirs = borrowed_stages(search, graph, row.round)
+            borrowed = total(made[name].cost for name in theirs)
+            own = total(made[name].cost for name in own_stages(search, graph, row.round))
+            rows.append(
+                dataclasses.replace(
+                    row,
+                    search_seconds=own.seconds,
+                    borrowed_steps=borrowed.steps,
+                    borrowed_seconds=borrowed.seconds,
+                    borrowed_from=payers(theirs, graph),
+                )
+            )
+    vanilla = {(r.architecture, r.round): r.search_seconds for r in rows if r.method == VANILLA}
+    return [
+        dataclasses.replace(row, seconds_saved=1 - (row.search_seconds or 0.0) / full)
+        if (full := vanilla.get((row.architecture, row.round)))
+        else row
+        for row in rows
+    ]
 
 
 def _rows(

@@ -20,7 +20,8 @@ from prac.config.methods import CONTROL, VANILLA
 class OverSearches:
     """The ticket of one method at one round over all searches.
 
-    sparsity, set_size, search_steps, steps_saved: means over the searches. accuracy: the mean test
+    sparsity, set_size, search_steps, steps_saved, search_seconds, seconds_saved: means over the
+    searches. accuracy: the mean test
     accuracy of all searches. interval: of it, Student's t; None of one search. to_vanilla,
     to_control: ours minus theirs, paired by search. decision: None of vanilla and of the control.
     """
@@ -39,6 +40,8 @@ class OverSearches:
     to_vanilla: Interval | None
     to_control: Interval | None
     decision: Decision | None
+    search_seconds: float | None = None
+    seconds_saved: float | None = None
 
 
 def over_searches(results: Results) -> list[OverSearches]:
@@ -125,6 +128,8 @@ def _over(
         to_vanilla=against(VANILLA),
         to_control=against(CONTROL),
         decision=decision,
+        search_seconds=_mean([row.search_seconds for row in rows]),
+        seconds_saved=_mean([row.seconds_saved for row in rows]),
     )
 
 

@@ -39,6 +39,11 @@ class RoundRow:
     search_steps: SGD steps of all rounds before this one, and of the proxy that chose their sets:
     what this row's ticket cost.
     steps_saved: 1 - search_steps / (the same rounds of vanilla); None at round 0.
+    search_seconds: wall time of the stages that this row's mask was made by, added up; None of
+    results that don't tell it. seconds_saved: 1 - search_seconds / vanilla's at the same round;
+    None where vanilla wasn't run. borrowed_steps, borrowed_seconds: of other searches' trainings
+    that this row's mask rests on, whose cost is in those of neither; borrowed_from: of which
+    searches, each `architecture:method`.
     validation_accuracy: of the round's best validation epoch, in [0, 1].
     test_accuracies: of the ticket, trained alone from the rewind weights on all the training data,
     one for each judging seed in the order of `Results.judging_seeds`; empty where it was not
@@ -68,6 +73,11 @@ class RoundRow:
     test_accuracies: tuple[float, ...] = ()
     validation_accuracies: tuple[float, ...] = ()
     ticket: str | None = None
+    search_seconds: float | None = None
+    seconds_saved: float | None = None
+    borrowed_steps: int = 0
+    borrowed_seconds: float = 0.0
+    borrowed_from: tuple[str, ...] = ()
     flops_sparse: int | None = None
     bytes_sparse: int | None = None
 
@@ -109,6 +119,8 @@ class SearchRow:
     steps_saved: float | None
     validation_accuracy: float | None
     test_accuracies: tuple[float, ...]
+    search_seconds: float | None = None
+    seconds_saved: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,8 +229,9 @@ class Bill:
     """What a search cost, and apart from it what judging its tickets did.
 
     steps: SGD steps of its own trainings (rounds, and whatever else it trained to choose samples).
-    borrowed_steps: of other searches' trainings that it rests on (transferred sets, the sizes that
-    a random subset takes).
+    borrowed_steps, borrowed_seconds: of other searches' trainings that it rests on (transferred
+    sets, the sizes that a random subset takes), in no other number; borrowed_from: whose, each
+    `architecture:method`.
     samples: training samples presented. cep_samples, evaluation_samples: images that were
     only predicted: for CEP, for the validation after each epoch. score_samples: images that scores
     were made of: of samples, by predicting them; of weights, by running them backward, too.
@@ -248,6 +261,8 @@ class Bill:
     judging_flops: int | None
     judging_seconds: float
     judging_joules: float | None
+    borrowed_seconds: float = 0.0
+    borrowed_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

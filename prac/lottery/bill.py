@@ -8,20 +8,20 @@ from prac.lottery.graph import Graph, SearchStages
 from prac.lottery.outputs import BACKWARD, Cost
 
 
-def own_stages(search: SearchStages, graph: Graph) -> list[str]:
+def own_stages(search: SearchStages, graph: Graph, index: int | None = None) -> list[str]:
     """The search's trainings and all that made its sets and masks, in the graph's order.
 
     Trainings of another search are left out, with what is only for them: they are in that search's
-    bill. Tickets and judgements are not for the search.
+    bill. Tickets and judgements are not for the search. index: only what m_k, k = `index`, needed.
     """
     theirs = _rounds_of_others(search, graph)
-    return _reached(_made(search), graph, lambda name: name in theirs)
+    return _reached(_made(search, index), graph, lambda name: name in theirs)
 
 
-def borrowed_stages(search: SearchStages, graph: Graph) -> list[str]:
+def borrowed_stages(search: SearchStages, graph: Graph, index: int | None = None) -> list[str]:
     """The trainings of other searches that this one rests on, in the graph's order."""
-    own = set(own_stages(search, graph))
-    every = _reached(_made(search), graph, lambda _: False)
+    own = set(own_stages(search, graph, index))
+    every = _reached(_made(search, index), graph, lambda _: False)
     theirs = _rounds_of_others(search, graph)
     return [name for name in every if name not in own and name in theirs]
 
@@ -62,8 +62,16 @@ def flops(costs: Iterable[Cost], forward: int) -> int:
     return found
 
 
-def _made(search: SearchStages) -> list[str]:
-    return [*search.rounds, *search.masks, *search.samples]
+def payers(names: Iterable[str], graph: Graph) -> tuple[str, ...]:
+    """Whose searches stages are of, each once: `architecture:method`."""
+    stages = (graph.stages[name] for name in names)
+    return tuple(dict.fromkeys(f"{stage.architecture}:{stage.method}" for stage in stages))
+
+
+def _made(search: SearchStages, index: int | None) -> list[str]:
+    if index is None:
+        return [*search.rounds, *search.masks, *search.samples]
+    return [*search.rounds[:index], *search.masks[:index]]
 
 
 def _rounds_of_others(search: SearchStages, graph: Graph) -> set[str]:

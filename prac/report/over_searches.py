@@ -7,7 +7,7 @@ from prac.analysis.over_searches import OverSearches, over_searches
 from prac.analysis.results import Results
 from prac.analysis.statistics import ALPHA, Interval
 from prac.config.methods import CONTROL, VANILLA, method_label
-from prac.report.wording import ABSENT, count, percent
+from prac.report.wording import ABSENT, count, duration, percent
 
 _GROUNDS = {
     "control": "the difference to chance",
@@ -31,6 +31,8 @@ def _row(each: OverSearches) -> dict[str, str]:
         "set size": count(round(each.set_size)),
         "steps to find": count(round(each.search_steps)),
         "saved": percent(each.steps_saved),
+        "time to find": duration(each.search_seconds),
+        "time saved": percent(each.seconds_saved),
         "test [95 %]": _accuracy(each),
         f"minus {method_label(VANILLA)}": points(each.to_vanilla),
         f"minus {method_label(CONTROL)}": points(each.to_control),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prac.analysis.results import Results, RoundRow
+from prac.analysis.results import Bill, Results, RoundRow
 from prac.config.methods import method_label
 from prac.report.compare import steps_saved
 from prac.report.wording import (
@@ -11,6 +11,7 @@ from prac.report.wording import (
     duration,
     energy,
     percent,
+    searches_of,
     short_count,
     spread,
 )
@@ -36,6 +37,8 @@ def result_row(results: Results, row: RoundRow) -> dict[str, str]:
         "steps": count(row.steps) if row.trained else ABSENT,
         "steps to find": count(row.search_steps),
         "saved": percent(steps_saved(results, row)),
+        "time to find": duration(row.search_seconds),
+        "time saved": percent(row.seconds_saved),
         "validation": percent(row.validation_accuracy, 2),
         "test": spread(row.test_accuracy, row.test_std),
         "ticket FLOPs": short_count(row.flops_sparse),
@@ -50,7 +53,7 @@ def bill_table(results: Results) -> list[dict[str, str]]:
             "architecture": bill.architecture,
             "method": method_label(bill.method),
             "SGD steps": count(bill.steps),
-            "steps of others": count(bill.borrowed_steps or None),
+            "steps of others": _borrowed(bill),
             "samples": count(bill.samples),
             "CEP": count(bill.cep_samples),
             "scores": count(bill.score_samples),
@@ -61,6 +64,14 @@ def bill_table(results: Results) -> list[dict[str, str]]:
         }
         for bill in results.bills
     ]
+
+
+def _borrowed(bill: Bill) -> str:
+    """What a search rests on and doesn't pay, and who does."""
+    if not bill.borrowed_steps:
+        return ABSENT
+    whose = f" ({searches_of(bill.borrowed_from)})" if bill.borrowed_from else ""
+    return f"{count(bill.borrowed_steps)}{whose}"
 
 
 def judging_table(results: Results) -> list[dict[str, str]]:

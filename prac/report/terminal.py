@@ -18,6 +18,8 @@ _COLUMNS = (
     ("set size", "right"),
     ("steps to find", "right"),
     ("saved", "right"),
+    ("time to find", "right"),
+    ("time saved", "right"),
     ("validation", "right"),
     ("test", "right"),
 )

@@ -29,7 +29,16 @@ from prac.report.compare import (
     steps_saved,
 )
 from prac.report.over_searches import decided_sentence
-from prac.report.wording import architectures, count, gap, methods_of, percent, spread
+from prac.report.wording import (
+    architectures,
+    count,
+    duration,
+    gap,
+    methods_of,
+    percent,
+    searches_of,
+    spread,
+)
 
 Level = Literal["good", "mixed", "poor", "open"]
 
@@ -170,15 +179,22 @@ def _facts(shown: Comparison) -> str:
             gaps.append(_gap(found, name))
     parts = [f"{_ticket(shown.row)}: {_accuracy(shown)} test accuracy"]
     parts += [" and ".join(gaps)] if gaps else []
-    parts.append(f"found in {count(shown.row.search_steps)} SGD steps")
-    if shown.row.method != "vanilla" and shown.steps_saved is not None:
-        parts.append(f"{_fewer(shown.steps_saved)} than vanilla")
+    row = shown.row
+    parts.append(f"found in {count(row.search_steps)} SGD steps{_time(row)}")
+    if row.method != "vanilla" and shown.steps_saved is not None:
+        parts.append(f"{_fewer(shown.steps_saved)} than vanilla{_less(row)}")
     missing = []
     if shown.to_dense is None:
         missing.append("dense model")
     if shown.to_vanilla is None and shown.row.method != "vanilla":
         missing.append("vanilla ticket")
     text = ", ".join(parts) + "."
+    if row.borrowed_steps:
+        text += (
+            f" That rests on {count(row.borrowed_steps)} SGD steps "
+            f"({duration(row.borrowed_seconds)}) that are on another bill: "
+            f"{searches_of(row.borrowed_from)}."
+        )
     return text + (f" There is no {' and no '.join(missing)} to compare with." if missing else "")
 
 
@@ -197,7 +213,7 @@ def _cheaper(results: Results, judged: Sequence[Comparison], take: Comparison | 
     return [
         f"The fewest SGD steps for that sparsity within 1 point of dense {_BY}: "
         f"{method_label(least.row.method)}, {_accuracy(least)} test accuracy, "
-        f"{count(least.row.search_steps)} steps{_borrowed(results, least.row)}."
+        f"{count(least.row.search_steps)} steps{_time(least.row)}{_borrowed(results, least.row)}."
     ]
 
 
@@ -218,7 +234,7 @@ def _matching(judged: Sequence[Comparison], focus: Comparison, seeds: int) -> li
     if found is None:
         # Of a single one the caveat says so.
         return [f"No judged {name} ticket matches vanilla at its sparsity."] if own[1:] else []
-    saving = "" if found.steps_saved is None else f", {_saving(found.steps_saved)}"
+    saving = "" if found.steps_saved is None else f", {_saving(found.steps_saved, found.row)}"
     rest = f"{percent(found.row.sparsity)} sparsity{saving}"
     of = f"Of the {_retrained(seeds).lower()}"
     return [f"{of}, the sparsest {name} ticket that matches vanilla: {rest}."]
@@ -271,7 +287,7 @@ def _unjudged(results: Results, architecture: str, own: str | None) -> str:
     if last is None:
         return text
     saved = steps_saved(results, last)
-    saving = "" if saved is None or last.method == "vanilla" else f", {_saving(saved)}"
+    saving = "" if saved is None or last.method == "vanilla" else f", {_saving(saved, last)}"
     return f"{text} The search made {_ticket(last)}{saving}."
 
 
@@ -303,12 +319,24 @@ def _gap(found: Difference, name: str) -> str:
 
 
 def _facts_short(c: Comparison) -> str:
-    saving = "" if c.steps_saved is None else f", {_saving(c.steps_saved)}"
+    saving = "" if c.steps_saved is None else f", {_saving(c.steps_saved, c.row)}"
     return f"{percent(c.row.sparsity)} sparsity ({_accuracy(c)} test accuracy{saving})"
 
 
-def _saving(saved: float) -> str:
-    return f"{_fewer(saved, ' SGD steps')} than vanilla"
+def _saving(saved: float, row: RoundRow) -> str:
+    return f"{_fewer(saved, ' SGD steps')} than vanilla{_less(row)}"
+
+
+def _time(row: RoundRow) -> str:
+    return "" if row.search_seconds is None else f" ({duration(row.search_seconds)})"
+
+
+def _less(row: RoundRow) -> str:
+    """Wall time, which steps alone hide."""
+    saved = row.seconds_saved
+    if saved is None:
+        return ""
+    return f" in {percent(abs(saved), 0)} {'more' if saved < 0 else 'less'} time"
 
 
 def _fewer(saved: float, what: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from prac.analysis.results import Results, RoundRow
-from prac.config.methods import METHODS
+from prac.config.methods import METHODS, method_label
 
 ABSENT = "–"
 """What a table shows where there is no number."""
@@ -28,8 +28,16 @@ def count(number: int | None) -> str:
     return ABSENT if number is None else f"{number:,}"
 
 
-def duration(seconds: float) -> str:
+def searches_of(names: Iterable[str]) -> str:
+    """Searches that are named `architecture:method`: `PrAC on resnet8, PrAC on conv4`."""
+    pairs = (name.rpartition(":") for name in names)
+    return ", ".join(f"{method_label(method)} on {network}" for network, _, method in pairs)
+
+
+def duration(seconds: float | None) -> str:
     """Wall time in the two largest units that matter: `2 h 05 min`, `3 min 20 s`, `4.2 s`."""
+    if seconds is None:
+        return ABSENT
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

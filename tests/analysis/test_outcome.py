@@ -21,6 +21,8 @@ from prac.lottery.outputs import (
     SetFacts,
     TicketFacts,
 )
+from prac.report.tables import bill_table, result_table
+from prac.report.verdict import verdicts
 
 
 def _trained(steps: int, alive: int, epochs: int, accuracy: float) -> Made:
@@ -45,7 +47,7 @@ def _trained(steps: int, alive: int, epochs: int, accuracy: float) -> Made:
 
 def _set(size: int, cet: int, cep: int, overlap: int) -> Made:
     facts = SetFacts(set_size=size, cet_size=cet, cep_size=cep, overlap=overlap, digest="d")
-    return Made(facts=facts)
+    return Made(facts=facts, cost=Cost(seconds=0.25))
 
 
 def _judged(test: float, validation: float) -> Made:
@@ -63,7 +65,7 @@ def _ticket(flops: int = 0, size: int = 0) -> Made:
 # PrAC: 150 + 30 steps against vanilla's 336 + 336, the recipe's whole budget of 16 epochs of 21.
 MADE = {
     "dense:conv4:prac": _trained(150, 800, 8, 0.9),
-    "reduce:conv4:prac": Made(facts=CountFacts(events=800)),
+    "reduce:conv4:prac": Made(facts=CountFacts(events=800), cost=Cost(seconds=0.5)),
     "select:conv4:prac:1": _set(60, 60, 0, 0),
     "round:conv4:prac:1": _trained(30, 640, 3, 0.85),
     "select:conv4:prac:2": _set(50, 40, 20, 10),
@@ -146,6 +148,58 @@ def test_rows_of_vanilla(results: Results) -> None:
     assert last.steps_saved == 0
     assert last.test_accuracy == 0.955
     assert _row(results, "vanilla", 0).test_accuracy is None
+
+
+def test_wall_time_stands_beside_steps(results: Results) -> None:
+    ours, vanilla = ([_row(results, m, k) for k in range(3)] for m in ("prac", "vanilla"))
+    # Round 0; then the events counted, a set chosen, and round 1. The last set is for no mask yet.
+    assert [r.search_seconds for r in ours] == [0, 1.5, 1.5 + 0.5 + 0.25 + 1.5]
+    assert [r.search_seconds for r in vanilla] == [0, 1.5, 3.0]
+    # 73 % of the steps saved, and none of the time.
+    assert [r.seconds_saved for r in ours] == [None, 0, 1 - 3.75 / 3]
+    assert [r.seconds_saved for r in vanilla] == [None, 0, 0]
+    assert not any(r.borrowed_from for r in results.rows)
+    told = summary_json(results, {})
+    assert told["searches"][0]["rests_on"] == {"searches": [], "steps": 0}
+    assert told["seconds"][0] == {
+        "architecture": "conv4",
+        "method": "prac",
+        "to_find": [0, 1.5, 3.75],
+        "saved": -0.25,
+        "rests_on": 0,
+    }
+    saved = "73.2 %", "3.8 s", "-25.0 %"
+    row = result_table(results)[2]
+    assert (row["saved"], row["time to find"], row["time saved"]) == saved
+    (verdict,) = verdicts(results)
+    assert "73 % fewer SGD steps than vanilla in 25 % more time" in verdict.text
+    assert "found in 672 SGD steps (3.0 s)" in verdict.text
+
+
+def test_whose_steps_a_saving_rests_on(request_for, digits_data) -> None:
+    networks = ("resnet8", "conv4")
+    request = request_for(architectures=networks, rounds=2, transfer_from="resnet8", compare=())
+    graph = build_graph(request)
+    names = [name for name in graph.stages if name != "report"]
+    made = {name: _made(name.replace("resnet8", "conv4")) for name in names}
+    results = collect_results(
+        request, graph, made, set(), dataset=digits_data, link=None, locations={}
+    )
+    giver, taker = ([r for r in results.rows if r.architecture == name][-1] for name in networks)
+    assert (giver.borrowed_steps, giver.borrowed_from) == (0, ())
+    # Its mask m_2 had set D_1, which resnet8's round 0 made.
+    assert (taker.search_steps, taker.borrowed_steps, taker.borrowed_seconds) == (180, 150, 1.5)
+    assert taker.borrowed_from == ("resnet8:prac",)
+    told = summary_json(results, {})
+    assert told["searches"][1]["rests_on"] == {"searches": ["resnet8:prac"], "steps": 150}
+    assert told["seconds"][1]["rests_on"] == 1.5
+    bill = results.bills[1]
+    assert (bill.borrowed_steps, bill.borrowed_seconds) == (180, 3.0)
+    assert bill_table(results)[1]["steps of others"] == "180 (PrAC on resnet8)"
+    said = verdicts(results)[1].text
+    assert "rests on 150 SGD steps (1.5 s) that are on another bill: PrAC on resnet8." in said
+    assert "another bill" not in verdicts(results)[0].text
+    assert results_from_json(results_to_json(results)) == results
 
 
 def test_bills_distances_and_stages(results: Results) -> None:

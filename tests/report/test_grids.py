@@ -62,7 +62,7 @@ def test_the_answer_of_three_seeds(row: Rows, build: Build) -> None:
         row("a", "snip", 5, test=(0.80, 0.80, 0.80)),
     )
     (grid,) = summary_grids(build(rows=rows, dense_test_accuracies={"a": (0.92,) * 3}))
-    assert grid.columns[-2:] == ("matches vanilla up to", "steps saved there")
+    assert grid.columns[-2:] == ("matches vanilla up to", "steps (time) saved there")
     lines = _lines(grid)
     assert lines["PrAC"][0] == "67.2 %"
     assert lines["PrAC"][-2:] == ("59.0 %", "45 %")  # 1 - (1000 + 3 * 400) / 4000

@@ -38,6 +38,8 @@ def test_one_row_a_round_in_words(results: Results) -> None:
         "steps": "400",
         "steps to find": "2,600",
         "saved": "48.0 %",
+        "time to find": "–",
+        "time saved": "–",
         "validation": "91.50 %",
         "test": "91.40 %",
         "ticket FLOPs": "26.2 M",  # 80 M * 0.8 ** 5

@@ -57,9 +57,11 @@ def saving_in_words(results: Results, architecture: str) -> str:
         saved = steps_saved(results, rows[-1])
         if method != "vanilla" and saved is not None:
             by = f"{method_label(method)}, all rounds: "
+            seconds = rows[-1].seconds_saved
+            time = "" if seconds is None else f" (of time {percent(seconds, 0)})"
             if saved < 0:
-                return f"{by}{percent(-saved, 0)} more than vanilla"
-            return f"{by}{percent(saved, 0)} saved against vanilla"
+                return f"{by}{percent(-saved, 0)} more than vanilla{time}"
+            return f"{by}{percent(saved, 0)} saved against vanilla{time}"
     return ""
 
 
