@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -29,8 +30,9 @@ def find_in_folder(root: Path, storage: Folder, *, min_age_seconds: float) -> li
     pipelines = kept.pipelines()
     going = let_go(pipelines)
     stages = {folder.name: folder for folder in _folders(root) if KEY.fullmatch(folder.name)}
+    names = {key: name for pipeline in pipelines for key, name in pipeline.needs.items()}
     found = [
-        garbage_at(stages[key], "stage", why, key)
+        dataclasses.replace(garbage_at(stages[key], "stage", why, key), name=names[key])
         for key, why in going.items()
         if key in stages and stages[key].stat().st_mtime <= before
     ]
@@ -98,7 +100,7 @@ def delete_in_folder(root: Path, garbage: Iterable[Garbage]) -> None:
             continue
         elif piece.kind == "stage":
             # A folder that is named by a key is whole.
-            away = root / f"{_GOING}{piece.name.removeprefix(_GOING)}"
+            away = root / f"{_GOING}{piece.item.name.removeprefix(_GOING)}"
             piece.item.rename(away)
             shutil.rmtree(away)
         elif piece.kind == "note":

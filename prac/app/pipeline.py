@@ -15,11 +15,12 @@ from prac.analysis.results import Results, results_from_json, results_to_json
 from prac.analysis.summary import summary_json
 from prac.app.options import Options
 from prac.app.places import MlflowPlace, Place, make_home, open_place
-from prac.app.planned import Planned, plan_pipeline
+from prac.app.planned import Planned, bytes_left, plan_pipeline
 from prac.app.screen import Screen
 from prac.config.sections import Recipe
 from prac.data.shown import two_lines
 from prac.errors import ConfigError
+from prac.lottery.footprint import footprint_line
 from prac.lottery.graph import Stage
 from prac.lottery.kept import pipeline_of
 from prac.lottery.local import MAX_DAMAGES, LocalEnv, Ran, run_local
@@ -48,10 +49,14 @@ def run_pipeline(recipe: Recipe, options: Options, screen: Screen) -> dict[str, 
     found = place.found(planned.graph, plan=True)
     screen.plan(planned.graph, found)
     to_run = planned.graph.to_run(found)
+    left = bytes_left(planned, to_run)
+    if left:
+        screen.line(footprint_line(left))
     return {
         "stages_to_run": len(to_run),
         "stages_cached": sum(stage.key in found for stage in planned.graph.needed()),
         "max_steps": sum(stage.max_steps for stage in to_run),
+        "bytes_left": sum(left.values()) if left or not to_run else None,
     }
 
 

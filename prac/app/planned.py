@@ -13,9 +13,11 @@ from prac.config.sections import Recipe
 from prac.data import DataSummary, Source, open_source
 from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
-from prac.lottery.graph import Graph, Request
+from prac.lottery.footprint import footprint
+from prac.lottery.graph import Graph, Request, Stage
 from prac.lottery.networks import check_networks, initial_digests
 from prac.lottery.stage_config import check_rewind
+from prac.models.sizes import network_size
 from prac.plugins import is_custom, is_of_this_process
 
 if TYPE_CHECKING:
@@ -77,6 +79,18 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
         graph=graph.only(options.only) if options.only else graph,
         workers=workers_of(recipe, options, request.num_training),
     )
+
+
+def bytes_left(planned: Planned, to_run: list[Stage]) -> dict[str, int]:
+    """Bytes that these stages will leave, about, by kind; nothing where the size of the images is
+    known only when they are read."""
+    shape, classes = planned.summary.image_shape, len(planned.summary.class_names)
+    if shape is None:
+        return {}
+    names = {getattr(stage.config, "architecture", "") for stage in to_run} - {""}
+    sizes = {name: network_size(name, shape, classes) for name in names}
+    graphs = planned.options.executor == "ray"
+    return footprint(to_run, sizes, planned.request.num_training, graphs=graphs)
 
 
 def _check(request: Request, graph: Graph, classes: int, shape: tuple[int, int, int]) -> None:

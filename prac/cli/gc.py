@@ -78,11 +78,13 @@ def collect(arguments: argparse.Namespace) -> dict[str, Any] | None:
     garbage += _of_killed(arguments.delete)
     if arguments.json:
         return {"deleted": arguments.delete, "garbage": [_facts(piece) for piece in garbage]}
-    rows = [[p.kind, p.name, p.why, _bytes(p.size), p.where] for p in garbage]
+    from prac.lottery.footprint import shown_bytes
+
+    rows = [[p.kind, p.name, p.why, shown_bytes(p.size), p.where] for p in garbage]
     title = "deleted" if arguments.delete else "garbage"
     print_rows(title, ("kind", "what", "why", "size", "where"), rows)
     if garbage and not arguments.delete:
-        total = _bytes(sum(piece.size or 0 for piece in garbage))
+        total = shown_bytes(sum(piece.size or 0 for piece in garbage))
         say(f"{len(garbage)} things, {total} on this machine; --delete deletes them")
     return None
 
@@ -126,9 +128,3 @@ def _of_killed(delete: bool) -> list[Garbage]:
 
 def _facts(piece: Garbage) -> dict[str, Any]:
     return {name: getattr(piece, name) for name in ("kind", "name", "where", "why", "size")}
-
-
-def _bytes(size: int | None) -> str:
-    from rich.filesize import decimal
-
-    return "–" if size is None else decimal(size)

@@ -142,6 +142,8 @@ def list_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     ]
     if arguments.json:
         return {"pipelines": facts}
+    from prac.lottery.footprint import shown_bytes
+
     rows = [
         [
             f["key"][:8],
@@ -149,7 +151,7 @@ def list_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
             f["data"],
             _when(f["began"]),
             f"{f['finished']} of {f['stages']}",
-            _bytes(f["bytes"]),
+            shown_bytes(f["bytes"]),
             f["state"],
         ]
         for f in facts
@@ -187,15 +189,17 @@ def show_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     facts = {**looked.facts(pipeline), "bytes_alone": looked.size(pipeline, alone)}
     if arguments.json:
         return {**facts, "kinds": kinds}
+    from prac.lottery.footprint import shown_bytes
+
     shown = {**facts, "began": _when(pipeline.began)}
-    shown |= {name: _bytes(facts[name]) for name in ("bytes", "bytes_alone")}
+    shown |= {name: shown_bytes(facts[name]) for name in ("bytes", "bytes_alone")}
     print_lines((name.replace("_", " "), value) for name, value in shown.items())
     rows = [
         [
             k["kind"],
             f"{k['finished']} of {k['stages']}",
-            _bytes(k["bytes"]),
-            _bytes(k["bytes_alone"]),
+            shown_bytes(k["bytes"]),
+            shown_bytes(k["bytes_alone"]),
         ]
         for k in kinds
     ]
@@ -205,26 +209,23 @@ def show_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
 
 def forget_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Let a pipeline go."""
+    from prac.lottery.footprint import shown_bytes
+    from prac.lottery.kept import lasts
+
     count, sizes = 0, list[int | None]()
     for looked, pipeline in _find(arguments.home, arguments.key):
         looked.kept.forget(pipeline.key, "tickets" if arguments.tickets else "stages")
         alone = looked.alone(pipeline) & looked.there(pipeline).keys()
         if not arguments.tickets:
-            alone = {key for key in alone if not pipeline.needs[key].startswith("ticket:")}
+            alone = {key for key in alone if lasts(pipeline.needs[key]) == "pipeline"}
         count, sizes = count + len(alone), [*sizes, looked.size(pipeline, alone)]
     size = None if None in sizes else sum(each or 0 for each in sizes)
     if arguments.json:
         return {"forgotten": pipeline.key, "stages_let_go": count, "bytes_let_go": size}
     say(f"{pipeline.title} ({pipeline.key[:8]}) is forgotten; nothing is deleted yet")
-    say(f"{count} stages, {_bytes(size)}, are needed by no other: `prac gc` lists them")
+    say(f"{count} stages, {shown_bytes(size)}, are needed by no other: `prac gc` lists them")
     return None
 
 
 def _when(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
-
-
-def _bytes(size: int | None) -> str:
-    from rich.filesize import decimal
-
-    return "–" if size is None else decimal(size)

@@ -19,6 +19,7 @@ from prac.errors import ConfigError, StoreError, unknown
 from prac.fingerprint import fingerprint
 from prac.lottery.graph import Graph, Request, Stage
 from prac.lottery.identity import Identity
+from prac.lottery.kinds import KINDS, Lasts
 
 Forgotten = Literal["", "stages", "tickets"]
 """Kept; its stages may go, but for its tickets; its tickets may go as well."""
@@ -90,6 +91,12 @@ def needs_of(stages: Iterable[Stage]) -> dict[str, str]:
     return {stage.key: stage.name for stage in stages}
 
 
+def lasts(stage: str) -> Lasts:
+    """Until when what this stage left is kept, by its name."""
+    kind = KINDS.get(stage.partition(":")[0])
+    return "pipeline" if kind is None else kind.lasts
+
+
 def find_pipeline(pipelines: Iterable[Pipeline], start: str) -> Pipeline:
     """The one whose key begins so. Raises ConfigError."""
     known = list(pipelines)
@@ -126,7 +133,7 @@ def let_go(pipelines: Iterable[Pipeline]) -> dict[str, str]:
         for p in known
         if p.forgotten == "stages"
         for key, name in p.needs.items()
-        if name.startswith("ticket:")
+        if lasts(name) == "tickets"
     }
     unknown_needs = {p.data for p in kept if not p.needs}
     return {

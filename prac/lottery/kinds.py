@@ -32,6 +32,7 @@ from prac.lottery.outputs import (
 )
 
 Keeps = Literal["nothing", "events"]
+Lasts = Literal["pipeline", "tickets"]
 Needs = Literal["moments", "a device", "workers"]
 
 
@@ -47,7 +48,8 @@ class StageKind:
     needs: `workers` of data-parallel training, or a `device` with threads for passes through a
     network; a stage of `moments` waits behind nobody who trains. priority: 0
     goes first: a set or a mask in time keeps every chain of rounds busy. works: it has a folder of
-    checkpoints and events while it runs; keeps: what stays there once it is finished.
+    checkpoints and events while it runs; keeps: what stays there once it is finished. lasts: until
+    when its files are kept: while a `pipeline` that needs it is, or until its `tickets` are let go.
     """
 
     name: str
@@ -59,6 +61,7 @@ class StageKind:
     priority: int
     works: bool = False
     keeps: Keeps = "nothing"
+    lasts: Lasts = "pipeline"
 
     def step(self) -> Callable[..., Any]:
         """The function that makes it."""
@@ -91,7 +94,7 @@ _ROWS = (
     StageKind(name="judge", version=2, run="training:judge_stage", facts=JudgeFacts,
               leaves=(TRAINED,), needs="a device", priority=3, works=True),
     StageKind(name="ticket", version=3, run="tickets:ticket_stage", facts=TicketFacts,
-              leaves=(TICKET,), needs="moments", priority=4),
+              leaves=(TICKET,), needs="moments", priority=4, lasts="tickets"),
     StageKind(name="report", version=2, run=None, facts=Facts,
               leaves=(RESULTS,), needs="moments", priority=5),
     StageKind(name="sweep", version=2, run=None, facts=Facts,
