@@ -100,6 +100,11 @@ class Method:
         """What it chooses otherwise than vanilla does."""
         return "weights" if self.prunes is not None or self.borrows == "rounds" else "samples"
 
+    @property
+    def by_chance(self) -> bool:
+        """Whether its samples are drawn: nothing about them chooses."""
+        return self.data == "fresh" or self.selects == "random"
+
     def trains_round(self, index: int) -> bool:
         """Whether it trains a network in round k = `index`."""
         return self.trains == "rounds" or (self.trains == "dense" and index == 0)

@@ -35,6 +35,7 @@ _ALIKE: dict[str, Any] = {
     "select.late_threshold": None,
     "select.easy": 0.0,
     "select.soft": 0.0,
+    "select.filter": 0.0,
     "select.cet": True,
     "select.cep": True,
     "budget.min_round_epochs": 1,

@@ -284,6 +284,9 @@ class SelectConfig:
     same, drawn anew for every round, of each class as many as its share.
     soft: share of the samples outside a round's set that every epoch draws anew, weighing 1 / soft;
     the last eighth of the epochs draws from everything (`prac.selection.soft`). 0: none.
+    filter: share of a round's samples that its steps train on: those with the highest losses of
+    each batch, which is larger by as much and is passed forward for them (`prac.training.hardest`).
+    Random subsets take theirs by chance. 0: all.
     cet, cep: which of the two parts are taken.
     cep_model: the model compared with the dense one: `round`, the round's own at its best
     validation epoch (under m_k), or `pruned`, the same weights after this round's pruning
@@ -314,6 +317,7 @@ class SelectConfig:
     fraction: float | None = None
     options: Mapping[str, Any] | tuple[tuple[str, Scalar], ...] = ()
     soft: float = field(default=0.0, metadata={"later": True})
+    filter: float = field(default=0.0, metadata={"later": True})
 
     def __post_init__(self) -> None:
         _name(self, "score")
@@ -326,6 +330,13 @@ class SelectConfig:
         _require(self.late_from >= 1, "select.late_from", self.late_from, "1 or more")
         _require(0 <= self.easy < 1, "select.easy", self.easy, "0 or more, below 1")
         _require(0 <= self.soft < 1, "select.soft", self.soft, "0 or more, below 1")
+        _require(0 <= self.filter < 1, "select.filter", self.filter, "0 or more, below 1")
+        _require(
+            not (self.soft and self.filter),
+            "select.filter",
+            self.filter,
+            "0 with select.soft, which chooses an epoch's samples itself",
+        )
         _require(self.cet or self.cep, "select.cet and select.cep", False, "at least one true")
         _require_choice("select.cep_model", self.cep_model, get_args(CepModel))
         _require_strategy("select.score", self.score, SCORES)

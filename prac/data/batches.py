@@ -27,8 +27,8 @@ class Batch:
     """One worker's share of one step.
 
     sample_ids: (B,) int32; images: (B, C, H, W) float32, channels last in memory; labels: (B,)
-    int64; step_size: samples of this step over all workers; weights: (B,) float32 of the samples in
-    the loss, None: all 1.
+    int64; step_size: samples that this step trains on, over all workers; weights: (B,) float32 of
+    the samples in the loss, None: all 1. trained: so many of these B are trained on; None: all.
     """
 
     sample_ids: NDArray[np.int32]
@@ -36,6 +36,7 @@ class Batch:
     labels: Tensor
     step_size: int
     weights: Tensor | None = None
+    trained: int | None = None
 
 
 class DeviceImages:
@@ -102,20 +103,23 @@ class DeviceImages:
         rank: int = 0,
         world_size: int = 1,
         weights: NDArray[np.float32] | None = None,
+        trained: int | None = None,
     ) -> Iterator[Batch]:
         """One epoch over `sample_ids`, augmented: every sample exactly once over all workers.
 
         Batches differ by at most one sample in size, so that the last of them is no tiny one on
-        which BatchNorm could not work; nothing is padded. weights: (N,) of `sample_ids`. Raises
-        ConfigError for no samples, and for fewer samples in a step than workers.
+        which BatchNorm could not work; nothing is padded. weights: (N,) of `sample_ids`. trained:
+        so many of them are trained on; steps are as many as these need, each with its part of all.
+        Raises ConfigError for no samples, and for fewer samples in a step than workers.
         """
         count = len(sample_ids)
-        if count == 0:
+        part_of = count if trained is None else trained
+        if part_of == 0:
             raise ConfigError("an epoch of 0 samples can't be trained; allowed: 1 or more")
-        steps = num_batches(count, batch_size)
-        if count // steps < world_size:
+        steps = num_batches(part_of, batch_size)
+        if part_of // steps < world_size:
             raise ConfigError(
-                f"a step of {count // steps} samples can't be shared by {world_size} workers; "
+                f"a step of {part_of // steps} samples can't be shared by {world_size} workers; "
                 "use fewer workers or a larger batch"
             )
         order = torch.randperm(count, generator=generator)
@@ -128,8 +132,10 @@ class DeviceImages:
         all_rows = torch.from_numpy(shuffled.astype(np.int64)).to(self.device)
         offsets, flips = offsets.to(self.device), flips.to(self.device)
         heavy = None if weights is None else torch.from_numpy(weights)[order].to(self.device)
-        bounds = [count * step // steps for step in range(steps + 1)]
-        for start, stop in pairwise(bounds):
+        bounds = [part_of * step // steps for step in range(steps + 1)]
+        for first, last in pairwise(bounds):
+            # As many of all as of those that are trained on, and never fewer than these.
+            start, stop, size = count * first // part_of, count * last // part_of, last - first
             part = slice(start + rank, stop, world_size)
             rows = all_rows[part]
             images = augmented(self._train[rows], offsets[part], flips[part], self._padding)
@@ -137,8 +143,9 @@ class DeviceImages:
                 sample_ids=shuffled[part],
                 images=self._normalised(images),
                 labels=self._train_labels[rows],
-                step_size=stop - start,
+                step_size=size,
                 weights=None if heavy is None else heavy[part],
+                trained=None if trained is None else len(range(rank, size, world_size)),
             )
 
     def _normalised(self, images: Tensor) -> Tensor:

@@ -54,9 +54,9 @@ class RoundTask:
 
     run: the key of this round. mask: m_k; None means all ones. weights: the rewind weights; None in
     round 0, which starts from the architecture's initial weights. sample_ids: D_k, sorted int32.
-    fresh: so many of `sample_ids`, drawn anew, make each epoch; None: all of them. soft: what each
-    epoch takes of `sample_ids`, in place of `fresh`. max_epochs: where the round ends at the
-    latest, whatever its budget.
+    fresh: so many of `sample_ids`, drawn anew, make each epoch; None: all of them. hardest: they
+    are not drawn, but the hardest of each batch. soft: what each epoch takes of `sample_ids`, in
+    place of `fresh`. max_epochs: where the round ends at the latest, whatever its budget.
     """
 
     run: str
@@ -67,11 +67,22 @@ class RoundTask:
     fresh: int | None = None
     max_epochs: int | None = None
     soft: SoftSet | None = None
+    hardest: bool = False
 
     @property
     def epoch_size(self) -> int:
-        """Samples of an epoch."""
+        """Samples that an epoch trains on."""
         return epoch_size(self.sample_ids, self.fresh, self.soft)
+
+    @property
+    def presented(self) -> int:
+        """Samples that have an event in an epoch."""
+        return len(self.sample_ids) if self.hardest else self.epoch_size
+
+    @property
+    def same_rows(self) -> bool:
+        """Whether every epoch presents all of `sample_ids`."""
+        return self.soft is None and self.presented == len(self.sample_ids)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +202,7 @@ class _Session:
                 work,
                 run=task.run,
                 round_index=config.round_index,
-                epoch_size=task.epoch_size,
+                epoch_size=task.presented,
                 workers=workers,
                 attempt=attempt,
             )
@@ -212,6 +223,7 @@ class _Session:
             stream=("round", config.round_index),
             fresh=self.task.fresh,
             soft=self.task.soft,
+            hardest=self.task.hardest,
         )
         return train(
             self.model,
@@ -341,7 +353,7 @@ def run_round(
         run=task.run,
         round_index=task.config.round_index,
         recorded=len(outcome.epochs),
-        sample_ids=task.sample_ids if task.soft is None else None,
+        sample_ids=task.sample_ids if task.same_rows else None,
     )
     statistics = count_events(events(None)).statistics()
     return dataclasses.replace(outcome, statistics=statistics, events=events)

@@ -42,7 +42,8 @@ class RoundConfig:
     records_events: false where another architecture's sets are used, or none are needed.
     predicts_with: whose predictions of the training split it leaves, for critical sets; None: none.
     criterion: what makes the tentative masks: its name, and the source of one of the user's.
-    soft: share of the samples outside its set that every epoch draws.
+    soft: share of the samples outside its set that every epoch draws. filter: share of its samples
+    that its steps train on: the hardest of each batch, or filtered_by_chance.
     """
 
     WIRE: ClassVar[str] = "round"
@@ -59,6 +60,8 @@ class RoundConfig:
     predicts_with: CepModel | None
     criterion: tuple[str, ...] = ("magnitude",)
     soft: float = field(default=0.0, metadata={"later": True})
+    filter: float = field(default=0.0, metadata={"later": True})
+    filtered_by_chance: bool = field(default=False, metadata={"later": True})
 
     def budget_for(self, num_samples: int, num_full_samples: int) -> Budget:
         """This round's budget on `num_samples`."""
@@ -85,6 +88,7 @@ def round_config(
     counted = method.borrows == "steps" and not first
     if not method.stops_early or counted:
         prune = dataclasses.replace(prune, tolerance=None)
+    whole = first or method.data == "everything"
     made_beside = find_criterion(prune.criterion).reads != "trained"
     criterion = PruneConfig.criterion if made_beside else prune.criterion
     prune = dataclasses.replace(
@@ -104,7 +108,9 @@ def round_config(
         # Round 0's model is the dense one that all others are compared with.
         predicts_with="round" if first else recipe.select.cep_model if predicts else None,
         criterion=identity(prune.criterion),
-        soft=0.0 if first or method.data == "everything" else recipe.select.soft,
+        soft=0.0 if whole else recipe.select.soft,
+        filter=0.0 if whole else recipe.select.filter,
+        filtered_by_chance=not whole and recipe.select.filter > 0 and method.by_chance,
     )
 
 

@@ -23,6 +23,7 @@ from prac.storage import Folder
 from prac.training import foreach
 from prac.training.checkpoint import Checkpoint
 from prac.training.evaluation import count_correct
+from prac.training.hardest import hardest_part
 from prac.training.observers import EpochEnd, EpochRecord, Observer
 from prac.training.passes import EagerPasses, Passes, passes_for
 from prac.training.randomness import (
@@ -46,7 +47,9 @@ class Training:
     and with step and share what the network draws (dropout, stochastic depth).
     fresh: every epoch draws so many of the rows anew, without doubles (RS2, Okanovic et al. 2023,
     arXiv:2305.18424, with replacement between epochs); None trains on all of them in every epoch.
-    soft: in place of `fresh`, the rows and their weights are those of this set's epochs.
+    hardest: the `fresh` rows of an epoch are the hardest of its batches, which hold all rows
+    (`prac.training.hardest`). soft: in place of `fresh`, the rows and their weights are those of
+    this set's epochs.
     """
 
     run: str
@@ -59,6 +62,7 @@ class Training:
     stream: tuple[str | int, ...]
     fresh: int | None = None
     soft: SoftSet | None = None
+    hardest: bool = False
 
     @property
     def shares(self) -> int:
@@ -67,11 +71,11 @@ class Training:
         return shares_of(self.config, size)
 
     def epoch_rows(self, epoch: int) -> tuple[NDArray[np.int32], NDArray[np.float32] | None]:
-        """The rows of one epoch, sorted, and what each weighs; None: 1."""
+        """The rows of one epoch's batches, sorted, and what each weighs; None: 1."""
         if self.soft is not None:
             drawn = generator(self.seed, *self.stream, epoch, "soft")
             return self.soft.epoch(epoch, self.budget.epochs, drawn)
-        if self.fresh is None:
+        if self.fresh is None or self.hardest:
             return self.sample_ids, None
         drawn = generator(self.seed, *self.stream, epoch, "fresh")
         places = torch.randperm(len(self.sample_ids), generator=drawn)[: self.fresh]
@@ -239,6 +243,7 @@ def _train_epoch(
             rank=share,
             world_size=workers.shares,
             weights=weights,
+            trained=training.fresh if training.hardest else None,
         )
         for share in workers.mine
     ]
@@ -250,14 +255,17 @@ def _train_epoch(
             # mean.
             weight = parallel.scale / batch.step_size
             seed_generators(images.device, counted_seed(forward_seed, step, share))
+            inputs, labels, presented = batch.images, batch.labels, None
+            if training.hardest:
+                inputs, labels, presented = hardest_part(model, batch, training.precision)
             with parallel.taking(share):
-                logits, losses = passes(batch.images, batch.labels, weight, batch.weights)
+                logits, losses = passes(inputs, labels, weight, batch.weights)
             for observer in observers:
-                observer.on_predictions(batch, logits)
+                observer.on_predictions(batch, logits if presented is None else presented)
             with torch.no_grad():
                 loss_sum += losses
-                right_sum += (logits.argmax(dim=1) == batch.labels).sum()
-            num_samples += len(batch.sample_ids)
+                right_sum += (logits.argmax(dim=1) == labels).sum()
+            num_samples += len(labels)
         parallel.finish()
         _mask_gradients(*masked)
         optimizer.step(learning_rate)

@@ -65,6 +65,7 @@ def _refused(command, *words: str) -> str:
         ),
         ("--set budget.min_round_steps=ax", "allowed: a whole number, or a share such as 0.5x"),
         ("--set select.soft=1", "select.soft 1.0 is not allowed"),
+        ("--set select.soft=0.1 --set select.filter=0.5", "allowed: 0 with select.soft"),
         ("--set search.rewind=never", "epoch:N, step:N, init, learning-rate"),
         ("--set nonsense", "is not SECTION.FIELD=VALUE"),
         ("--set nope.x=1", "section 'nope' is not known"),

@@ -96,6 +96,8 @@ REFUSED = [
     (Share, {"of": 1.5}, "share '1.5x'", "above 0x, up to 1x"),
     (Share, {"of": NAN}, "share 'nanx'", "above 0x, up to 1x"),
     (SelectConfig, {"soft": 1.0}, "select.soft", "0 or more, below 1"),
+    (SelectConfig, {"filter": 1.0}, "select.filter", "0 or more, below 1"),
+    (SelectConfig, {"filter": 0.5, "soft": 0.1}, "select.filter", "0 with select.soft"),
     (SearchConfig, {"rounds": 0}, "search.rounds", "1 to 1000"),
     (SearchConfig, {"rounds": 1001}, "search.rounds", "1 to 1000"),
     (SearchConfig, {"seed": -1}, "search.seed", "0 to 2147483647"),

@@ -1,4 +1,4 @@
-"""Rounds whose weights go on, and rounds on soft sets: what starts where, on how many samples."""
+"""Rounds whose weights go on, on soft sets, on the hardest of batches: from where, on how many."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from prac.config.sections import (
 )
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.lottery.outputs import BEST, REWIND, SET, STATISTICS, TICKET, SetFacts
+from prac.lottery.bill import flops
+from prac.lottery.outputs import BEST, REWIND, SET, STATISTICS, TICKET, RoundFacts, SetFacts
 from prac.lottery.rounds import RoundTask, initial_model
+from prac.models.cost import dense_flops
 
 RECIPE = Recipe(
     name="ways",
@@ -67,6 +69,14 @@ def soft(
 ) -> tuple[Searched, list[RoundTask]]:
     recipe = RECIPE.set(select={"soft": 0.25})
     return _run(recipe, dataset, tmp_path_factory.mktemp("soft"))
+
+
+@pytest.fixture(scope="module")
+def filtered(
+    dataset: ImageDataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Searched, list[RoundTask]]:
+    recipe = RECIPE.set(select={"filter": 0.4}).replace(compare=(*RECIPE.compare, "el2n"))
+    return _run(recipe, dataset, tmp_path_factory.mktemp("filter"))
 
 
 def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
@@ -166,3 +176,56 @@ def test_the_next_set_is_of_what_was_presented(
     cet = found.made(stages.samples[1]).known(SetFacts).cet_size
     forgotten = statistics["forgotten"].to_numpy() > 0
     assert cet == int(np.sum(forgotten | statistics["first_learned"].is_null().to_numpy(False)))
+
+
+def test_filtered_rounds_train_on_a_share_of_their_set(
+    filtered: tuple[Searched, list[RoundTask]], dataset: ImageDataset
+) -> None:
+    found, tasks = filtered
+    by_run = {task.run: task for task in tasks}
+    for method, hardest in (("prac", True), ("el2n", True), ("random-subset", False)):
+        stages = found.stages(method)
+        for index in (1, 2):
+            task = by_run[found.graph.stages[stages.rounds[index]].key]
+            chosen = found.made(stages.samples[index - 1])[SET].sample_ids
+            assert np.array_equal(task.sample_ids, chosen)
+            assert (task.epoch_size, task.hardest) == (round(0.4 * len(chosen)), hardest)
+    for name in (found.stages().rounds[0], *found.stages("vanilla").rounds):
+        task = by_run[found.graph.stages[name].key]
+        assert (task.epoch_size, task.hardest) == (len(dataset.training_ids), False)
+
+
+def test_twins_of_filtered_rounds_have_their_steps_and_pay_no_forward_passes(
+    filtered: tuple[Searched, list[RoundTask]],
+) -> None:
+    found = filtered[0]
+    prac = [m.cost for m in found.trained()]
+    for method in ("random-subset", "rs2"):
+        theirs = [m.cost for m in found.trained(method)]
+        assert [(c.steps, c.samples) for c in theirs] == [(c.steps, c.samples) for c in prac]
+        assert all(cost.score_samples == 0 for cost in theirs)
+    sets = [found.made(name).known(SetFacts).set_size for name in found.stages().samples]
+    epochs = [m.known(RoundFacts).epochs for m in found.trained()]
+    assert [c.score_samples for c in prac] == [0, sets[0] * epochs[1], sets[1] * epochs[2]]
+    assert [c.samples for c in prac[1:]] == [
+        round(0.4 * size) * count for size, count in zip(sets[:2], epochs[1:], strict=True)
+    ]
+    # A bill counts a forward pass for each, beside three for what is trained on.
+    extra = 3 * sum(c.samples for c in prac) + sum(c.cep_samples for c in prac)
+    extra += sum(c.score_samples + c.evaluation_samples for c in prac)
+    once = dense_flops("resnet8", num_classes=3, image_shape=(8, 8, 1))
+    assert found.result.bill.score_samples == prac[1].score_samples + prac[2].score_samples
+    assert flops([found.result.bill], once) == once * extra
+
+
+def test_the_next_set_is_of_all_that_was_presented(
+    filtered: tuple[Searched, list[RoundTask]],
+) -> None:
+    found = filtered[0]
+    stages = found.stages()
+    statistics = found.made(stages.rounds[1])[STATISTICS]
+    assert np.array_equal(
+        statistics["sample_id"].to_numpy(), found.made(stages.samples[0])[SET].sample_ids
+    )
+    epochs = found.trained()[1].known(RoundFacts).epochs
+    assert set(statistics["presentations"].to_pylist()) == {epochs}

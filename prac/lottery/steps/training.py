@@ -37,6 +37,7 @@ from prac.models.cost import dense_flops
 from prac.models.state import load_state
 from prac.selection.soft import SoftSet, soft_size
 from prac.ticket.retrain import train_alone
+from prac.training.hardest import part_size
 from prac.training.loop import Trained
 
 
@@ -65,12 +66,15 @@ def train_stage(
     elif config.soft and fresh is not None:
         # As many an epoch as the soft set of that size has.
         fresh = soft_size(fresh, len(training_ids), config.soft)
+    elif config.filter:
+        fresh = part_size(len(ids) if fresh is None else fresh, config.filter)
     task = RoundTask(
         run=work.run,
         config=config,
         sample_ids=ids,
         fresh=fresh,
         soft=soft,
+        hardest=config.filter > 0 and not config.filtered_by_chance,
         max_epochs=None if epochs is None else epochs.known(RoundFacts).epochs,
         mask=None if before is None else before[NEXT_MASK],
         weights=None if rewind is None else starting_weights(rewind),
@@ -109,6 +113,8 @@ def _round_made(task: RoundTask, outcome: RoundOutcome, work: Work) -> Made:
             steps=outcome.steps,
             samples=task.epoch_size * epochs,
             cep_samples=predicted,
+            # Passed forward to find the hardest, which are passed again.
+            score_samples=task.presented * epochs if task.hardest else 0,
             evaluation_samples=epochs * len(dataset.validation_ids),
             score_gradient_samples=outcome.score_samples,
             score_passes=outcome.score_passes,
