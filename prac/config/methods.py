@@ -200,6 +200,10 @@ _KNOWN = (
               sampler="ccs"),
     _by_score("DUAL", "#AA4499h", "dual", "samples both difficult and uncertain in round 0"),
     _by_score("DUAL, CCS", "#AA4499D", "dual", "as dual, from strata of the score", sampler="ccs"),
+    _by_score("forgets", "#44AA99h", "forgets",
+              "samples forgotten most often in round 0, or never learned"),
+    _by_score("forgets, CCS", "#44AA99D", "forgets", "as forgets, from strata of the counts",
+              sampler="ccs"),
     Method(
         name="random-pruning", label="random pruning", colour="#7F7F7F", marker="^",
         summary="weights pruned at random, as many as by the others",

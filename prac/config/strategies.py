@@ -28,7 +28,7 @@ class NoOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class EventsOptions:
-    """score_epochs: the first epochs of round 0 that el2n, margin and dual look at; None: all."""
+    """score_epochs: the first epochs of round 0 that scores of its events look at; None: all."""
 
     score_epochs: int | None = None
 

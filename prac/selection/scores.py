@@ -142,6 +142,21 @@ def margin(evidence: Evidence, options: EventsOptions) -> NDArray[np.floating]:
     return -_mean_over_epochs(evidence, options, "margin")
 
 
+@scorer(reads="events", options=EventsOptions)
+def forgets(evidence: Evidence, options: EventsOptions) -> NDArray[np.floating]:
+    """How often it was forgotten; of a sample never learned, once more than any was.
+
+    Toneva et al. 2019 (arXiv:1812.05159), which coverage-centric selection takes strata of (Zheng
+    et al. 2023, arXiv:2210.15809).
+    """
+    from prac.events.statistics import count_events  # needs torch, which a plan does without
+
+    table = count_events(_epochs(evidence, options)).statistics()
+    forgotten: NDArray[np.floating] = table["forgotten"].to_numpy().astype(np.float64)
+    never = table["first_learned"].is_null().to_numpy(zero_copy_only=False)
+    return np.where(never, forgotten.max(initial=0) + 1, forgotten)
+
+
 @scorer(reads="events", options=WindowOptions, revision=("of probabilities",))
 def dual(evidence: Evidence, options: WindowOptions) -> NDArray[np.floating]:
     """Difficulty times uncertainty, averaged over all windows of `select.window` epochs.
@@ -195,6 +210,7 @@ SCORES: Mapping[str, Scorer] = MappingProxyType(
         "el2n": el2n,
         "margin": margin,
         "dual": dual,
+        "forgets": forgets,
         "entropy": Scorer(entropy_of, "model"),
         # Selection via proxy: the same entropy, of a small network's predictions.
         "proxy": Scorer(entropy_of, "proxy"),

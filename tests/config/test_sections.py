@@ -77,7 +77,12 @@ REFUSED = [
     (SelectConfig, {"threshold": -1}, "select.threshold", "0 or more forgets"),
     (SelectConfig, {"cet": False, "cep": False}, "select.cet and select.cep", "at least one true"),
     (SelectConfig, {"cep_model": "dense"}, "select.cep_model", "round, pruned"),
-    (SelectConfig, {"score": "el3n"}, "select.score", "dual, entropy, proxy, package.module:name"),
+    (
+        SelectConfig,
+        {"score": "el3n"},
+        "select.score",
+        "dual, forgets, entropy, proxy, package.module:name",
+    ),
     (SelectConfig, {"sampler": "a:b c"}, "select.sampler", "top, balanced, ccs, package.module"),
     (SelectConfig, {"fraction": 0.0}, "select.fraction", "above 0 to 1, or none"),
     (SelectConfig, {"fraction": NAN}, "select.fraction", "above 0 to 1, or none"),

@@ -22,7 +22,7 @@ from prac.selection.scores import Evidence
 from prac.selection.subsets import score_samples, take_by_score
 
 ALL = tuple(name for name in METHODS if name != "prac")
-CCS = ("el2n-ccs", "margin-ccs", "dual-ccs")
+CCS = ("el2n-ccs", "margin-ccs", "dual-ccs", "forgets-ccs")
 N = 3
 
 
@@ -188,7 +188,7 @@ def test_another_method_changes_no_key_of_the_others(request_for) -> None:
          {("score", "dual"), ("subset", "dual"), ("subset", "dual-ccs")}),
         ({"select": SelectConfig(options={"strata": 7})}, {("subset", m) for m in CCS}),
         ({"select": SelectConfig(options={"score_epochs": 4})},
-         {(k, m) for m in ("el2n", "margin", "dual") for k in ("score", "subset")}
+         {(k, m) for m in ("el2n", "margin", "dual", "forgets") for k in ("score", "subset")}
          | {("subset", m) for m in ("el2n-balanced", *CCS)}),
         ({"select": SelectConfig(options={"proxy_epochs": 4})},
          {("proxy", ""), ("score", ""), ("subset", "proxy")}),

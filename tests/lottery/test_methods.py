@@ -83,7 +83,8 @@ RECIPE = Recipe(
 ROUNDS = 3
 # The methods that have the dense run of PrAC, and those that have that of vanilla.
 WITH_PRAC_S_STEPS = ("random-subset", "rs2", "entropy", "proxy", "el2n", "margin", "dual",
-                     "el2n-balanced", "el2n-ccs", "margin-ccs", "dual-ccs")  # fmt: skip
+                     "el2n-balanced", "el2n-ccs", "margin-ccs", "dual-ccs", "forgets",
+                     "forgets-ccs")  # fmt: skip
 AS_PRAC = (*WITH_PRAC_S_STEPS, "cet-only", "cep-only")
 AS_VANILLA = ("random-pruning", "no-early-stop")
 UNTRAINED = ("snip", "grasp", "synflow")
@@ -383,12 +384,27 @@ def test_rs2_draws_a_fresh_subset_every_epoch(
 
 def test_sets_by_round_0_are_the_ends_of_one_ranking(found: Searched) -> None:
     """By the events of round 0 alone: the sets of all rounds are nested, by their sizes."""
-    for name in ("el2n", "margin", "dual", "proxy"):
+    for name in ("el2n", "margin", "dual", "forgets", "proxy"):
         made = sorted(found.result[name].sets[1:], key=len)
         for smaller, larger in pairwise(made):
             assert set(smaller.sample_ids.tolist()) <= set(larger.sample_ids.tolist())
     entropy = sorted(found.result["entropy"].sets[1:], key=len)
     assert not set(entropy[0].sample_ids.tolist()) <= set(entropy[1].sample_ids.tolist())
+
+
+def test_forgets_by_hand_from_the_statistics_of_round_0(found: Searched) -> None:
+    statistics = found.made("reduce:resnet8:prac")[STATISTICS].to_pylist()
+    most = max(row["forgotten"] for row in statistics)
+    scored = [
+        (-(most + 1 if row["first_learned"] is None else row["forgotten"]), row["sample_id"])
+        for row in statistics
+    ]
+    for own, made in zip(found.result.sets[1:], found.result["forgets"].sets[1:], strict=True):
+        expected = sorted(sample for _, sample in sorted(scored)[: len(own)])
+        assert made.sample_ids.tolist() == expected
+    # Strata of the counts leave room for samples that were never forgotten.
+    strata = set(found.result["forgets-ccs"].sets[1].sample_ids.tolist())
+    assert {count for count, sample in scored if sample in strata} == {c for c, _ in scored}
 
 
 def test_el2n_by_hand_from_the_statistics_of_round_0(found: Searched) -> None:

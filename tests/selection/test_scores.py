@@ -63,6 +63,30 @@ def test_margin_ranks_the_smallest_area_first() -> None:
     assert np.argsort(-scores).tolist() == [1, 2, 0]
 
 
+def test_forgets_of_a_small_table() -> None:
+    """Right or wrong by epoch: forgotten twice; never learned; learned late and kept; once."""
+    story = {4: "+-+-", 5: "----", 6: "---+", 9: "++-+"}
+
+    def events(epochs: int | None) -> Iterator[pa.RecordBatch]:
+        for epoch in range(4 if epochs is None else epochs):
+            right = [row[epoch] == "+" for row in story.values()]
+            columns = {"round": [0] * 4, "epoch": [epoch] * 4, "sample_id": list(story),
+                       "correct": right, "margin": [0.0] * 4, "el2n": [0.0] * 4}  # fmt: skip
+            yield pa.RecordBatch.from_pydict(columns, schema=EVENT_SCHEMA)
+
+    table = Evidence(
+        sample_ids=np.array(list(story), np.int32),
+        labels=np.zeros(4, np.int64),
+        num_classes=2,
+        seed=(0, 0),
+        events=events,
+    )
+    assert SCORES["forgets"](table).tolist() == [2, 3, 0, 1]
+    # Two epochs: one was forgotten once, two were not learned.
+    early = SCORES["forgets"](table, EventsOptions(score_epochs=2))
+    assert early.tolist() == [1, 2, 2, 0]
+
+
 @pytest.mark.parametrize(("window", "epochs"), [(2, None), (3, None), (2, 2)])
 def test_dual_is_difficulty_times_uncertainty_by_windows(window: int, epochs: int | None) -> None:
     select = WindowOptions(window=window, score_epochs=epochs)
@@ -172,7 +196,7 @@ def test_a_sure_prediction_has_no_entropy() -> None:
 
 
 def test_scores_without_their_evidence_say_so() -> None:
-    for name in ("el2n", "margin", "dual"):
+    for name in ("el2n", "margin", "dual", "forgets"):
         with pytest.raises(ConfigError, match="reads no events"):
             SCORES[name](evidence())
     with pytest.raises(ConfigError, match="reads no model"):
