@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 
+from prac.distributed.head_watch import watched
 from prac.distributed.own_session import private_token, session_folder, session_logs
 from prac.distributed.ray_internals import ask_head, bind_loopback_only, forget_uv, head_address
 from prac.errors import OutsideError, PracError, first_line
@@ -49,8 +50,15 @@ def connected(*, num_cpus: int | None = None) -> Iterator[bool]:
                     )
                 else:
                     _join(address)
-            held.callback(ray.shutdown)
-        yield ours
+        # A client of Ray's knows only who speaks for it.
+        known = "://" not in address
+        with watched(ray.get_runtime_context().gcs_address if known else None) as head:
+            try:
+                yield ours
+            finally:
+                # Ray would ask the lost one to be told, and end the process when it isn't heard.
+                if started and not head.lost:
+                    ray.shutdown()
 
 
 def _start(num_cpus: int, session: str) -> None:

@@ -1,0 +1,85 @@
+"""A head that is lost ends what the main thread does; one that answers ends nothing."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from prac.distributed.head_watch import ray_patience, watched
+from prac.errors import OutsideError
+
+
+@pytest.fixture
+def head() -> Iterator[socket.socket]:
+    """Something that takes connections."""
+    with socket.socket() as there:
+        there.bind(("127.0.0.1", 0))
+        there.listen(1000)
+        yield there
+
+
+def _address(there: socket.socket) -> str:
+    return f"127.0.0.1:{there.getsockname()[1]}"
+
+
+def test_a_lost_head_ends_the_work_in_a_line(head: socket.socket) -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    seen = []
+
+    def work() -> None:
+        with watched(_address(head), patience=0.3, pause=0.05) as watch:
+            time.sleep(0.5)
+            seen.append(watch.lost)
+            head.close()
+            time.sleep(60)
+
+    with pytest.raises(OutsideError, match=r"head of the Ray cluster at .* was lost") as raised:
+        work()
+    assert seen == [False]
+    assert len(str(raised.value).splitlines()) == 1
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+
+def test_a_head_that_is_back_in_time_is_not_lost(head: socket.socket) -> None:
+    port = head.getsockname()[1]
+    with watched(_address(head), patience=5, pause=0.05) as seen:
+        head.close()
+        time.sleep(0.5)
+        with socket.socket() as again:
+            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            again.bind(("127.0.0.1", port))
+            again.listen(1000)
+            time.sleep(0.5)
+    assert not seen.lost
+
+
+def test_nothing_goes_on_behind_it(head: socket.socket) -> None:
+    threads = threading.active_count()
+    with watched(_address(head), patience=1, pause=0.05):
+        pass
+    assert threading.active_count() == threads
+
+
+def test_off_the_main_thread_it_lets_be(head: socket.socket) -> None:
+    ended = []
+
+    def work() -> None:
+        with watched(_address(head), patience=0.1, pause=0.05):
+            ended.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert ended == [True]
+
+
+def test_it_gives_up_before_ray_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_gcs_rpc_server_reconnect_timeout_s", raising=False)
+    assert ray_patience() == 60
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "300")
+    assert ray_patience() == 300
