@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 
 # A password may hold any @ but the last; a user's name alone is no secret.
 _LOGIN = re.compile(r"([a-z][a-z0-9+.-]*://[^\s/?#:@'\"]*):[^\s/?#'\"]*@", re.IGNORECASE)
@@ -103,3 +104,15 @@ def first_line(error: BaseException, limit: int = 300) -> str:
 def shown(text: str) -> str:
     """A name in a message: `printable`, and on one line."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def telling_line(text: str) -> str:
+    """The line of an error's text that says what happened: the first, and behind a traceback the
+    one that it ends in. Some errors, such as CUDA's, go on with lines of advice."""
+    lines = text.strip().splitlines() or [""]
+    ends = [
+        line
+        for before, line in pairwise(lines)
+        if before.startswith(" ") and not line.startswith(" ") and line
+    ]
+    return (ends or lines[:1])[-1]

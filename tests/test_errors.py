@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prac.errors import ConfigError, first_line, unknown, without_passwords
+from prac.errors import ConfigError, first_line, telling_line, unknown, without_passwords
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,24 @@ def test_a_name_that_is_nearly_known_is_answered_with_the_one_that_is() -> None:
 def test_passwords_of_uris_are_told_to_nobody(text: str, told: str) -> None:
     assert without_passwords(text) == told
     assert str(ConfigError(text)) == told
+
+
+CUDA = """CUDA error: out of memory
+CUDA kernel errors might be asynchronously reported at some other API call.
+For debugging consider passing CUDA_LAUNCH_BLOCKING=1"""
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (CUDA, "CUDA error: out of memory"),
+        (
+            f'ray::run_stage() (pid=7)\n  File "a.py", line 1, in f\n    f()\nRuntimeError: {CUDA}',
+            "RuntimeError: CUDA error: out of memory",
+        ),
+        ("first\nsecond", "first"),
+        ("", ""),
+    ],
+)
+def test_of_many_lines_the_one_that_says_what_happened(text: str, line: str) -> None:
+    assert telling_line(text) == line

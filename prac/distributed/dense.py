@@ -14,7 +14,7 @@ from prac.distributed.process_group import BoundTorchConfig
 from prac.distributed.progress import epoch_reporter
 from prac.distributed.ray_internals import cause_of
 from prac.distributed.tasks import RAY, Tasks, beside_small
-from prac.errors import PracError, StoreError
+from prac.errors import PracError, StoreError, telling_line
 from prac.lottery.rounds import RoundOutcome, RoundTask, outcome_of_workers, train_with_workers
 from prac.lottery.run import TRAIN_PREFIX
 from prac.scratch import scratch_folder
@@ -130,9 +130,8 @@ def _number(resources: Resources) -> Any:
 
 
 def _reason(error: WorkerGroupError) -> str:
-    """What the workers' own code said, in one line; of others' errors the last line."""
+    """What the workers' own code said, in one line; of others' errors the telling one."""
     causes = [cause_of(failure) for failure in error.worker_failures.values()]
     # A worker whose partner failed says only that the connection broke.
     ours = [cause for cause in causes if isinstance(cause, PracError)]
-    told = str((ours or causes or [error])[0]).strip().splitlines()
-    return told[0 if ours else -1] if told else type(error).__name__
+    return telling_line(str((ours or causes or [error])[0])) or type(error).__name__

@@ -49,12 +49,14 @@ def watched(
     wait = ray_patience() * 0.75 if patience is None else patience
     over = threading.Event()
 
+    told = OutsideError(
+        f"the head of the Ray cluster at {address} was lost: no answer for {wait:.0f} s; finished "
+        "stages are kept, the same command goes on from there once it is back"
+    )
+
     def give_up(*_: object) -> None:
         if head.lost:
-            raise OutsideError(
-                f"the head of the Ray cluster at {address} was lost: no answer for {wait:.0f} s; "
-                "finished stages are kept, the same command goes on from there once it is back"
-            )
+            raise told
 
     def watch() -> None:
         answered = time.monotonic()
@@ -74,6 +76,11 @@ def watched(
     thread.start()
     try:
         yield head
+    except BaseException as error:
+        if head.lost and error is not told:
+            # Ray's compiled functions wrap what a handler raises.
+            raise told from error
+        raise
     finally:
         over.set()
         thread.join()

@@ -10,6 +10,7 @@ import ray
 from ray.exceptions import RayTaskError
 
 from prac.distributed.cluster import cluster_cpus
+from prac.errors import telling_line
 
 _RETRIES = 3
 
@@ -104,11 +105,10 @@ RAY = RayTasks()
 
 def own_error(error: RayTaskError) -> BaseException:
     """What a task's function raised; Ray wraps it in its own with the whole traceback. An error
-    that could not travel is told by the last line of that."""
+    that could not travel is told by the line of that which says what happened."""
     if isinstance(error.cause, BaseException) and not isinstance(error.cause, RayTaskError):
         return error.cause
-    lines = str(error).strip().splitlines()
-    return RuntimeError(lines[-1] if lines else type(error).__name__)
+    return RuntimeError(telling_line(str(error)) or type(error).__name__)
 
 
 @functools.cache

@@ -45,6 +45,22 @@ def test_a_lost_head_ends_the_work_in_a_line(head: socket.socket) -> None:
     assert signal.getsignal(signal.SIGUSR1) == before
 
 
+def test_what_ray_makes_of_it_is_told_the_same(head: socket.socket) -> None:
+    """Its compiled functions wrap what is raised in them."""
+    address = _address(head)
+    head.close()
+
+    def work() -> None:
+        with watched(address, patience=0.1, pause=0.05):
+            try:
+                time.sleep(60)
+            except OutsideError as error:
+                raise SystemError("returned a result with an exception set") from error
+
+    with pytest.raises(OutsideError, match="was lost"):
+        work()
+
+
 def test_a_head_that_is_back_in_time_is_not_lost(head: socket.socket) -> None:
     port = head.getsockname()[1]
     with watched(_address(head), patience=5, pause=0.05) as seen:
