@@ -18,7 +18,6 @@ from prac.app.places import MlflowPlace, Place, make_home, open_place
 from prac.app.planned import Planned, bytes_left, plan_pipeline
 from prac.app.screen import Screen
 from prac.config.sections import Recipe
-from prac.data.shown import two_lines
 from prac.errors import ConfigError
 from prac.lottery.footprint import footprint_line
 from prac.lottery.graph import Stage
@@ -42,7 +41,7 @@ def run_pipeline(recipe: Recipe, options: Options, screen: Screen) -> dict[str, 
     planned = plan_pipeline(recipe, options)
     place = open_place(planned)
     running = None if options.plan else Pipeline(planned, place, screen)
-    for line in two_lines(planned.source.name, planned.summary):
+    for line in planned.told:
         screen.line(line)
     if running is not None:
         return running.run()

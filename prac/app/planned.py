@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from prac.app.options import Options, home_of, request_of, workers_of
 from prac.config.sections import Recipe
 from prac.data import DataSummary, Source, open_source
+from prac.data.shown import two_lines
 from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
 from prac.lottery.footprint import footprint
@@ -48,6 +49,11 @@ class Planned:
     def work(self) -> Path:
         """The folder of events, checkpoints and reports by default."""
         return self.home / "prac-runs"
+
+    @property
+    def told(self) -> list[str]:
+        """What is said of the data first."""
+        return two_lines(self.source.name, self.summary)
 
     def file_name(self, key: str) -> str:
         """The name of a folder of this recipe's, with the start of a key."""

@@ -62,7 +62,10 @@ def run_sweep(
             f"--judge {options.judge} leaves the last tickets untested, which a sweep "
             "compares; allowed: last, all, or rounds with the last among them"
         )
-    return _Sweep(planned, sweep, screen, command).run()
+    running = _Sweep(planned, sweep, screen, command)
+    for line in planned.told:
+        screen.line(line)
+    return running.run()
 
 
 class _Sweep:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from prac.app.console import say
 from prac.cli.options import with_settings
-from prac.cli.stored import add_command, add_json_option, print_lines, print_rows, split_settings
+from prac.cli.stored import (
+    add_command,
+    add_json_option,
+    place_for,
+    print_lines,
+    print_rows,
+    split_settings,
+)
 from prac.config.recipes import get_recipe
 from prac.errors import ConfigError, shown
 
@@ -52,6 +59,8 @@ def show_data(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Print what a data set is."""
     changes = [("data.source", arguments.source), *split_settings(arguments.settings)]
     config = with_settings(get_recipe("digits"), changes).data
+    if arguments.sheet and place_for(arguments.sheet, "--sheet").exists():
+        raise ConfigError(f"--sheet {arguments.sheet} is there already; allowed: a new file")
     from prac.data import open_source
     from prac.data.shown import facts, write_sheet
 
@@ -59,8 +68,6 @@ def show_data(arguments: argparse.Namespace) -> dict[str, Any] | None:
     told = facts(dataset)
     default = f"prac-runs/data/{dataset.name}-{dataset.fingerprint[:8]}.png"
     sheet = Path(arguments.sheet or default)
-    if arguments.sheet and sheet.exists():
-        raise ConfigError(f"--sheet {arguments.sheet} is there already; allowed: a new file")
     try:
         write_sheet(dataset, sheet)
     except (OSError, ValueError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.app.console import say
@@ -14,6 +13,7 @@ from prac.cli.stored import (
     add_store_options,
     open_store,
     percent,
+    place_for,
     print_lines,
     print_rows,
     split_settings,
@@ -157,7 +157,7 @@ def pull_set(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Write a set into a file."""
     from prac.selection.set_file import write_set
 
-    out = Path(arguments.out)
+    out = place_for(arguments.out)
     if out.exists() and not arguments.force:
         raise ConfigError(f"{out} is there already; --force replaces it")
     entry, chosen = _find(arguments)

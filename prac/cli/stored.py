@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
@@ -107,6 +108,26 @@ def ticket_folder(where: str, home: str | None) -> tuple[str, str]:
     store = open_store(home)
     found = find_ticket(store, where)
     return download_ticket(found, store), found
+
+
+def place_for(out: str, option: str = "--out") -> Path:
+    """Where a command writes what it makes. Raises ConfigError where nothing can be written: that
+    is known before anything is read or trained for it."""
+    path = Path(out)
+    try:
+        if "\0" in out:
+            raise ValueError("a path has no null byte")
+        path.exists()  # its name may be too long
+        near = next(folder for folder in path.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=near):
+            pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"{option} {out[:200]!r} can't be written ({reason}); allowed: a place that you may "
+            "write to"
+        ) from error
+    return path
 
 
 def share(text: str) -> float:

@@ -17,6 +17,7 @@ from prac.cli.stored import (
     open_store,
     open_ticket,
     percent,
+    place_for,
     print_lines,
     split_settings,
     ticket_folder,
@@ -169,7 +170,7 @@ def train_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     from prac.ticket.format import MANIFEST_FILE, TRAINED_FILE
     from prac.ticket.retrain import train_ticket
 
-    out = Path(arguments.out)
+    out = place_for(arguments.out)
     if (out / MANIFEST_FILE).exists() and not arguments.force:
         raise ConfigError(f"{out} holds a ticket already; --force replaces it")
     ticket = open_ticket(arguments.where, arguments.home, trust_code=arguments.trust_code)
@@ -252,7 +253,7 @@ def export_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Export and check."""
     from prac.ticket.export import export_ticket
 
-    if Path(arguments.out).exists() and not arguments.force:
+    if place_for(arguments.out).exists() and not arguments.force:
         raise ConfigError(f"{arguments.out} is there already; --force replaces it")
     ticket = open_ticket(arguments.where, arguments.home, trust_code=arguments.trust_code)
     made = export_ticket(

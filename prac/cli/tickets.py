@@ -17,6 +17,7 @@ from prac.cli.stored import (
     open_store,
     open_ticket,
     percent,
+    place_for,
     print_lines,
     print_rows,
     share,
@@ -237,7 +238,7 @@ def pull_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
     from prac.ticket.format import MANIFEST_FILE
     from prac.ticket.reading import check_folder
 
-    out = Path(arguments.out)
+    out = place_for(arguments.out)
     if (out / MANIFEST_FILE).exists() and not arguments.force:
         raise ConfigError(f"{out} holds a ticket already; --force replaces it")
     if (

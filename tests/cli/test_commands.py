@@ -134,8 +134,13 @@ def test_how_a_command_ends(capsys) -> None:
     assert len(capsys.readouterr().err.splitlines()) == 2
     assert guarded(lambda: signal.raise_signal(signal.SIGTERM)) == 130
     assert signal.getsignal(signal.SIGTERM) is before
-    with pytest.raises(ZeroDivisionError):  # a bug is shown whole
-        guarded(fail(ZeroDivisionError()))
+    capsys.readouterr()
+    assert guarded(fail(ZeroDivisionError("no"))) == 1  # the whole of a bug is kept in a file
+    said, _, kept = capsys.readouterr().err.partition(" (the whole text: ")
+    assert said == "error: ZeroDivisionError: no"
+    whole = Path(kept.rstrip(")\n"))
+    assert "Traceback" in whole.read_text()
+    whole.unlink()
 
 
 def test_a_plan_has_a_judgement_for_each_seed(command) -> None:

@@ -103,3 +103,26 @@ def test_a_place_that_can_not_be_is_refused_before_a_run(
     assert err.startswith("error: ")
     assert option.strip("-") in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "a\0b", "x" * 5000, "file/inside"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("tickets", "pull", "models:/nope/1", "--out"),
+        ("tickets", "train", "models:/nope/1", "--data", "digits", "--out"),
+        ("tickets", "export", "models:/nope/1", "--format", "onnx", "--out"),
+        ("sets", "pull", "nope", "--out"),
+        ("data", "show", "folder:nope", "--sheet"),
+    ],
+)
+def test_a_file_that_can_not_be_written_is_refused_first(
+    tmp_path: Path, monkeypatch, capsys, words: tuple[str, ...], place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_bytes(b"")
+    assert main([*words, place]) == 2
+    err = capsys.readouterr().err
+    assert f"error: {words[-1]} " in err
+    assert "can't be written" in err
+    assert len(err.splitlines()) == 1
