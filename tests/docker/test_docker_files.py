@@ -1,5 +1,6 @@
 """The container files: valid by schema and linter, and closed where they must be closed."""
 
+import configparser
 import json
 import os
 import re
@@ -175,6 +176,51 @@ def test_mlflow_proxies_artifacts_and_checks_the_host_header():
     tracking_uri = SERVICES["worker"]["environment"]["MLFLOW_TRACKING_URI"]
     assert tracking_uri.removeprefix("http://") in hosts.removeprefix("--allowed-hosts=").split(",")
     assert SERVICES["mlflow"]["environment"]["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+
+
+def test_mlflow_asks_for_a_login_and_every_node_has_it():
+    mlflow = SERVICES["mlflow"]
+    environment = mlflow["environment"]
+
+    assert "--app-name=basic-auth" in mlflow["command"]
+    (config,) = mlflow["configs"]
+    assert environment["MLFLOW_AUTH_CONFIG_PATH"] == config["target"]
+    settings = configparser.ConfigParser()
+    settings.read(DOCKER / COMPOSE["configs"][config["source"]]["file"])
+    # Who has no account may read nothing, and the accounts are kept where the runs are.
+    assert settings["mlflow"]["default_permission"] == "NO_PERMISSIONS"
+    assert f"--backend-store-uri={settings['mlflow']['database_uri']}" in mlflow["command"]
+    password = environment["MLFLOW_AUTH_ADMIN_PASSWORD_FILE"]
+    assert password.removeprefix("/run/secrets/") in mlflow["secrets"]
+    assert "MLFLOW_FLASK_SERVER_SECRET_KEY_FILE" in environment
+    for name in RAY_SERVICES:
+        node = SERVICES[name]
+        assert node["environment"]["MLFLOW_TRACKING_PASSWORD_FILE"] == password
+        user = node["environment"]["MLFLOW_TRACKING_USERNAME"]
+        assert user == environment["MLFLOW_AUTH_ADMIN_USERNAME"]
+        assert password.removeprefix("/run/secrets/") in node["secrets"]
+    # The app needs what MLflow alone doesn't bring.
+    assert "login" in re.search(r"^ARG EXTRAS=(.+)$", DOCKERFILE, re.MULTILINE)[1].split(",")
+
+
+def test_every_secret_file_becomes_a_variable_that_its_reader_knows():
+    rendered = re.search(r"for name in ((?:.|\n)*?); do", (DOCKER / "entrypoint.sh").read_text())[1]
+    used = {
+        variable.removesuffix("_FILE")
+        for service in SERVICES.values()
+        if service["image"].startswith("prac:")
+        for variable in service["environment"]
+        if variable.endswith("_FILE")
+    }
+
+    assert set(rendered.replace("\\", "").split()) == used
+
+
+def test_the_readme_makes_every_secret():
+    text = (ROOT / "cluster" / "README.md").read_text()
+    made = re.search(r"for name in (.+); do", text)[1].split()
+
+    assert set(made) == set(COMPOSE["secrets"])
 
 
 @pytest.mark.parametrize("name", SERVICE_NAMES)
