@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from prac.lottery.graph import Graph, Stage
 from prac.lottery.stage_config import RoundConfig
+from prac.report.fitting import make_table, print_fitting
 
 
 def print_plan(graph: Graph, finished: Iterable[str], console: Console) -> None:
@@ -17,9 +17,8 @@ def print_plan(graph: Graph, finished: Iterable[str], console: Console) -> None:
     done = set(finished)
     to_run = graph.to_run(done)
     names = {stage.name for stage in to_run}
-    table = Table(header_style="bold", title="plan", title_justify="left")
-    for column in ("stage", "state", "SGD steps", "events", "waits for"):
-        table.add_column(column, justify="right" if column == "SGD steps" else "left")
+    columns = ("stage", "state", "SGD steps", "events", "waits for")
+    table = make_table("plan", {column: column == "SGD steps" for column in columns})
     for stage in graph.needed():
         state = "to run" if stage.name in names else "cached" if stage.key in done else "not needed"
         steps = f"<= {stage.max_steps:,}" if stage.max_steps and state == "to run" else ""
@@ -27,7 +26,7 @@ def print_plan(graph: Graph, finished: Iterable[str], console: Console) -> None:
         table.add_row(
             Text(stage.name), state, steps, _events(stage), Text(_shortened(waits, stage))
         )
-    console.print(table)
+    print_fitting(table, console)
     total = sum(stage.max_steps for stage in to_run)
     cached = sum(stage.key in done for stage in graph.needed())
     console.print(

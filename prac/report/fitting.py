@@ -19,33 +19,36 @@ def make_table(title: str, columns: dict[str, bool]) -> Table:
     """
     table = Table(
         title=Text(title), title_justify="left", header_style="bold", box=box.SIMPLE_HEAD,
-        show_edge=False, pad_edge=False,
+        show_edge=False, pad_edge=False, collapse_padding=True,
     )  # fmt: skip
     for name, numeric in columns.items():
         table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
     return table
 
 
-def print_fitting(table: Table, console: Console) -> None:
+def print_fitting(table: Table, console: Console, *, heading: int = 1) -> None:
     """Print a table, or where it is wider than the terminal, a block a row: what it is of, then
-    names and values, broken between them alone."""
+    names and values, broken between them alone.
+
+    heading: how many of the first columns say what a row is of.
+    """
     wide = console.options.update(width=_ANY_WIDTH)
     if console.measure(table, options=wide).maximum <= console.width:
         console.print(table)
         return
     if table.title:
         console.print(table.title, style="table.title", highlight=False)
-    for line in _blocks(table, console.width):
+    for line in _blocks(table, console.width, heading):
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def _blocks(table: Table, width: int) -> Iterator[Text]:
-    names = [_plain(column.header) for column in table.columns]
+def _blocks(table: Table, width: int, heading: int) -> Iterator[Text]:
+    names = [" ".join(_plain(column.header).split()) for column in table.columns]
     for cells in zip(*(column.cells for column in table.columns), strict=True):
-        first, *others = map(_plain, cells)
-        yield Text(first, style="bold")
+        told = [*map(_plain, cells)]
+        yield Text("  ".join(told[:heading]), style="bold")
         line = ""
-        for name, value in zip(names[1:], others, strict=True):
+        for name, value in zip(names[heading:], told[heading:], strict=True):
             if value in ("", "–"):
                 continue
             item = f"  {name} {value}"

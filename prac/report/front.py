@@ -6,11 +6,11 @@ import dataclasses
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from prac.analysis.trials import COSTS, SweepResults, TrialRow
 from prac.report.csv_files import write_rows
+from prac.report.fitting import make_table, print_fitting
 from prac.report.wording import ABSENT, count, percent
 
 _COLUMNS = ("trial", "varied", "architecture", "test", "validation", "steps", "saved", "last set")
@@ -18,10 +18,9 @@ _COLUMNS = ("trial", "varied", "architecture", "test", "validation", "steps", "s
 
 def print_front(results: SweepResults, console: Console) -> None:
     """Print all trials, the cheapest first; those on a front are marked and bold."""
-    table = Table(title=Text(results.title), title_justify="left", header_style="bold")
-    for name in (*_COLUMNS, "on the front of"):
-        left = name in ("varied", "architecture", "on the front of")
-        table.add_column(name, justify="left" if left else "right")
+    words = ("varied", "architecture", "on the front of")
+    columns = (*_COLUMNS, "on the front of")
+    table = make_table(results.title, {name: name not in words for name in columns})
     for architecture in results.architectures:
         fronts = _fronts(results, architecture)
         rows = [row for row in results.rows if row.architecture == architecture]
@@ -42,7 +41,7 @@ def print_front(results: SweepResults, console: Console) -> None:
             )
             table.add_row(*(Text(cell, style="bold" if on else "") for cell in cells))
         table.add_section()
-    console.print(table)
+    print_fitting(table, console, heading=3)
     if results.num_points is not None:
         told = f"the space has {results.num_points} points, fewer than --trials: each is tried once"
         console.print(told, highlight=False, soft_wrap=True)
@@ -75,15 +74,13 @@ def _print_thresholds(results: SweepResults, console: Console) -> None:
     if not rows:
         return
     title = "Accuracy by threshold E_F: forgetting events that a sample may have"
-    table = Table(title=Text(title), title_justify="left", header_style="bold")
-    table.add_column("architecture")
-    for name in ("E_F", "weights removed", "last set", "steps", "test"):
-        table.add_column(name, justify="right")
+    columns = ("architecture", "E_F", "weights removed", "last set", "steps", "test")
+    table = make_table(title, {name: name != "architecture" for name in columns})
     for limit, row in rows:
         cells = (percent(row.sparsity, 2), _set_cell(results, row), count(row.search_steps))
         words = (row.architecture, str(limit), *cells, percent(row.test_accuracy, 2))
         table.add_row(*map(Text, words))
-    console.print(table)
+    print_fitting(table, console, heading=2)
 
 
 def _fronts(results: SweepResults, architecture: str) -> dict[int, tuple[str, ...]]:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from prac.analysis.results import Results
+from prac.report.fitting import make_table, print_fitting
 from prac.report.over_searches import searches_sentences, searches_table
 from prac.report.tables import key_rows, result_row
 from prac.report.verdict import noise_sentence, verdicts
+from prac.report.wording import architectures
 
-_COLUMNS = (
-    ("architecture", "left"),
-    ("method", "left"),
-    ("sparsity", "right"),
-    ("set size", "right"),
-    ("steps to find", "right"),
-    ("saved", "right"),
-    ("time to find", "right"),
-    ("time saved", "right"),
-    ("validation", "right"),
-    ("test", "right"),
-)
-
+_COLUMNS = {
+    "method": "method",
+    "sparsity": "sparsity",
+    "set size": "set\nsize",
+    "steps to find": "steps\nto find",
+    "saved": "steps\nsaved",
+    "time to find": "time\nto find",
+    "validation": "validation",
+    "test": "test",
+}
+"""By name, with their headings: a table of one training a ticket fits a terminal of 80 columns."""
 _LEFT = ("architecture", "method", "choosing the samples")
 _MAX_ROWS = 60
 
@@ -33,23 +32,25 @@ def print_table(results: Results, console: Console) -> None:
 
     Of very many tickets each search's sparsest alone: the report has them all.
     """
-    # Text, not str, wherever a name comes from outside: rich reads "[...]" in a str as markup.
-    table = Table(title=Text(results.title), title_justify="left", header_style="bold")
-    for name, justify in _COLUMNS:
-        table.add_column(name, justify="right" if justify == "right" else "left")
-    before = None
+    console.print(Text(results.title))
     rows = key_rows(results)
     if len(rows) > _MAX_ROWS:
         rows = list({(row.architecture, row.method): row for row in rows}.values())
-    for row in rows:
-        search = (row.architecture, row.method)
-        if before is not None and search != before:
-            table.add_section()
-        before = search
-        cells = result_row(results, row)
-        style = "bold" if row.test_accuracy is not None else ""
-        table.add_row(*(Text(cells[name], style=style) for name, _ in _COLUMNS))
-    console.print(table)
+    for architecture in architectures(results):
+        table = make_table(
+            architecture, {heading: name != "method" for name, heading in _COLUMNS.items()}
+        )
+        before = None
+        for row in rows:
+            if row.architecture != architecture:
+                continue
+            if before is not None and row.method != before:
+                table.add_section()
+            before = row.method
+            cells = result_row(results, row)
+            style = "bold" if row.test_accuracy is not None else ""
+            table.add_row(*(Text(cells[name], style=style) for name in _COLUMNS))
+        print_fitting(table, console, heading=2)
     for verdict in verdicts(results):
         line = Text.assemble(
             (f"{verdict.architecture}: ", "bold"), verdict.badge, verdict.headline, ". "
@@ -63,11 +64,9 @@ def print_table(results: Results, console: Console) -> None:
 
 def _print_searches(results: Results, console: Console) -> None:
     rows = searches_table(results)
-    table = Table(title="over searches", title_justify="left", header_style="bold")
-    for name in rows[0]:
-        table.add_column(name, justify="left" if name in _LEFT else "right")
+    table = make_table("over searches", {name: name not in _LEFT for name in rows[0]})
     for cells in rows:
         table.add_row(*map(Text, cells.values()))
-    console.print(table)
+    print_fitting(table, console, heading=3)
     for sentence in searches_sentences(results):
         console.print(Text(sentence))

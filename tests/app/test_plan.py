@@ -17,9 +17,13 @@ def _plan(graph: Graph, done: list[str]) -> dict[str, str]:
     print_plan(graph, [graph.stages[name].key for name in done], console)
     text = console.file.getvalue()
     lines = {}
+    heads = next(line for line in text.splitlines() if line.startswith("stage "))
+    # Every number is shorter than its heading, so that columns begin where headings do.
+    starts = [heads.index(head) for head in ("stage", "state", "SGD steps", "events", "waits for")]
     for line in text.splitlines():
-        cells = [cell.strip() for cell in line.strip().split("│")[1:-1]]
-        if cells and cells[0] in graph.stages:
+        ends = zip(starts, [*starts[1:], None], strict=True)
+        cells = [line[start:end].strip() for start, end in ends]
+        if cells[0] in graph.stages:
             lines[cells[0]] = cells[1:]
     return {**lines, "total": text.strip().splitlines()[-1]}
 

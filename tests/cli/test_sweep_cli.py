@@ -152,7 +152,7 @@ def test_a_plan_shares_the_dense_run_and_starts_nothing(
     words = [*SMALL, "--home", str(tmp_path), "--vary", "select.threshold=0,1,2", "--plan"]
     assert sweep_pipeline(words) == 0
     text = capsys.readouterr().out
-    assert sum(line.startswith("│ dense:") for line in text.splitlines()) == 1
+    assert sum(line.startswith("dense:") for line in text.splitlines()) == 1
     assert text.count("select:resnet8:prac:1:threshold=") >= 3
     assert "3 trials, 3 stages shared by all of them" in text
 
