@@ -64,10 +64,14 @@ def _keep(error: BaseException) -> str:
     for find in (tempfile.gettempdir, os.getcwd, lambda: os.path.expanduser("~")):
         try:
             number, name = tempfile.mkstemp(prefix="prac-error-", suffix=".txt", dir=find())
+        except OSError:
+            continue  # not there, or not ours
+        try:
             with open(number, "w", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(text)
         except OSError:
-            continue  # a folder that is full or not ours: another may have room
+            os.unlink(name)  # full: another may have room
+            continue
         return f"the whole text: {name}"
     return "no folder has room for the whole text"
 

@@ -149,3 +149,29 @@ def test_python_m_prac_is_prac() -> None:
     )
     assert done.returncode == 0
     assert done.stdout.startswith("usage: prac ")
+
+
+def test_without_room_anywhere_nothing_is_left_and_the_line_says_so(tmp_path: Path) -> None:
+    code = f"""
+import resource, tempfile
+tempfile.tempdir = {str(tmp_path)!r}
+os.chdir({str(tmp_path)!r})
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+def action(): raise OSError(28, "No space left on device")
+sys.exit(guarded(action))"""
+    process = _python(code, HOME=str(tmp_path))
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    told = "[Errno 28] No space left on device (no folder has room for the whole text)"
+    assert err == f"error: {told}\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_working_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"cd {gone} && rmdir {gone} && exec {sys.executable} -m prac plan"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the working folder is gone: ")
+    assert len(done.stderr.splitlines()) == 1

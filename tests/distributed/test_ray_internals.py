@@ -9,7 +9,7 @@ import ray
 from ray._private import ray_constants
 from ray.train.v2._internal import exceptions
 
-from prac.distributed.ray_internals import bind_loopback_only, cause_of
+from prac.distributed.ray_internals import bind_loopback_only, cause_of, forget_uv
 from prac.errors import PracError
 
 SEEN = f"Ray {ray.__version__} differs from 2.54 and 2.60, in which it was seen: "
@@ -33,6 +33,16 @@ def test_a_ray_without_the_constant_is_not_started(monkeypatch: pytest.MonkeyPat
     monkeypatch.delattr(ray_constants, "ENABLE_RAY_CLUSTER")
     with pytest.raises(PracError, match="can't be kept to loopback"):
         bind_loopback_only()
+
+
+def test_ray_still_decides_by_a_constant_whether_uv_run_uploads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
+    assert hasattr(ray_constants, name), SEEN + f"ray_constants.{name}"
+    monkeypatch.setattr(ray_constants, name, True)
+    forget_uv()
+    assert getattr(ray_constants, name) is False
 
 
 def test_the_wrapped_error_of_a_worker_is_still_inside() -> None:
