@@ -15,7 +15,13 @@ import ray
 
 from prac.distributed.head_watch import watched
 from prac.distributed.own_session import private_token, session_folder, session_logs
-from prac.distributed.ray_internals import ask_head, bind_loopback_only, forget_uv, head_address
+from prac.distributed.ray_internals import (
+    ask_head,
+    bind_loopback_only,
+    forget_uv,
+    head_address,
+    hush,
+)
 from prac.errors import OutsideError, PracError, first_line
 from prac.machine import available_cpus, knock
 
@@ -43,6 +49,7 @@ def connected(*, num_cpus: int | None = None) -> Iterator[bool]:
     ours = started and address == "local"
     with contextlib.ExitStack() as held:
         if started:
+            hush()
             with _own_signals(), _in_a_line(address):
                 if ours:
                     _start(

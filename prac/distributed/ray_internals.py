@@ -8,13 +8,14 @@ import sys
 from typing import Any
 
 import ray
-from ray._private import ray_constants, services
+from ray._private import ray_constants, services, worker
 
 from prac.errors import PracError
 
 _SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _constants: Any = ray_constants
 _services: Any = services
+_worker: Any = worker
 
 
 def bind_loopback_only() -> None:
@@ -40,6 +41,12 @@ def forget_uv() -> None:
     from: workers of this machine have it already, and beside a large file the upload fails.
     """
     _constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
+
+
+def hush() -> None:
+    """Keep what a cluster's processes say out of what a run prints: `log_to_driver` lets pass what
+    they push as errors, such as advice on how many processes have started."""
+    _worker.print_to_stdstream = lambda *_, **__: None
 
 
 def head_address(address: str) -> tuple[str, int]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import inspect
 
 import pytest
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, worker
 from ray.train.v2._internal import exceptions
 
-from prac.distributed.ray_internals import bind_loopback_only, cause_of, forget_uv
+from prac.distributed.ray_internals import bind_loopback_only, cause_of, forget_uv, hush
 from prac.errors import PracError
 
 SEEN = f"Ray {ray.__version__} differs from 2.54 and 2.60, in which it was seen: "
@@ -43,6 +44,17 @@ def test_ray_still_decides_by_a_constant_whether_uv_run_uploads(
     monkeypatch.setattr(ray_constants, name, True)
     forget_uv()
     assert getattr(ray_constants, name) is False
+
+
+def test_ray_still_prints_what_is_pushed_to_it_by_one_function(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = inspect.getsource(worker.listen_error_messages)
+    assert "print_to_stdstream(" in source, SEEN + "worker.print_to_stdstream"
+    monkeypatch.setattr(worker, "print_to_stdstream", worker.print_to_stdstream)
+    hush()
+    worker.print_to_stdstream({"lines": ["4 processes"], "pid": "raylet", "is_err": False})
+    assert capsys.readouterr() == ("", "")
 
 
 def test_the_wrapped_error_of_a_worker_is_still_inside() -> None:
