@@ -20,7 +20,8 @@ def without_passwords(text: str) -> str:
     return _FIELD.sub(r"\1***", _LOGIN.sub(r"\1:***@", text))
 
 
-_NOT_ASCII = re.compile(r"[^\x20-\x7e\n\t]")
+# All but ASCII, line feeds, tabs and spaces of any width.
+_UNUSUAL = re.compile(r"[^\x20-\x7e\n\t\xa0\u2000-\u200a\u202f\u3000]")
 
 
 def printable(text: str) -> str:
@@ -28,9 +29,12 @@ def printable(text: str) -> str:
 
     Names come from strangers' files: on a terminal or a page they do nothing.
     """
-    return _NOT_ASCII.sub(
-        lambda found: found[0] if found[0].isprintable() else _escape(found[0]), text
-    )
+    return _UNUSUAL.sub(lambda found: shown(found[0]), text)
+
+
+def shown(text: str) -> str:
+    """A name in a message: all that is not printable is escaped, line feeds as well."""
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
 def _escape(character: str) -> str:
@@ -99,11 +103,6 @@ def first_line(error: BaseException, limit: int = 300) -> str:
     lines = str(error).strip().splitlines()
     told = lines[0].rstrip() if lines else type(error).__name__
     return without_passwords(told)[:limit]  # before a cut could hide that it is one
-
-
-def shown(text: str) -> str:
-    """A name in a message: `printable`, and on one line."""
-    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def telling_line(text: str) -> str:
