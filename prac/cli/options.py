@@ -17,6 +17,7 @@ from prac.config.sections import Recipe, RewindPoint, Share
 from prac.config.strategies import OURS, Scalar, option_types
 from prac.errors import ConfigError
 from prac.plugins import is_custom
+from prac.plugins.beside import find_beside
 
 SECTIONS = ("data", "augment", "train", "prune", "select", "budget", "search")
 
@@ -291,7 +292,8 @@ def wants_json(arguments: argparse.Namespace) -> bool:
 
 def argument_words(words: Sequence[str] | None) -> list[str]:
     """The words of a command line; by default those of this process, but for a notebook's kernel,
-    whose words are not ours."""
+    whose words are not ours. Modules that they name may lie in the working folder."""
     if words is None:
-        return [] if "ipykernel" in sys.modules else sys.argv[1:]
+        words = [] if "ipykernel" in sys.modules else sys.argv[1:]
+    find_beside(words)
     return list(words)

@@ -65,7 +65,7 @@ def load_custom(kind: str, name: str) -> Any:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise ConfigError(
             f"{kind} {name!r}: module {module_name!r} can't be imported: {reason}; "
-            "is it installed or on PYTHONPATH?"
+            "is it installed, in the working folder or on PYTHONPATH?"
         ) from error
     _asked_for.add(name)
     try:

@@ -109,7 +109,8 @@ def _walk(start: str, stamps: _Stamps) -> tuple[str, ...]:
         spec = find(name)
         if name == start and (spec is None or spec.origin is None):
             raise ConfigError(
-                f"module {name!r} has no file that can be found; is it installed or on PYTHONPATH?"
+                f"module {name!r} has no file that can be found; is it installed, in the working "
+                "folder or on PYTHONPATH?"
             )
         if spec is None:
             continue  # not a module but a name in one, or what `try` imports where there is one
