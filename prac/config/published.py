@@ -17,6 +17,7 @@ _ALIKE: dict[str, Any] = {
     "data.validation_fraction": 0.1,
     "train.epochs": 182,
     "train.momentum": 0.9,
+    "train.optimizer": "sgd",
     "train.weight_decay": 1e-4,
     "train.schedule": "multistep",
     "train.milestones": (91, 136),

@@ -118,7 +118,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The full training budget N_0 and the optimiser (SGD); arXiv:2106.03225, section 4.
+    """The full training budget N_0 and the optimiser; arXiv:2106.03225, section 4.
 
     epochs, milestones and warmup_epochs are those of the full budget; a round on fewer samples
     scales them (`prac.training.schedule`).
@@ -131,6 +131,10 @@ class TrainConfig:
     shares: into how many shares a batch is divided, in every training alike; BatchNorm normalises
     each alone. One process computes all of them, or up to as many workers: the bits are the same.
     Batches too small to give each share two samples have fewer.
+    optimizer: `sgd` (the published runs); `adamw`, torch's with its own betas, decoupled
+    weight_decay and no momentum of ours; or `package.module:callable` of your own
+    (`torch.optim:RMSprop`), called with the parameters and, of `lr`, `weight_decay`, `momentum` and
+    `nesterov`, those that it takes. The schedule sets the learning rate of all alike.
     """
 
     WIRE: ClassVar[str] = "train"
@@ -147,6 +151,7 @@ class TrainConfig:
     label_smoothing: float = 0.0
     nesterov: bool = False
     shares: int = 2
+    optimizer: str = field(default="sgd", metadata={"later": True})
 
     def __post_init__(self) -> None:
         # Events keep the epoch as int16.
@@ -181,6 +186,8 @@ class TrainConfig:
         )
         _require_choice("train.precision", self.precision, get_args(Precision))
         _require(1 <= self.shares <= 1024, "train.shares", self.shares, "1 to 1024")
+        _name(self, "optimizer")
+        _require_strategy("train.optimizer", self.optimizer, ("sgd", "adamw"))
         self._check_modern()
 
     def with_epochs(self, epochs: int) -> TrainConfig:

@@ -38,7 +38,7 @@ from prac.lottery.stage_config import (
     TicketStageConfig,
     round_config,
 )
-from prac.plugins import identity
+from prac.plugins import identity, is_custom
 from prac.pruning.criteria import find_criterion
 from prac.selection.scores import find_score
 from prac.training.schedule import full_budget
@@ -108,6 +108,14 @@ class _Stages:
         weights = self.request.weights.get(getattr(config, "architecture", ""))
         if weights is not None:
             config = dataclasses.replace(config, network=(*config.network, weights))
+        own = [
+            name
+            for name in (getattr(getattr(config, "train", None), "optimizer", ""),)
+            if is_custom(name)
+        ]
+        if own:
+            told = tuple(part for name in own for part in identity(name))
+            config = dataclasses.replace(config, network=(*config.network, *told))
         if self.request.trainer is not None and kind in ("dense", "round"):
             config = dataclasses.replace(config, network=(*config.network, self.request.trainer))
         keys = {role: self.by_name[other].key for role, other in inputs.items()}

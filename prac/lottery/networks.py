@@ -48,8 +48,9 @@ def check_networks(
     precision: Precision,
 ) -> None:
     """Raise ConfigError for a network that can't be trained and pruned on these images."""
+    plain = recipe.prune.layers == PruneConfig.layers and not is_custom(recipe.train.optimizer)
     for name in architectures:
-        if name in ARCHITECTURES and recipe.prune.layers == PruneConfig.layers:
+        if name in ARCHITECTURES and plain:
             # Tests hold that ours can.
             check_architecture(name, num_classes, image_shape)
         else:

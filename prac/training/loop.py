@@ -25,6 +25,7 @@ from prac.training.checkpoint import Checkpoint
 from prac.training.evaluation import count_correct
 from prac.training.hardest import hardest_part
 from prac.training.observers import EpochEnd, EpochRecord, Observer
+from prac.training.optimizers import Optimizer, make_optimizer
 from prac.training.passes import EagerPasses, Passes, passes_for
 from prac.training.randomness import (
     counted_seed,
@@ -34,7 +35,6 @@ from prac.training.randomness import (
     seed_generators,
 )
 from prac.training.schedule import Budget, shares_of
-from prac.training.sgd import Sgd
 from prac.training.workers import Parallel, Workers
 
 
@@ -118,10 +118,11 @@ def train(
     workers: Workers | None = None,
     checkpoints: Folder | None = None,
 ) -> Trained:
-    """Train `model` in place with SGD under `mask`, resuming from `checkpoints` where they are.
+    """Train `model` in place under `mask`, resuming from `checkpoints` where they are.
 
     Pruned weights are exactly zero from the first step to the last: they start at zero and their
-    gradients are zero, so neither momentum nor weight decay moves them. An observer that asks to
+    gradients are zero, so neither momentum nor weight decay moves them; an optimiser of the user's
+    is undone where it does. An observer that asks to
     stop is obeyed by all workers; rank 0's answer counts. Torch's global generators are seeded for
     each share of each step, and afterwards are as they were; a network that draws from others
     (NumPy's, Python's) is on its own.
@@ -132,12 +133,7 @@ def train(
     placed(model, device)
     if mask is not None:
         mask.apply_(model)
-    optimizer = Sgd(
-        model.parameters(),
-        momentum=training.config.momentum,
-        weight_decay=training.config.weight_decay,
-        nesterov=training.config.nesterov,
-    )
+    optimizer = make_optimizer(model, training.config)
     trained = Trained()
     if checkpoints is None or not _resume(
         training, trained, model, optimizer, observers, checkpoints
@@ -218,7 +214,7 @@ def _train_epoch(
     model: nn.Module,
     parallel: Parallel,
     passes: Passes,
-    optimizer: Sgd,
+    optimizer: Optimizer,
     masked: tuple[list[Tensor], list[Tensor]],
     training: Training,
     trained: Trained,
@@ -269,6 +265,8 @@ def _train_epoch(
         parallel.finish()
         _mask_gradients(*masked)
         optimizer.step(learning_rate)
+        if not optimizer.keeps_zero:
+            _zero(*masked)
         step += 1
         for observer in observers:
             observer.on_step(step, model)
@@ -300,19 +298,23 @@ def _mask_gradients(parameters: list[Tensor], masks: list[Tensor]) -> None:
         foreach.multiply_([gradient for gradient, _ in present], [alive for _, alive in present])
 
 
+@torch.no_grad()
+def _zero(parameters: list[Tensor], masks: list[Tensor]) -> None:
+    # Not a product: an optimiser of the user's may leave anything where a weight is pruned.
+    for parameter, alive in zip(parameters, masks, strict=True):
+        parameter.masked_fill_(alive == 0, 0.0)
+
+
 def _checkpoint(
     training: Training,
     trained: Trained,
     model: nn.Module,
-    optimizer: Sgd,
+    optimizer: Optimizer,
     observers: Sequence[Observer],
 ) -> Checkpoint:
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in trained.best_weights.items()}
-    for name, parameter in model.named_parameters():
-        buffer = optimizer.momentum_of.get(parameter)
-        if buffer is not None:
-            tensors[f"momentum.{name}"] = buffer
+    tensors |= optimizer.state({p: name for name, p in model.named_parameters()})
     states = {}
     for observer in observers:
         kept, states[observer.name] = observer.state()
@@ -331,7 +333,7 @@ def _resume(
     training: Training,
     trained: Trained,
     model: nn.Module,
-    optimizer: Sgd,
+    optimizer: Optimizer,
     observers: Sequence[Observer],
     checkpoints: Folder,
 ) -> bool:
@@ -347,11 +349,7 @@ def _resume(
         }
 
     load_state(model, under("model."))
-    for name, parameter in model.named_parameters():
-        if f"momentum.{name}" in checkpoint.tensors:
-            buffer = torch.empty_like(parameter)
-            buffer.copy_(checkpoint.tensors[f"momentum.{name}"])
-            optimizer.momentum_of[parameter] = buffer
+    optimizer.restore(dict(model.named_parameters()), checkpoint.tensors)
     progress = checkpoint.progress
     trained.epochs = [EpochRecord(**record) for record in progress["epochs"]]
     trained.best_epoch = progress["best_epoch"]

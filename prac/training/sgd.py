@@ -6,10 +6,10 @@ process that trains, where a small round takes seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from prac.training import foreach
 
@@ -19,6 +19,8 @@ class Sgd:
 
     momentum_of: the momentum of every parameter that has had a gradient; what a checkpoint keeps.
     """
+
+    keeps_zero = True
 
     def __init__(
         self,
@@ -51,6 +53,18 @@ class Sgd:
         if self._momentum:
             gradients = self._with_momentum(parameters, gradients)
         foreach.add_(parameters, gradients, alpha=-learning_rate)
+
+    def state(self, names: Mapping[Tensor, str]) -> dict[str, Tensor]:
+        """The momentum, as `momentum.PARAMETER`."""
+        return {f"momentum.{names[p]}": buffer for p, buffer in self.momentum_of.items()}
+
+    def restore(self, parameters: Mapping[str, nn.Parameter], kept: Mapping[str, Tensor]) -> None:
+        """Take it back, in the order of memory of the parameters."""
+        for name, parameter in parameters.items():
+            if f"momentum.{name}" in kept:
+                buffer = torch.empty_like(parameter)
+                buffer.copy_(kept[f"momentum.{name}"])
+                self.momentum_of[parameter] = buffer
 
     def _with_momentum(self, parameters: list[Tensor], gradients: list[Tensor]) -> list[Tensor]:
         pairs = list(zip(parameters, gradients, strict=True))

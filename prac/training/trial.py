@@ -15,9 +15,9 @@ from prac.models.catalogue import ImageShape
 from prac.models.layout import placed
 from prac.models.state import load_state
 from prac.pruning.mask import Mask
+from prac.training.optimizers import make_optimizer
 from prac.training.passes import EagerPasses
 from prac.training.randomness import generators_kept, seed_generators
-from prac.training.sgd import Sgd
 
 _CPU = torch.device("cpu")
 
@@ -60,7 +60,7 @@ def _try(
     images = torch.randn(2, height, width, channels).permute(0, 3, 1, 2)
     labels = torch.arange(2) % num_classes
     called = _Inputs(model, mask)
-    optimizer = Sgd(model.parameters(), momentum=train.momentum, weight_decay=train.weight_decay)
+    optimizer = make_optimizer(model, train)
     passes = EagerPasses(model=model, precision=precision, label_smoothing=train.label_smoothing)
     logits, _ = passes(images, labels, 0.5)
     called.remove()
@@ -70,6 +70,7 @@ def _try(
             f"allowed: logits of shape (2, {num_classes}), or a tuple that begins with them"
         )
     optimizer.step(1e-6)
+    optimizer.state({parameter: name for name, parameter in model.named_parameters()})
     load_state(model, {name: tensor.clone() for name, tensor in model.state_dict().items()})
     for name, given in called.inputs.items():
         layer = model.get_submodule(name)

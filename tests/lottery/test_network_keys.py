@@ -16,7 +16,8 @@ from prac.app.planned import plan_pipeline
 from prac.cli import pipeline
 from prac.config.recipes import digits
 from prac.errors import ConfigError
-from prac.lottery.graph import Graph
+from prac.lottery.compose import build_graph
+from prac.lottery.graph import Graph, Request
 from prac.lottery.search import Local, search
 
 NETWORK = '''
@@ -121,3 +122,26 @@ def test_functions_lambdas_and_values_are_handed_over_and_told_apart() -> None:
     with pytest.raises(ConfigError, match="was handed over in another process"):
         stranger.build()
     assert stranger.with_network(net(4)).build()(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+
+
+def test_the_source_of_an_optimiser_is_in_the_keys_of_what_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "own_optimiser.py"
+
+    def keys(optimizer: str) -> dict[str, str]:
+        recipe = digits().replace(architectures=("resnet8",), compare=())
+        recipe = recipe.set(train={"optimizer": optimizer}, search={"rounds": 1})
+        request = Request(
+            recipe=recipe, data="d", data_name="d", num_training=1294, precision="fp32"
+        )
+        return {name: stage.key for name, stage in build_graph(request).stages.items()}
+
+    file.write_text("from torch.optim import SGD\ndef make(p, lr): return SGD(p, lr)\n")
+    before = keys("own_optimiser:make")
+    file.write_text("from torch.optim import SGD\ndef make(p, lr): return SGD(p, lr / 2)\n")
+    after = keys("own_optimiser:make")
+    trained = {name for name in before if before[name] != after[name]}
+    assert {name.partition(":")[0] for name in trained} >= {"dense", "judge"}
+    assert len({keys(name)["dense:resnet8:prac"] for name in ("sgd", "adamw")}) == 2

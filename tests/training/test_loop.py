@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from prac.config.sections import (
 )
 from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.errors import CheckpointError, PracError
+from prac.errors import CheckpointError, ConfigError, PracError
 from prac.events.file import EventFile
 from prac.events.log import EventLog
 from prac.events.recorder import EventRecorder
@@ -112,18 +112,32 @@ def _without_seconds(trained: Trained) -> list[dict[str, object]]:
 # --- the updates ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shares", [1, 2, 3])
-@pytest.mark.parametrize("masked", [False, True])
-def test_the_same_weights_as_a_plain_loop(images: DeviceImages, masked: bool, shares: int) -> None:
+@pytest.mark.parametrize(
+    ("masked", "shares", "name"),
+    [
+        *((masked, shares, "sgd") for masked in (False, True) for shares in (1, 2, 3)),
+        *((masked, 2, "adamw") for masked in (False, True)),
+        (True, 2, "torch.optim:RMSprop"),
+    ],
+)
+def test_the_same_weights_as_a_plain_loop(
+    images: DeviceImages, masked: bool, shares: int, name: str
+) -> None:
     ours, plain = _model(), _model()
     mask = _half(ours) if masked else None
-    config = dataclasses.replace(CONFIG, shares=shares)
+    config = dataclasses.replace(CONFIG, shares=shares, optimizer=name)
     trained = train(ours, _training(images, config), mask=mask)
 
     plain.to(memory_format=torch.channels_last)
     if mask is not None:
         mask.apply_(plain)
-    optimizer = torch.optim.SGD(plain.parameters(), lr=1.0, momentum=0.9, weight_decay=5e-3)
+    optimizer: torch.optim.Optimizer = {
+        "sgd": torch.optim.SGD(plain.parameters(), lr=1.0, momentum=0.9, weight_decay=5e-3),
+        "adamw": torch.optim.AdamW(plain.parameters(), lr=1.0, weight_decay=5e-3),
+        "torch.optim:RMSprop": torch.optim.RMSprop(
+            plain.parameters(), lr=1.0, momentum=0.9, weight_decay=5e-3
+        ),
+    }[name]
     losses, right = [], 0
     for epoch, rate in enumerate((0.05, 0.05, 0.05 * 0.1, 0.05 * 0.1**2)):
         plain.train()
@@ -157,6 +171,8 @@ def test_the_same_weights_as_a_plain_loop(images: DeviceImages, masked: bool, sh
                 weight.grad.mul_(mask[name])
             optimizer.step()
     assert _equal(ours.state_dict(), plain.state_dict())
+    for pruned, alive in (mask or {}).items():
+        assert not ours.state_dict()[pruned][~alive].any()
     last = trained.epochs[-1]
     assert last.loss == pytest.approx(sum(losses) / 48, rel=1e-12)
     assert last.train_accuracy == right / 48
@@ -512,6 +528,62 @@ def test_a_modern_training_resumes_in_the_midst_of_its_schedule(
         with pytest.raises(_Killed):
             attempt("killed", kill)
     _assert_same(attempt("killed"), whole)
+
+
+class Counting(torch.optim.Optimizer):
+    """Moves every weight, pruned or not, and counts in a number of its own and of its group."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float) -> None:
+        super().__init__(parameters, {"lr": lr, "calls": 0})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            group["calls"] += 1
+            for parameter in group["params"]:
+                kept = self.state[parameter]
+                kept["moved"] = kept.get("moved", 0.0) + 0.1
+                parameter.add_(parameter.grad + kept["moved"] / group["calls"], alpha=-group["lr"])
+
+
+@pytest.mark.parametrize("name", ["adamw", "torch.optim:NAdam", "counting"])
+def test_every_optimiser_resumes_to_the_bit_and_leaves_pruned_weights_at_zero(
+    images: DeviceImages, tmp_path: Path, name: str
+) -> None:
+    optimizer = Counting if name == "counting" else name
+    config = dataclasses.replace(CONFIG, learning_rate=0.01, optimizer=optimizer)
+
+    def attempt(where: str, kill: str = "") -> nn.Module:
+        model = _model()
+        train(
+            model,
+            _training(images, config),
+            mask=_half(model),
+            observers=[_Kill(kill)],
+            checkpoints=Folder(tmp_path / where),
+        )
+        return model
+
+    whole = attempt("whole")
+    with pytest.raises(_Killed):
+        attempt("killed", "step 8")
+    assert _equal(attempt("killed").state_dict(), whole.state_dict())
+    for pruned, alive in _half(_model()).items():
+        weight = whole.state_dict()[pruned]
+        assert not weight[~alive].any()
+        assert weight[alive].all()
+
+
+def test_an_optimiser_that_can_not_be_is_one_line(images: DeviceImages) -> None:
+    for name, reason in {
+        "torch.nn:Identity": "returned Identity",
+        "torch.optim:Adamm": "did you mean 'Adam",
+    }.items():
+        config = dataclasses.replace(CONFIG, optimizer=name)
+        with pytest.raises(ConfigError, match=reason):
+            train(_model(), _training(images, config))
+    with pytest.raises(ConfigError, match=r"allowed: sgd, adamw, package\.module:name"):
+        dataclasses.replace(CONFIG, optimizer="adam")
 
 
 def test_the_early_bird_waits_for_the_rise_of_a_cycle(images: DeviceImages) -> None:
