@@ -43,6 +43,9 @@ def run_pipeline(recipe: Recipe, options: Options, screen: Screen) -> dict[str, 
     running = None if options.plan else Pipeline(planned, place, screen)
     for line in planned.told:
         screen.line(line)
+    for name, trial in planned.trials.items():
+        for line in trial.lines(name, recipe.prune):
+            screen.line(line)
     if running is not None:
         return running.run()
     found = place.found(planned.graph, plan=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,8 @@ from prac.lottery.footprint import footprint
 from prac.lottery.graph import Graph, Request, Stage
 from prac.lottery.networks import check_networks, initial_digests
 from prac.lottery.stage_config import check_rewind
-from prac.models.sizes import network_size
+from prac.lottery.trials import Trial
+from prac.models.sizes import NetworkSize, network_size
 from prac.plugins import is_custom, is_of_this_process
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """A recipe with its data and its graph. home: where what it makes goes by default."""
+    """A recipe with its data and its graph. home: where what it makes goes by default. trials:
+    what was found of networks that aren't ours."""
 
     recipe: Recipe
     options: Options
@@ -37,12 +40,15 @@ class Planned:
     request: Request
     graph: Graph
     workers: int
+    trials: Mapping[str, Trial]
 
     @cached_property
     def dataset(self) -> ImageDataset:
         """The images, decoded when they are first needed; the networks are tried on them."""
         dataset = self.source.load()
-        _check(self.request, self.graph, len(dataset.class_names), dataset.image_shape)
+        if not self.trials:
+            shape = dataset.image_shape
+            _check(self.request, self.graph, self.options, len(dataset.class_names), shape)
         return dataset
 
     @property
@@ -73,8 +79,9 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
     )
     check_rewind(recipe, request.num_training)
     graph = build_graph(request)
+    trials = {}
     if summary.image_shape is not None:
-        _check(request, graph, len(summary.class_names), summary.image_shape)
+        trials = _check(request, graph, options, len(summary.class_names), summary.image_shape)
     return Planned(
         recipe=recipe,
         options=options,
@@ -84,6 +91,7 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
         request=request,
         graph=graph.only(options.only) if options.only else graph,
         workers=workers_of(recipe, options, request.num_training),
+        trials=trials,
     )
 
 
@@ -94,14 +102,23 @@ def bytes_left(planned: Planned, to_run: list[Stage]) -> dict[str, int]:
     if shape is None:
         return {}
     names = {getattr(stage.config, "architecture", "") for stage in to_run} - {""}
-    sizes = {name: network_size(name, shape, classes) for name in names}
+    tried = {n: NetworkSize(4 * t.parameters, t.prunable) for n, t in planned.trials.items()}
+    sizes = {name: tried.get(name) or network_size(name, shape, classes) for name in names}
     graphs = planned.options.executor == "ray"
     return footprint(to_run, sizes, planned.request.num_training, graphs=graphs)
 
 
-def _check(request: Request, graph: Graph, classes: int, shape: tuple[int, int, int]) -> None:
-    check_networks(
-        graph.architectures, classes, shape, recipe=request.recipe, precision=request.precision
+def _check(
+    request: Request, graph: Graph, options: Options, classes: int, shape: tuple[int, int, int]
+) -> dict[str, Trial]:
+    return check_networks(
+        graph.architectures,
+        classes,
+        shape,
+        recipe=request.recipe,
+        precision=request.precision,
+        # MLflow's tickets have graphs.
+        graphs=options.executor == "ray",
     )
 
 

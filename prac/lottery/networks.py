@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from prac.config.sections import Precision, PruneConfig, Recipe
 from prac.config.strategies import ProxyOptions
 from prac.data.dataset import Source
+from prac.lottery.trials import Trial, try_kept
 from prac.models import ARCHITECTURES, check_architecture
 from prac.plugins import is_custom
 
@@ -46,16 +47,19 @@ def check_networks(
     *,
     recipe: Recipe,
     precision: Precision,
-) -> None:
-    """Raise ConfigError for a network that can't be trained and pruned on these images."""
+    graphs: bool = False,
+) -> dict[str, Trial]:
+    """What the trial of each network found that isn't ours, or is pruned in another way.
+
+    graphs: whether an export is tried. Raises ConfigError for a network that can't be trained and
+    pruned on these images.
+    """
+    found = {}
     plain = recipe.prune.layers == PruneConfig.layers and not is_custom(recipe.train.optimizer)
     for name in architectures:
         if name in ARCHITECTURES and plain:
             # Tests hold that ours can.
             check_architecture(name, num_classes, image_shape)
         else:
-            # torch: a plan of our own networks does without.
-            from prac.training.trial import try_network
-
-            layers = recipe.prune.layers
-            try_network(name, num_classes, image_shape, recipe.train, precision, layers)
+            found[name] = try_kept(name, num_classes, image_shape, recipe, precision, graph=graphs)
+    return found

@@ -151,13 +151,20 @@ def write_pt2(classifier: ImageClassifier, shape: tuple[int, ...], file: Path) -
 
     Raises TicketError for a network that can't be traced.
     """
+    program = traced(classifier, shape)
+    with _told("pt2"), _quiet():
+        torch.export.save(program, file)
+
+
+def traced(classifier: ImageClassifier, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
+    """The graph of a classifier of stored images (H, W, C). Raises TicketError where there is
+    none."""
     # A batch of two: a size of one would be taken for a constant.
     example = torch.zeros((2, *shape), dtype=torch.uint8)
     with _told("pt2"), _quiet():
-        program = torch.export.export(
+        return torch.export.export(
             classifier, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
         )
-        torch.export.save(program, file)
 
 
 def _write_onnx(classifier: ImageClassifier, shape: tuple[int, ...], file: Path) -> None:
