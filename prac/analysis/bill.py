@@ -19,6 +19,7 @@ def make_bill(
     theirs = borrowed_stages(search, graph)
     borrowed = total(made[name].cost for name in theirs)
     judged = [made[name].cost for names in search.judgements.values() for name in names]
+    judged += [made[name].cost for name in search.found.values()]
     search_cost, judging = total(own), total(judged)
     return Bill(
         architecture=search.architecture,

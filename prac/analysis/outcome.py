@@ -184,6 +184,8 @@ def _rows(
         judged = [made[name].known(JudgeFacts) for name in search.judgements.get(index, ())]
         ticket = search.tickets.get(index, "")
         told = made[ticket].known(TicketFacts) if ticket in made else None
+        tested = search.found.get(index)
+        found = None if tested is None else made[tested].known(JudgeFacts)
         spent = sum(made[name].cost.steps for name in search.trainings(index))
         rows.append(
             RoundRow(
@@ -211,6 +213,8 @@ def _rows(
                 ticket=tickets.get(ticket),
                 flops_sparse=None if told is None else told.flops_sparse,
                 bytes_sparse=None if told is None else told.bytes_sparse,
+                found_test_accuracy=None if found is None else found.test_accuracy,
+                found_steps=None if found is None or this is None else spent + this.cost.steps,
             )
         )
     return rows

@@ -48,6 +48,9 @@ class RoundRow:
     test_accuracies: of the ticket, trained alone from the rewind weights on all the training data,
     one for each judging seed in the order of `Results.judging_seeds`; empty where it was not
     judged. validation_accuracies: of the same trainings, at their best validation epochs.
+    found_test_accuracy: of this round's own network as it is, where weights go on from round to
+    round: `validation_accuracy` is its validation accuracy, found_steps the SGD steps of the search
+    with this round's; None where a ticket has to be trained to be judged.
     flops_sparse, bytes_sparse: what the ticket costs where zeros are skipped (`prac.ticket.cost`):
     FLOPs of one image, bytes of its weights; None where no ticket was made.
     """
@@ -80,6 +83,8 @@ class RoundRow:
     borrowed_from: tuple[str, ...] = ()
     flops_sparse: int | None = None
     bytes_sparse: int | None = None
+    found_test_accuracy: float | None = None
+    found_steps: int | None = None
 
     @property
     def easy_size(self) -> int | None:

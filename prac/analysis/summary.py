@@ -32,6 +32,8 @@ def summary_json(results: Results, mlflow: Mapping[str, str]) -> dict[str, Any]:
                         "test_accuracy": row.test_accuracy,
                         "test_accuracies": list(row.test_accuracies),
                         "test_std": row.test_std,
+                        "found_test_accuracy": row.found_test_accuracy,
+                        "found_steps": row.found_steps,
                     }
                     for row in rows
                 ],

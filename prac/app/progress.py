@@ -53,7 +53,8 @@ def summary(facts: Facts) -> str:
     if isinstance(facts, TrainedFacts):
         stopped = isinstance(facts, RoundFacts) and facts.stopped_early
         stop = " (stopped early)" if stopped else ""
-        parts.append(f"{facts.epochs} of {facts.budget_epochs} epochs{stop}")
+        epochs = f"{facts.epochs} of {facts.budget_epochs} epochs{stop}"
+        parts.append(epochs if facts.epochs else "as found")
     if isinstance(facts, RoundFacts | SetFacts):
         parts.append(f"{facts.set_size} samples")
     if isinstance(facts, TrainedFacts):

@@ -155,6 +155,7 @@ class _Line:
     masks: list[str] = field(default_factory=list)
     samples: list[str] = field(default_factory=list)
     judgements: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    found: dict[int, str] = field(default_factory=dict)
     tickets: dict[int, str] = field(default_factory=dict)
     proxy: str | None = None
     select: SelectConfig = field(init=False)
@@ -191,6 +192,7 @@ class _Line:
             masks=tuple(self.masks),
             samples=tuple(self.samples),
             judgements=self.judgements,
+            found=self.found,
             tickets=self.tickets,
             proxy=self.proxy,
         )
@@ -217,6 +219,8 @@ class _Line:
         for index in range(rounds + 1):
             if index in judged and (index > 0 or self.method is PRAC):
                 self.judgements[index] = self._judge(index)
+            if self.request.judge != "none" and self._is_found(index):
+                self.found[index] = self._judge_as_found(index)
             # Repeats are for the verdict: one search's tickets are enough to take one.
             wanted = index > 0 and self.request.place == 0
             if wanted and (self.method is PRAC or index in self.judgements):
@@ -398,19 +402,40 @@ class _Line:
         )
         return self.stages.add("start", f"start:{self.label}", config, line=self)
 
-    def _judge(self, index: int) -> tuple[str, ...]:
-        """The judgements of one ticket, one for each seed; they differ in nothing else."""
+    def _judging(self) -> JudgeConfig:
         request = self.request
-        inputs = {"rewind": self._start(index)}
-        if index > 0:
-            inputs["before"] = self.masks[index - 1]
-        config = JudgeConfig(
+        return JudgeConfig(
             architecture=self.architecture,
             network=identity(self.architecture),
             train=dataclasses.replace(request.recipe.train, precision=request.precision),
             augment=request.recipe.augment,
             seed=0,
         )
+
+    def _is_found(self, index: int) -> bool:
+        """Whether the network of round k = `index` is a trained ticket as it is: it went on from
+        the round before, in a search of its own."""
+        goes_on = not self.request.recipe.search.rewind.rewinds
+        own = self.method.starts == "rewind" and self.method.borrows != "rounds"
+        return goes_on and own and 0 < index < len(self.rounds) and self.method.trains_round(index)
+
+    def _judge_as_found(self, index: int) -> str:
+        """What tests the network of round k = `index`, and trains nothing."""
+        return self.stages.add(
+            "judge",
+            f"judge:{self.label}:{index}:as-found",
+            dataclasses.replace(self._judging(), as_found=True),
+            inputs={"rewind": self.rounds[index]},
+            line=self,
+            index=index,
+        )
+
+    def _judge(self, index: int) -> tuple[str, ...]:
+        """The judgements of one ticket, one for each seed; they differ in nothing else."""
+        request, config = self.request, self._judging()
+        inputs = {"rewind": self._start(index)}
+        if index > 0:
+            inputs["before"] = self.masks[index - 1]
         return tuple(
             self.stages.add(
                 "judge",
@@ -438,6 +463,8 @@ class _Line:
             dense = self.others[self.architecture, PRAC.name].judgements.get(0)
             if dense is not None:
                 inputs["dense_judge"] = dense[0]
+        if index in self.found:
+            inputs |= {"found": self.found[index], "found_in": self.rounds[index]}
         rewinds = self.method.starts == "rewind"
         config = TicketStageConfig(
             architecture=self.architecture,

@@ -130,9 +130,9 @@ class SearchStages:
 
     rounds: what trains m_0 to m_{N-1}; where nothing is trained, what makes the masks. masks: what
     makes m_1 to m_N. samples: what makes D_1 to D_N; empty where every round trains on everything.
-    judgements: by round, one for each seed, the same seed at the same place in all searches.
-    tickets: by round. Round 0 is the dense network. proxy: what trained the network that chose its
-    sets, if one did.
+    judgements: by round, one for each seed, the same seed at the same place in all searches. found:
+    by round, what tested its network as it is. tickets: by round. Round 0 is the dense network.
+    proxy: what trained the network that chose its sets, if one did.
     """
 
     architecture: str
@@ -143,6 +143,7 @@ class SearchStages:
     judgements: Mapping[int, tuple[str, ...]]
     tickets: Mapping[int, str]
     proxy: str | None = None
+    found: Mapping[int, str] = field(default_factory=dict)
 
     def trainings(self, index: int) -> tuple[str, ...]:
         """What was trained to find m_k, k = `index`: the sum of their SGD steps is what the ticket

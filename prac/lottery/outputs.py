@@ -132,7 +132,8 @@ class ScoreFacts(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeFacts(TrainedFacts):
-    """Of a ticket trained alone. test_accuracy: measured once, at the best validation epoch."""
+    """Of a ticket trained alone. test_accuracy: measured once, at the best validation epoch. As
+    found it has no epochs, and the best epoch of its round."""
 
     test_accuracy: float
 
@@ -145,6 +146,8 @@ class TicketFacts(Facts):
     validation and test split. set_digest: of the last round's set; empty where that is everything.
     weights: that are prunable, by `layers`; parameters: all of the network's, None where the ticket
     is of a day that counted none.
+    found_*: of the network that the search's own round with this mask left, as it is, where weights
+    go on (`search.rewind=learning-rate`); its steps with those of that round.
     """
 
     architecture: str
@@ -175,6 +178,9 @@ class TicketFacts(Facts):
     set_digest: str = ""
     layers: str = "conv"
     parameters: int | None = None
+    found_test_accuracy: float | None = None
+    found_validation_accuracy: float | None = None
+    found_steps: int | None = None
 
     @property
     def sparsity_of_all(self) -> float | None:

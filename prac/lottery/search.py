@@ -74,6 +74,7 @@ class SearchRound:
 
     facts: of its training; None where the method trains nothing in it, and at the end, where the
     last mask and set are. test_accuracies: of the ticket with m_k, one for each judging seed.
+    found_test_accuracy: of the network that the round left, as it is, where weights go on.
     """
 
     index: int
@@ -82,6 +83,7 @@ class SearchRound:
     facts: RoundFacts | None
     steps: int
     test_accuracies: tuple[float, ...]
+    found_test_accuracy: float | None = None
 
     def __repr__(self) -> str:
         told = f"round {self.index}: sparsity {self.mask.sparsity:.2%}, {len(self.samples)} samples"
@@ -89,6 +91,8 @@ class SearchRound:
             told += f", {self.steps} steps, validation {self.facts.best_accuracy:.2%}"
         if self.test_accuracies:
             told += f", test {sum(self.test_accuracies) / len(self.test_accuracies):.2%}"
+        if self.found_test_accuracy is not None:
+            told += f", as found {self.found_test_accuracy:.2%}"
         return f"<{told}>"
 
 
@@ -145,7 +149,9 @@ class SearchResult:
                 steps = made.cost.steps
             judged = self._stages.judgements.get(index, ())
             accuracies = tuple(self._made(n).known(JudgeFacts).test_accuracy for n in judged)
-            found.append(SearchRound(index, mask, samples, facts, steps, accuracies))
+            name = self._stages.found.get(index)
+            own = None if name is None else self._made(name).known(JudgeFacts).test_accuracy
+            found.append(SearchRound(index, mask, samples, facts, steps, accuracies, own))
         return tuple(found)
 
     @cached_property

@@ -269,7 +269,8 @@ class StartConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeConfig:
-    """What a judgement reads of the configuration: of kind `judge`."""
+    """What a judgement reads of the configuration: of kind `judge`. as_found: it trains nothing,
+    and tests the network that a round of the search has left."""
 
     WIRE: ClassVar[str] = "judge"
     architecture: str
@@ -277,6 +278,7 @@ class JudgeConfig:
     train: TrainConfig
     augment: AugmentConfig
     seed: int
+    as_found: bool = field(default=False, metadata={"later": True})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from prac.analysis.results import HardSample, Results
 from prac.analysis.statistics import MATCHING_SEEDS
 from prac.config.methods import METHODS, method_label
 from prac.errors import printable
+from prac.report.as_found import as_found_sentences
 from prac.report.csv_files import write_csv
 from prac.report.figures import Drawing, drawings, to_png, to_svg
 from prac.report.figures.gallery import (
@@ -91,6 +92,7 @@ def render(
         sets=set_grids(results),
         thresholds=threshold_grids(results),
         full_table=result_table(results),
+        as_found=as_found_sentences(results),
         searches=searches_table(results),
         searches_told=searches_sentences(results),
         bills=bill_table(results),

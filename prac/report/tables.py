@@ -23,7 +23,9 @@ def result_table(results: Results) -> list[dict[str, str]]:
 
 
 def result_row(results: Results, row: RoundRow) -> dict[str, str]:
-    """One round as text under the headings of `result_table`."""
+    """One round as text under the headings of `result_table`; `as found` where weights go on."""
+    goes_on = any(each.found_test_accuracy is not None for each in results.rows)
+    found = {"as found": percent(row.found_test_accuracy, 2)} if goes_on else {}
     return {
         "architecture": row.architecture,
         "method": method_label(row.method),
@@ -41,6 +43,7 @@ def result_row(results: Results, row: RoundRow) -> dict[str, str]:
         "time saved": percent(row.seconds_saved),
         "validation": percent(row.validation_accuracy, 2),
         "test": spread(row.test_accuracy, row.test_std),
+        **found,
         "ticket FLOPs": short_count(row.flops_sparse),
         "ticket bytes": short_count(row.bytes_sparse),
     }
@@ -101,7 +104,8 @@ def energy_sources(results: Results) -> str:
 
 
 def key_rows(results: Results) -> list[RoundRow]:
-    """The rows that matter most: judged tickets and each search's last row."""
+    """The rows that matter most: tickets that were judged or tested as found, and each search's
+    last row."""
     last: dict[tuple[str, str], RoundRow] = {}
     for row in results.rows:
         search = (row.architecture, row.method)
@@ -110,5 +114,7 @@ def key_rows(results: Results) -> list[RoundRow]:
     return [
         row
         for row in results.rows
-        if row.test_accuracies or row is last[row.architecture, row.method]
+        if row.test_accuracies
+        or row.found_test_accuracy is not None
+        or row is last[row.architecture, row.method]
     ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from prac.analysis.results import Results
+from prac.analysis.results import Results, RoundRow
+from prac.report.as_found import as_found_sentences
 from prac.report.fitting import make_table, print_fitting
 from prac.report.over_searches import searches_sentences, searches_table
 from prac.report.tables import key_rows, result_row
@@ -34,11 +35,12 @@ def print_table(results: Results, console: Console) -> None:
     """
     console.print(Text(results.title))
     rows = key_rows(results)
+    columns = _columns(rows)
     if len(rows) > _MAX_ROWS:
         rows = list({(row.architecture, row.method): row for row in rows}.values())
     for architecture in architectures(results):
         table = make_table(
-            architecture, {heading: name != "method" for name, heading in _COLUMNS.items()}
+            architecture, {heading: name != "method" for name, heading in columns.items()}
         )
         before = None
         for row in rows:
@@ -49,8 +51,10 @@ def print_table(results: Results, console: Console) -> None:
             before = row.method
             cells = result_row(results, row)
             style = "bold" if row.test_accuracy is not None else ""
-            table.add_row(*(Text(cells[name], style=style) for name in _COLUMNS))
+            table.add_row(*(Text(cells[name], style=style) for name in columns))
         print_fitting(table, console, heading=2)
+    for sentence in as_found_sentences(results):
+        console.print(Text(sentence))
     for verdict in verdicts(results):
         line = Text.assemble(
             (f"{verdict.architecture}: ", "bold"), verdict.badge, verdict.headline, ". "
@@ -60,6 +64,12 @@ def print_table(results: Results, console: Console) -> None:
         console.print(Text(noise_sentence(results)))
     if results.searches:
         _print_searches(results, console)
+
+
+def _columns(rows: list[RoundRow]) -> dict[str, str]:
+    """With networks as found, where there are any."""
+    goes_on = any(row.found_test_accuracy is not None for row in rows)
+    return {**_COLUMNS, "as found": "as\nfound"} if goes_on else _COLUMNS
 
 
 def _print_searches(results: Results, console: Console) -> None:

@@ -26,7 +26,7 @@ from prac.pruning.mask_file import mask_from_bytes, mask_to_bytes
 from prac.ticket.reading import MAX_MANIFEST, MAX_TENSORS, manifest_from, read_inside
 
 MASK_FILE, WEIGHTS_FILE, MANIFEST_FILE = "mask.safetensors", "weights.safetensors", "ticket.json"
-TRAINED_FILE = "trained.safetensors"
+TRAINED_FILE, FOUND_FILE = "trained.safetensors", "found.safetensors"
 FORMAT = 1
 
 
@@ -38,8 +38,9 @@ class Ticket:
     statistics, pruned ones exactly zero. lineage: JSON values that say what it is and where it
     comes from; the keys `architecture`, `num_classes`, `image_shape`, `class_names`, `mean` and
     `std` say how to build and feed the network. trained: what training the ticket alone made of
-    the weights; None where nobody did. trust_code: whether `build` may run the code that the
-    lineage names.
+    the weights; None where nobody did. found: what the search's own last training under this mask
+    left, where weights go on from round to round. trust_code: whether `build` may run the code that
+    the lineage names.
     """
 
     mask: Mask
@@ -47,6 +48,7 @@ class Ticket:
     lineage: Mapping[str, Any]
     trained: Mapping[str, Tensor] | None = None
     trust_code: bool = True
+    found: Mapping[str, Tensor] | None = None
 
     @classmethod
     def of(
@@ -56,6 +58,7 @@ class Ticket:
         lineage: Mapping[str, Any],
         trained: Mapping[str, Tensor] | None = None,
         tied: Mapping[str, str] | None = None,
+        found: Mapping[str, Tensor] | None = None,
     ) -> Ticket:
         """A ticket from a mask and the rewind weights of its search.
 
@@ -69,7 +72,13 @@ class Ticket:
                 raise TicketError(f"the rewind weights have no {name}, which the mask has")
             for same in (name, *(other for other, first in tied.items() if first == name)):
                 weights[same].masked_fill_(~alive.cpu(), 0.0)
-        return cls(mask=mask.to("cpu"), weights=weights, lineage=dict(lineage), trained=trained)
+        return cls(
+            mask=mask.to("cpu"),
+            weights=weights,
+            lineage=dict(lineage),
+            trained=trained,
+            found=found,
+        )
 
     @property
     def sparsity(self) -> float:
@@ -84,8 +93,9 @@ class Ticket:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         files = {MASK_FILE: mask_to_bytes(self.mask), WEIGHTS_FILE: _to_bytes(self.weights)}
-        if self.trained is not None:
-            files[TRAINED_FILE] = _to_bytes(self.trained)
+        for name, part in ((TRAINED_FILE, self.trained), (FOUND_FILE, self.found)):
+            if part is not None:
+                files[name] = _to_bytes(part)
         manifest = {
             "format": FORMAT,
             "sparsity": self.sparsity,
@@ -117,17 +127,15 @@ class Ticket:
             manifest = manifest_from(read_inside(folder, MANIFEST_FILE, MAX_MANIFEST), where)
             if manifest["format"] != FORMAT:
                 raise TicketError(f"{where} has format {manifest['format']}; known: {FORMAT}")
-            names = [MASK_FILE, WEIGHTS_FILE]
-            if TRAINED_FILE in manifest["sha256"]:
-                names.append(TRAINED_FILE)
+            more = [n for n in (TRAINED_FILE, FOUND_FILE) if n in manifest["sha256"]]
+            names = [MASK_FILE, WEIGHTS_FILE, *more]
             files = {name: read_inside(folder, name, MAX_TENSORS) for name in names}
             for name, data in files.items():
                 if hashlib.sha256(data).hexdigest() != manifest["sha256"][name]:
                     raise TicketError(f"{folder / name} fails its checksum: it was changed")
             mask = mask_from_bytes(files[MASK_FILE])
             weights = safetensors.torch.load(files[WEIGHTS_FILE])
-            trained = files.get(TRAINED_FILE)
-            after = None if trained is None else safetensors.torch.load(trained)
+            parts = {name: safetensors.torch.load(files[name]) for name in more}
             lineage = manifest["lineage"]
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             if isinstance(error, TicketError):
@@ -136,7 +144,12 @@ class Ticket:
         if manifest["weights_alive"] != mask.num_alive:
             raise TicketError(f"{where}: weights_alive of ticket.json is not what the mask has")
         return cls(
-            mask=mask, weights=weights, lineage=lineage, trained=after, trust_code=trust_code
+            mask=mask,
+            weights=weights,
+            lineage=lineage,
+            trained=parts.get(TRAINED_FILE),
+            found=parts.get(FOUND_FILE),
+            trust_code=trust_code,
         )
 
     def verify(self) -> None:
@@ -144,17 +157,17 @@ class Ticket:
 
         Raises TicketError that names the first weight that isn't right.
         """
-        parts = [("", self.weights)]
-        if self.trained is not None:
-            parts.append(("trained ", self.trained))
-            for name in self.weights.keys() | self.trained.keys():
-                found, wanted = self.trained.get(name), self.weights.get(name)
+        parts = [("", self.weights), ("trained ", self.trained), ("found ", self.found)]
+        known = [(part, weights) for part, weights in parts if weights is not None]
+        for part, after in known[1:]:
+            for name in self.weights.keys() | after.keys():
+                found, wanted = after.get(name), self.weights.get(name)
                 if found is None or wanted is None or found.shape != wanted.shape:
                     raise TicketError(
-                        f"the ticket's trained weight {name} is missing, of another shape than the "
+                        f"the ticket's {part}weight {name} is missing, of another shape than the "
                         "rewind weight, or has none beside it"
                     )
-        for part, weights in parts:
+        for part, weights in known:
             for name, alive in self.mask.items():
                 weight = weights.get(name)
                 if weight is None or weight.shape != alive.shape:
@@ -168,12 +181,17 @@ class Ticket:
                 if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
                     raise TicketError(f"the ticket's {part}{name} holds values that are not finite")
 
-    def build(self, *, trained: bool = False, keep: bool = True) -> nn.Module:
+    def build(self, *, trained: bool = False, found: bool = False, keep: bool = True) -> nn.Module:
         """The network with this ticket applied, built from the lineage.
 
-        trained: with the trained weights, to predict; otherwise with the rewind weights, to train.
-        keep: as `apply` takes it.
+        trained: with the trained weights, to predict; found: with those that the search left;
+        otherwise with the rewind weights, to train. keep: as `apply` takes it.
         """
+        if found and self.found is None:
+            raise TicketError(
+                "the ticket has no weights as found: only searches whose weights go on "
+                "(search.rewind=learning-rate) leave them, of rounds that they train"
+            )
         if trained and self.trained is None:
             raise TicketError(
                 "the ticket has no trained weights: it was not judged; train it first"
@@ -189,9 +207,9 @@ class Ticket:
             raise TicketError(
                 f"the ticket's lineage has no {error}; apply it to a model"
             ) from error
-        if trained and self.trained is not None:
-            return dataclasses.replace(self, weights=self.trained).apply(model, keep=keep)
-        return self.apply(model, keep=keep)
+        part = self.found if found else self.trained if trained else None
+        told = self if part is None else dataclasses.replace(self, weights=part)
+        return told.apply(model, keep=keep)
 
     def network_name(self) -> str:
         """The architecture, where it may be built. Raises TicketError for code without consent,

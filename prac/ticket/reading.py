@@ -21,6 +21,8 @@ MAX_TENSORS = 64 * 2**30
 _MAX_SIDE, _MAX_CLASSES = 2**12, 10**6
 _SHARES = (
     "dense_test_accuracy",
+    "found_test_accuracy",
+    "found_validation_accuracy",
     "test_accuracy",
     "validation_accuracy",
 )

@@ -195,4 +195,5 @@ def _fitted(ticket: Ticket, dataset: ImageDataset, seed: int) -> tuple[Ticket, t
         "mean": list(dataset.mean),
         "std": list(dataset.std),
     }
-    return dataclasses.replace(ticket, weights=weights, lineage=lineage, trained=None), changed
+    fitted = dataclasses.replace(ticket, weights=weights, lineage=lineage, trained=None, found=None)
+    return fitted, changed

@@ -29,6 +29,9 @@ _METRICS = (
     "bytes_sparse",
     "test_accuracy",
     "validation_accuracy",
+    "found_test_accuracy",
+    "found_validation_accuracy",
+    "found_steps",
 )
 _PARAMETERS = ("architecture", "data", "method", "round", "rewind", "recipe", "seed")
 _TAGS = (
@@ -38,6 +41,7 @@ _TAGS = (
 _SHARES = (
     *("sparsity", "steps_saved"),
     *("validation_accuracy", "test_accuracy", "dense_test_accuracy"),
+    *("found_test_accuracy", "found_validation_accuracy"),
 )
 
 
@@ -131,6 +135,7 @@ def description(facts: TicketFacts, where: str, no_graph: str | None = None) -> 
     rewound = "its weights go on" if goes_on else f"rewound to {facts.rewind}"
     rows = {
         "test accuracy, trained alone from here": f"{accuracy}{dense}",
+        **_as_found(facts),
         "found by": f"{facts.method}, round {facts.round}, {rewound}",
         "set": f"{facts.set_size:,} of {facts.num_training:,} training samples ({share:.1%})",
         "SGD steps to find it": f"{facts.search_steps:,} ({facts.steps_saved:.1%} fewer than "
@@ -154,3 +159,12 @@ def description(facts: TicketFacts, where: str, no_graph: str | None = None) -> 
         "network = ticket.build()  # sparse, and stays so while you train it\n```\n"
         + ("" if facts.test_accuracy is None else "\n" + loading)
     )
+
+
+def _as_found(facts: TicketFacts) -> dict[str, str]:
+    if facts.found_test_accuracy is None:
+        return {}
+    return {
+        "test accuracy as found, `build(found=True)`": f"{facts.found_test_accuracy:.2%}, after "
+        f"{facts.found_steps:,} SGD steps in all, none of them to judge it"
+    }

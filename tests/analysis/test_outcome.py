@@ -11,10 +11,12 @@ import pytest
 from prac.analysis.outcome import collect_results
 from prac.analysis.results import Results, results_from_json, results_to_json
 from prac.analysis.summary import summary_json
+from prac.config.sections import RewindPoint
 from prac.lottery.compose import build_graph
 from prac.lottery.outputs import (
     Cost,
     CountFacts,
+    Facts,
     JudgeFacts,
     Made,
     RoundFacts,
@@ -57,6 +59,13 @@ def _judged(test: float, validation: float) -> Made:
     return Made(facts=facts, cost=Cost(steps=200))
 
 
+def _found(test: float, validation: float) -> Made:
+    facts = JudgeFacts(
+        epochs=0, budget_epochs=0, best_epoch=2, best_accuracy=validation, test_accuracy=test
+    )
+    return Made(facts=facts, cost=Cost(evaluation_samples=360))
+
+
 def _ticket(flops: int = 0, size: int = 0) -> Made:
     whole: dict[str, Any] = dict.fromkeys(f.name for f in dataclasses.fields(TicketFacts))
     return Made(facts=TicketFacts(**{**whole, "flops_sparse": flops, "bytes_sparse": size}))
@@ -79,11 +88,18 @@ MADE = {
     "ticket:conv4:vanilla:2": _ticket(2, 2),
 }
 
+# Of a search whose weights go on.
+AS_FOUND = {
+    "judge:conv4:prac:1:as-found": _found(0.92, 0.85),
+    "judge:conv4:vanilla:1:as-found": _found(0.93, 0.89),
+    "start:conv4:prac": Made(facts=Facts()),
+}
+
 
 def _made(name: str) -> Made:
     """What a stage made; each further seed of a judgement is a hundredth worse."""
     first, _, seed = name.partition(":seed-")
-    made = MADE[first]
+    made = {**MADE, **AS_FOUND}[first]
     if not seed:
         return made
     judged = made.known(JudgeFacts)
@@ -96,8 +112,10 @@ def results(request_for, digits_data) -> Results:
     return _collect(request_for, digits_data)
 
 
-def _collect(request_for, digits_data, seeds: int = 1) -> Results:
-    request = request_for(architectures=("conv4",), rounds=2, compare=("vanilla",), seeds=seeds)
+def _collect(request_for, digits_data, seeds: int = 1, **more: Any) -> Results:
+    request = request_for(
+        architectures=("conv4",), rounds=2, compare=("vanilla",), seeds=seeds, **more
+    )
     graph = build_graph(request)
 
     return collect_results(
@@ -268,6 +286,8 @@ def test_the_last_line(results: Results) -> None:
         "test_accuracy": 0.94,
         "test_accuracies": [0.94],
         "test_std": None,
+        "found_test_accuracy": None,
+        "found_steps": None,
     }
 
 
@@ -276,3 +296,22 @@ def test_settings_name_what_matters_and_no_path(results: Results) -> None:
     assert results.settings["precision"] == "fp32"
     assert results.settings["search.rounds"] == "2"
     assert "data.source" not in results.settings
+
+
+def test_networks_as_found_where_weights_go_on(request_for, digits_data) -> None:
+    found = _collect(request_for, digits_data, rewind=RewindPoint("learning-rate"))
+    told = {
+        (row.method, row.round): (row.found_test_accuracy, row.found_steps)
+        for row in found.rows
+        if row.found_test_accuracy is not None
+    }
+    assert told == {("prac", 1): (0.92, 180), ("vanilla", 1): (0.93, 672)}
+    # Testing them takes no step, and is on the bill of judging.
+    steps = {
+        bill.method: (bill.judging_steps, bill.judging_evaluation_samples) for bill in found.bills
+    }
+    assert steps == {"prac": (400, 360), "vanilla": (200, 360)}
+    assert results_from_json(results_to_json(found)).rows == found.rows
+    printed = summary_json(found, {})["searches"][0]["rounds"]
+    assert [row["found_test_accuracy"] for row in printed] == [None, 0.92, None]
+    assert printed[1]["found_steps"] == 180

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -23,10 +24,13 @@ from prac.config.sections import (
 )
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
+from prac.errors import TicketError
 from prac.lottery.bill import flops
+from prac.lottery.compose import build_graph
 from prac.lottery.outputs import BEST, REWIND, SET, STATISTICS, TICKET, RoundFacts, SetFacts
 from prac.lottery.rounds import RoundTask, initial_model
 from prac.models.cost import dense_flops
+from prac.ticket.format import Ticket
 
 RECIPE = Recipe(
     name="ways",
@@ -101,6 +105,68 @@ def test_each_round_goes_on_from_the_best_weights_of_the_one_before(
     for name, weight in ticket.weights.items():
         expected = trained[name] * alive[name] if name in alive else trained[name]
         assert torch.equal(weight, expected), name
+
+
+@pytest.mark.parametrize("method", ["prac", "vanilla", "random-subset", "rs2"])
+def test_a_round_s_network_is_a_ticket_as_found(
+    going_on: tuple[Searched, list[RoundTask]], dataset: ImageDataset, method: str
+) -> None:
+    found = going_on[0]
+    stages, result = found.stages(method), found.result[method]
+    # m_3 is made, and nothing is trained under it.
+    assert set(stages.found) == {1, 2}
+    assert [r.found_test_accuracy is None for r in result.rounds] == [True, False, False, True]
+    images = DeviceImages(dataset, RECIPE.augment)
+    pictures, labels = images.test(0, images.num_test), images.test_labels
+    paid = 0
+    for index, name in enumerate(stages.rounds):
+        made = found.made(name)
+        paid += made.cost.steps
+        if index == 0:
+            continue
+        judged = found.made(stages.found[index])
+        assert (judged.cost.steps, judged.cost.samples) == (0, 0)
+        ticket = found.made(stages.tickets[index])[TICKET]
+        assert ticket.found is not None
+        assert _same(ticket.found, made[BEST])
+        network = ticket.build(found=True).eval()
+        with torch.no_grad():
+            by_hand = (network(pictures).argmax(1) == labels).float().mean().item()
+        assert result.rounds[index].found_test_accuracy == pytest.approx(by_hand)
+        told = ticket.lineage
+        assert told["found_test_accuracy"] == pytest.approx(by_hand)
+        assert told["found_validation_accuracy"] == made.known(RoundFacts).best_accuracy
+        assert told["found_steps"] == paid == told["search_steps"] + made.cost.steps
+        # The judged one is trained further, from the weights of the round before.
+        assert ticket.trained is not None
+        assert not _same(ticket.trained, ticket.found)
+
+
+def test_as_found_is_told_where_weights_go_on_alone(
+    going_on: tuple[Searched, list[RoundTask]],
+    soft: tuple[Searched, list[RoundTask]],
+    tmp_path: Path,
+) -> None:
+    for method in ("random-pruning", "random-tickets", "snip"):
+        assert not going_on[0].stages(method).found
+    rewound = soft[0]
+    assert not any(search.found for search in rewound.graph.searches)
+    ticket = rewound.made(rewound.stages().tickets[2])[TICKET]
+    assert not any(name.startswith("found") for name in ticket.lineage)
+    with pytest.raises(TicketError, match="no weights as found"):
+        ticket.build(found=True)
+    going = going_on[0].made(going_on[0].stages().tickets[2])[TICKET]
+    again = Ticket.load(going.save(tmp_path / "going"))
+    assert again.found is not None
+    assert _same(again.found, going.found)
+    again.verify()
+    name = next(iter(again.mask))
+    changed = {**again.found, name: again.found[name] + 1}
+    with pytest.raises(TicketError, match="pruned found weights"):
+        dataclasses.replace(again, found=changed).verify()
+    # Nothing is tested where nothing was asked to be judged.
+    request = dataclasses.replace(going_on[0].request, judge="none")
+    assert not any(search.found for search in build_graph(request).searches)
 
 
 def test_the_dense_network_beside_its_tickets_is_trained_once_from_the_beginning(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from prac.report import (
     result_table,
     write_csv,
 )
+from prac.report.as_found import as_found_sentences
 
 
 def test_one_row_a_round_in_words(results: Results) -> None:
@@ -198,3 +200,31 @@ def _printed(results: Results) -> str:
 def _read(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def test_networks_as_found_have_a_column_and_a_sentence(
+    row: Callable[..., RoundRow], build: Callable[..., Results]
+) -> None:
+    rows = (
+        row("resnet8", "prac", 1, test=0.91),
+        dataclasses.replace(row("resnet8", "prac", 2), found_test_accuracy=0.875, found_steps=1800),
+        row("resnet8", "prac", 3, test=0.9),
+        dataclasses.replace(
+            row("resnet8", "vanilla", 2, test=0.9), found_test_accuracy=0.88, found_steps=3000
+        ),
+    )
+    found = build(rows=rows)
+    table = result_table(found)
+    assert [cells["as found"] for cells in table] == ["–", "87.50 %", "–", "88.00 %"]
+    assert list(table[0]).index("as found") == list(table[0]).index("test") + 1
+    assert [r.round for r in key_rows(found)] == [1, 2, 3, 2]
+    (told,) = as_found_sentences(found)
+    assert told.startswith("resnet8 as found, 36.0 % of the weights removed and no judging step: ")
+    assert (
+        "PrAC 87.50 % after 1,800 steps; vanilla 88.00 % after 3,000 steps, judged 90.00 %" in told
+    )
+    out = io.StringIO()
+    print_table(found, Console(file=out, width=300))
+    assert told in out.getvalue()
+    assert "as found" not in result_table(build(rows=rows[:1]))[0]
+    assert as_found_sentences(build(rows=rows[:1])) == []

@@ -7,6 +7,7 @@ from typing import Any
 
 from prac.lottery.env import Work
 from prac.lottery.outputs import (
+    BEST,
     NEXT_MASK,
     SET,
     TICKET,
@@ -35,14 +36,17 @@ def ticket_stage(
     size: Made | None = None,
     judge: Made | None = None,
     dense_judge: Made | None = None,
+    found: Made | None = None,
     **trainings: Made,
 ) -> Made:
     """The ticket with mask m_k.
 
     mask, rewind: made its parts. samples: the set of the last round that was trained for it; size:
-    the set whose size that had. judge: trained it; dense_judge: the dense network. trainings: all
-    that were needed to find it.
+    the set whose size that had. judge: trained it; dense_judge: the dense network. found: tested
+    what the search's own training under this mask left, which is `found_in` of the trainings; the
+    others are all that were needed to find the mask.
     """
+    found_in = trainings.pop("found_in", None)
     dataset = work.env.dataset()
     alive = mask[NEXT_MASK]
     judged = None if judge is None else judge.known(JudgeFacts)
@@ -56,6 +60,14 @@ def ticket_stage(
         image_shape=dataset.image_shape,
         seed=0,
     )
+    told: dict[str, Any] = {}
+    if found is not None and found_in is not None:
+        as_found = found.known(JudgeFacts)
+        told = {
+            "found_test_accuracy": as_found.test_accuracy,
+            "found_validation_accuracy": as_found.best_accuracy,
+            "found_steps": steps + found_in.cost.steps,
+        }
     facts = TicketFacts(
         architecture=config.architecture,
         data=config.data_name,
@@ -87,9 +99,11 @@ def ticket_stage(
         data_fingerprint=dataset.fingerprint,
         set_digest="" if samples is None or chosen is None else chosen.digest,
         **vars(ticket_cost(model, alive, dataset.image_shape)),
+        **told,
     )
+    known = dataclasses.asdict(facts)
     lineage = {
-        **dataclasses.asdict(facts),
+        **{n: v for n, v in known.items() if n in told or not n.startswith("found_")},
         "class_names": list(dataset.class_names),
         "image_shape": list(dataset.image_shape),
         "mean": list(dataset.mean),
@@ -99,8 +113,14 @@ def ticket_stage(
         "precision": config.precision,
     }
     trained = None if judge is None else judge[TRAINED]
-    tied = tied_names(model.state_dict())
-    ticket = Ticket.of(alive, starting_weights(rewind), lineage, trained, tied)
+    ticket = Ticket.of(
+        alive,
+        starting_weights(rewind),
+        lineage,
+        trained,
+        tied_names(model.state_dict()),
+        found=None if found_in is None else found_in[BEST],
+    )
     ticket.verify()
     files: dict[File[Any], Any] = {TICKET: ticket}
     if samples is not None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
-from torch import Tensor
+from torch import Tensor, nn
 
 from prac.lottery.env import Work
 from prac.lottery.outputs import (
@@ -34,9 +34,11 @@ from prac.lottery.scoring import train_proxy
 from prac.lottery.stage_config import JudgeConfig, ProxyConfig, RoundConfig
 from prac.models import build_model
 from prac.models.cost import dense_flops
+from prac.models.layout import placed
 from prac.models.state import load_state
 from prac.selection.soft import SoftSet, soft_size
 from prac.ticket.retrain import train_alone
+from prac.training.evaluation import test_accuracy
 from prac.training.hardest import part_size
 from prac.training.loop import Trained
 
@@ -127,7 +129,7 @@ def judge_stage(
     config: JudgeConfig, work: Work, *, rewind: Made, before: Made | None = None
 ) -> Made:
     """Train a ticket alone for the full budget; test accuracy once. before: made its mask; None is
-    the dense network."""
+    the dense network. As found: test what the round `rewind` left."""
     dataset = work.env.dataset()
     model = build_model(
         config.architecture,
@@ -137,6 +139,8 @@ def judge_stage(
     )
     weights: Mapping[str, Tensor] = starting_weights(rewind)
     load_state(model, weights)
+    if config.as_found:
+        return _as_found(model, rewind.known(RoundFacts), config, work)
     found = train_alone(
         model,
         None if before is None else before[NEXT_MASK],
@@ -153,6 +157,21 @@ def judge_stage(
         facts=JudgeFacts(test_accuracy=found.test_accuracy, **_training(found.trained)),
         cost=dataclasses.replace(cost, evaluation_samples=tested),
         files={TRAINED: found.trained.best_weights},
+    )
+
+
+def _as_found(model: nn.Module, facts: RoundFacts, config: JudgeConfig, work: Work) -> Made:
+    images = work.env.images()
+    placed(model, images.device)
+    return Made(
+        facts=JudgeFacts(
+            test_accuracy=test_accuracy(model, images, config.train.precision),
+            epochs=0,
+            budget_epochs=0,
+            best_epoch=facts.best_epoch,
+            best_accuracy=facts.best_accuracy,
+        ),
+        cost=Cost(evaluation_samples=images.num_test),
     )
 
 
