@@ -1,15 +1,18 @@
-"""Does choosing samples pay? CIFAR-10 at 32x32 with the recipe `cifar10_speed`: the cheap control.
+"""Does choosing samples pay? CIFAR-10 at 32x32 with the recipe `cifar10_speed`: a table a command.
 
-python tests/benchmarks/evidence.py --data parquet:PATH [--seeds 0 1 2] [--minutes 60]
-    [--only prac soft] [--starts rewind] [--threads 1]
+python tests/benchmarks/evidence.py --data parquet:PATH [--table one_training] [--seeds 0 1 2]
+    [--minutes 60] [--only prac soft] [--starts rewind] [--threads 1]
 
-A dense network is trained on everything; then one network more on a set of its samples, without
-pruning, and its twin: as many samples, drawn alike, chosen by chance, for as many SGD steps. It
-starts from the dense run's rewind weights (`rewind`), or goes on from its best ones while the
-schedule starts again (`learning-rate`: Renda et al. 2020, arXiv:2003.02389). Every epoch leaves a
-checkpoint in --work and every finished row is written at once: the same command goes on where it
-stopped. Rows and a page are in tests/benchmarks/evidence/. --test reads the test split, and is for
-fresh seeds alone.
+one_training: a dense network is trained on everything; then one network more on a set of its
+samples, without pruning, and its twin: as many samples, drawn alike, chosen by chance, for as many
+SGD steps. It starts from the dense run's rewind weights (`rewind`), or goes on from its best ones
+while the schedule starts again (`learning-rate`: Renda et al. 2020, arXiv:2003.02389).
+one_round: the same under the dense run's first mask. searches: whole searches of a variant, its
+twin and vanilla (`evidence_searches`), for --only two at most.
+
+Every epoch leaves a checkpoint in --work and every finished row is written at once: the same
+command goes on where it stopped. Rows and a page are in tests/benchmarks/evidence/. --test reads
+the test split, and is for fresh seeds alone.
 """
 
 from __future__ import annotations
@@ -26,30 +29,33 @@ import numpy as np
 import pyarrow as pa
 import torch
 from evidence_page import page
+from evidence_searches import HARDEST_CUT, SHARE, SOFT, search_rows
 from measuring import machine, parser
 from numpy.typing import NDArray
 
 from prac.config.costs import TRAINING_FLOPS
 from prac.config.recipes import get_recipe
-from prac.config.sections import SelectConfig
 from prac.data.batches import DeviceImages
 from prac.data.sources import open_source
 from prac.fingerprint import fingerprint
-from prac.lottery.method_config import sampler_settings
+from prac.lottery.method_config import sampler_settings, score_settings
 from prac.lottery.rounds import RoundOutcome, RoundTask, initial_model, run_round
 from prac.lottery.stage_config import round_config
 from prac.models.cost import dense_flops
 from prac.selection import critical_for_pruning, critical_for_training
+from prac.selection.scores import Evidence
 from prac.selection.soft import SoftSet
-from prac.selection.subsets import take_by_score
+from prac.selection.subsets import score_samples, take_by_score
 from prac.storage import Folder
 from prac.training.evaluation import predict, test_accuracy
+from prac.training.hardest import part_size
 from prac.training.precision import resolve_precision
 
 EXPLORING = (0, 1, 2)
 """Seeds that variants are chosen on; a test accuracy is of others."""
-SOFT = 0.25
-"""The share of the samples outside a soft set that an epoch draws."""
+TABLES = ("one_training", "one_round", "searches")
+MOST_SEARCHED = 2
+"""Variants that whole searches are run for."""
 QUICK_ROWS = 600
 STARTS = ("rewind", "learning-rate")
 
@@ -82,15 +88,18 @@ class Dense:
         return np.union1d(self.cet(), cep)
 
     def ccs(self, size: int) -> Ids:
-        """Strata of the forget counts (never learned: one more than any), the hardest tenth out."""
-        forgotten = self.statistics["forgotten"].to_numpy()
-        never = self.statistics["first_learned"].is_null().to_numpy(zero_copy_only=False)
-        scores = np.where(never, forgotten.max() + 1, forgotten).astype(np.float64)
-        ids = self.statistics["sample_id"].to_numpy()
-        select = SelectConfig(
-            score="random", sampler="ccs", fraction=0.5, options={"hardest_cut": 0.1}
+        """Strata of the forget counts, as the search takes them."""
+        images, select = self.bench.images, HARDEST_CUT
+        ids = images.training_ids
+        labels = images.labels(ids).numpy()
+        evidence = Evidence(
+            sample_ids=ids,
+            labels=labels,
+            num_classes=images.num_classes,
+            seed=(self.seed, 0),
+            events=self.outcome.events,
         )
-        labels = self.bench.images.labels(ids).numpy()
+        scores = score_samples(score_settings(select), evidence)
         return take_by_score(
             sampler_settings(select), scores, ids, labels, size, seed=self.seed, round_index=1
         ).sample_ids
@@ -110,9 +119,27 @@ def hard(dense: Dense, name: str) -> Ids:
     return dense.ccs(len(ids)) if chosen == "ccs" else ids
 
 
+def task_of(dense: Dense, variant: str) -> dict[str, Any]:
+    """What a variant or a twin trains on in each epoch: the fields of its `RoundTask`."""
+    everything = dense.bench.images.training_ids
+    ids, chance = hard(dense, variant), variant.endswith(", by chance")
+    if variant.startswith("soft"):
+        return {
+            "sample_ids": everything,
+            "soft": SoftSet(critical=ids, sample_ids=everything, share=SOFT),
+        }
+    if variant.startswith("filter-all"):
+        return {"sample_ids": everything, "fresh": len(ids), "hardest": not chance}
+    if variant.startswith("filter"):
+        return {"sample_ids": ids, "fresh": part_size(len(ids), SHARE), "hardest": not chance}
+    return {"sample_ids": ids}
+
+
 VARIANTS: dict[str, str] = {
     "prac": "prac, by chance",
     "soft": "soft, by chance",
+    "filter": "filter, by chance",
+    "filter-all": "filter-all, by chance",
     # CCS has the size of the PrAC set, so that their twin is one.
     "ccs": "prac, by chance",
     "cet": "cet, by chance",
@@ -132,12 +159,13 @@ class Bench:
             dataset = dataclasses.replace(dataset, fingerprint="quick", **few)
         # A training's end is told by its steps alone, or steps would not be equal.
         self.recipe = recipe.set(prune={"tolerance": None}, budget={"scaling": "steps"})
-        self.images = DeviceImages(dataset, recipe.augment)
+        self.dataset, self.images = dataset, DeviceImages(dataset, recipe.augment)
         self.precision = resolve_precision(recipe.train.precision, self.images.device)
         (self.architecture,) = recipe.architectures
-        self.flops = TRAINING_FLOPS * dense_flops(
+        self.flops = dense_flops(
             self.architecture, num_classes=dataset.num_classes, image_shape=dataset.image_shape
         )
+        self.work = work
         self._work = Folder(work)
 
     def config(self, seed: int, index: int) -> Any:
@@ -158,7 +186,13 @@ class Bench:
         soft, weights = task.get("soft"), task.get("weights")
         start = None if weights is None else {n: t.numpy() for n, t in weights.items()}
         drawn = None if soft is None else (soft.critical, soft.share)
-        run = fingerprint((config, self.images.fingerprint, ids, drawn, start))
+        read = [config, self.images.fingerprint, ids, drawn, start]
+        mask, part = task.get("mask"), (task.get("fresh"), task.get("hardest"))
+        if mask is not None:
+            read.append({n: alive.numpy() for n, alive in mask.items()})
+        if part != (None, None):
+            read.append(part)
+        run = fingerprint(tuple(read))
 
         def told(end: Any) -> None:
             record = end.record
@@ -171,9 +205,14 @@ class Bench:
         task = {"run": run, "config": config, "sample_ids": ids, **task}
         return run_round(RoundTask(**task), self.images, self._work.child(run), on_epoch=told)
 
-    def row(self, told: Mapping[str, Any], outcome: RoundOutcome, size: int, test: bool) -> Any:
-        """One line of the results."""
-        samples = size * len(outcome.epochs)
+    def row(
+        self, told: Mapping[str, Any], outcome: RoundOutcome, task: Mapping[str, Any], test: bool
+    ) -> Any:
+        """One line of the results. samples: passed through the network, in training or before it to
+        find the hardest."""
+        asked = RoundTask(run="", config=self.config(told["seed"], 1), **task)
+        size, epochs = asked.epoch_size, len(outcome.epochs)
+        scored = asked.presented * epochs if asked.hardest else 0
         accuracy = None
         if test:
             model = initial_model(self.config(told["seed"], 0), self.images)
@@ -182,11 +221,11 @@ class Bench:
             accuracy = test_accuracy(model, self.images, self.precision)
         return {
             **told,
-            "sparsity": 0.0,
+            "sparsity": 0.0 if asked.mask is None else asked.mask.sparsity,
             "set_size": size,
             "steps": outcome.steps,
-            "samples": samples,
-            "flops": samples * self.flops,
+            "samples": size * epochs + scored,
+            "flops": (size * epochs * TRAINING_FLOPS + scored) * self.flops,
             "seconds": round(sum(record.seconds for record in outcome.epochs), 1),
             "validation": outcome.best_accuracy,
             "test": accuracy,
@@ -194,9 +233,10 @@ class Bench:
 
 
 def rows(
-    bench: Bench, seed: int, wanted: list[tuple[str, str]], known: set[str], test: bool
+    bench: Bench, seed: int, wanted: list[tuple[str, str]], known: set[str], options: Any
 ) -> Iterator[Callable[[], Any]]:
     """What is to be run for one seed, row by row."""
+    test = options.test
     dense: list[Dense] = []
 
     def first() -> Dense:
@@ -206,22 +246,17 @@ def rows(
 
     def dense_row() -> Any:
         told = {"variant": "dense", "start": "", "seed": seed}
-        return bench.row(told, first().outcome, len(bench.images.training_ids), test)
+        return bench.row(told, first().outcome, {"sample_ids": bench.images.training_ids}, test)
 
     def one(variant: str, start: str) -> Any:
         found = first()
-        ids = hard(found, variant)
-        task: dict[str, Any] = {"sample_ids": ids}
-        size = len(ids)
-        if variant.startswith("soft"):
-            everything = bench.images.training_ids
-            soft = SoftSet(critical=ids, sample_ids=everything, share=SOFT)
-            task, size = {"soft": soft}, soft.size
-        begun = found.outcome
+        task, begun = task_of(found, variant), found.outcome
+        if options.table == "one_round":
+            task["mask"] = begun.next_mask
         weights = begun.rewind_weights if start == "rewind" else begun.best_weights
         name = f"{variant}, {start}, seed {seed}"
         outcome = bench.train(name, seed, index=1, weights=weights, **task)
-        return bench.row({"variant": variant, "start": start, "seed": seed}, outcome, size, test)
+        return bench.row({"variant": variant, "start": start, "seed": seed}, outcome, task, test)
 
     if key("dense", "", seed) not in known:
         yield dense_row
@@ -239,6 +274,7 @@ def main() -> None:
     """Run what is missing, seed by seed; write rows and page after each."""
     arguments = parser(__doc__)
     arguments.add_argument("--data", required=True, help="parquet:PATH of CIFAR-10, or cifar10")
+    arguments.add_argument("--table", choices=TABLES, default=TABLES[0])
     arguments.add_argument("--seeds", type=int, nargs="+", default=list(EXPLORING))
     arguments.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     arguments.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS))
@@ -249,9 +285,11 @@ def main() -> None:
     options = arguments.parse_args()
     if options.test and set(options.seeds) & set(EXPLORING):
         sys.exit(f"--test is for fresh seeds; {EXPLORING} are those that variants are chosen on")
+    if options.table == "searches" and len(options.only) > MOST_SEARCHED:
+        sys.exit(f"whole searches are for --only {MOST_SEARCHED} variants at most")
     torch.set_num_threads(options.threads)
     started = time.monotonic()
-    path = options.json or Path(__file__).parent / "evidence" / "one_training.json"
+    path = options.json or Path(__file__).parent / "evidence" / f"{options.table}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     done: list[Any] = json.loads(path.read_text())["rows"] if path.exists() else []
     bench = Bench(options.data, options.work, options.quick)
@@ -265,15 +303,20 @@ def main() -> None:
     )
     for seed in options.seeds:
         known = {key(row["variant"], row["start"], row["seed"]) for row in done}
-        for run in rows(bench, seed, wanted, known, options.test):
+        if options.table == "searches":
+            runs = search_rows(bench, seed, options, VARIANTS, known)
+        else:
+            runs = rows(bench, seed, wanted, known, options)
+        for run in runs:
             if time.monotonic() - started > 60 * options.minutes:
                 return
-            done.append(run())
-            print(json.dumps(done[-1]), flush=True)
+            made = run()
+            done += made if isinstance(made, list) else [made]
+            print(json.dumps(made), flush=True)
             whole = {"recipe": "cifar10_speed", "machine": machine(), "rows": done}
             for place, text in (
                 (path, json.dumps(whole, indent=1) + "\n"),
-                (path.with_suffix(".md"), page(done, VARIANTS)),
+                (path.with_suffix(".md"), page(done, VARIANTS, options.table)),
             ):
                 place.with_suffix(".tmp").write_text(text)
                 place.with_suffix(".tmp").replace(place)

@@ -1,4 +1,4 @@
-"""The page of `evidence.py`: the rule, every row, and each variant against its twin."""
+"""The pages of `evidence.py`: the rule, every row, and each variant against its twin."""
 
 from __future__ import annotations
 
@@ -7,18 +7,41 @@ from typing import Any
 
 from prac.analysis.statistics import detectable, differences, holm, p_value, paired_interval
 
-RULE = """# Does choosing samples pay? One training on a set against its twin
+DATA = "CIFAR-10 at 32x32, recipe `cifar10_speed`, 45,000 training rows, 5,000 for validation"
+STARTS = """`rewind` starts from the dense run's weights after its first epoch; `learning-rate` \
+goes on from the best weights before while the schedule starts again."""
+TWIN = """The twin has as many samples, drawn alike, chosen by chance, and as many steps."""
+INTRODUCTIONS = {
+    "one_training": f"""# Does choosing samples pay? One training on a set against its twin
 
-CIFAR-10 at 32x32, recipe `cifar10_speed`, 45,000 training rows, 5,000 for validation; no pruning. \
-A dense network is trained on everything; then one network on a set of its samples, for the full \
-budget's steps times the set's share. The twin has as many samples, drawn alike, chosen by chance, \
-and as many steps. `rewind` starts from the dense run's weights after its first epoch; \
-`learning-rate` goes on from its best weights while the schedule starts again.
+{DATA}; no pruning. A dense network is trained on everything; then one network on a set of its \
+samples, for the full budget's steps times the set's share. {TWIN} {STARTS}
+""",
+    "one_round": f"""# Does choosing samples pay? One round of pruning against its twin
 
+{DATA}. A dense network is trained on everything and 40 % of its convolution weights are pruned by \
+magnitude; then it is trained under that mask on a set of its samples, for the full budget's steps \
+times the set's share. Accuracies are of that network as it is, trained no further. {TWIN} {STARTS}
+""",
+    "searches": f"""# Does choosing samples pay? Whole searches against their twins
+
+{DATA}. Three masks of 40 % each, to 78.4 % sparsity. {TWIN} {STARTS} Where weights go on, the \
+accuracies are of the network that the search's own round under the last mask left, and no step is \
+for judging; where they are rewound, of the ticket with the last mask, trained alone on everything \
+for the full budget, whose steps are in no row. Steps are of the whole search, its dense run \
+included. No round stops early, so vanilla with the same stop is vanilla. CCS has PrAC's sizes and \
+takes its scores from the dense run.
+""",
+}
+RULE = """
 - `prac`: forgotten at least once or never learned (CET), and predicted otherwise by the dense \
 network once 40 % of its weights are pruned (CEP). `cet`: the first alone.
 - `soft`: the PrAC set in every epoch with weight 1, a quarter of the other samples drawn anew in \
 every epoch with weight 4; the last eighth of the epochs draws as many from everything, unweighted.
+- `filter`: batches of the PrAC set, twice as large, are passed forward, and their hardest half is \
+trained on; the twin trains on half of each of its batches by chance. `filter-all`: the same of \
+everything, as many samples trained on as the PrAC set has (whole searches: 46 % of everything). \
+The forward passes are in samples and FLOPs.
 - `ccs`: as many as PrAC, from strata of the forget counts, the hardest tenth left out.
 
 ## The rule, written before the runs
@@ -28,17 +51,21 @@ every epoch with weight 4; the last eighth of the epochs draws as many from ever
 3. They and their twins run again on the fresh seeds 10 to 14 (`--seeds 10 11 12 13 14 --test`); \
 test accuracy is read there, once. A variant beats its twin where the 95 % interval of the paired \
 difference (Student's t; Holm over those that went on) excludes 0.
-4. "Keeps the accuracy" is within 0.5 points. Equal means SGD steps; samples, FLOPs and seconds \
-stand beside them.
+4. "Keeps the accuracy" is within 0.5 points. Equal means SGD steps; samples (passed through the \
+network to train or to choose), FLOPs and seconds stand beside them.
+5. One training comes first, then one round of pruning; whole searches are for two variants at most.
 """
 
 
-def page(rows: Sequence[Mapping[str, Any]], twins: Mapping[str, str]) -> str:
-    """Markdown of the rows that are there."""
+def page(
+    rows: Sequence[Mapping[str, Any]], twins: Mapping[str, str], table: str = "one_training"
+) -> str:
+    """Markdown of the rows of a table that are there."""
     seeds = sorted({row["seed"] for row in rows})
+    head = INTRODUCTIONS[table] + RULE
     if not rows:
-        return f"{RULE}\n## What is there\n\nNothing yet.\n"
-    parts = [RULE, f"## What is there: seeds {', '.join(map(str, seeds))}", _means(rows)]
+        return f"{head}\n## What is there\n\nNothing yet.\n"
+    parts = [head, f"## What is there: seeds {', '.join(map(str, seeds))}", _means(rows)]
     for measure in ("validation", "test"):
         if any(row[measure] is not None for row in rows):
             parts.append(f"## Each against its twin, {measure} accuracy, in points")
@@ -48,8 +75,9 @@ def page(rows: Sequence[Mapping[str, Any]], twins: Mapping[str, str]) -> str:
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [
-        "| variant | start | seeds | set | steps | samples | PFLOPs | s | validation | test |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| variant | start | seeds | sparsity, % | set | steps | samples | PFLOPs | s | validation "
+        "| test |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for variant, start in dict.fromkeys((row["variant"], row["start"]) for row in rows):
         mine = [row for row in rows if (row["variant"], row["start"]) == (variant, start)]
@@ -60,6 +88,7 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> str:
         figures = [
             f"{sum(row[name] for row in mine) / len(mine) / unit:,.{digits}f}"
             for name, unit, digits in (
+                ("sparsity", 0.01, 1),
                 ("set_size", 1, 0),
                 ("steps", 1, 0),
                 ("samples", 1, 0),

@@ -1,0 +1,151 @@
+"""Whole searches for `evidence.py`: a variant as values of the search, its twin, vanilla, dense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from prac.config.costs import TRAINING_FLOPS
+from prac.config.sections import RewindPoint, SelectConfig
+from prac.lottery.bill import flops
+from prac.lottery.graph import Stage
+from prac.lottery.outputs import Facts
+from prac.lottery.progress import Display, EpochNews
+from prac.lottery.search import Local, SearchResult, search
+
+SOFT = 0.25
+"""The share of the samples outside a soft set that an epoch draws."""
+SHARE = 0.5
+"""The share of a PrAC set that is trained on where its batches are filtered."""
+SHARE_OF_ALL = 0.46
+"""The same of everything: what the first PrAC set was of the training split."""
+HARDEST_CUT = SelectConfig(
+    score="forgets", sampler="ccs", fraction=0.5, options={"hardest_cut": 0.1}
+)
+"""Coverage-centric selection: strata of the forget counts, the hardest tenth out."""
+ROUNDS = 3
+"""Masks of 40 % each: the last has 78.4 % sparsity."""
+
+SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "prac": ({}, "prac"),
+    "soft": ({"soft": SOFT}, "prac"),
+    "filter": ({"filter": SHARE}, "prac"),
+    "filter-all": ({"filter": SHARE_OF_ALL, "score": "random", "fraction": 1.0}, "prac"),
+    "ccs": ({"options": dict(HARDEST_CUT.options)}, "forgets-ccs"),
+    "cet": ({"cep": False}, "prac"),
+}
+"""By variant: how the search selects, and by which of its methods."""
+
+
+class _Told(Display):
+    """A line an epoch."""
+
+    def started(self, stage: Stage) -> None:
+        print(f"{stage.name} starts", flush=True)
+
+    def news(self, news: EpochNews) -> None:
+        print(f"{news.stage}: epoch {news.epoch}, validation {news.validation_accuracy:.4f}")
+
+    def finished(self, stage: Stage, facts: Facts) -> None:
+        print(f"{stage.name} is done", flush=True)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def say(self, line: str) -> None:
+        print(line, flush=True)
+
+
+def search_rows(
+    bench: Any, seed: int, options: Any, twins: Mapping[str, str], known: set[str]
+) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """What is to be run for one seed: a search makes the rows of a variant, its twin, vanilla."""
+
+    def one(variant: str, start: str) -> list[dict[str, Any]]:
+        found = _searched(bench, seed, variant, start, test=options.test)
+        names = {variant: SETTINGS[variant][1], twins[variant]: "random-subset"}
+        names |= {"vanilla": "vanilla"}
+        made = [
+            _row(bench, found[method], told, start, seed, test=options.test)
+            for told, method in names.items()
+            if f"{told}/{start}/{seed}" not in known
+        ]
+        if f"dense//{seed}" not in known:
+            made.insert(0, _dense_row(bench, found, seed))
+        known.update(f"{row['variant']}/{row['start']}/{seed}" for row in made)
+        return made
+
+    for variant in options.only:
+        for start in options.starts:
+            wanted = (variant, twins[variant], "vanilla")
+            if any(f"{name}/{start}/{seed}" not in known for name in wanted):
+                yield lambda variant=variant, start=start: one(variant, start)  # type: ignore[misc]
+
+
+def _searched(bench: Any, seed: int, variant: str, start: str, *, test: bool) -> SearchResult:
+    settings, method = SETTINGS[variant]
+    goes_on = start == "learning-rate"
+    recipe = bench.recipe.set(
+        select=settings,
+        search={
+            "seed": seed,
+            # The last mask is trained in the search where weights go on, or else by a judgement.
+            "rounds": ROUNDS + goes_on,
+            "rewind": RewindPoint("learning-rate") if goes_on else bench.recipe.search.rewind,
+        },
+    )
+    others = [name for name in (method, "random-subset", "vanilla") if name != "prac"]
+    judged = (*((0,) if test else ()), *(() if goes_on else (ROUNDS,)))
+    judge: Any = judged or "none"
+    return search(
+        recipe.replace(compare=tuple(others)),
+        data=bench.dataset,
+        judge=judge,
+        store=bench.work / "searches",
+        how=Local(device="cpu", display=_Told()),
+    )
+
+
+def _dense_row(bench: Any, found: SearchResult, seed: int) -> dict[str, Any]:
+    """Test accuracy is of the dense network judged as tickets are."""
+    first = found.rounds[0]
+    assert first.facts is not None
+    samples = first.facts.epochs * len(first.samples)
+    return {
+        "variant": "dense",
+        "start": "",
+        "seed": seed,
+        "sparsity": 0.0,
+        "set_size": len(first.samples),
+        "steps": first.steps,
+        "samples": samples,
+        "flops": TRAINING_FLOPS * samples * bench.flops,
+        "seconds": round(sum(first.facts.curves["seconds"]), 1),
+        "validation": first.facts.best_accuracy,
+        "test": first.test_accuracies[0] if first.test_accuracies else None,
+    }
+
+
+def _row(
+    bench: Any, found: SearchResult, variant: str, start: str, seed: int, *, test: bool
+) -> dict[str, Any]:
+    """Of the network with the last mask: as the search's own round left it, or judged."""
+    last, bill = found.rounds[ROUNDS], found.bill
+    if last.facts is None:
+        lineage = found.tickets[ROUNDS].lineage
+        validation, tested = lineage["validation_accuracy"], lineage["test_accuracy"]
+    else:
+        validation, tested = last.facts.best_accuracy, last.found_test_accuracy
+    return {
+        "variant": variant,
+        "start": start,
+        "seed": seed,
+        "sparsity": last.mask.sparsity,
+        "set_size": len(last.samples),
+        "steps": bill.steps,
+        "samples": bill.samples + bill.score_samples + bill.cep_samples,
+        "flops": flops([bill], bench.flops),
+        "seconds": round(bill.seconds, 1),
+        "validation": validation,
+        "test": tested if test else None,
+    }

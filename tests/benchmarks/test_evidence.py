@@ -1,0 +1,153 @@
+"""The evidence program, in its quick mode on a handful of images: twins, bills, going on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmarks.evidence_page import page
+from PIL import Image
+
+PROGRAM = Path(__file__).parent / "evidence.py"
+TWINS = {"prac": "prac, by chance", "soft": "soft, by chance"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of noisy 12x12 images, as class folders."""
+    folder, random = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
+    patterns = random.integers(0, 256, (3, 12, 12, 3))
+    for part, count in (("train", 60), ("test", 8)):
+        for label, pattern in enumerate(patterns):
+            place = folder / part / f"class-{label}"
+            place.mkdir(parents=True)
+            for number in range(count):
+                pixels = np.clip(pattern + random.normal(0, 120, pattern.shape), 0, 255)
+                Image.fromarray(pixels.astype(np.uint8)).save(place / f"{number}.png")
+    return folder
+
+
+def _run(data: Path, folder: Path, *options: str) -> tuple[str, list[dict[str, Any]]]:
+    """What it printed, and the rows."""
+    file = folder / "rows.json"
+    command = [sys.executable, str(PROGRAM), "--quick", "--data", f"folder:{data}", "--json",
+               str(file), "--work", str(folder / "work"), *options]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=240, env={**os.environ}, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, json.loads(file.read_text())["rows"]
+
+
+def _by_name(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {row["variant"]: row for row in rows}
+
+
+def test_one_training_of_each_beside_its_twin(data: Path, tmp_path: Path) -> None:
+    options = ("--seeds", "0", "--starts", "rewind")
+    told, rows = _run(data, tmp_path, *options)
+    by_name = _by_name(rows)
+    assert len(by_name) == len(rows) == 12
+    for name in ("prac", "soft", "filter", "filter-all", "cet"):
+        ours, twin = by_name[name], by_name[f"{name}, by chance"]
+        assert {n: ours[n] for n in ("steps", "set_size", "sparsity", "seed", "start")} == {
+            n: twin[n] for n in ("steps", "set_size", "sparsity", "seed", "start")
+        }, name
+    for name in ("steps", "set_size", "samples"):
+        assert by_name["ccs"][name] == by_name["prac"][name]
+    assert by_name["filter-all"]["set_size"] == by_name["prac"]["set_size"]
+    assert by_name["filter"]["set_size"] == round(by_name["prac"]["set_size"] / 2)
+    # An image that is only passed forward costs a third of one that is trained on.
+    everything = by_name["dense"]["set_size"]
+    once = by_name["dense"]["flops"] / by_name["dense"]["samples"] / 3
+    for name, presented in (
+        ("filter", by_name["prac"]["set_size"]), ("filter-all", everything),
+    ):  # fmt: skip
+        row, twin = by_name[name], by_name[f"{name}, by chance"]
+        epochs = twin["samples"] // twin["set_size"]
+        assert row["samples"] == twin["samples"] + presented * epochs
+        assert row["flops"] == pytest.approx(once * (3 * twin["samples"] + presented * epochs))
+        assert twin["flops"] == pytest.approx(once * 3 * twin["samples"])
+    assert all(row["test"] is None for row in rows)
+    text = (tmp_path / "rows.md").read_text()
+    assert "| filter-all, rewind | 1 |" in text
+    assert "epoch" in told
+    again, same = _run(data, tmp_path, *options)
+    assert (again, same) == ("", rows)
+
+
+def test_one_round_is_trained_under_the_first_mask(data: Path, tmp_path: Path) -> None:
+    _, rows = _run(
+        data, tmp_path, "--table", "one_round", "--only", "soft", "--starts", "learning-rate",
+        "--seeds", "10", "--test",
+    )  # fmt: skip
+    by_name = _by_name(rows)
+    assert set(by_name) == {"dense", "soft", "soft, by chance"}
+    for name, sparsity in (("dense", 0.0), ("soft", 0.4), ("soft, by chance", 0.4)):
+        assert by_name[name]["sparsity"] == pytest.approx(sparsity, abs=1e-5)
+        assert 0 <= by_name[name]["test"] <= 1
+    assert by_name["soft"]["steps"] == by_name["soft, by chance"]["steps"]
+    assert "One round of pruning" in (tmp_path / "rows.md").read_text()
+
+
+def test_whole_searches_of_a_variant_its_twin_and_vanilla(data: Path, tmp_path: Path) -> None:
+    options = (
+        "--table",
+        "searches",
+        "--only",
+        "filter",
+        "--seeds",
+        "0",
+        "--starts",
+        "learning-rate",
+    )
+    _, rows = _run(data, tmp_path, *options)
+    by_name = _by_name(rows)
+    assert set(by_name) == {"dense", "filter", "filter, by chance", "vanilla"}
+    ours, twin, vanilla = (by_name[n] for n in ("filter", "filter, by chance", "vanilla"))
+    assert ours["steps"] == twin["steps"] < vanilla["steps"] == 4 * by_name["dense"]["steps"]
+    assert ours["samples"] > twin["samples"]
+    for row in (ours, twin, vanilla):
+        assert row["sparsity"] == pytest.approx(1 - 0.6**3, abs=1e-4)
+        assert row["test"] is None
+    again, same = _run(data, tmp_path, *options)
+    assert (again, same) == ("", rows)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--seeds", "2", "11", "--test"], "--test is for fresh seeds"),
+        (["--table", "searches"], "whole searches are for --only 2 variants at most"),
+    ],
+)
+def test_what_the_rule_forbids(tmp_path: Path, options: list[str], said: str) -> None:
+    command = [sys.executable, str(PROGRAM), "--data", "digits", "--json", str(tmp_path / "x.json")]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_page_s_statistics_by_hand() -> None:
+    """Differences of 1, 2 and 3 points: t is 2 / (1 / sqrt 3), with two degrees of freedom."""
+    rows = [
+        {"variant": name, "start": "rewind", "seed": seed, "sparsity": 0.4, "set_size": 10,
+         "steps": 5, "samples": 50, "flops": 3, "seconds": 1.0, "validation": accuracy,
+         "test": None}
+        for seed in range(3)
+        for name, accuracy in (("prac", 0.81 + seed / 100), ("prac, by chance", 0.80))
+    ]  # fmt: skip
+    told = page(rows, TWINS, "one_round")
+    # 4.303 of Student's table; p = 1 - t / sqrt(t * t + 2).
+    low, high = 2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5
+    p = 1 - 12**0.5 / 14**0.5
+    cells = f"| +1.00, +2.00, +3.00 | +2.00 | {low:+.2f} to {high:+.2f} | {p:.3f} |"
+    assert f"| prac, rewind | 3 {cells}" in told
+    assert "40.0" in told
