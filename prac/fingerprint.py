@@ -90,8 +90,10 @@ def _wire_names(kind: type) -> tuple[tuple[str, bytes, dataclasses.Field[Any] | 
     them.
 
     A field whose metadata say `later` is in no key while it has its default: who configured a
-    search before it was there finds that search again."""
-    fields = sorted(dataclasses.fields(kind), key=lambda f: f.metadata.get("wire", f.name))
+    search before it was there finds that search again. One whose metadata say `place` is in none:
+    where something lies, whose content is told elsewhere."""
+    told = (f for f in dataclasses.fields(kind) if not f.metadata.get("place"))
+    fields = sorted(told, key=lambda f: f.metadata.get("wire", f.name))
     found = []
     for one in fields:
         piece = bytearray()

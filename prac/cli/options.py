@@ -19,7 +19,7 @@ from prac.errors import ConfigError
 from prac.plugins import is_custom
 from prac.plugins.beside import find_beside
 
-SECTIONS = ("data", "augment", "train", "prune", "select", "budget", "search")
+SECTIONS = ("data", "model", "augment", "train", "prune", "select", "budget", "search")
 
 
 class OneLineParser(argparse.ArgumentParser):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar, get_args
@@ -110,10 +111,34 @@ class AugmentConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """An architecture by name: ours, torchvision's, or `package.module:callable`."""
+    """What networks start from, where that isn't drawn.
+
+    weights: `FILE.safetensors`, of all networks, or `ARCHITECTURE=FILE.safetensors` of each: the
+    names of a state dictionary. A last layer of another number of classes is drawn anew. In keys
+    are the weights; where the file lies is not.
+    """
 
     WIRE: ClassVar[str] = "model"
-    architecture: str
+    weights: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for entry in self.weights:
+            _require(
+                isinstance(entry, str) and entry.endswith(".safetensors"),
+                "model.weights",
+                entry,
+                "FILE.safetensors, or ARCHITECTURE=FILE.safetensors",
+            )
+
+    def weights_of(self, architecture: str) -> str | None:
+        """The file that a network starts from."""
+        found = None
+        for entry in self.weights:
+            name, equals, file = entry.rpartition("=")
+            if not equals or name == architecture:
+                # Workers may stand in another folder.
+                found = os.path.abspath(file)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -503,6 +528,7 @@ class Recipe:
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     compare: tuple[str, ...] = ()
+    model: ModelConfig = field(default=ModelConfig(), metadata={"later": True})
 
     def __post_init__(self) -> None:
         for name in ("architectures", "compare"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prac.config.methods import PRAC, Method
-from prac.config.sections import PruneConfig, RewindPoint, SelectConfig
+from prac.config.sections import ModelConfig, PruneConfig, RewindPoint, SelectConfig
 from prac.config.strategies import ProxyOptions
 from prac.fingerprint import stage_key
 from prac.lottery.graph import Graph, Request, SearchStages, Stage
@@ -55,7 +55,7 @@ def build_graph(request: Request) -> Graph:
     )
     # The data set's name stands for its path, which is in no key; nor is that of its test split.
     data = dataclasses.replace(request.recipe.data, source=request.data_name, test=None)
-    recipe = request.recipe.replace(data=data)
+    recipe = request.recipe.replace(data=data, model=ModelConfig())
     report = stages.add(
         "report",
         "report",
@@ -108,6 +108,9 @@ class _Stages:
         weights = self.request.weights.get(getattr(config, "architecture", ""))
         if weights is not None:
             config = dataclasses.replace(config, network=(*config.network, weights))
+        if hasattr(config, "weights"):
+            file = self.request.recipe.model.weights_of(config.architecture)
+            config = dataclasses.replace(config, weights=file)
         own = [
             name
             for name in (getattr(getattr(config, "train", None), "optimizer", ""),)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from prac.data.batches import DeviceImages
 from prac.lottery.stage_config import MaskConfig
-from prac.models import build_model
+from prac.models.initial import started
 from prac.pruning.criteria import Pruning, find_criterion
 from prac.pruning.mask import Mask
 from prac.training.observers import Observer, State
@@ -41,8 +41,9 @@ class MadeMask:
 
 def make_mask(config: MaskConfig, images: DeviceImages, mask: Mask | None) -> MadeMask:
     """m_{k+1} under m_k = `mask` (None: all ones), by the initial weights of the search."""
-    model = build_model(
+    model = started(
         config.architecture,
+        config.weights,
         num_classes=images.num_classes,
         image_shape=images.image_shape,
         seed=derived_seed(config.seed, "weights"),

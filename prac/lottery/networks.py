@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from prac.config.sections import Precision, PruneConfig, Recipe
 from prac.config.strategies import ProxyOptions
 from prac.data.dataset import Source
+from prac.errors import unknown
 from prac.lottery.trials import Trial, try_kept
 from prac.models import ARCHITECTURES, check_architecture
 from prac.plugins import is_custom
@@ -14,27 +15,38 @@ from prac.plugins import is_custom
 
 def initial_digests(recipe: Recipe, source: Source, seed: int) -> dict[str, str]:
     """The digest of the initial weights of each network that is a callable of the user's, which may
-    load them from a file; ours and torchvision's are functions of name and seed.
+    load them from a file, or that `model.weights` names a file for; ours and torchvision's are
+    functions of name and seed.
 
-    Raises ConfigError for a callable that fails.
+    Raises ConfigError for a callable that fails, and for weights that don't fit.
     """
+    for entry in recipe.model.weights:
+        name = entry.rpartition("=")[0]
+        if name and name not in recipe.architectures:
+            raise unknown("model.weights: architecture", name, recipe.architectures)
     own = [
         name
         for name in dict.fromkeys((*recipe.architectures, recipe.select.told(ProxyOptions).proxy))
-        if is_custom(name) and not name.startswith("torchvision:")
+        if (is_custom(name) and not name.startswith("torchvision:"))
+        or recipe.model.weights_of(name) is not None
     ]
     if not own:
         return {}
     # torch: a plan of our own networks does without.
-    from prac.models import build_model
-    from prac.models.initial import weights_digest
+    from prac.models.initial import started, weights_digest
 
     summary = source.summary()
     shape = summary.image_shape or source.load().image_shape
     classes = len(summary.class_names)
     return {
         name: weights_digest(
-            build_model(name, num_classes=classes, image_shape=shape, seed=seed).state_dict()
+            started(
+                name,
+                recipe.model.weights_of(name),
+                num_classes=classes,
+                image_shape=shape,
+                seed=seed,
+            ).state_dict()
         )
         for name in own
     }

@@ -21,7 +21,7 @@ from prac.events.statistics import count_events
 from prac.lottery.masks import CriterionMasks
 from prac.lottery.round_events import event_folder, event_writer, recorded_events
 from prac.lottery.stage_config import RoundConfig, StartConfig
-from prac.models import build_model
+from prac.models.initial import started
 from prac.models.state import load_state
 from prac.pruning.mask import Mask
 from prac.pruning.tentative import TentativeMask
@@ -130,9 +130,11 @@ class TrainRound(Protocol):
 
 
 def initial_model(config: RoundConfig, images: DeviceImages) -> nn.Module:
-    """The network with its initial weights: a function of the architecture and the seed."""
-    return build_model(
+    """The network with its initial weights: a function of the architecture and the seed, and of
+    the file that it starts from."""
+    return started(
         config.architecture,
+        config.weights,
         num_classes=images.num_classes,
         image_shape=images.image_shape,
         seed=derived_seed(config.seed, "weights"),
@@ -145,8 +147,9 @@ def start_weights(
     """Where tickets start that don't rewind: the search's initial weights, or others, drawn with
     another seed (random tickets)."""
     purpose = {"initial": "weights", "redrawn": "redrawn weights"}[config.start]
-    model = build_model(
+    model = started(
         config.architecture,
+        config.weights if config.start == "initial" else None,
         num_classes=num_classes,
         image_shape=image_shape,
         seed=derived_seed(config.seed, purpose),

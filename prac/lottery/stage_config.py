@@ -44,6 +44,7 @@ class RoundConfig:
     criterion: what makes the tentative masks: its name, and the source of one of the user's.
     soft: share of the samples outside its set that every epoch draws. filter: share of its samples
     that its steps train on: the hardest of each batch, or filtered_by_chance.
+    weights: the file that the network starts from; what it holds is in `network`.
     """
 
     WIRE: ClassVar[str] = "round"
@@ -62,6 +63,7 @@ class RoundConfig:
     soft: float = field(default=0.0, metadata={"later": True})
     filter: float = field(default=0.0, metadata={"later": True})
     filtered_by_chance: bool = field(default=False, metadata={"later": True})
+    weights: str | None = field(default=None, metadata={"place": True})
 
     def budget_for(self, num_samples: int, num_full_samples: int) -> Budget:
         """This round's budget on `num_samples`."""
@@ -238,6 +240,7 @@ class MaskConfig:
     seed: int
     round_index: int
     layers: str = field(default="conv", metadata={"later": True})
+    weights: str | None = field(default=None, metadata={"place": True})
 
     @classmethod
     def of(
@@ -265,6 +268,7 @@ class StartConfig:
     network: tuple[str, ...]
     start: Start
     seed: int
+    weights: str | None = field(default=None, metadata={"place": True})
 
 
 @dataclass(frozen=True, kw_only=True)

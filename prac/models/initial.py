@@ -4,11 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import Tensor
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
 
-from prac.errors import ConfigError
+from prac.errors import ConfigError, first_line
 from prac.fingerprint import fingerprint
+from prac.models.catalogue import ImageShape
+from prac.models.registry import build_model
+from prac.models.state import load_state, tied_names
 from prac.plugins.objects import tensor_content
+
+
+def started(
+    architecture: str,
+    file: str | None,
+    *,
+    num_classes: int,
+    image_shape: ImageShape,
+    seed: int,
+) -> nn.Module:
+    """A network as `build_model` makes it, with the weights of a safetensors file where one is
+    given: all of them, but for a layer of another number of classes, which stays as it was drawn.
+
+    Raises ConfigError for a file that can't be read or is of another network.
+    """
+    model = build_model(architecture, num_classes=num_classes, image_shape=image_shape, seed=seed)
+    if file is None:
+        return model
+    try:
+        found = safetensors.torch.load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(f"model.weights: {file} can't be read: {first_line(error)}") from error
+    state = model.state_dict()
+    for name, first in tied_names(state).items():  # files keep a shared weight once
+        if name not in found and first in found:
+            found[name] = found[first]
+    wrong = sorted(state.keys() ^ found.keys())
+    wrong += [
+        name
+        for name in sorted(state.keys() & found.keys())
+        if state[name].shape != found[name].shape
+        and not _of_another_number_of_classes(state[name], found[name], num_classes)
+    ]
+    if wrong:
+        shared = wrong[0] in state and wrong[0] in found
+        what = "has another shape" if shared else "is in one of both alone"
+        raise ConfigError(
+            f"model.weights: {file} is not of {architecture}: {wrong[0]} {what}"
+            + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else "")
+            + "; allowed: its state dictionary, with a last layer of any number of classes"
+        )
+    same = {n: t if t.shape == state[n].shape else state[n] for n, t in found.items()}
+    load_state(model, same)
+    return model
+
+
+def _of_another_number_of_classes(ours: Tensor, found: Tensor, num_classes: int) -> bool:
+    return (
+        ours.dim() > 0
+        and ours.dim() == found.dim()
+        and len(ours) == num_classes
+        and ours.shape[1:] == found.shape[1:]
+    )
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:
