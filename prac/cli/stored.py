@@ -82,7 +82,9 @@ def open_store(home: str | None) -> MlflowStore:
         raise ConfigError(
             f"no MLflow store at {uri}; give its folder with --home, or set MLFLOW_TRACKING_URI"
         )
-    return MlflowStore(uri)
+    store = MlflowStore(uri)
+    store.ask()
+    return store
 
 
 def open_ticket(where: str, home: str | None, *, trust_code: bool = False) -> Ticket:

@@ -129,17 +129,14 @@ class Connection:
         try:
             if self.database is not None and self.is_unmade:
                 make_database(self.database)
-            ask_once(self.tracking_uri)
+            self.ask()
             with few_retries():
                 for name in (STAGES, PIPELINES, TICKETS):
                     self.experiment(name)
         except PracError:
             raise
         except Exception as error:
-            raise StoreAway(
-                f"the MLflow store {self.shown_uri} can't be used ({first_line(error)}); "
-                "set MLFLOW_TRACKING_URI to a server or database that can be reached"
-            ) from error
+            raise self._unusable(error) from error
 
     def experiment(self, name: str) -> str:
         """The id of an experiment, made with its description where it isn't there yet."""
@@ -187,6 +184,19 @@ class Connection:
         file = self.database
         return file is not None and folder.resolve().is_relative_to(
             (file.parent / "mlruns").resolve()
+        )
+
+    def ask(self) -> None:
+        """See that it answers, without MLflow's minutes of retries. Raises StoreAway."""
+        try:
+            ask_once(self.tracking_uri)
+        except Exception as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> StoreAway:
+        return StoreAway(
+            f"the MLflow store {self.shown_uri} can't be used ({first_line(error)}); "
+            "set MLFLOW_TRACKING_URI to a server or database that can be reached"
         )
 
     def prove(self) -> None:

@@ -48,6 +48,8 @@ def test_a_server_that_is_down_is_known_in_seconds(
     port = silent_port if listens else 1
     with pytest.raises(StoreAway, match="set MLFLOW_TRACKING_URI") as raised:
         Connection(f"{scheme}://me:secret@127.0.0.1:{port}/db").prepare()
+    with pytest.raises(StoreAway, match="set MLFLOW_TRACKING_URI"):
+        Connection(f"{scheme}://127.0.0.1:{port}/db").ask()
     assert time.monotonic() - started < 15
     assert "secret" not in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
