@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import importlib.metadata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,10 +23,10 @@ from prac.lottery.bill import borrowed_stages, own_stages, payers, total
 from prac.lottery.graph import Graph, Request, SearchStages
 from prac.lottery.outputs import JudgeFacts, Made, MaskFacts, RoundFacts, SetFacts, TicketFacts
 from prac.models.cost import dense_flops
+from prac.training.made_by import together
 from prac.training.schedule import full_budget
 
 _TITLE_METHODS = 4
-_VERSIONED = ("prac", "torch", "torchvision", "ray", "mlflow", "pyarrow", "numpy")
 
 
 def collect_results(
@@ -89,7 +87,7 @@ def collect_results(
         ),
         forward_flops=flops,
         mlflow_link=link,
-        versions=_versions(),
+        versions=together(*(made[name].made_by for name in graph.stages if name in made)),
     )
 
 
@@ -285,18 +283,11 @@ def _stage_rows(graph: Graph, made: Mapping[str, Made], ran: Collection[str]) ->
             cached=name not in ran,
             steps=made[name].cost.steps,
             seconds=made[name].cost.seconds,
+            made_by=dict(made[name].made_by),
         )
         for name, stage in graph.stages.items()
         if stage.kind != "report"
     ]
-
-
-def _versions() -> dict[str, str]:
-    known = {}
-    for name in _VERSIONED:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            known[name] = importlib.metadata.version(name)
-    return known
 
 
 def _settings(request: Request) -> dict[str, str]:

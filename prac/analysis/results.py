@@ -217,7 +217,8 @@ class ClassShare:
 
 @dataclass(frozen=True, kw_only=True)
 class StageRow:
-    """One stage of the graph as it ended, for the drawing and the bill."""
+    """One stage of the graph as it ended, for the drawing and the bill. made_by: versions and
+    machine, as `prac.training.made_by` notes them; empty where they weren't noted."""
 
     name: str
     kind: str
@@ -227,6 +228,7 @@ class StageRow:
     cached: bool
     steps: int
     seconds: float
+    made_by: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,6 +283,7 @@ class Results:
     a method may lose to vanilla and still keep its accuracy, in [0, 1]. recorded:
     the architectures whose round 0 recorded events: of others nothing is known about samples, which
     is not the same as none. data_notes: what a person should know of the data, a sentence each.
+    versions: what made the stages, all answers of all stages together.
     """
 
     title: str

@@ -208,10 +208,12 @@ class File(Generic[T]):
 @dataclass(frozen=True, kw_only=True)
 class Made:
     """What a stage made. files: by codec; from a store they are verified and read when asked for,
-    which raises DamagedArtifact for what is missing or changed."""
+    which raises DamagedArtifact for what is missing or changed. made_by: of
+    `prac.training.made_by`."""
 
     facts: Facts
     cost: Cost = Cost()
+    made_by: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[File[Any], Any] = field(default_factory=dict)
 
     def __getitem__(self, file: File[T]) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -30,6 +30,7 @@ from prac.storage import Folder
 from prac.training.checkpoint import Checkpoint
 from prac.training.evaluation import predict
 from prac.training.loop import Trained, Training, epoch_size, train
+from prac.training.made_by import MadeBy
 from prac.training.observers import (
     EpochCallback,
     EpochEnd,
@@ -97,7 +98,7 @@ class RoundOutcome:
     tentative masks. events: `events(epochs)` reads the recorded events again, one batch for each of
     the first `epochs` epochs (None: all); None where there are none any more. score_samples,
     score_passes: images that the criterion of the masks was given, and forward passes of one image
-    that its scores cost.
+    that its scores cost. made_by: empty where nothing noted it.
     """
 
     budget: Budget
@@ -114,6 +115,7 @@ class RoundOutcome:
     events: Callable[[int | None], Iterator[pa.RecordBatch]] | None = None
     score_samples: int = 0
     score_passes: int = 0
+    made_by: MadeBy = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -258,6 +260,7 @@ class _Session:
             statistics=None,
             score_samples=self.masks.score_samples,
             score_passes=self.masks.score_passes,
+            made_by=trained.made_by,
         )
 
     def _predictions(self) -> NDArray[np.int32] | None:

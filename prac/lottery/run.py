@@ -14,6 +14,7 @@ from prac.lottery.graph import Stage
 from prac.lottery.kinds import KINDS
 from prac.lottery.outputs import Made
 from prac.lottery.store import DamagedArtifact, Finished, Store, StoreAway
+from prac.training.made_by import process_made_by
 
 TRAIN_PREFIX = "train-"
 """Of the folders that a training on workers makes in a work folder for itself."""
@@ -67,7 +68,8 @@ def _blamed(error: EventLogError, dense: Finished, env: Env) -> StoreError:
 
 
 def make(stage: Stage, inputs: Mapping[str, Finished], env: Env, store: Store) -> Made:
-    """What a stage makes, with the wall time and the energy of all attempts at it."""
+    """What a stage makes, with the wall time and the energy of all attempts at it, and what made
+    it."""
     work = Work(stage, env, {role: finished.key for role, finished in inputs.items()})
     place = work.folder if KINDS[stage.kind].works else None
     with Attempt(place, env.meter(stage)) as attempt:
@@ -77,7 +79,8 @@ def make(stage: Stage, inputs: Mapping[str, Finished], env: Env, store: Store) -
     cost = dataclasses.replace(
         made.cost, seconds=paid.seconds, joules=paid.joules, energy_source=paid.energy_source
     )
-    return dataclasses.replace(made, cost=cost)
+    # What computes with a network says so itself: its device, its workers, earlier attempts.
+    return dataclasses.replace(made, cost=cost, made_by=made.made_by or process_made_by())
 
 
 def clean(stage: Stage, env: Env) -> None:

@@ -27,7 +27,10 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a finished stage is: facts, cost, and the checksums of its files by relative path."""
+    """What a finished stage is: facts, cost, and the checksums of its files by relative path.
+
+    made_by: versions and machine (`prac.training.made_by`); empty where nobody noted them.
+    """
 
     key: str
     kind: str
@@ -35,10 +38,12 @@ class Manifest:
     facts: Facts
     cost: Cost
     sha256: Mapping[str, str]
+    made_by: Mapping[str, str] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """As JSON text."""
         values = {**vars(self), "facts": as_json(self.facts), "cost": as_json(self.cost)}
+        values["made_by"] = dict(self.made_by)
         return json.dumps(values, indent=2, sort_keys=True).encode()
 
     @classmethod
@@ -162,6 +167,7 @@ def seal(folder: Path, stage: Stage, made: Made) -> Manifest:
         facts=made.facts,
         cost=made.cost,
         sha256={str(path.relative_to(folder)): sha256(path) for path in files},
+        made_by=made.made_by,
     )
     (folder / MANIFEST).write_bytes(manifest.to_bytes())
     return manifest
@@ -176,7 +182,7 @@ def read_stage(finished: Finished, bring: Callable[[str], Path]) -> Made:
     """
     manifest = finished.manifest or read_manifest(finished, bring)
     files = _StoredFiles(finished, manifest.sha256, bring)
-    return Made(facts=manifest.facts, cost=manifest.cost, files=files)
+    return Made(facts=manifest.facts, cost=manifest.cost, made_by=manifest.made_by, files=files)
 
 
 def check_files(made: Made) -> None:

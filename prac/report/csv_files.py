@@ -59,7 +59,8 @@ def _tables(results: Results) -> dict[str, Table]:
         "never_learned": _fields(HardSample, results.never_learned, without=("png", "reason")),
         "distances": _fields(DistanceRow, results.distances),
         "bills": _fields(Bill, results.bills),
-        "stages": _fields(StageRow, results.stages),
+        "stages": _fields(StageRow, results.stages, without=("made_by",)),
+        "made_by": _made_by(results),
     }
 
 
@@ -72,6 +73,12 @@ def _fields(
 ) -> Table:
     names = [f.name for f in dataclasses.fields(kind) if f.name not in without] + list(also)
     return names, [[getattr(value, name) for name in names] for value in values]
+
+
+def _made_by(results: Results) -> Table:
+    """One row a stage and a thing that was noted of what made it."""
+    told = [(s.name, name, value) for s in results.stages for name, value in s.made_by.items()]
+    return ("stage", "what", "value"), told
 
 
 def _accuracy(results: Results) -> Table:

@@ -35,6 +35,7 @@ from prac.report.grids import (
     summary_grids,
     threshold_grids,
 )
+from prac.report.made_by import makers, mixture_sentence
 from prac.report.over_searches import searches_sentences, searches_table
 from prac.report.tables import bill_table, energy_sources, judging_table, result_table
 from prac.report.verdict import noise_sentence, verdicts
@@ -104,6 +105,8 @@ def render(
         galleries=_galleries(results),
         unlearned=_unlearned(results),
         methods=_methods(results),
+        makers=makers(results),
+        mixture=mixture_sentence(results),
         glossary=[*GLOSSARY, MATCHES] if results.num_seeds >= MATCHING_SEEDS else GLOSSARY,
         tables=tables,
         link=_safe_link(results.mlflow_link),

@@ -21,6 +21,7 @@ from prac.storage import Folder
 from prac.ticket.format import Ticket
 from prac.training.evaluation import test_accuracy
 from prac.training.loop import Trained, Training, train
+from prac.training.made_by import together
 from prac.training.observers import EpochCallback, EpochEnd
 from prac.training.precision import pick_device, resolve_precision
 from prac.training.schedule import full_budget
@@ -147,6 +148,7 @@ def train_ticket(
         "test_accuracy": accuracy,
         "validation_accuracy": trained.best_accuracy,
         "dense_test_accuracy": None,
+        "made_by": together(ticket.lineage.get("made_by", {}), trained.made_by),
         "found_on": ticket.lineage.get("found_on", ticket.lineage.get("data")),
     }
     return Judgement(

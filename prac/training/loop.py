@@ -24,6 +24,7 @@ from prac.training import foreach
 from prac.training.checkpoint import Checkpoint
 from prac.training.evaluation import count_correct
 from prac.training.hardest import hardest_part
+from prac.training.made_by import MadeBy, computed_by, together
 from prac.training.observers import EpochEnd, EpochRecord, Observer
 from prac.training.optimizers import Optimizer, make_optimizer
 from prac.training.passes import EagerPasses, Passes, passes_for
@@ -94,7 +95,8 @@ class Trained:
     """What a training leaves, beside the model in its last state.
 
     epochs: a record of each. best_weights: weights and buffers at `best_epoch`, the first with the
-    highest validation accuracy. stopped_early: an observer asked for it.
+    highest validation accuracy. stopped_early: an observer asked for it. made_by: all processes
+    that trained a part of it, those before a resumption too.
     """
 
     epochs: list[EpochRecord] = field(default_factory=list)
@@ -102,6 +104,7 @@ class Trained:
     best_accuracy: float = -1.0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     stopped_early: bool = False
+    made_by: MadeBy = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -152,6 +155,10 @@ def train(
         alone=workers.shares == 1,
     )
     masked = _masked_parameters(model, mask, device)
+    if not trained.stopped_early and len(trained.epochs) < training.budget.epochs:
+        before = [trained.made_by] if trained.epochs else []
+        here = computed_by(device, training.precision)
+        trained.made_by = together(*before, *workers.told(here, device))
     while not trained.stopped_early and len(trained.epochs) < training.budget.epochs:
         with generators_kept(device):
             record = _train_epoch(
@@ -325,6 +332,7 @@ def _checkpoint(
         "best_accuracy": trained.best_accuracy,
         "stopped_early": trained.stopped_early,
         "observers": states,
+        "made_by": dict(trained.made_by),
     }
     return Checkpoint(run=training.run, tensors=tensors, progress=progress)
 
@@ -355,6 +363,7 @@ def _resume(
     trained.best_epoch = progress["best_epoch"]
     trained.best_accuracy = progress["best_accuracy"]
     trained.stopped_early = progress["stopped_early"]
+    trained.made_by = progress.get("made_by", {})  # earlier versions noted nothing
     device = training.images.device
     trained.best_weights = {name: tensor.to(device) for name, tensor in under("best.").items()}
     for observer in observers:

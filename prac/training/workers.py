@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +89,17 @@ class Workers:
         agreed = torch.tensor([number], dtype=torch.int64, device=device)
         dist.broadcast(agreed, 0)
         return int(agreed.item())
+
+    def told(self, mine: Mapping[str, str], device: torch.device) -> list[Mapping[str, str]]:
+        """What each worker says of itself, in the order of ranks: 4,000 bytes of JSON at most."""
+        if self.size == 1:
+            return [mine]
+        text = torch.zeros(4_000, dtype=torch.uint8, device=device)
+        said = torch.tensor(list(json.dumps(mine).encode()), dtype=torch.uint8)
+        text[: len(said)] = said
+        every = [torch.empty_like(text) for _ in range(self.size)]
+        dist.all_gather(every, text)
+        return [json.loads(bytes(each.tolist()).rstrip(b"\0")) for each in every]
 
 
 class Parallel:

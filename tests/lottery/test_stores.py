@@ -83,10 +83,14 @@ FACTS = RoundFacts(
 COST = Cost(steps=4, samples=14, seconds=0.5, joules=None, energy_source="nothing")
 
 
+MADE_BY = {"torch": "2.15.0 and 2.14.1", "processor": "a \N{MIDDLE DOT} b"}
+
+
 def _made(value: float = 1.0) -> Made:
     return Made(
         facts=FACTS,
         cost=COST,
+        made_by=MADE_BY,
         files={
             NEXT_MASK: Mask({"w": torch.tensor([True, False, True, False])}),
             BEST: {"w": torch.full((4,), value)},
@@ -152,6 +156,7 @@ def test_what_is_committed_is_found_and_read(again: Open) -> None:
             made = opened.read(which)
             assert made.facts == FACTS
             assert made.cost == COST
+            assert made.made_by == MADE_BY
             assert made.known(RoundFacts).curves["loss"] == (1.5, 1 / 3)
             assert {f for f in (NEXT_MASK, BEST, PREDICTIONS) if f in made.files} == {
                 NEXT_MASK,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import dataclasses
 import re
 import subprocess
@@ -17,6 +18,7 @@ from prac.analysis.results import HardSample, Results, RoundRow
 from prac.pruning.criteria import CRITERIA
 from prac.report import drawings, write_csv, write_report
 from prac.report.html import render
+from prac.report.made_by import makers, mixture_sentence
 
 HOSTILE = "<script>alert('x')</script>\"&"
 _VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -197,19 +199,53 @@ def test_pictures_and_tables_lie_beside(folder: Path) -> None:
     assert {path.stem for path in (folder / "figures").iterdir()} == names
     for path in (folder / "figures").iterdir():
         assert path.read_bytes().startswith(b"\x89PNG")
-    assert len(list((folder / "tables").iterdir())) == 15
+    assert len(list((folder / "tables").iterdir())) == 16
 
 
 def test_same_results_same_bytes(folder: Path, results: Results, tmp_path: Path) -> None:
     write_report(results, tmp_path)
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    assert len(files) == 1 + 7 + 15
+    assert len(files) == 1 + 7 + 16
     for name in files:
         assert (folder / name).read_bytes() == (tmp_path / name).read_bytes(), name
 
 
+def test_what_made_the_stages_and_where_it_differs(results: Results, tmp_path: Path) -> None:
+    dense, *others = (stage for stage in results.stages[:3])
+    old, new = {"torch": "1", "python": "3"}, {"torch": "2", "python": "3", "device": "cpu"}
+    alike = dataclasses.replace(
+        results, stages=tuple(dataclasses.replace(s, made_by=new) for s in results.stages[:3])
+    )
+    assert makers(alike) == [("device", "cpu"), ("python", "3"), ("torch", "2")]
+    assert mixture_sentence(alike) == ""
+    mixed = dataclasses.replace(
+        results,
+        stages=(
+            dataclasses.replace(dense, made_by=old),
+            *(dataclasses.replace(stage, made_by=new) for stage in others),
+        ),
+    )
+    kinds = ", ".join(dict.fromkeys(stage.kind for stage in others))
+    assert dict(makers(mixed))["torch"] == f"1 (1 stage: {dense.kind}); 2 (2 stages: {kinds})"
+    assert mixture_sentence(mixed) == "Not all stages were made alike: they differ in torch."
+    page = Page(write_report(mixed, tmp_path).read_text(encoding="utf-8"))
+    assert mixture_sentence(mixed) in page.words
+    with open(tmp_path / "tables" / "made_by.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["stage", "what", "value"]
+    assert [dense.name, "torch", "1"] in rows
+    # Of a stage by an earlier version nothing is known.
+    unknown = dataclasses.replace(mixed, stages=(*mixed.stages[1:], dense))
+    assert "not noted (1 stage" in dict(makers(unknown))["python"]
+    assert "python" in mixture_sentence(unknown)
+
+
 def test_hostile_names_are_text(
-    row: Callable[..., RoundRow], build: Callable[..., Results], png: bytes, tmp_path: Path
+    results: Results,
+    row: Callable[..., RoundRow],
+    build: Callable[..., Results],
+    png: bytes,
+    tmp_path: Path,
 ) -> None:
     sample = HardSample(
         architecture=HOSTILE,
@@ -227,7 +263,7 @@ def test_hostile_names_are_text(
         recipe=HOSTILE,
         rows=(row(HOSTILE, HOSTILE, 0), row(HOSTILE, HOSTILE, 1, test=0.9)),
         settings={HOSTILE: HOSTILE},
-        versions={HOSTILE: HOSTILE},
+        stages=(dataclasses.replace(results.stages[0], made_by={HOSTILE: HOSTILE}),),
         hardest=(sample,),
         mlflow_link="javascript:alert(1)",
     )

@@ -12,31 +12,36 @@ from prac.cli.options import OneLineParser, add_pipeline_options, recipe_from
 from prac.cli.run import run_options
 from prac.lottery.folder_store import FolderStore
 from prac.lottery.graph import Graph
-from prac.lottery.outputs import SET, TICKET, as_json
+from prac.lottery.outputs import SET, TICKET, Made, as_json
 from prac.lottery.store import MANIFEST, Manifest
-from prac.ticket.format import MANIFEST_FILE, MASK_FILE, TRAINED_FILE, WEIGHTS_FILE
+from prac.ticket.format import MASK_FILE, TRAINED_FILE, WEIGHTS_FILE
 from prac.tracking.store import MlflowStore
 
 _MEASURED = ("seconds", "joules", "energy_source")
 _TICKET = (
     SET.name,
-    *(f"{TICKET.name}/{n}" for n in (MASK_FILE, WEIGHTS_FILE, TRAINED_FILE, MANIFEST_FILE)),
+    *(f"{TICKET.name}/{n}" for n in (MASK_FILE, WEIGHTS_FILE, TRAINED_FILE)),
 )
 
 
 @dataclass(frozen=True)
 class Left:
     """What one stage left: its files' checksums; its facts and its cost without what was measured
-    by a clock or a meter."""
+    by a clock or a meter; of a ticket the lineage, but for who made it."""
 
     files: Mapping[str, str]
     facts: Mapping[str, Any]
     cost: Mapping[str, Any]
+    lineage: Mapping[str, Any]
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Left:
-        """Of a manifest. Of a ticket, the ticket: pictures and models are the tracker's."""
+    def of(cls, manifest: Manifest, made: Made) -> Left:
+        """Of a finished stage. Of a ticket, the ticket: pictures and models are the tracker's."""
         facts, cost = as_json(manifest.facts), as_json(manifest.cost)
+        lineage = {}
+        if manifest.kind == "ticket":
+            lineage = dict(made[TICKET].lineage)
+            assert lineage.pop("made_by")
         if "curves" in facts:
             facts["curves"] = {n: c for n, c in facts["curves"].items() if n not in _MEASURED}
         names = _TICKET if manifest.kind == "ticket" else manifest.sha256
@@ -44,6 +49,7 @@ class Left:
             files={name: manifest.sha256[name] for name in names if name in manifest.sha256},
             facts=facts,
             cost={name: value for name, value in cost.items() if name not in _MEASURED},
+            lineage=lineage,
         )
 
 
@@ -60,9 +66,13 @@ def left_in_folder(home: Path, *words: str) -> dict[str, Left]:
     """By stage name: what a local run left."""
     data, graph = graph_of(*words)
     root = home / "prac-runs" / "stages"
-    found = FolderStore(root).find(data, (stage.key for stage in graph.stages.values()))
+    store = FolderStore(root)
+    found = store.find(data, (stage.key for stage in graph.stages.values()))
     return {
-        stage.name: Left.of(Manifest.from_bytes((root / stage.key / MANIFEST).read_bytes()))
+        stage.name: Left.of(
+            Manifest.from_bytes((root / stage.key / MANIFEST).read_bytes()),
+            store.read(found[stage.key]),
+        )
         for stage in graph.stages.values()
         if stage.key in found and stage.kind != "report"
     }
@@ -74,7 +84,7 @@ def left_in_mlflow(home: Path, *words: str) -> dict[str, Left]:
     store = MlflowStore(f"sqlite:///{home}/mlflow.db")
     found = store.find(data, (stage.key for stage in graph.stages.values()))
     return {
-        stage.name: Left.of(store.manifest(found[stage.key]))
+        stage.name: Left.of(store.manifest(found[stage.key]), store.read(found[stage.key]))
         for stage in graph.stages.values()
         if stage.key in found and stage.kind != "report"
     }

@@ -201,6 +201,7 @@ def _stage(
         cached=cached,
         steps=1000,
         seconds=0.1 + 0.2,
+        made_by={"prac": "0.1.0", "torch": "2.9.0"},
     )
 
 

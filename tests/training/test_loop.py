@@ -509,6 +509,24 @@ def test_a_resumed_training_is_the_one_never_interrupted(
         _assert_same(_attempt(images, folder, kill="step 1", precision=precision), whole)
 
 
+def test_a_resumed_training_was_made_by_all_who_trained_a_part(
+    images: DeviceImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made_by(version: str, kill: str = "") -> str:
+        monkeypatch.setattr(loop, "computed_by", lambda device, precision: {"torch": version})
+        if kill:
+            with pytest.raises(_Killed):
+                _attempt(images, tmp_path, kill=kill)
+            return ""
+        return _attempt(images, tmp_path).trained.made_by["torch"]
+
+    made_by("1", "epoch 2")
+    # Who had not finished an epoch made none of it; nor who took a finished checkpoint.
+    made_by("2", "step 9")
+    assert made_by("3") == "1 and 3"
+    assert made_by("4") == "1 and 3"
+
+
 @pytest.mark.parametrize("schedule", ["cosine", "onecycle"])
 def test_a_modern_training_resumes_in_the_midst_of_its_schedule(
     images: DeviceImages, tmp_path: Path, schedule: Schedule

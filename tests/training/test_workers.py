@@ -5,6 +5,7 @@ As a script: `python test_workers.py MODE RANK FOLDER`, with the data set in FOL
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -168,6 +169,8 @@ def _main(mode: str, rank: int, folder: Path) -> None:
                 os._exit(3)
 
         train_with_workers(_task(images), images, Folder(folder / "work"), on_epoch=on_epoch)
+        said = workers.told({"rank": "\N{BLACK CHESS ROOK}" * (rank + 1)}, images.device)
+        (folder / f"said-{rank}.json").write_text(json.dumps(said))
         (folder / f"resumed-{rank}.json").write_text(json.dumps(asked))
         safetensors.torch.save_file(_one_step(images, workers), str(folder / f"step-{rank}"))
         torch.manual_seed(rank)
@@ -297,6 +300,18 @@ def test_one_worker_that_takes_both_shares_is_two_workers_bit_for_bit(folder: Pa
         for where in (Folder(folder / "work"), elsewhere)
     ]
     assert tables[0].equals(tables[1])
+
+
+def test_each_worker_is_told_what_made_the_result(folder: Path) -> None:
+    for rank in (0, 1):
+        said = json.loads((folder / f"said-{rank}.json").read_text())
+        assert said == [{"rank": "\N{BLACK CHESS ROOK}" * (each + 1)} for each in (0, 1)]
+    left = Checkpoint.load(Folder(folder / "work"), "task")
+    assert left is not None
+    # Two alike, killed once: one answer each.
+    torch_versions = left.progress["made_by"]["torch"]
+    assert torch_versions == importlib.metadata.version("torch")
+    assert left.progress["made_by"]["threads"] == "1"
 
 
 def test_workers_say_nothing_of_how_their_libraries_are_called(folder: Path) -> None:

@@ -7,11 +7,13 @@ from prac.lottery.masks import make_mask
 from prac.lottery.outputs import NEXT_MASK, REWIND, Cost, Facts, Made, MaskFacts
 from prac.lottery.rounds import start_weights
 from prac.lottery.stage_config import MaskConfig, StartConfig
+from prac.training.made_by import computed_by
 
 
 def prune_stage(config: MaskConfig, work: Work, *, before: Made | None = None) -> Made:
     """m_{k+1} by a criterion that needs no training. before: made m_k; None is all ones."""
-    made = make_mask(config, work.env.images(), None if before is None else before[NEXT_MASK])
+    images = work.env.images()
+    made = make_mask(config, images, None if before is None else before[NEXT_MASK])
     return Made(
         facts=MaskFacts(
             next_sparsity=made.mask.sparsity,
@@ -20,6 +22,7 @@ def prune_stage(config: MaskConfig, work: Work, *, before: Made | None = None) -
         ),
         cost=Cost(score_gradient_samples=made.score_samples, score_passes=made.score_passes),
         files={NEXT_MASK: made.mask},
+        made_by=computed_by(images.device),
     )
 
 

@@ -38,6 +38,7 @@ from prac.selection import PracSet, select_critical
 from prac.selection.easy import with_easy
 from prac.selection.scores import Evidence
 from prac.selection.subsets import score_samples, take_by_score
+from prac.training.made_by import computed_by
 
 
 def reduce_stage(config: ReduceConfig, work: Work, *, dense: Made) -> Made:
@@ -122,6 +123,7 @@ def score_stage(
         facts=ScoreFacts(mean_score=float(np.mean(scores))),
         cost=cost,
         files={SCORES: pa.table(columns)},
+        made_by=computed_by(images.device, config.precision),
     )
 
 

@@ -24,6 +24,7 @@ from prac.models import build_model
 from prac.models.state import tied_names
 from prac.ticket.cost import ticket_cost
 from prac.ticket.format import Ticket
+from prac.training.made_by import together
 
 
 def ticket_stage(
@@ -102,8 +103,11 @@ def ticket_stage(
         **told,
     )
     known = dataclasses.asdict(facts)
+    judges = [each for each in (judge, dense_judge) if each is not None]
+    parts = (*trainings.values(), mask, rewind, *judges)
     lineage = {
         **{n: v for n, v in known.items() if n in told or not n.startswith("found_")},
+        "made_by": together(*(part.made_by for part in parts)),
         "class_names": list(dataset.class_names),
         "image_shape": list(dataset.image_shape),
         "mean": list(dataset.mean),

@@ -122,6 +122,7 @@ def _round_made(task: RoundTask, outcome: RoundOutcome, work: Work) -> Made:
             score_passes=outcome.score_passes,
         ),
         files=files,
+        made_by=outcome.made_by,
     )
 
 
@@ -157,6 +158,7 @@ def judge_stage(
         facts=JudgeFacts(test_accuracy=found.test_accuracy, **_training(found.trained)),
         cost=dataclasses.replace(cost, evaluation_samples=tested),
         files={TRAINED: found.trained.best_weights},
+        made_by=found.trained.made_by,
     )
 
 
@@ -193,6 +195,7 @@ def proxy_stage(config: ProxyConfig, work: Work) -> Made:
         facts=TrainedFacts(**_training(trained)),
         cost=dataclasses.replace(cost, other_flops=flops * passes),
         files={BEST: trained.best_weights},
+        made_by=trained.made_by,
     )
 
 
