@@ -235,7 +235,9 @@ def test_what_made_the_stages_and_where_it_differs(results: Results, tmp_path: P
     assert rows[0] == ["stage", "what", "value"]
     assert [dense.name, "torch", "1"] in rows
     # Of a stage by an earlier version nothing is known.
-    unknown = dataclasses.replace(mixed, stages=(*mixed.stages[1:], dense))
+    unknown = dataclasses.replace(
+        mixed, stages=(*mixed.stages[1:], dataclasses.replace(dense, made_by={}))
+    )
     assert "not noted (1 stage" in dict(makers(unknown))["python"]
     assert "python" in mixture_sentence(unknown)
 
