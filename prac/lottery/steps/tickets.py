@@ -103,7 +103,7 @@ def ticket_stage(
         **told,
     )
     known = dataclasses.asdict(facts)
-    judges = [each for each in (judge, dense_judge) if each is not None]
+    judges = [each for each in (judge, dense_judge, found, found_in) if each is not None]
     parts = (*trainings.values(), mask, rewind, *judges)
     lineage = {
         **{n: v for n, v in known.items() if n in told or not n.startswith("found_")},
