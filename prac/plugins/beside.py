@@ -20,7 +20,10 @@ def find_beside(words: Iterable[str]) -> None:
     Only where the module is nowhere else and its file is there: what lies in a folder never takes
     the place of what is installed, and a name that a file brings is not looked for.
     """
-    folder = Path.cwd()
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError:
+        return  # it is gone: whoever needs it says so
     for module in {name for word in words for name in _NAMED.findall(word)}:
         place = folder.joinpath(*module.split("."))
         there = place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()

@@ -91,6 +91,7 @@ def test_the_last_line_is_a_pipelines_but_for_mlflow(last: dict[str, object]) ->
         "dense_test_accuracies",
         "over_searches",
         "searches",
+        "seconds",
     }
     (search,) = last["searches"]  # type: ignore[misc]
     assert (search["architecture"], search["method"]) == ("conv4", "prac")
@@ -152,7 +153,7 @@ def test_nothing_is_trained_twice(home: Path, ran: tuple[list[str], list[str]]) 
     assert json.loads(lines[-1]) == json.loads(ran[0][-1])
     assert imported == []
     lines, imported = _prac("plan", *WORDS, "--home", str(home), seek=seek)
-    assert lines[-1].startswith("0 stages to run, 7 cached")
+    assert any(line.startswith("0 stages to run, 7 cached") for line in lines)
     assert imported == []
 
 
@@ -167,7 +168,7 @@ def test_a_lost_page_is_written_again(home: Path, last: dict[str, object]) -> No
 def test_a_plan_leaves_nothing_behind(tmp_path: Path) -> None:
     home = tmp_path / "home"
     lines, imported = _prac("plan", *WORDS, "--home", str(home), seek="ray,mlflow,torch,sklearn")
-    assert lines[-1].startswith("7 stages to run, 0 cached")
+    assert any(line.startswith("7 stages to run, 0 cached") for line in lines)
     assert imported == []
     assert not home.exists()
 
@@ -208,7 +209,7 @@ def test_a_tracker_is_refused() -> None:
 def test_mlflows_environment_is_no_matter(tmp_path: Path) -> None:
     away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "RAY_ADDRESS": "127.0.0.1:9"}
     lines, _ = _prac("plan", *WORDS, "--home", str(tmp_path), **away)
-    assert lines[-1].startswith("7 stages to run, 0 cached")
+    assert any(line.startswith("7 stages to run, 0 cached") for line in lines)
 
 
 @pytest.fixture(scope="module")
