@@ -82,7 +82,12 @@ def usage(where: str, image_shape: tuple[int, ...]) -> str:
     """Markdown: how to predict with a registered ticket, and to serve it."""
     shape = ", ".join(map(str, image_shape))
     return (
-        "Predict, without `prac`: whole pixels are 0 to 255, fractions 0 to 1.\n\n"
+        "Predict, whoever made it: safetensors, and no code but `prac`'s.\n\n"
+        "```python\nimport prac, torch\nfrom prac.ticket.export import image_classifier\n"
+        f'classify = image_classifier(prac.Ticket.load("{where}"))\n'
+        f"classify(torch.zeros((1, {shape}), dtype=torch.uint8))  # logits\n```\n\n"
+        "Without `prac`, where you trust whoever wrote to this store: MLflow runs the code that "
+        "lies in the model, and what its graph names. Whole pixels are 0 to 255, fractions 0 to 1.\n\n"
         "```python\nimport mlflow, numpy\n"
         f'model = mlflow.pyfunc.load_model("{where}")\n'
         f'model.predict(numpy.zeros((1, {shape}), "uint8"))  # names of classes\n'
