@@ -82,6 +82,8 @@ class CheckpointError(PracError, ValueError):
 class TicketError(PracError, ValueError):
     """A ticket that is damaged or doesn't fit the model it is applied to."""
 
+    exit_status = 2
+
 
 class StoreError(PracError, RuntimeError):
     """A store of finished stages that can't be reached, or an artifact that fails its checksum."""

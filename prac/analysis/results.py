@@ -7,7 +7,11 @@ import dataclasses
 import json
 import statistics
 from dataclasses import dataclass, field
-from typing import Any
+
+from prac.schema import Amount, Count, Share, read
+
+MAX_RESULTS = 2**30
+"""Bytes of results.json: pictures of samples take most of it."""
 
 
 def mean(values: tuple[float, ...]) -> float | None:
@@ -57,34 +61,34 @@ class RoundRow:
 
     architecture: str
     method: str
-    round: int
+    round: Count
     trained: bool
-    sparsity: float
-    weights_left: int
-    set_size: int
-    cet_size: int | None
-    cep_size: int | None
-    overlap: int | None
-    epochs: int
-    budget_epochs: int
-    steps: int
-    search_steps: int
+    sparsity: Share
+    weights_left: Count
+    set_size: Count
+    cet_size: Count | None
+    cep_size: Count | None
+    overlap: Count | None
+    epochs: Count
+    budget_epochs: Count
+    steps: Count
+    search_steps: Count
     steps_saved: float | None
-    validation_accuracy: float | None
-    best_epoch: int | None
-    seconds: float
-    test_accuracies: tuple[float, ...] = ()
-    validation_accuracies: tuple[float, ...] = ()
+    validation_accuracy: Share | None
+    best_epoch: Count | None
+    seconds: Amount
+    test_accuracies: tuple[Share, ...] = ()
+    validation_accuracies: tuple[Share, ...] = ()
     ticket: str | None = None
-    search_seconds: float | None = None
+    search_seconds: Amount | None = None
     seconds_saved: float | None = None
-    borrowed_steps: int = 0
-    borrowed_seconds: float = 0.0
+    borrowed_steps: Count = 0
+    borrowed_seconds: Amount = 0.0
     borrowed_from: tuple[str, ...] = ()
-    flops_sparse: int | None = None
-    bytes_sparse: int | None = None
-    found_test_accuracy: float | None = None
-    found_steps: int | None = None
+    flops_sparse: Count | None = None
+    bytes_sparse: Count | None = None
+    found_test_accuracy: Share | None = None
+    found_steps: Count | None = None
 
     @property
     def easy_size(self) -> int | None:
@@ -116,15 +120,15 @@ class SearchRow:
 
     architecture: str
     method: str
-    round: int
+    round: Count
     search_seed: int
-    sparsity: float
-    set_size: int
-    search_steps: int
+    sparsity: Share
+    set_size: Count
+    search_steps: Count
     steps_saved: float | None
-    validation_accuracy: float | None
-    test_accuracies: tuple[float, ...]
-    search_seconds: float | None = None
+    validation_accuracy: Share | None
+    test_accuracies: tuple[Share, ...]
+    search_seconds: Amount | None = None
     seconds_saved: float | None = None
 
 
@@ -134,9 +138,9 @@ class DistanceRow:
 
     architecture: str
     method: str
-    round: int
-    epoch: int
-    distance: float
+    round: Count
+    epoch: Count
+    distance: Amount
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,13 +153,14 @@ class HardSample:
     """
 
     architecture: str
-    sample_id: int
+    sample_id: Count
     label: str
-    presentations: int
-    forgotten: int
+    presentations: Count
+    forgotten: Count
     never_learned: bool
     mean_margin: float
     png: bytes
+    __pydantic_config__ = {"val_json_bytes": "base64"}  # noqa: RUF012
     predicted: str | None = None
     inside: bool | None = None
     reason: str = ""
@@ -171,14 +176,14 @@ class ThresholdSet:
 
     architecture: str
     method: str
-    round: int
-    sparsity: float
+    round: Count
+    sparsity: Share
     threshold: int
-    set_size: int
-    cet_size: int
-    never_learned: int
-    cep_size: int
-    overlap: int
+    set_size: Count
+    cet_size: Count
+    never_learned: Count
+    cep_size: Count
+    overlap: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,12 +195,12 @@ class MaskOverlap:
     """
 
     architecture: str
-    round: int
-    sparsity: float
+    round: Count
+    sparsity: Share
     method: str
     other: str
-    overlap: float
-    chance: float
+    overlap: Share
+    chance: Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,12 +212,12 @@ class ClassShare:
 
     architecture: str
     method: str
-    round: int
-    sparsity: float
+    round: Count
+    sparsity: Share
     label: str
-    samples: int
-    share: float
-    of_training: float
+    samples: Count
+    share: Share
+    of_training: Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,8 +231,8 @@ class StageRow:
     method: str
     inputs: tuple[str, ...]
     cached: bool
-    steps: int
-    seconds: float
+    steps: Count
+    seconds: Amount
     made_by: dict[str, str] = field(default_factory=dict)
 
 
@@ -252,23 +257,23 @@ class Bill:
 
     architecture: str
     method: str
-    steps: int
-    borrowed_steps: int
-    samples: int
-    cep_samples: int
-    score_samples: int
-    evaluation_samples: int
-    flops: int | None
-    seconds: float
-    joules: float | None
+    steps: Count
+    borrowed_steps: Count
+    samples: Count
+    cep_samples: Count
+    score_samples: Count
+    evaluation_samples: Count
+    flops: Count | None
+    seconds: Amount
+    joules: Amount | None
     energy_source: str
-    judging_steps: int
-    judging_samples: int
-    judging_evaluation_samples: int
-    judging_flops: int | None
-    judging_seconds: float
-    judging_joules: float | None
-    borrowed_seconds: float = 0.0
+    judging_steps: Count
+    judging_samples: Count
+    judging_evaluation_samples: Count
+    judging_flops: Count | None
+    judging_seconds: Amount
+    judging_joules: Amount | None
+    borrowed_seconds: Amount = 0.0
     borrowed_from: tuple[str, ...] = ()
 
 
@@ -289,9 +294,9 @@ class Results:
     title: str
     data: str
     recipe: str
-    num_training_samples: int
-    num_test_samples: int | None = None
-    num_classes: int
+    num_training_samples: Count
+    num_test_samples: Count | None = None
+    num_classes: Count
     data_notes: tuple[str, ...] = ()
     tolerance: float | None
     seed: int
@@ -300,8 +305,8 @@ class Results:
     margin: float = MARGIN
     settings: dict[str, str]
     rows: tuple[RoundRow, ...]
-    dense_test_accuracies: dict[str, tuple[float, ...]]
-    dense_validation_accuracies: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    dense_test_accuracies: dict[str, tuple[Share, ...]]
+    dense_validation_accuracies: dict[str, tuple[Share, ...]] = field(default_factory=dict)
     distances: tuple[DistanceRow, ...] = ()
     recorded: tuple[str, ...] = ()
     hardest: tuple[HardSample, ...] = ()
@@ -329,21 +334,6 @@ class Results:
         return min(judged, default=0)
 
 
-_PARTS: dict[str, type[Any]] = {
-    "rows": RoundRow,
-    "searches": SearchRow,
-    "distances": DistanceRow,
-    "hardest": HardSample,
-    "never_learned": HardSample,
-    "samples": HardSample,
-    "thresholds": ThresholdSet,
-    "masks": MaskOverlap,
-    "classes": ClassShare,
-    "stages": StageRow,
-    "bills": Bill,
-}
-
-
 def results_to_json(results: Results) -> str:
     """The results as JSON text; images as base64."""
 
@@ -356,20 +346,5 @@ def results_to_json(results: Results) -> str:
 
 
 def results_from_json(text: str) -> Results:
-    """The results that `results_to_json` wrote."""
-    values = json.loads(text)
-    for name, kind in _PARTS.items():
-        values[name] = tuple(_part(kind, part) for part in values[name])
-    values.setdefault("data_notes", ())  # results of earlier runs have none
-    for name in ("judging_seeds", "recorded", "data_notes"):
-        values[name] = tuple(values[name])
-    for name in ("dense_test_accuracies", "dense_validation_accuracies"):
-        values[name] = {key: tuple(found) for key, found in values[name].items()}
-    return Results(**values)
-
-
-def _part(kind: type[Any], part: dict[str, Any]) -> Any:
-    if "png" in part:
-        part["png"] = base64.b64decode(part["png"])
-    # JSON has lists where the rows have tuples.
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in part.items()})
+    """The results that `results_to_json` wrote. Raises SchemaError for anything else."""
+    return read(Results, text, MAX_RESULTS)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from prac.schema import read
+
 State = Literal["finished", "stopped", "empty", "failed"]
 Cost = Literal["search_steps", "set_size"]
 COSTS: tuple[Cost, ...] = ("search_steps", "set_size")
@@ -58,10 +60,8 @@ class SweepResults:
 
     @classmethod
     def from_json(cls, text: str) -> SweepResults:
-        """What `to_json` wrote."""
-        values = json.loads(text)
-        values["rows"] = tuple(TrialRow(**row) for row in values["rows"])
-        return cls(**values)
+        """What `to_json` wrote. Raises SchemaError for anything else."""
+        return read(cls, text)
 
     @property
     def architectures(self) -> list[str]:

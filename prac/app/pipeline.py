@@ -25,6 +25,7 @@ from prac.lottery.kept import pipeline_of
 from prac.lottery.local import MAX_DAMAGES, LocalEnv, Ran, run_local
 from prac.lottery.outputs import RESULTS, Made
 from prac.lottery.store import DamagedArtifact, Finished, check_files
+from prac.schema import SchemaError
 from prac.scratch import scratch_folder
 from prac.storage import Folder
 
@@ -197,7 +198,10 @@ class Pipeline:
 
     def _replay(self, report: Finished) -> dict[str, Any]:
         """Nothing to run: show what was found, from the store."""
-        results = results_from_json(self.place.store.read(report)[RESULTS])
+        try:
+            results = results_from_json(self.place.store.read(report)[RESULTS])
+        except SchemaError as error:
+            raise DamagedArtifact(report, f"{RESULTS.name} can't be read ({error})") from error
         if not (self._report_folder() / "report.html").is_file():
             with scratch_folder() as scratch:
                 self._write(results, Path(scratch))

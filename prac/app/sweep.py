@@ -23,6 +23,7 @@ from prac.lottery.kept import Pipeline, needs_of
 from prac.lottery.outputs import SWEEP, JudgeFacts
 from prac.lottery.store import DamagedArtifact, Finished
 from prac.report.front import print_front, write_front
+from prac.schema import SchemaError
 from prac.scratch import scratch_folder
 from prac.storage import Folder
 from prac.sweep.outcome import best_configuration, sweep_json, sweep_metrics, sweep_parameters
@@ -249,7 +250,10 @@ class _Sweep:
 
     def _replay(self, finished: Finished, log: SweepLog) -> dict[str, Any]:
         """The sweep is finished: show it from the store."""
-        results = SweepResults.from_json(self.place.store.read(finished)[SWEEP])
+        try:
+            results = SweepResults.from_json(self.place.store.read(finished)[SWEEP])
+        except SchemaError as error:
+            raise DamagedArtifact(finished, f"{SWEEP.name} can't be read ({error})") from error
         if not (self._folder() / "front.png").is_file():
             with scratch_folder() as scratch:
                 self._write(results, Path(scratch))

@@ -169,10 +169,11 @@ def show_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Load and verify a ticket; its lineage."""
     folder, named = ticket_folder(arguments.where, arguments.home)
     ticket = open_ticket(folder, arguments.home, trust_code=arguments.trust_code)
+    computed = {"ticket": named, "trained_weights": ticket.trained is not None}
     facts: dict[str, Any] = {
-        "ticket": named,
-        "trained_weights": ticket.trained is not None,
+        **computed,
         **ticket.lineage,
+        **computed,  # what a lineage says of these doesn't count
         "sparsity": ticket.sparsity,
         "weights_alive": ticket.mask.num_alive,
         "sparsity_of_all": _sparsity_of_all(ticket),

@@ -8,15 +8,18 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from annotated_types import Len, Predicate
 from numpy.typing import NDArray
 
-from prac.errors import EventLogError, first_line
+from prac.errors import EventLogError, first_line, shown
 from prac.events.schema import EVENT_SCHEMA
+from prac.schema import Sha256, formed
 
 _NAME = re.compile(
     r"round-(?P<round>\d+)-epoch-(?P<epoch>\d+)-rank-(?P<rank>\d+)-of-(?P<ranks>\d+)"
@@ -104,6 +107,18 @@ class KnownSamples:
         self.digest = _digest(ids)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Header:
+    """The metadata of a file, each as text: `prac.run` and so on. samples: a digest of the ids.
+    correct: a checksum of the answers."""
+
+    run: str
+    name: str
+    epoch_rows: Annotated[str, Len(1, 10), Predicate(str.isdecimal)]
+    samples: Sha256
+    correct: Annotated[str, Len(1, 10), Predicate(str.isdecimal)]
+
+
 def encode(events: pa.Table, file: EventFile, run: str, *, epoch_rows: int) -> pa.Buffer:
     """The bytes of a file. Raises EventLogError for events of another round or epoch."""
     for name, value in (("round", file.round), ("epoch", file.epoch)):
@@ -150,15 +165,16 @@ def decode(data: pa.Buffer, file: EventFile, run: str, *, known: KnownSamples | 
         parquet = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
         schema = parquet.schema_arrow
         metadata = {k.decode(): v.decode() for k, v in (schema.metadata or {}).items()}
+        header = formed(_Header, {k.removeprefix("prac."): v for k, v in metadata.items()})
     # Page checksums don't cover the footer, where names and types of the columns are.
     damaged = EventLogError(f"{file.name} doesn't hold events, or its footer is damaged")
     if not schema.equals(FILE_SCHEMA):
         raise damaged
-    if metadata.get("prac.run") != run:
+    if header.run != run:
         raise EventLogError(f"{file.name} belongs to another run")
-    if metadata.get("prac.name") != file.name:
-        raise EventLogError(f"{file.name} was written as {metadata.get('prac.name')}")
-    if known is not None and metadata.get("prac.samples") != known.digest:
+    if header.name != file.name:
+        raise EventLogError(f"{file.name} was written as {shown(header.name[:200])}")
+    if known is not None and header.samples != known.digest:
         known = None
     columns = [*(["sample_id"] if known is None else []), "correct", "margin", "el2n"]
     with _readable(file):
@@ -167,14 +183,13 @@ def decode(data: pa.Buffer, file: EventFile, run: str, *, known: KnownSamples | 
         raise damaged
     ids = table["sample_id"].to_numpy() if known is None else known.ids
     correct = table["correct"].to_numpy()
-    rows = metadata.get("prac.epoch_rows", "")
     # The footer alone says where a page of dictionary entries is.
-    if not rows.isdecimal() or metadata.get("prac.correct") != _checksum(correct):
+    if header.correct != _checksum(correct):
         raise damaged
     if len(ids) != table.num_rows:
         raise EventLogError(f"{table.num_rows} events where {len(ids)} were written")
     margin, el2n = table["margin"].to_numpy(), table["el2n"].to_numpy()
-    return Events(ids, correct, margin, el2n, epoch_rows=int(rows))
+    return Events(ids, correct, margin, el2n, epoch_rows=int(header.epoch_rows))
 
 
 @contextmanager

@@ -86,9 +86,10 @@ class EventLog:
         problems = []
         for (attempt, ranks), files in sorted(attempts.items()):
             present = {file.rank for file in files}
-            if present != set(range(ranks)):
-                missing = sorted(set(range(ranks)) - present)
-                problems.append(f"attempt {attempt} lacks rank {missing[0]} of {ranks}")
+            # A name may speak of any number of ranks.
+            missing = next((rank for rank in range(ranks) if rank not in present), None)
+            if missing is not None or len(present) != ranks:
+                problems.append(f"attempt {attempt} lacks rank {missing or 0} of {ranks}")
                 continue
             try:
                 parts = [self._read(file, expected) for file in files]

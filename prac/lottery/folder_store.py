@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from prac.errors import StoreError
@@ -24,9 +25,22 @@ from prac.lottery.store import (
     sha256,
     write_stage,
 )
+from prac.schema import Amount, SchemaError, Sha256, file_bytes, read
 
 RUN, MAKING = "run.json", ".making-"
 _TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """The note beside a manifest. started, ended: seconds since the epoch."""
+
+    name: str
+    kind: str
+    data: str
+    started: Amount
+    ended: Amount
+    manifest: Sha256
 
 
 class FolderStore:
@@ -80,20 +94,20 @@ class FolderStore:
 
     def _finished(self, key: str) -> Finished | None:
         try:
-            run = json.loads((self._folder(key) / RUN).read_text())
+            run = read(_Run, file_bytes(self._folder(key) / RUN))
             return Finished(
                 key=key,
-                name=str(run["name"]),
+                name=run.name,
                 # Made again, it is another run.
-                run_id=f"{key}-{run['manifest'][:8]}",
+                run_id=f"{key}-{run.manifest[:8]}",
                 where=str(self._folder(key)),
-                manifest_sha256=str(run["manifest"]),
+                manifest_sha256=run.manifest,
             )
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
+        except SchemaError as error:
             broken = Finished(key=key, name=key, run_id=key, where="", manifest_sha256="")
-            raise DamagedArtifact(broken, f"{RUN} can't be read") from error
+            raise DamagedArtifact(broken, f"{RUN} can't be read ({error})") from error
         except OSError as error:
             raise self._away(error) from error
 
@@ -121,15 +135,15 @@ class FolderStore:
             scratch = Path(tempfile.mkdtemp(prefix=MAKING, dir=self.root))
             try:
                 manifest = write_stage(scratch, stage, made)
-                run = {
-                    "name": stage.name,
-                    "kind": stage.kind,
-                    "data": data,
-                    "started": started,
-                    "ended": time.time(),
-                    "manifest": sha256(scratch / MANIFEST),
-                }
-                (scratch / RUN).write_text(json.dumps(run, indent=2, sort_keys=True))
+                run = _Run(
+                    name=stage.name,
+                    kind=stage.kind,
+                    data=data,
+                    started=started,
+                    ended=time.time(),
+                    manifest=sha256(scratch / MANIFEST),
+                )
+                (scratch / RUN).write_text(json.dumps(vars(run), indent=2, sort_keys=True))
                 os.chmod(scratch, 0o755)
                 self._move_in(scratch, stage.key)
             finally:
@@ -139,7 +153,7 @@ class FolderStore:
         finished = self._finished(stage.key)
         if finished is None:
             raise StoreError(f"the store {self.root} can't be written")
-        made_here = finished.manifest_sha256 == run["manifest"]
+        made_here = finished.manifest_sha256 == run.manifest
         return Finished(**{**vars(finished), "manifest": manifest if made_here else None})
 
     def _move_in(self, scratch: Path, key: str) -> None:

@@ -20,6 +20,7 @@ from prac.fingerprint import fingerprint
 from prac.lottery.graph import Graph, Request, Stage
 from prac.lottery.identity import Identity
 from prac.lottery.kinds import KINDS, Lasts
+from prac.schema import SchemaError, read
 
 Forgotten = Literal["", "stages", "tickets"]
 """Kept; its stages may go, but for its tickets; its tickets may go as well."""
@@ -153,18 +154,11 @@ def to_json(pipeline: Pipeline) -> str:
 def from_json(text: str | bytes, where: object) -> Pipeline:
     """What `to_json` wrote. Raises StoreError: what can't be read may be needed by anybody."""
     try:
-        values = json.loads(text)
-        texts = [values[n] for n in ("key", "title", "data", "data_name", "forgotten")]
-        names = [*values["needs"], *values["needs"].values()]
-        if not all(isinstance(text, str) for text in (*texts, *names)):
-            raise TypeError("not text")
-        if values["forgotten"] not in ("", "stages", "tickets"):
-            raise ValueError(f"forgotten: {values['forgotten']!r}")
-        return Pipeline(**{**values, "began": float(values["began"])})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return read(Pipeline, text)
+    except SchemaError as error:
         raise StoreError(
-            f"{where}, which says what a pipeline needs, can't be read ({type(error).__name__}: "
-            f"{error}); what it needs is not known any more"
+            f"{where}, which says what a pipeline needs, can't be read ({error}); what it needs is "
+            "not known any more"
         ) from error
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from prac.schema import Amount, Count, Share
+
 # A plan and a replay read facts alone and do without torch, whose import takes a second: readers
 # and writers of tensors import it when they are called.
 if TYPE_CHECKING:
@@ -43,16 +45,16 @@ class Cost:
     where nothing told it; energy_source: what told it, or why nothing did.
     """
 
-    steps: int = 0
-    samples: int = 0
-    cep_samples: int = 0
-    score_samples: int = 0
-    score_gradient_samples: int = 0
-    score_passes: int = 0
-    evaluation_samples: int = 0
-    other_flops: int | None = None
-    seconds: float = 0.0
-    joules: float | None = None
+    steps: Count = 0
+    samples: Count = 0
+    cep_samples: Count = 0
+    score_samples: Count = 0
+    score_gradient_samples: Count = 0
+    score_passes: Count = 0
+    evaluation_samples: Count = 0
+    other_flops: Count | None = None
+    seconds: Amount = 0.0
+    joules: Amount | None = None
     energy_source: str = ""
 
 
@@ -60,29 +62,15 @@ class Cost:
 class Facts:
     """What later stages and the report know of a stage without opening its files: JSON values."""
 
-    @classmethod
-    def from_json(cls: type[F], values: Mapping[str, Any]) -> F:
-        """The facts that `dataclasses.asdict` gave. Raises TypeError for other fields."""
-        return cls(**{name: _with_tuples(value) for name, value in values.items()})
-
-
-def _with_tuples(value: Any) -> Any:
-    # JSON knows lists only.
-    if isinstance(value, list):
-        return tuple(_with_tuples(item) for item in value)
-    if isinstance(value, dict):
-        return {name: _with_tuples(item) for name, item in value.items()}
-    return value
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedFacts(Facts):
     """Of a training. accuracies are fractions; curves: a column of numbers an epoch, by name."""
 
-    epochs: int
-    budget_epochs: int
-    best_epoch: int
-    best_accuracy: float
+    epochs: Count
+    budget_epochs: Count
+    best_epoch: Count
+    best_accuracy: Share
     curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
@@ -90,9 +78,9 @@ class TrainedFacts(Facts):
 class MaskFacts(Facts):
     """Of what makes m_{k+1}: its sparsity, its weights alive, and how many weights there are."""
 
-    next_sparsity: float
-    next_weights_alive: int
-    weights: int
+    next_sparsity: Share
+    next_weights_alive: Count
+    weights: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,26 +88,26 @@ class RoundFacts(MaskFacts, TrainedFacts):
     """Of a round that was trained. set_size: samples of an epoch. distances: between consecutive
     tentative masks."""
 
-    set_size: int
+    set_size: Count
     stopped_early: bool
-    distances: tuple[float, ...]
+    distances: tuple[Amount, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CountFacts(Facts):
     """Of the events of a dense run: how many there are."""
 
-    events: int
+    events: Count
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetFacts(Facts):
     """Of a set: its samples, those of CET, of CEP and of both; a hash of ids and reasons."""
 
-    set_size: int
-    cet_size: int
-    cep_size: int
-    overlap: int
+    set_size: Count
+    cet_size: Count
+    cep_size: Count
+    overlap: Count
     digest: str
 
 
@@ -135,7 +123,7 @@ class JudgeFacts(TrainedFacts):
     """Of a ticket trained alone. test_accuracy: measured once, at the best validation epoch. As
     found it has no epochs, and the best epoch of its round."""
 
-    test_accuracy: float
+    test_accuracy: Share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,34 +141,34 @@ class TicketFacts(Facts):
     architecture: str
     data: str
     method: str
-    round: int
-    sparsity: float
-    weights_alive: int
-    weights: int
-    set_size: int
-    num_training: int
-    search_steps: int
+    round: Count
+    sparsity: Share
+    weights_alive: Count
+    weights: Count
+    set_size: Count
+    num_training: Count
+    search_steps: Count
     steps_saved: float
-    test_accuracy: float | None
-    validation_accuracy: float | None
-    dense_test_accuracy: float | None
+    test_accuracy: Share | None
+    validation_accuracy: Share | None
+    dense_test_accuracy: Share | None
     rewind: str
     recipe: str
     seed: int
-    image_shape: tuple[int, ...]
-    flops_dense: int
-    flops_sparse: int
-    bytes_dense: int
-    bytes_sparse: int
-    splits: Mapping[str, int]
-    num_classes: int
+    image_shape: tuple[Count, ...]
+    flops_dense: Count
+    flops_sparse: Count
+    bytes_dense: Count
+    bytes_sparse: Count
+    splits: Mapping[str, Count]
+    num_classes: Count
     data_fingerprint: str
     set_digest: str = ""
     layers: str = "conv"
-    parameters: int | None = None
-    found_test_accuracy: float | None = None
-    found_validation_accuracy: float | None = None
-    found_steps: int | None = None
+    parameters: Count | None = None
+    found_test_accuracy: Share | None = None
+    found_validation_accuracy: Share | None = None
+    found_steps: Count | None = None
 
     @property
     def sparsity_of_all(self) -> float | None:

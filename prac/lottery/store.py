@@ -16,10 +16,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from prac.errors import OutsideError, StoreError
+from safetensors import SafetensorError
+
+from prac.errors import OutsideError, StoreError, first_line
 from prac.lottery.graph import Stage
 from prac.lottery.kinds import KINDS
 from prac.lottery.outputs import Cost, Facts, File, Made, as_json
+from prac.schema import SchemaError, Sha256, formed, read
 from prac.scratch import scratch_folder
 
 MANIFEST = "manifest.json"
@@ -37,7 +40,7 @@ class Manifest:
     name: str
     facts: Facts
     cost: Cost
-    sha256: Mapping[str, str]
+    sha256: Mapping[str, Sha256]
     made_by: Mapping[str, str] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
@@ -48,10 +51,26 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Manifest:
-        """What `to_bytes` wrote. Raises ValueError, KeyError or TypeError for anything else."""
-        values = json.loads(data)
-        facts = KINDS[values["kind"]].facts.from_json(values["facts"])
-        return cls(**{**values, "facts": facts, "cost": Cost(**values["cost"])})
+        """What `to_bytes` wrote. Raises SchemaError for anything else."""
+        values = read(_Written, data)
+        kind = KINDS.get(values.kind)
+        if kind is None:
+            raise SchemaError(f"kind: {values.kind[:80]!r} is not known; known: {', '.join(KINDS)}")
+        facts = formed(kind.facts, values.facts, within="facts")
+        return cls(**{**vars(values), "facts": facts})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Written:
+    """A manifest whose facts, which depend on the kind, are still to be read."""
+
+    key: str
+    kind: str
+    name: str
+    facts: dict[str, Any]
+    cost: Cost
+    sha256: Mapping[str, Sha256]
+    made_by: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +220,7 @@ def read_manifest(finished: Finished, bring: Callable[[str], Path]) -> Manifest:
         raise DamagedArtifact(finished, f"{MANIFEST} fails its checksum")
     try:
         manifest = Manifest.from_bytes(data)
-    except (ValueError, KeyError, TypeError) as error:
+    except SchemaError as error:
         raise DamagedArtifact(finished, f"{MANIFEST} can't be read ({error})") from error
     if manifest.key != finished.key:
         raise DamagedArtifact(finished, f"{MANIFEST} is that of another stage, not")
@@ -238,7 +257,15 @@ class _StoredFiles(Mapping[File[Any], Any]):
         # Of a folder, the path of its last part leads to it.
         while part != file.name:
             part, path = part.rpartition("/")[0], path.parent
-        return file.read(path)
+        try:
+            return file.read(path)
+        except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # of the disk, not of what is on it
+            # Whoever wrote it wrote the checksum, too.
+            raise DamagedArtifact(
+                self._finished, f"{file.name} can't be read ({first_line(error)})"
+            ) from error
 
     def _checked(self, part: str) -> Path:
         path = self._bring(part)

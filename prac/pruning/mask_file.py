@@ -9,6 +9,7 @@ import torch
 
 from prac.errors import TicketError
 from prac.pruning.mask import Mask
+from prac.schema import parse
 
 
 def mask_to_bytes(mask: Mask) -> bytes:
@@ -25,7 +26,7 @@ def mask_from_bytes(data: bytes) -> Mask:
     """
     try:
         length = int.from_bytes(data[:8], "little")
-        order = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["prac.order"])
+        order = parse(parse(data[8 : 8 + length])["__metadata__"]["prac.order"])
         tensors = safetensors.torch.load(data)
         alive = {name: tensors.pop(name) for name in order}
         if tensors or any(bool((t.view(torch.uint8) > 1).any()) for t in alive.values()):

@@ -125,23 +125,23 @@ class Ticket:
             raise TicketError(f"{where} holds no ticket: there is no {MANIFEST_FILE} in it")
         try:
             manifest = manifest_from(read_inside(folder, MANIFEST_FILE, MAX_MANIFEST), where)
-            if manifest["format"] != FORMAT:
-                raise TicketError(f"{where} has format {manifest['format']}; known: {FORMAT}")
-            more = [n for n in (TRAINED_FILE, FOUND_FILE) if n in manifest["sha256"]]
+            if manifest.format != FORMAT:
+                raise TicketError(f"{where} has format {manifest.format}; known: {FORMAT}")
+            more = [n for n in (TRAINED_FILE, FOUND_FILE) if n in manifest.sha256]
             names = [MASK_FILE, WEIGHTS_FILE, *more]
             files = {name: read_inside(folder, name, MAX_TENSORS) for name in names}
             for name, data in files.items():
-                if hashlib.sha256(data).hexdigest() != manifest["sha256"][name]:
+                if hashlib.sha256(data).hexdigest() != manifest.sha256[name]:
                     raise TicketError(f"{folder / name} fails its checksum: it was changed")
             mask = mask_from_bytes(files[MASK_FILE])
             weights = safetensors.torch.load(files[WEIGHTS_FILE])
             parts = {name: safetensors.torch.load(files[name]) for name in more}
-            lineage = manifest["lineage"]
+            lineage = manifest.lineage
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             if isinstance(error, TicketError):
                 raise
             raise TicketError(f"{where} is damaged ({type(error).__name__}: {error})") from error
-        if manifest["weights_alive"] != mask.num_alive:
+        if manifest.weights_alive != mask.num_alive:
             raise TicketError(f"{where}: weights_alive of ticket.json is not what the mask has")
         return cls(
             mask=mask,

@@ -205,6 +205,6 @@ def test_a_store_that_cannot_be_reached(command, monkeypatch) -> None:
 
 def test_tickets_that_are_not_there(command, tmp_path: Path) -> None:
     status, _, err = command("tickets", "show", str(tmp_path))
-    assert status == 1
+    assert status == 2
     assert len(err.splitlines()) == 1
     assert "holds no ticket" in err

@@ -417,7 +417,7 @@ def test_a_folder_whose_note_is_damaged(tmp_path: Path, text: str) -> None:
     assert store.find(DATA, [stage.key, other.key]).keys() == {other.key}
     assert store.find_one(stage) is None
     (aside,) = (tmp_path / "revoked").iterdir()
-    assert (aside / "reason.txt").read_text() == "run.json can't be read\n"
+    assert (aside / "reason.txt").read_text().startswith("run.json can't be read (")
     assert (aside / finished.key / MANIFEST).is_file()
     _commit(store, stage, _made(2.0))
     assert store.find_one(stage) is not None

@@ -42,6 +42,7 @@ MACHINERY = (
     "prac.plugins",
     "prac.storage",
     "prac.ticket.reading",
+    "prac.schema",
     "prac.training.made_by",
     "prac.distributed.progress",
     "prac.distributed.ray_internals",

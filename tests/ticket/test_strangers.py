@@ -153,7 +153,7 @@ def test_a_link_beside_the_ticket_is_not_copied(folder: Path, tmp_path: Path) ->
     copied = Path(shutil.copytree(folder, tmp_path / "ticket"))
     (tmp_path / "secret").write_text("of another")
     (copied / "notes").symlink_to(tmp_path / "secret")
-    assert main(["tickets", "pull", str(copied), "--out", str(tmp_path / "out")]) == 1
+    assert main(["tickets", "pull", str(copied), "--out", str(tmp_path / "out")]) == 2
     assert not (tmp_path / "out").exists()
 
 
