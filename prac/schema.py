@@ -64,8 +64,6 @@ def parse(text: str | bytes, limit: int = MAX_TEXT) -> Any:
         )
     except RecursionError:
         raise SchemaError("it is nested too deeply") from None
-    except SchemaError:
-        raise
     except ValueError as error:
         raise SchemaError(f"it is no strict JSON: {_in_a_line(error)}") from None
 
@@ -92,7 +90,10 @@ def formed(form: type[T], value: Any, *, within: str = "", others: bool = False)
             raise SchemaError(f"it is no strict JSON: {first['msg'].lower()}") from None
         where = ".".join(map(str, [within, *first["loc"]] if within else first["loc"])) or "it"
         told = " ".join(repr(first["input"])[:_TOLD].split())
-        raise SchemaError(f"{where[:200]}: {first['msg'].lower()}, not {told}") from None
+        # A key may be any text: it is told without control characters.
+        raise SchemaError(
+            f"{repr(where)[1:-1][:200]}: {first['msg'].lower()}, not {told}"
+        ) from None
     return made
 
 

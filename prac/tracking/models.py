@@ -87,7 +87,8 @@ def usage(where: str, image_shape: tuple[int, ...]) -> str:
         f'classify = image_classifier(prac.Ticket.load("{where}"))\n'
         f"classify(torch.zeros((1, {shape}), dtype=torch.uint8))  # logits\n```\n\n"
         "Without `prac`, where you trust whoever wrote to this store: MLflow runs the code that "
-        "lies in the model, and what its graph names. Whole pixels are 0 to 255, fractions 0 to 1.\n\n"
+        "lies in the model, and what its graph names. Whole pixels are 0 to 255, fractions 0 to "
+        "1.\n\n"
         "```python\nimport mlflow, numpy\n"
         f'model = mlflow.pyfunc.load_model("{where}")\n'
         f'model.predict(numpy.zeros((1, {shape}), "uint8"))  # names of classes\n'

@@ -96,7 +96,7 @@ def test_a_changed_ticket_is_refused(cli: Any, tmp_path: Path) -> None:
     cli("tickets", "pull", NAME, "--out", str(tmp_path / "t"))
     mask = tmp_path / "t" / "mask.safetensors"
     mask.write_bytes(mask.read_bytes()[:-1] + b"\7")
-    assert "checksum" in cli("tickets", "verify", str(tmp_path / "t"), status=1)
+    assert "checksum" in cli("tickets", "verify", str(tmp_path / "t"), status=2)
 
 
 def test_train_reaches_a_fair_accuracy_and_stays_sparse(cli: Any, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_compare_counts_what_two_masks_share(cli: Any) -> None:
 
 def test_mistakes_are_one_line(cli: Any, tmp_path: Path) -> None:
     assert "known: prac-digits-resnet8" in cli("tickets", "show", "prac-digits-nope", status=2)
-    assert "no ticket" in cli("tickets", "show", str(tmp_path), status=1)
+    assert "no ticket" in cli("tickets", "show", str(tmp_path), status=2)
     assert "0 to 1" in cli("tickets", "list", "--min-sparsity", "120", status=2)
     words = ("tickets", "list", "--home", str(tmp_path / "nowhere"))
     assert "--home" in cli(*words, home=False, status=2)
