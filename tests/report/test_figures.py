@@ -93,13 +93,30 @@ def test_many_rounds_name_some_ticks(
     assert len(accuracy(build(rows=rows)).axes[0].get_xticklabels()) == 9
 
 
+def test_what_is_said_over_a_panel_of_costs_fits_it(
+    row: Callable[..., RoundRow], build: Callable[..., Results]
+) -> None:
+    rows = tuple(
+        dataclasses.replace(row(net, "prac", 3), seconds_saved=time, steps_saved=steps)
+        for net, steps, time in (("a", 0.82, 0.62), ("b", -0.25, -0.1), ("c", 0.5, None))
+    )
+    drawn = cost(build(rows=rows))
+    drawn.canvas.draw()
+    said = ["PrAC: 82 % fewer steps, 62 % less time", "PrAC: 25 % more steps, 10 % more time"]
+    for ax, words in zip(drawn.axes, [*said, "PrAC: 50 % fewer steps"], strict=True):
+        (text,) = (each for each in ax.texts if each.get_text().replace("\u00a0", " ") == words)
+        box, panel = text.get_window_extent(), ax.get_window_extent()
+        assert box.x1 <= panel.x1
+        assert box.x0 >= panel.x0
+
+
 def test_cost_lines_and_words(results: Results) -> None:
     ax = cost(results).axes[0]
     lines = _lines(ax)
     steps = [0, *range(1000, 4000, 400)]
     assert _points(lines["steps:prac"]) == [(k, paid) for k, paid in enumerate(steps)]
     assert _points(lines["steps:vanilla"]) == [(k, 1000 * k) for k in range(9)]
-    assert any("52 % saved" in text.get_text() for text in ax.texts)
+    assert any("52 % fewer steps" in text.get_text() for text in ax.texts)
 
 
 def test_set_parts_add_up(results: Results) -> None:

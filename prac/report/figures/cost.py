@@ -51,17 +51,17 @@ def cost(results: Results) -> Figure:
 
 
 def saving_in_words(results: Results, architecture: str) -> str:
-    """How much the first method that isn't vanilla saved by its last ticket, as a phrase."""
+    """What the first method that isn't vanilla saved by its last ticket against it, as a phrase."""
     for method in methods_of(results, architecture):
         rows = search_rows(results, architecture, method)
         saved = steps_saved(results, rows[-1])
         if method != "vanilla" and saved is not None:
-            by = f"{method_label(method)}, all rounds: "
             seconds = rows[-1].seconds_saved
-            time = "" if seconds is None else f" (of time {percent(seconds, 0)})"
-            if saved < 0:
-                return f"{by}{percent(-saved, 0)} more than vanilla{time}"
-            return f"{by}{percent(saved, 0)} saved against vanilla{time}"
+            told = [f"{percent(abs(saved), 0)} {'more' if saved < 0 else 'fewer'} steps"]
+            if seconds is not None:
+                told.append(f"{percent(abs(seconds), 0)} {'more' if seconds < 0 else 'less'} time")
+            # As short as it can be: it stands over one panel of three.
+            return f"{method_label(method)}: {', '.join(told)}"
     return ""
 
 
