@@ -23,6 +23,19 @@ from prac.lottery.store import Finished, Store
 ToyData = Callable[..., ImageDataset]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of real runs, which take minutes, come first: else one core ends with them alone."""
+
+    def minutes(item: pytest.Item) -> float:
+        limit = item.get_closest_marker("timeout")
+        return float(limit.args[0]) if limit else 0.0
+
+    longest: dict[Path, float] = {}
+    for item in items:
+        longest[item.path] = max(longest.get(item.path, 0.0), minutes(item))
+    items.sort(key=lambda item: longest[item.path] < 1000)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
