@@ -1,7 +1,11 @@
-"""What the README shows works: its Python runs, and its commands are words that programs take."""
+"""What the README and the page of the pipelines show works: their Python and their commands run.
+
+A command that is marked with why it is not run is still made of words that its program takes.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -17,14 +21,20 @@ from prac.cli.options import recipe_from
 
 REPOSITORY = Path(__file__).parents[1]
 README = REPOSITORY / "README.md"
+PAGES = (README, REPOSITORY / "pipelines" / "README.md")
 BIN = Path(sys.executable).parent
 COMMANDS = [
-    pytest.param(command, id=f"line {block.line}: {command[:40]}")
-    for block in blocks(README, "bash")
+    pytest.param(command, id=f"{page.parent.name} {block.line}: {command[:40]}")
+    for page in PAGES
+    for block in blocks(page, "bash")
     for command in commands(block)
 ]
 NAMED = sorted(
-    {" ".join(words.split()) for words in re.findall(r"`(prac [^`]*)`", README.read_text())}
+    {
+        " ".join(words.split())
+        for page in PAGES
+        for words in re.findall(r"`(prac [^`]*)`", page.read_text())
+    }
 )
 # The console script's command for each program that has the same options.
 PROGRAMS = {"pipelines/full.py": "run", "pipelines/sweep.py": "sweep"}
@@ -55,6 +65,39 @@ def test_the_python_blocks_run_in_order(ticket_home: Path, tmp_path: Path) -> No
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_shell_blocks_run_in_order(ticket_home: Path, tmp_path: Path) -> None:
+    """In a folder with a store of tickets, in one shell that ends at the first failure."""
+    shutil.copy(ticket_home / "mlflow.db", tmp_path)
+    (tmp_path / "pipelines").symlink_to(REPOSITORY / "pipelines")
+    program = "".join(
+        block.text for page in PAGES for block in blocks(page, "bash") if block.why_not is None
+    )
+    assert program
+    done = subprocess.run(
+        ["bash", "-e", "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    lost = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        name, _, anchor = target.partition("#")
+        if "://" in name:
+            continue
+        there = page.parent / name if name else page
+        titles = re.findall(r"^#+ (.+)$", there.read_text(), re.MULTILINE) if anchor else []
+        anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+        if not there.exists() or (anchor and anchor not in anchors):
+            lost.append(target)
+    assert lost == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)
