@@ -89,12 +89,20 @@ class StoreError(PracError, RuntimeError):
     """A store of finished stages that can't be reached, or an artifact that fails its checksum."""
 
 
+_MANY = 200
+"""So many names are no line any more."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
-    """The error for a name that isn't known, with the names that are and the closest."""
+    """The error for a name that isn't known, with the names that are, or those of many that come
+    closest, and the closest."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(name, names, n=8)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return ConfigError(f"{kind} {name!r} is not known; known: {', '.join(names)}{hint}")
+    told = ", ".join(names)
+    if len(names) > _MANY:
+        told = f"{len(names)} names, such as {', '.join(close or names[:8])}"
+    return ConfigError(f"{kind} {name!r} is not known; known: {told}{hint}")
 
 
 def first_line(error: BaseException, limit: int = 300) -> str:

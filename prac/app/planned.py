@@ -18,9 +18,9 @@ from prac.lottery.compose import build_graph
 from prac.lottery.footprint import footprint
 from prac.lottery.graph import Graph, Request, Stage
 from prac.lottery.networks import check_networks, initial_digests
+from prac.lottery.sizes import NetworkSize, network_size
 from prac.lottery.stage_config import check_rewind
 from prac.lottery.trials import Trial
-from prac.models.sizes import NetworkSize, network_size
 from prac.plugins import is_custom, is_of_this_process
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ def bytes_left(planned: Planned, to_run: list[Stage]) -> dict[str, int]:
         return {}
     names = {getattr(stage.config, "architecture", "") for stage in to_run} - {""}
     tried = {n: NetworkSize(4 * t.parameters, t.prunable) for n, t in planned.trials.items()}
-    sizes = {name: tried.get(name) or network_size(name, shape, classes) for name in names}
+    layers = planned.recipe.prune.layers
+    sizes = {name: tried.get(name) or network_size(name, shape, classes, layers) for name in names}
     graphs = planned.options.executor == "ray"
     return footprint(to_run, sizes, planned.request.num_training, graphs=graphs)
 

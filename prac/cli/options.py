@@ -51,7 +51,8 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         "--architectures",
         nargs="+",
         metavar="A",
-        help="networks: ours (resnet20s, vgg16, ...), torchvision's, package.module:callable",
+        help="networks: ours (resnet20s, vgg16, ...; resnet20s_x0.5 has half the channels), "
+        "torchvision's, timm:NAME, package.module:callable",
     )
     what.add_argument(
         "--data",

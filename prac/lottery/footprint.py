@@ -19,8 +19,8 @@ from prac.lottery.outputs import (
     TRAINED,
     File,
 )
+from prac.lottery.sizes import NetworkSize
 from prac.lottery.stage_config import RoundConfig
-from prac.models.sizes import NetworkSize
 
 _SAMPLE_BYTES = {SET.name: 3, STATISTICS.name: 12, SCORES.name: 12, PREDICTIONS.name: 4}
 """Of a row, compressed: of 1,294 digits and of 45,000 photographs, within a half."""

@@ -9,27 +9,27 @@ from prac.config.strategies import ProxyOptions
 from prac.data.dataset import Source
 from prac.errors import unknown
 from prac.lottery.trials import Trial, try_kept
-from prac.models import ARCHITECTURES, check_architecture
+from prac.models import check_architecture
+from prac.models.catalogue import find_ours, is_of_user, require_library
 from prac.plugins import is_custom
 
 
 def initial_digests(recipe: Recipe, source: Source, seed: int) -> dict[str, str]:
     """The digest of the initial weights of each network that is a callable of the user's, which may
-    load them from a file, or that `model.weights` names a file for; ours and torchvision's are
+    load them from a file, or that `model.weights` names a file for; ours and libraries' are
     functions of name and seed.
 
-    Raises ConfigError for a callable that fails, and for weights that don't fit.
+    Raises ConfigError for a callable that fails, weights that don't fit, and a name whose library
+    isn't there.
     """
+    names = dict.fromkeys((*recipe.architectures, recipe.select.told(ProxyOptions).proxy))
+    for name in names:
+        require_library(name)
     for entry in recipe.model.weights:
         name = entry.rpartition("=")[0]
         if name and name not in recipe.architectures:
             raise unknown("model.weights: architecture", name, recipe.architectures)
-    own = [
-        name
-        for name in dict.fromkeys((*recipe.architectures, recipe.select.told(ProxyOptions).proxy))
-        if (is_custom(name) and not name.startswith("torchvision:"))
-        or recipe.model.weights_of(name) is not None
-    ]
+    own = [name for name in names if is_of_user(name) or recipe.model.weights_of(name) is not None]
     if not own:
         return {}
     # torch: a plan of our own networks does without.
@@ -69,7 +69,7 @@ def check_networks(
     found = {}
     plain = recipe.prune.layers == PruneConfig.layers and not is_custom(recipe.train.optimizer)
     for name in architectures:
-        if name in ARCHITECTURES and plain:
+        if find_ours(name) is not None and plain:
             # Tests hold that ours can.
             check_architecture(name, num_classes, image_shape)
         else:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from prac.models.conv import conv_norm_relu, convolution
+from prac.models.conv import conv_norm_relu, convolution, scaled
 
 _WIDTHS = (48, 128, 192)
 
 
-def airbench8s(in_channels: int, num_classes: int) -> AirBench:
+def airbench8s(in_channels: int, num_classes: int, width: float = 1) -> AirBench:
     """Seven convolutions and a linear layer, 0.79 M weights: strong after few epochs."""
-    return AirBench(in_channels, num_classes)
+    return AirBench(in_channels, num_classes, width)
 
 
 class AirBench(nn.Module):
@@ -22,30 +22,32 @@ class AirBench(nn.Module):
     weights, GELU, widths of 64, 256, 256, and convolutions that begin as the identity.
     """
 
-    def __init__(self, in_channels: int, num_classes: int) -> None:
+    def __init__(self, in_channels: int, num_classes: int, width: float = 1) -> None:
         """Make the layers with new weights.
 
         Args:
             in_channels: channels of the images.
-            num_classes: width of the output.
+            num_classes: size of the output.
+            width: times as many channels.
         """
         super().__init__()
-        width = 24
-        stem = conv_norm_relu(in_channels, width, kernel_size=2)
+        channels = scaled(24, width)
+        stem = conv_norm_relu(in_channels, channels, kernel_size=2)
         assert isinstance(stem[0], nn.Conv2d)
         stem[0].padding = (0, 0)
         features = stem
-        for out_channels in _WIDTHS:
+        for published in _WIDTHS:
+            out_channels = scaled(published, width)
             features += [
-                convolution(width, out_channels),
+                convolution(channels, out_channels),
                 nn.MaxPool2d(2),
                 nn.BatchNorm2d(out_channels),
                 nn.ReLU(inplace=True),
                 *conv_norm_relu(out_channels, out_channels),
             ]
-            width = out_channels
+            channels = out_channels
         self.features = nn.Sequential(*features)
-        self.classifier = nn.Linear(width, num_classes)
+        self.classifier = nn.Linear(channels, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits `(N, num_classes)` of images `(N, C, H, W) float32`."""

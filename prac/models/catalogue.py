@@ -1,23 +1,30 @@
-"""Our architectures by name, and the check of a name before anything long starts.
+"""Architectures by name, and the check of a name before anything long starts.
 
 Without torch, so that a plan or a replay of our own architectures needs none of it.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from prac.errors import ConfigError
+from prac.errors import ConfigError, unknown
+from prac.plugins import is_custom
 
 if TYPE_CHECKING:
     from torch import nn
 
 ImageShape = tuple[int, int, int]
 """(H, W, C)."""
+
+LIBRARIES = ("torchvision", "timm")
+"""Whose networks are named `LIBRARY:NAME`."""
 
 LARGE_PIXELS = 64
 """From here on a stem at full resolution only costs: on Tiny ImageNet 4.4 GFLOPs an image with
@@ -28,10 +35,10 @@ ResNet-18's 3x3 stem, 0.3 with the published 7x7 one."""
 class Architecture:
     """One of our architectures.
 
-    maker: `module:callable` in `prac.models`; it takes `arguments`, then in_channels and
-    num_classes. min_pixels: the smallest height and width that leave a pixel after all strides and
-    pools. large: arguments that take the place of others where height and width are
-    `LARGE_PIXELS` or more.
+    maker: `module:callable` in `prac.models`; it takes `arguments`, a `width` by which the channels
+    of all layers are multiplied, in_channels and num_classes. min_pixels: the smallest height and
+    width that leave a pixel after all strides and pools. large: arguments that take the place of
+    others where height and width are `LARGE_PIXELS` or more.
     """
 
     maker: str
@@ -76,6 +83,56 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
         },
     }
 )
+
+
+_WIDTH = re.compile(r"(?P<base>.+)_x(?P<width>[0-9.]+)")
+_WIDEST = 16.0
+
+
+def find_ours(name: str) -> Architecture | None:
+    """One of our architectures, of any width (`resnet20s_x0.5`); None where it isn't ours.
+
+    Raises ConfigError for a width that can't be: each network has one name, as keys are of names.
+    """
+    found = _WIDTH.fullmatch(name)
+    ours = ARCHITECTURES.get(name if found is None else found["base"])
+    if ours is None or found is None:
+        return ours
+    try:
+        width = float(found["width"])
+    except ValueError:
+        width = 0.0
+    spelt = f"{found['base']}_x{width:g}" if width != 1 else found["base"]
+    if not 0 < width <= _WIDEST:
+        raise ConfigError(
+            f"architecture {name!r}: width {found['width']} is not allowed; allowed: above 0 to "
+            f"{_WIDEST:g} times as wide as {found['base']}"
+        )
+    if name != spelt:
+        raise ConfigError(f"architecture {name!r} is not known; did you mean {spelt!r}?")
+    return dataclasses.replace(ours, arguments={**ours.arguments, "width": width})
+
+
+def is_of_user(name: str) -> bool:
+    """Whether a network is code of the user's, `package.module:callable`: not a library's."""
+    return is_custom(name) and name.partition(":")[0] not in LIBRARIES
+
+
+def require_library(name: str) -> None:
+    """Raise ConfigError where a network is timm's and timm isn't installed; nothing is imported."""
+    if name.startswith("timm:") and find_spec("timm") is None:
+        raise ConfigError(
+            f"architecture {name!r} needs timm, which is not installed: pip install 'prac[timm]'"
+        )
+
+
+def unknown_architecture(name: str) -> ConfigError:
+    """The error for a name that nobody has."""
+    found = _WIDTH.fullmatch(name)
+    tail = "" if found is None else f"_x{found['width']}"
+    names = [f"{ours}{tail}" for ours in ARCHITECTURES]
+    others = ["torchvision:NAME (any classifier of torchvision)", "timm:NAME (any of timm)"]
+    return unknown("architecture", name, [*names, *others, "package.module:callable"])
 
 
 def known_architectures() -> tuple[str, ...]:

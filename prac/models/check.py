@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prac.models.catalogue import ARCHITECTURES, ImageShape, require_pixels
+from prac.models.catalogue import ImageShape, find_ours, require_pixels
 
 # torch takes a second to import: plans, replays and checks of names do without.
 
@@ -21,7 +21,7 @@ def check_architecture(architecture: str, num_classes: int, image_shape: ImageSh
     Raises:
         ConfigError: as `build_model`, or the output isn't `(2, num_classes)`.
     """
-    ours = ARCHITECTURES.get(architecture)
+    ours = find_ours(architecture)
     if ours is not None:
         require_pixels(architecture, ours.min_pixels, image_shape)
         return

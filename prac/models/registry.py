@@ -1,29 +1,20 @@
-"""An architecture by name: ours, torchvision's, or a callable of the user's."""
+"""An architecture by name: ours, a library's, or a callable of the user's."""
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 
-from prac.errors import ConfigError, unknown
-from prac.models.catalogue import ARCHITECTURES, ImageShape, require_pixels
+from prac.errors import ConfigError
+from prac.models.catalogue import LIBRARIES, ImageShape, find_ours, require_pixels
 from prac.models.describe import evaluating, zero_images
 from prac.models.layout import keep_plain
+from prac.models.libraries import build_library, one_line
 from prac.plugins import load_custom
-
-# GoogLeNet and Inception return a tuple in training mode and warn about their slow initial
-# weights unless told otherwise.
-_TORCHVISION_ARGUMENTS: dict[str, dict[str, bool]] = {
-    name: {"aux_logits": False, "transform_input": False, "init_weights": True}
-    for name in ("googlenet", "inception_v3")
-}
 
 
 def build_model(
@@ -36,9 +27,10 @@ def build_model(
     refused here.
 
     Args:
-        architecture: one of `known_architectures()`; `NAME` or `torchvision:NAME` for a
-            classifier of torchvision; or `package.module:callable`, called with `num_classes`
-            and `in_channels` as far as it accepts them.
+        architecture: one of `known_architectures()`, or `NAME_xWIDTH` with all its layers that
+            many times as wide; `NAME` or `torchvision:NAME` for a classifier of torchvision;
+            `timm:NAME`; or `package.module:callable`, called with `num_classes` and
+            `in_channels` as far as it accepts them.
         num_classes: width of the output.
         image_shape: `(H, W, C)`.
         seed: of the initial weights.
@@ -48,12 +40,12 @@ def build_model(
             the callable can't be imported, fails or returns something else.
     """
     with _seeded(seed):
-        ours = ARCHITECTURES.get(architecture)
+        ours = find_ours(architecture)
         if ours is not None:
             require_pixels(architecture, ours.min_pixels, image_shape)
             return ours.build(image_shape, num_classes)
-        module_name, colon, _ = architecture.partition(":")
-        if colon and module_name != "torchvision":
+        library, colon, _ = architecture.partition(":")
+        if colon and library not in LIBRARIES:
             make = load_custom("architecture", architecture)
             if not callable(make):
                 raise ConfigError(
@@ -62,7 +54,7 @@ def build_model(
                 )
             model = _call(architecture, make, num_classes, image_shape[2], seed)
         else:
-            model = _build_torchvision(architecture, num_classes, image_shape)
+            model = build_library(architecture, num_classes, image_shape)
         _try_forward(architecture, model, num_classes, image_shape)
         return model
 
@@ -74,36 +66,6 @@ def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
         yield
-
-
-def _build_torchvision(architecture: str, num_classes: int, image_shape: ImageShape) -> nn.Module:
-    name = architecture.removeprefix("torchvision:")
-    models = _torchvision_models(architecture)
-    names: list[str] = [] if models is None else models.list_models(module=models)
-    if models is None or name not in names:
-        if name != architecture:
-            raise unknown("torchvision architecture", name, names)
-        others = ["torchvision:NAME (any classifier of torchvision)", "package.module:callable"]
-        raise unknown("architecture", architecture, [*ARCHITECTURES, *others])
-    channels = image_shape[2]
-    if channels != 3:
-        raise ConfigError(
-            f"{architecture} needs images of 3 channels; these have {channels}: set data.channels=3"
-        )
-    arguments = _TORCHVISION_ARGUMENTS.get(name, {})
-    model: nn.Module = models.get_model(name, weights=None, num_classes=num_classes, **arguments)
-    return model
-
-
-def _torchvision_models(architecture: str) -> ModuleType | None:
-    try:
-        return importlib.import_module("torchvision.models")
-    except ImportError as error:
-        if architecture.startswith("torchvision:"):
-            raise ConfigError(
-                f"architecture {architecture!r} needs torchvision: {_one_line(error)}"
-            ) from error
-        return None
 
 
 def _call(
@@ -128,7 +90,7 @@ def _call(
                 continue
             given = ", ".join(f"{key}={value}" for key, value in arguments.items())
             raise ConfigError(
-                f"architecture {architecture!r}, called with ({given}), failed: {_one_line(error)}"
+                f"architecture {architecture!r}, called with ({given}), failed: {one_line(error)}"
             ) from error
         break
     if not isinstance(model, nn.Module):
@@ -162,7 +124,7 @@ def _try_forward(
                 keep_plain(model)
     except Exception as error:
         raise ConfigError(
-            f"{architecture} can't take {images}: {_one_line(error)}; "
+            f"{architecture} can't take {images}: {one_line(error)}; "
             "data.image_size and data.channels change the images"
         ) from error
     if not isinstance(output, Tensor) or output.shape != (2, num_classes):
@@ -183,7 +145,3 @@ def _takes_channels_last(model: nn.Module, images: Tensor) -> bool:
     finally:
         model.to(memory_format=torch.contiguous_format)
     return True
-
-
-def _one_line(error: BaseException) -> str:
-    return textwrap.shorten(f"{type(error).__name__}: {error}", width=240, placeholder=" ...")

@@ -8,12 +8,12 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prac.models.conv import conv_norm_relu, convolution
+from prac.models.conv import conv_norm_relu, convolution, scaled
 
 Shortcut = Callable[[int, int, int], nn.Module]
 
 
-def cifar_resnet(depth: int, in_channels: int, num_classes: int) -> ResNet:
+def cifar_resnet(depth: int, in_channels: int, num_classes: int, width: float = 1) -> ResNet:
     """The CIFAR network of section 4.2: 6n + 2 layers, widths 16, 32, 64, option A shortcuts.
 
     Initial weights, the linear layer's among them, are normal with variance 2 / fan-in, as in the
@@ -25,9 +25,10 @@ def cifar_resnet(depth: int, in_channels: int, num_classes: int) -> ResNet:
     num_blocks, rest = divmod(depth - 2, 6)
     if rest or num_blocks < 1:
         raise ValueError(f"depth {depth} is not 6n + 2; allowed: 8, 14, 20, 26, ...")
+    widths = [scaled(channels, width) for channels in (16, 32, 64)]
     network = ResNet(
-        stem=nn.Sequential(*conv_norm_relu(in_channels, 16)),
-        widths=(16, 32, 64),
+        stem=nn.Sequential(*conv_norm_relu(in_channels, widths[0])),
+        widths=widths,
         blocks_per_stage=num_blocks,
         shortcut=ZeroPadShortcut,
         num_classes=num_classes,
@@ -38,20 +39,23 @@ def cifar_resnet(depth: int, in_channels: int, num_classes: int) -> ResNet:
     return network
 
 
-def resnet18(in_channels: int, num_classes: int, stem: Literal["3x3", "7x7"] = "3x3") -> ResNet:
+def resnet18(
+    in_channels: int, num_classes: int, stem: Literal["3x3", "7x7"] = "3x3", width: float = 1
+) -> ResNet:
     """ResNet-18 of table 1, projection shortcuts where the width changes (option B).
 
     stem `7x7` is the published one (stride 2, then a 3x3 max-pool of stride 2), also of the
     experiments on Tiny ImageNet; `3x3` has stride 1 and no max-pool, as is usual for images of
     32x32.
     """
-    layers = conv_norm_relu(in_channels, 64)
+    widths = [scaled(channels, width) for channels in (64, 128, 256, 512)]
+    layers = conv_norm_relu(in_channels, widths[0])
     if stem == "7x7":
-        layers = conv_norm_relu(in_channels, 64, kernel_size=7, stride=2)
+        layers = conv_norm_relu(in_channels, widths[0], kernel_size=7, stride=2)
         layers.append(nn.MaxPool2d(3, stride=2, padding=1))
     return ResNet(
         stem=nn.Sequential(*layers),
-        widths=(64, 128, 256, 512),
+        widths=widths,
         blocks_per_stage=2,
         shortcut=projection_shortcut,
         num_classes=num_classes,

@@ -19,7 +19,7 @@ _CONVOLUTIONS_PER_WIDTH: dict[VggDepth, tuple[int, ...]] = {
 _WIDTHS = (64, 128, 256, 512, 512)
 
 
-def vgg(depth: VggDepth, in_channels: int, num_classes: int) -> ConvNet:
+def vgg(depth: VggDepth, in_channels: int, num_classes: int, width: float = 1) -> ConvNet:
     """VGG of 11, 13, 16 or 19 layers: five max-pools, 512 features, a single linear layer.
 
     The CIFAR form: no hidden fully-connected layers. Images above 32x32 leave more than one
@@ -27,15 +27,16 @@ def vgg(depth: VggDepth, in_channels: int, num_classes: int) -> ConvNet:
     distribution of deviation 0.01, its bias from 0, as in the published experiments.
     """
     layers: list[Layer] = []
-    for width, count in zip(_WIDTHS, _CONVOLUTIONS_PER_WIDTH[depth], strict=True):
-        layers += [width] * count
+    for channels, count in zip(_WIDTHS, _CONVOLUTIONS_PER_WIDTH[depth], strict=True):
+        layers += [channels] * count
         layers.append("M")
-    network = ConvNet(layers, in_channels, num_classes)
+    network = ConvNet(layers, in_channels, num_classes, width)
     nn.init.normal_(network.classifier.weight, std=0.01)
     nn.init.zeros_(network.classifier.bias)
     return network
 
 
-def vgg8s(in_channels: int, num_classes: int) -> ConvNet:
+def vgg8s(in_channels: int, num_classes: int, width: float = 1) -> ConvNet:
     """A small VGG for images of 8x8: three pairs of convolutions, 32 to 128 wide, two max-pools."""
-    return ConvNet((32, 32, "M", 64, 64, "M", 128, 128), in_channels, num_classes)
+    layers: tuple[Layer, ...] = (32, 32, "M", 64, 64, "M", 128, 128)
+    return ConvNet(layers, in_channels, num_classes, width)

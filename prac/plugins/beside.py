@@ -14,11 +14,11 @@ _NAMED = re.compile(r"(?<![\w.])([A-Za-z_][\w.]*):[A-Za-z_]")
 
 
 def find_beside(words: Iterable[str]) -> None:
-    """Let `package.module:name` in words that somebody typed be found in the working folder, here
-    and in processes that are started from here.
+    """Let `package.module:name` in words that somebody typed or consented to be found in the
+    working folder, here and in processes that are started from here.
 
     Only where the module is nowhere else and its file is there: what lies in a folder never takes
-    the place of what is installed, and a name that a file brings is not looked for.
+    the place of what is installed, and a name that a file brings is not looked for without consent.
     """
     try:
         folder = Path.cwd()

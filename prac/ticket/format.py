@@ -18,8 +18,10 @@ from torch import Tensor, nn
 
 from prac.errors import TicketError
 from prac.models import build_model
+from prac.models.catalogue import is_of_user
 from prac.models.state import load_state, tied_names
-from prac.plugins import is_custom, is_trusted, name_of
+from prac.plugins import is_trusted, name_of
+from prac.plugins.beside import find_beside
 from prac.pruning.held import hold, release
 from prac.pruning.mask import Mask
 from prac.pruning.mask_file import mask_from_bytes, mask_to_bytes
@@ -215,7 +217,10 @@ class Ticket:
         """The architecture, where it may be built. Raises TicketError for code without consent,
         KeyError where the lineage has none."""
         name: str = self.lineage["architecture"]
-        if self.trust_code or not is_custom(name) or is_trusted(name):
+        if not is_of_user(name):
+            return name
+        if self.trust_code or is_trusted(name):
+            find_beside([name])
             return name
         raise TicketError(
             f"the ticket names code to run, {name}; nothing of it was imported. If you trust who "

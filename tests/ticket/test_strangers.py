@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,30 @@ def test_a_package_of_ones_own_is_listed(
     monkeypatch.setenv("PRAC_TRUSTED_PACKAGES", f"another, {name}")
     Ticket.load(where).build()
     assert sang.exists()
+
+
+def test_what_is_consented_to_is_found_beside_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = _ticket("net_beside_ticket:net").save(tmp_path / "ticket")
+    (tmp_path / "net_beside_ticket.py").write_text(
+        "from prac.models import build_model\n"
+        "def net(in_channels, num_classes):\n"
+        "    shape = (8, 8, in_channels)\n"
+        "    return build_model('conv4', num_classes=num_classes, image_shape=shape, seed=0)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    before = list(sys.path)
+    assert main(["tickets", "verify", str(where)]) == 2
+    assert sys.path == before
+    assert main(["tickets", "verify", str(where), "--trust-code"]) == 0, capsys.readouterr()
+
+
+@pytest.mark.parametrize("name", ["torchvision:squeezenet1_1", "squeezenet1_1"])
+def test_a_network_of_a_library_needs_no_consent(name: str, tmp_path: Path) -> None:
+    assert Ticket.load(_ticket(name).save(tmp_path / "ticket")).network_name() == name
 
 
 def test_leaving_the_process_is_no_way_to_be_right(tmp_path: Path) -> None:

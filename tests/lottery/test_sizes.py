@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from prac.lottery.sizes import network_size
 from prac.models import build_model
 from prac.models.catalogue import ARCHITECTURES
-from prac.models.sizes import network_size
 from prac.pruning import Mask
 
 

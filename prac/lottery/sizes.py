@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from prac.config.sections import PruneConfig
 from prac.models.catalogue import ARCHITECTURES, LARGE_PIXELS, ImageShape
 
 
 @dataclass(frozen=True)
 class NetworkSize:
-    """state: bytes of all weights and statistics. prunable: convolution weights."""
+    """state: bytes of all weights and statistics. prunable: weights that `prune.layers` names."""
 
     state: int
     prunable: int
@@ -36,12 +37,15 @@ _OURS: dict[str, tuple[int, int, int, int]] = {
 }
 
 
-def network_size(name: str, image_shape: ImageShape, num_classes: int) -> NetworkSize:
-    """The size of a network for these images `(H, W, C)`. One that isn't ours is built for it.
+def network_size(
+    name: str, image_shape: ImageShape, num_classes: int, layers: str = PruneConfig.layers
+) -> NetworkSize:
+    """The size of a network for these images `(H, W, C)`. One that isn't in the table, or is pruned
+    in other layers, is built for it.
 
     Raises ConfigError for a network that can't be.
     """
-    if name in ARCHITECTURES:
+    if name in ARCHITECTURES and layers == PruneConfig.layers:
         if name == "resnet18":
             name += "-7x7" if min(image_shape[:2]) >= LARGE_PIXELS else "-3x3"
         base, per_channel, per_class, prunable = _OURS[name]
@@ -50,10 +54,10 @@ def network_size(name: str, image_shape: ImageShape, num_classes: int) -> Networ
         # What an image's channel adds is weights of the first convolution, four bytes each.
         return NetworkSize(state, prunable + per_channel // 4 * channels)
     from prac.models import build_model  # torch
+    from prac.pruning.prunable import prunable_weights
 
     model = build_model(name, num_classes=num_classes, image_shape=image_shape, seed=0)
-    tensors = model.state_dict()
     return NetworkSize(
-        sum(t.numel() * t.element_size() for t in tensors.values()),
-        sum(t.numel() for t in tensors.values() if t.ndim > 2),
+        sum(t.numel() * t.element_size() for t in model.state_dict().values()),
+        sum(weight.numel() for weight in prunable_weights(model, layers, image_shape).values()),
     )
