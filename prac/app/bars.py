@@ -14,7 +14,8 @@ from prac.lottery.progress import EpochNews
 class Bars:
     """A bar for the pipeline and one for each stage that trains: for a terminal."""
 
-    def __init__(self, stages: list[Stage], console: Console) -> None:
+    def __init__(self, stages: list[Stage], samples: int, console: Console) -> None:
+        self._samples = samples
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -54,7 +55,7 @@ class Bars:
         bar = self._stages.pop(stage.name, None)
         if bar is not None:
             self._bars.remove_task(bar)
-        told = summary(facts)
+        told = summary(facts, self._samples)
         if told:
             self.say(f"{stage.name}: {told}")
         left = clock(self._forecast.finished(stage))

@@ -122,7 +122,7 @@ class Pipeline:
         return self._report(by_name, ran)
 
     def _execute(self, finished: Mapping[str, Finished], to_run: list[Stage]) -> Ran:
-        display = self.screen.display(to_run)
+        display = self.screen.display(to_run, self.planned.request.num_training)
         try:
             if self.planned.options.executor == "local":
                 return run_local(self.graph, self._local_env(display), self.place.store)

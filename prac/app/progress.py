@@ -47,8 +47,9 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
 
 
-def summary(facts: Facts) -> str:
-    """What a stage found, in a few words; empty where that is nothing to tell."""
+def summary(facts: Facts, samples: int) -> str:
+    """What a stage found, in a few words; empty where that is nothing to tell. samples: of the
+    training split, beside which a set that is odd is seen to be."""
     parts = []
     if isinstance(facts, TrainedFacts):
         stopped = isinstance(facts, RoundFacts) and facts.stopped_early
@@ -56,7 +57,7 @@ def summary(facts: Facts) -> str:
         epochs = f"{facts.epochs} of {facts.budget_epochs} epochs{stop}"
         parts.append(epochs if facts.epochs else "as found")
     if isinstance(facts, RoundFacts | SetFacts):
-        parts.append(f"{facts.set_size} samples")
+        parts.append(f"{facts.set_size:,} of {samples:,} samples")
     if isinstance(facts, TrainedFacts):
         parts.append(f"validation {facts.best_accuracy:.1%}")
     if isinstance(facts, JudgeFacts):
@@ -69,8 +70,8 @@ class Lines:
 
     EVERY_SECONDS = 10.0
 
-    def __init__(self, stages: list[Stage]) -> None:
-        self._total = len(stages)
+    def __init__(self, stages: list[Stage], samples: int) -> None:
+        self._total, self._samples = len(stages), samples
         self._done = 0
         self._forecast = Forecast(stages)
         self._said: dict[str, float] = {}
@@ -100,7 +101,7 @@ class Lines:
     def finished(self, stage: Stage, facts: Facts) -> None:
         """Say it, with what the stage found and when all will be done at this pace."""
         self._done += 1
-        told = summary(facts)
+        told = summary(facts, self._samples)
         left = clock(self._forecast.finished(stage))
         what = f"{stage.name}: {told}" if told else stage.name
         self.say(f"{self._done}/{self._total} {what} (about {left} left)")

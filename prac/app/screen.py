@@ -33,8 +33,8 @@ class Screen(Protocol):
         """The table and the verdicts."""
         ...
 
-    def display(self, stages: list[Stage]) -> Display:
-        """What shows the progress of these stages."""
+    def display(self, stages: list[Stage], samples: int) -> Display:
+        """What shows the progress of these stages. samples: of the training split."""
         ...
 
 
@@ -60,11 +60,13 @@ class RichScreen:
 
         print_table(results, self.console)
 
-    def display(self, stages: list[Stage]) -> Display:
+    def display(self, stages: list[Stage], samples: int) -> Display:
         """Bars where a person looks at a terminal, plain lines elsewhere."""
         from prac.app.bars import Bars
 
-        return Bars(stages, self.console) if self.console.is_terminal else Lines(stages)
+        if self.console.is_terminal:
+            return Bars(stages, samples, self.console)
+        return Lines(stages, samples)
 
 
 class PlainScreen:
@@ -84,20 +86,23 @@ class PlainScreen:
 
     def results(self, results: Results) -> None:
         """A line a row, and one a verdict."""
+        from prac.report.odd_sets import odd_sets
         from prac.report.tables import key_rows, result_row
         from prac.report.verdict import noise_sentence, verdicts
 
         for row in key_rows(results):
             self.line("\t".join(f"{n} {cell}" for n, cell in result_row(results, row).items()))
+        for sentence in odd_sets(results):
+            self.line(sentence)
         for verdict in verdicts(results):
             told = " ".join(verdict.sentences)
             self.line(f"{verdict.architecture}: {verdict.badge}{verdict.headline}. {told}")
         if results.rows:
             self.line(noise_sentence(results))
 
-    def display(self, stages: list[Stage]) -> Display:
+    def display(self, stages: list[Stage], samples: int) -> Display:
         """Plain lines."""
-        return Lines(stages)
+        return Lines(stages, samples)
 
 
 def make_screen() -> Screen:

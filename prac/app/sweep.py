@@ -154,7 +154,7 @@ class _Sweep:
             from prac.distributed.sweep.foreman import Foreman
             from prac.distributed.sweep.trials import RayExchange
 
-            display = self.screen.display(left)
+            display = self.screen.display(left, self.planned.request.num_training)
             exchange = RayExchange.open()
             known = self.points or log.started
             foreman = Foreman(

@@ -36,6 +36,7 @@ from prac.report.grids import (
     threshold_grids,
 )
 from prac.report.made_by import makers, mixture_sentence
+from prac.report.odd_sets import odd_sets
 from prac.report.over_searches import searches_sentences, searches_table
 from prac.report.tables import bill_table, energy_sources, judging_table, result_table
 from prac.report.verdict import noise_sentence, verdicts
@@ -94,6 +95,7 @@ def render(
         thresholds=threshold_grids(results),
         full_table=result_table(results),
         as_found=as_found_sentences(results),
+        odd_sets=odd_sets(results),
         searches=searches_table(results),
         searches_told=searches_sentences(results),
         bills=bill_table(results),

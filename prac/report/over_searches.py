@@ -97,12 +97,16 @@ def decided_sentence(decision: Decision, where: str, results: Results) -> str:
     if decision.verdict == "not measured":
         missing = dict.fromkeys(_MISSING[ground] for ground in decision.grounds)
         return (
-            f"{where}: whether choosing the samples paid was not measured, for want of {grounds} "
-            f"(judged tickets of --compare {' '.join(missing)})."
+            f"{where}: whether choosing the samples paid was not measured, for want of {grounds}: "
+            f"the same command with --compare {' '.join(missing)} measures it."
         )
     more = decision.searches_needed
     searches = len({row.search_seed for row in results.searches}) or 1
     told = f"{where}: undecided whether choosing the samples paid, by {grounds}. "
     if more is None:
-        return f"{told}--searches {max(_SEARCHES, searches + 1)} would tell more."
-    return f"{told}About {count(more)} more would decide it (--searches {searches + more})."
+        wanted = max(_SEARCHES, searches + 1)
+        return f"{told}The same command with --searches {wanted} would tell more."
+    return (
+        f"{told}About {count(more)} more would decide it: the same command with --searches "
+        f"{searches + more}."
+    )

@@ -8,6 +8,7 @@ from rich.text import Text
 from prac.analysis.results import Results, RoundRow
 from prac.report.as_found import as_found_sentences
 from prac.report.fitting import make_table, print_fitting
+from prac.report.odd_sets import odd_sets
 from prac.report.over_searches import searches_sentences, searches_table
 from prac.report.tables import key_rows, result_row
 from prac.report.verdict import noise_sentence, verdicts
@@ -39,21 +40,8 @@ def print_table(results: Results, console: Console) -> None:
     if len(rows) > _MAX_ROWS:
         rows = list({(row.architecture, row.method): row for row in rows}.values())
     for architecture in architectures(results):
-        table = make_table(
-            architecture, {heading: name != "method" for name, heading in columns.items()}
-        )
-        before = None
-        for row in rows:
-            if row.architecture != architecture:
-                continue
-            if before is not None and row.method != before:
-                table.add_section()
-            before = row.method
-            cells = result_row(results, row)
-            style = "bold" if row.test_accuracy is not None else ""
-            table.add_row(*(Text(cells[name], style=style) for name in columns))
-        print_fitting(table, console, heading=2)
-    for sentence in as_found_sentences(results):
+        _print_tickets(results, architecture, rows, columns, console)
+    for sentence in (*as_found_sentences(results), *odd_sets(results)):
         console.print(Text(sentence))
     for verdict in verdicts(results):
         line = Text.assemble(
@@ -64,6 +52,31 @@ def print_table(results: Results, console: Console) -> None:
         console.print(Text(noise_sentence(results)))
     if results.searches:
         _print_searches(results, console)
+
+
+def _print_tickets(
+    results: Results,
+    architecture: str,
+    rows: list[RoundRow],
+    columns: dict[str, str],
+    console: Console,
+) -> None:
+    table = make_table(
+        architecture, {heading: name != "method" for name, heading in columns.items()}
+    )
+    before = None
+    for row in rows:
+        if row.architecture != architecture:
+            continue
+        if before is not None and row.method != before:
+            table.add_section()
+        before = row.method
+        cells = result_row(results, row)
+        if row.sparsity == 0 and row.test_accuracy is not None:
+            cells["method"] = "dense"  # whose judgement is told with the first method
+        style = "bold" if row.test_accuracy is not None else ""
+        table.add_row(*(Text(cells[name], style=style) for name in columns))
+    print_fitting(table, console, heading=2)
 
 
 def _columns(rows: list[RoundRow]) -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""What was found, in plain words: which ticket to take and how far it falls short.
+"""What was found, in plain words: whether choosing the samples paid, and which ticket to take.
 
-The ticket is chosen by validation accuracies, and told with its test accuracy. Whether choosing the
-samples paid is decided over whole searches (`prac.analysis.decision`) and only then worded. The
-word "matches" needs three seeds (arXiv:2106.03225, section 4).
+The ticket that is looked at is chosen by validation accuracies, and told with its test accuracy.
+Whether choosing the samples paid is decided over whole searches (`prac.analysis.decision`) and only
+then worded: a ticket of chosen samples is taken only where it paid. The word "matches" needs three
+seeds (arXiv:2106.03225, section 4).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from prac.analysis.decision import Verdict as Paid
 from prac.analysis.over_searches import decided
 from prac.analysis.results import Results, RoundRow
 from prac.analysis.statistics import MATCHING_SEEDS
-from prac.config.methods import method_label
+from prac.config.methods import VANILLA, method_label
 from prac.report.compare import (
     BASELINES,
     Comparison,
@@ -50,14 +51,15 @@ class Verdict:
     """The answer for one architecture.
 
     paid: whether choosing the samples paid, of the method under test. take: the ticket to take;
-    None where nothing was judged or none comes close enough.
-    level: `good`, `mixed` (a ticket, with a caveat), `poor` (none close enough), `open` (can't be
-    said). noise: what the seeds can't tell apart.
+    None where nothing was judged, none comes close enough or nothing is decided yet. shown: the
+    ticket that the first sentence is about. level: `good`, `mixed` (a ticket, with a caveat),
+    `poor` (none close enough), `open` (can't be said yet). noise: what the seeds can't tell apart.
     """
 
     architecture: str
     paid: Paid
     take: RoundRow | None
+    shown: RoundRow | None
     level: Level
     headline: str
     sentences: tuple[str, ...]
@@ -122,32 +124,31 @@ def _retrained(seeds: int) -> str:
 def _verdict(results: Results, architecture: str) -> Verdict:
     judged = comparisons(results, architecture)
     own = own_method(results, architecture)
-    take, level, headline = _choice(judged)
+    close, reference = _close(judged)
+    focus, decision = _focus(results, judged, close, own)
+    paid: Paid = "not measured" if decision is None else decision.verdict
+    take, level, headline = _choice(judged, focus, paid, own)
+    shown = take or (focus if level == "open" else None) or most_accurate(judged)
     sentences: list[str] = []
-    shown = take or most_accurate(judged)
     if shown is None:
         sentences.append(_unjudged(results, architecture, own))
     else:
-        nearest = "" if take else "The most accurate is "
+        nearest = "The most accurate is " if level == "poor" else ""
         sentences.append(nearest + _facts(shown))
-    focus = _focus(judged, own, shown)
-    decision = None if focus is None else decided(results, focus.row)
     if focus is not None:
         sentences.extend(_matching(judged, focus, results.num_seeds))
         sentences.extend(_cheaper(results, judged, take))
+        sentences.extend(_plain(close, take, reference))
         sentences.extend(_caveats(focus, shown))
-        level = "mixed" if level == "good" else level
-    paid: Paid = "not measured" if decision is None else decision.verdict
     if focus is not None and decision is not None:
-        level = "good" if level == "mixed" and take is focus and paid == "paid" else level
         sentences.append(_choosing(results, focus, decision))
     if take is not None and own is not None and focus is None:
         sentences.append(f"No {method_label(own)} ticket was judged.")
-        level = "mixed" if level == "good" else level
     return Verdict(
         architecture=architecture,
         paid=paid,
         take=take.row if take else None,
+        shown=shown.row if shown else None,
         level=level,
         headline=headline,
         sentences=tuple(_sentence(text) for text in sentences),
@@ -155,21 +156,43 @@ def _verdict(results: Results, architecture: str) -> Verdict:
     )
 
 
-def _choice(judged: Sequence[Comparison]) -> tuple[Comparison | None, Level, str]:
+def _close(judged: Sequence[Comparison]) -> tuple[list[Comparison], str | None]:
+    """The tickets within 1 point of dense; of vanilla where no dense network was judged. And of
+    which of them, None where neither was."""
+    if any(c.dense_validation is not None for c in judged):
+        return [c for c in judged if c.near_dense], "dense"
+    if any(c.vanilla_validation is not None for c in judged if c.row.method != VANILLA):
+        return [c for c in judged if c.row.method != VANILLA and c.near_vanilla], VANILLA
+    return [], None
+
+
+def _choice(
+    judged: Sequence[Comparison], focus: Comparison | None, paid: Paid, own: str | None
+) -> tuple[Comparison | None, Level, str]:
+    """The ticket to take: of chosen samples only where that paid; vanilla's, which rests on no
+    choice, where it is sparser or where it did not pay. Else none: chance may be as good."""
+    close, reference = _close(judged)
     if not judged:
         return None, "open", "No ticket was judged"
-    if any(c.dense_validation is not None for c in judged):
-        take = sparsest([c for c in judged if c.near_dense])
-        if take is None:
-            return None, "poor", f"No judged ticket comes within 1 point of dense {_BY}"
-        return take, "good", f"Take {_ticket(take.row)}"
-    others = [c for c in judged if c.row.method != "vanilla"]
-    if any(c.vanilla_validation is not None for c in others):
-        take = sparsest([c for c in others if c.near_vanilla])
-        if take is None:
-            return None, "poor", f"No judged ticket comes within 1 point of vanilla {_BY}"
-        return take, "mixed", f"Take {_ticket(take.row)}"
-    return None, "open", "Nothing to compare the judged tickets with"
+    if reference is None:
+        return None, "open", "Nothing to compare the judged tickets with"
+    if not close:
+        return None, "poor", f"No judged ticket comes within 1 point of {reference} {_BY}"
+    if focus is None:
+        return (take := sparsest(close)), "mixed" if own else "good", _take(take)
+    vanilla = sparsest([c for c in close if c.row.method == VANILLA])
+    candidate = sparsest([c for c in close if c is vanilla or c.row.method not in BASELINES])
+    if candidate is vanilla is not None or (paid == "did not pay" and vanilla is not None):
+        return vanilla, "mixed", _take(vanilla)
+    if paid == "paid" and focus in close:
+        return focus, "good", _take(focus)
+    if paid == "did not pay" or candidate is None:
+        return None, "poor", "No ticket to take"
+    return None, "open", "No ticket to take yet"
+
+
+def _take(ticket: Comparison | None) -> str:
+    return "No ticket to take" if ticket is None else f"Take {_ticket(ticket.row)}"
 
 
 def _facts(shown: Comparison) -> str:
@@ -184,7 +207,7 @@ def _facts(shown: Comparison) -> str:
     if row.method != "vanilla" and shown.steps_saved is not None:
         # Known without a vanilla search: every round on everything has the full budget's steps.
         than = "every round on all samples" if shown.to_vanilla is None else "vanilla"
-        parts.append(f"{_fewer(shown.steps_saved)} than {than}{_less(row)}")
+        parts.append(_fewer(shown.steps_saved, than) + _less(row))
     missing = []
     if shown.to_dense is None:
         missing.append("dense model")
@@ -216,6 +239,21 @@ def _cheaper(results: Results, judged: Sequence[Comparison], take: Comparison | 
         f"The fewest SGD steps for that sparsity within 1 point of dense {_BY}: "
         f"{method_label(least.row.method)}, {_accuracy(least)} test accuracy, "
         f"{count(least.row.search_steps)} steps{_time(least.row)}{_borrowed(results, least.row)}."
+    ]
+
+
+def _plain(
+    close: Sequence[Comparison], take: Comparison | None, reference: str | None
+) -> list[str]:
+    """What is there without a choice of samples, while nothing is decided about that."""
+    vanilla = sparsest([c for c in close if c.row.method == VANILLA])
+    if take is not None or vanilla is None:
+        return []
+    row = vanilla.row
+    return [
+        f"Without a choice of samples, the sparsest within 1 point of {reference} {_BY}: "
+        f"{_ticket(row)}, {_accuracy(vanilla)} test accuracy, {count(row.search_steps)} SGD "
+        f"steps{_time(row)}."
     ]
 
 
@@ -294,12 +332,20 @@ def _unjudged(results: Results, architecture: str, own: str | None) -> str:
 
 
 def _focus(
-    judged: Sequence[Comparison], own: str | None, shown: Comparison | None
-) -> Comparison | None:
-    if shown is not None and shown.row.method == own:
-        return shown
-    mine = [c for c in judged if c.row.method == own]
-    return sparsest([c for c in mine if c.near_dense]) or most_accurate(mine)
+    results: Results, judged: Sequence[Comparison], close: Sequence[Comparison], own: str | None
+) -> tuple[Comparison | None, Decision | None]:
+    """The ticket that the verdict is about, and what is decided of it: of the sparsest method that
+    paid, else of the method under test. A method stands and falls with its sparsest ticket that is
+    close enough in validation: the test split chooses no round."""
+    found: dict[str, tuple[Comparison, Decision | None]] = {}
+    for method in dict.fromkeys(c.row.method for c in judged if c.row.method not in BASELINES):
+        mine = [c for c in judged if c.row.method == method]
+        ticket = sparsest([c for c in mine if c in close]) or most_accurate(mine)
+        assert ticket is not None
+        found[method] = ticket, decided(results, ticket.row)
+    paid = [c for c, decision in found.values() if decision and decision.verdict == "paid"]
+    best = sparsest([c for c in paid if c in close])
+    return found.get(own or "" if best is None else best.row.method, (None, None))
 
 
 def own_method(results: Results, architecture: str) -> str | None:
@@ -326,7 +372,7 @@ def _facts_short(c: Comparison) -> str:
 
 
 def _saving(saved: float, row: RoundRow) -> str:
-    return f"{_fewer(saved, ' SGD steps')} than vanilla{_less(row)}"
+    return _fewer(saved, "vanilla", " SGD steps") + _less(row)
 
 
 def _time(row: RoundRow) -> str:
@@ -341,8 +387,11 @@ def _less(row: RoundRow) -> str:
     return f" in {percent(abs(saved), 0)} {'more' if saved < 0 else 'less'} time"
 
 
-def _fewer(saved: float, what: str = "") -> str:
-    return f"{percent(abs(saved), 0)} {'more' if saved < 0 else 'fewer'}{what}"
+def _fewer(saved: float, than: str, what: str = "") -> str:
+    told = percent(abs(saved), 0)
+    if told == percent(0.0, 0):
+        return f"as many{what} as {than}"
+    return f"{told} {'more' if saved < 0 else 'fewer'}{what} than {than}"
 
 
 def _sentence(text: str) -> str:

@@ -73,7 +73,7 @@ def _results() -> Results:
     [
         lambda: say(HOSTILE),
         lambda: say(HOSTILE, error=True),
-        lambda: Lines([]).say(HOSTILE),
+        lambda: Lines([], 0).say(HOSTILE),
         lambda: PlainScreen().line(HOSTILE),
         lambda: PlainScreen().results(_results()),
         lambda: RichScreen(make_console()).line(HOSTILE),

@@ -98,7 +98,8 @@ def test_ids_are_unique(page: Page) -> None:
 def test_sections_and_numbers_are_there(page: Page) -> None:
     text = " ".join(" ".join(page.words).split()).replace("\u00a0", " ")
     for part in (
-        "Take PrAC at 83.2 % sparsity",
+        "Take vanilla at 83.2 % sparsity",
+        "No ticket to take yet",
         "All 81 rounds",
         "Forgotten most often",
         "counted, not timed",
@@ -134,7 +135,8 @@ def test_a_crowd_keeps_the_answer_first(crowd: Results, tmp_path: Path) -> None:
     page = Page(text)
     words = " ".join(" ".join(page.words).split()).replace("\u00a0", " ")
     answer = words[words.index("What was found") : words.index("Accuracy Test accuracy")]
-    assert answer.count("Take PrAC") == answer.count("The ticket of the headline") == 3
+    assert answer.count("No ticket to take yet") == 3
+    assert "The ticket of the headline" not in answer
     assert answer.count("matches vanilla up to") == 3
     assert "Tickets of one search, trained with 3 seeds" in answer
     assert answer.count("Each search was run once") == 1

@@ -173,7 +173,7 @@ def test_terminal_shows_key_rows_and_verdicts(results: Results) -> None:
     text = _printed(results)
     assert "67.23 %" in text
     words = " ".join(text.split())
-    assert "Take PrAC at 83.2 % sparsity" in words
+    assert "vgg16: choosing the samples: undecided. No ticket to take yet. PrAC at 83.2 %" in words
     assert words.count("One seed: a difference") == 1
 
 
