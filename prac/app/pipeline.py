@@ -31,6 +31,7 @@ from prac.storage import Folder
 
 if TYPE_CHECKING:
     from prac.data.dataset import ImageDataset
+    from prac.distributed.context import Room
     from prac.distributed.env import RayEnv
 
 
@@ -130,8 +131,8 @@ class Pipeline:
             from prac.distributed.executor import RayExecutor
 
             self._dataset()
-            with working(self.planned, self.place, self.storage) as (context, cpus):
-                executor = RayExecutor(context, self.place.store, display, cpus=cpus)
+            with working(self.planned, self.place, self.storage) as (context, room):
+                executor = RayExecutor(context, self.place.store, display, room=room)
                 return executor.run(self.graph, finished)
         finally:
             display.close()
@@ -242,8 +243,8 @@ def resources_of(planned: Planned, storage: Folder) -> Any:
 
 def working(
     planned: Planned, place: Place, storage: Folder
-) -> AbstractContextManager[tuple[RayEnv, int | None]]:
-    """Connected to a cluster until the end: what every stage is handed, and the CPUs of a cluster
+) -> AbstractContextManager[tuple[RayEnv, Room | None]]:
+    """Connected to a cluster until the end: what every stage is handed, and the room of a cluster
     of our own (None for one that others brought)."""
     dataset = planned.dataset  # decoded, and the networks tried, before anything starts
     from prac.distributed.at_work import at_work  # Ray

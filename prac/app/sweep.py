@@ -149,7 +149,7 @@ class _Sweep:
         started = time.time()
         self.place.prove()
         storage = Folder(self.planned.options.storage or self.planned.work)
-        with working(self.planned, self.place, storage) as (context, cpus):
+        with working(self.planned, self.place, storage) as (context, room):
             from prac.distributed.executor import RayExecutor
             from prac.distributed.sweep.foreman import Foreman
             from prac.distributed.sweep.trials import RayExchange
@@ -160,7 +160,7 @@ class _Sweep:
             foreman = Foreman(
                 request=self.planned.request,
                 shared=shared,
-                executor=RayExecutor(context, self.place.store, display, cpus=cpus),
+                executor=RayExecutor(context, self.place.store, display, room=room),
                 exchange=exchange,
                 log=log,
                 numbers={label(values): number for number, values in enumerate(known, 1)},

@@ -9,8 +9,8 @@ import ray
 
 from prac.config.sections import AugmentConfig
 from prac.data.dataset import ImageDataset
-from prac.distributed.cluster import cluster_cpus, connected, largest, num_nodes
-from prac.distributed.context import Resources
+from prac.distributed.cluster import cluster_cpus, cluster_gpus, connected, largest, num_nodes
+from prac.distributed.context import Resources, Room
 from prac.distributed.env import RayEnv
 from prac.distributed.progress import RayDesk
 from prac.errors import ConfigError
@@ -24,8 +24,8 @@ def at_work(
     augment: AugmentConfig,
     resources: Resources,
     check_shared: Callable[[], None],
-) -> Iterator[tuple[RayEnv, int | None]]:
-    """Connected until the end: what every stage is handed, and the CPUs of a cluster of our own
+) -> Iterator[tuple[RayEnv, Room | None]]:
+    """Connected until the end: what every stage is handed, and the room of a cluster of our own
     (None for one that others brought).
 
     check_shared: raises where several nodes could not read each other's results. Raises ConfigError
@@ -50,7 +50,7 @@ def at_work(
             desk=RayDesk.open(),
             resources=resources,
         )
-        yield context, cluster_cpus() if ours else None
+        yield context, Room(cpus=cluster_cpus(), gpus=cluster_gpus()) if ours else None
 
 
 def _check_placed(resources: Resources) -> None:

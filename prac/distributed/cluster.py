@@ -157,6 +157,11 @@ def cluster_cpus() -> int:
     return int(_untyped.cluster_resources().get("CPU", 1))
 
 
+def cluster_gpus() -> float:
+    """GPUs of all nodes together."""
+    return float(_untyped.cluster_resources().get("GPU", 0))
+
+
 def largest(resource: str) -> float:
     """The most of it that one node has."""
     nodes = (node["Resources"] for node in _untyped.nodes() if node["Alive"])

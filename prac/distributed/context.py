@@ -10,6 +10,7 @@ import ray
 
 from prac.config.sections import AugmentConfig
 from prac.data.dataset import ImageDataset
+from prac.distributed.given_devices import given_device, given_ids
 from prac.distributed.progress import Desk, epoch_reporter
 from prac.lottery.energy import EnergyMeter, NvmlCounter, num_gpus
 from prac.lottery.graph import Stage
@@ -43,6 +44,14 @@ class Resources:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Room:
+    """What the nodes of a cluster have together, where no more will come."""
+
+    cpus: int
+    gpus: float = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Context:
     """The same for all stages of a pipeline. `shared` is a reference to one ImageDataset that all
     processes of a node share; `desk` takes the news of epochs."""
@@ -69,7 +78,7 @@ class Context:
         from prac.training.precision import pick_device
 
         use_threads(self.resources.cpus_per_round)
-        device = pick_device("cuda" if gpus > 0 else "cpu")
+        device = pick_device(given_device() if gpus > 0 else "cpu")
         return DeviceImages(self.dataset(), self.augment, device)
 
     def work(self, key: str) -> Folder:
@@ -86,7 +95,10 @@ class Context:
         needs = KINDS[stage.kind].needs
         if needs == "a device":
             return EnergyMeter(
-                cpu_share=resources.cpus_per_round / cores, gpu_share=resources.gpus_per_round
+                cpu_share=resources.cpus_per_round / cores,
+                gpu_share=resources.gpus_per_round,
+                # Its process sees those of other tasks, too.
+                nvml=lambda: NvmlCounter(environ={"CUDA_VISIBLE_DEVICES": ",".join(given_ids())}),
             )
         if needs == "workers":
             # Its workers are other processes: the GPUs are theirs, not named in this environment.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from ray.exceptions import RayError
 
-from prac.distributed.context import Resources
+from prac.distributed.context import Resources, Room
 from prac.distributed.env import RayEnv
 from prac.distributed.tasks import RAY, SMALL, Tasks, beside_small
 from prac.errors import OutsideError, PracError, first_line
@@ -22,6 +23,9 @@ from prac.lottery.store import DamagedArtifact, Finished, Store
 _MOST_SMALL = 4
 """Stages of moments at once: each is a process with torch in it, which is memory."""
 
+_ROUNDING = 1e-6
+"""Of sums of fractions of devices."""
+
 
 @dataclass(frozen=True)
 class Failed:
@@ -32,25 +36,42 @@ class Failed:
     told: PracError
 
 
-def _needs(stage: Stage, resources: Resources) -> tuple[float, float]:
-    """CPUs that a stage's task asks Ray for, and CPUs it uses in all."""
-    needs = KINDS[stage.kind].needs
+@dataclass(frozen=True)
+class _Needs:
+    """cpus, gpus: what a stage's task asks Ray for. all_cpus, all_gpus: what it uses in all."""
+
+    cpus: float
+    all_cpus: float
+    gpus: float = 0
+    all_gpus: float = 0
+
+
+def _needs(stage: Stage, resources: Resources) -> _Needs:
+    needs, cpus, gpus = KINDS[stage.kind].needs, resources.cpus_per_round, resources.gpus_per_round
     if needs == "workers":
-        # The task itself only waits for the workers, which ask for their own.
-        return 0, resources.workers * resources.cpus_per_round
+        # The task itself only waits: for the workers, which ask for their own, and then for the
+        # predictions, which are a round's.
+        all_gpus = resources.workers * _held(resources.gpus_per_worker)
+        return _Needs(0, resources.workers * cpus, all_gpus=max(all_gpus, _held(gpus)))
     if needs == "a device":
-        return beside_small(resources.cpus_per_round), resources.cpus_per_round
-    return SMALL, 0
+        return _Needs(beside_small(cpus), cpus, gpus, _held(gpus))
+    return _Needs(SMALL, 0)
+
+
+def _held(gpus: float) -> float:
+    """What of the devices one who asks for so much keeps from others like it: two of 0.6 don't fit
+    on one device."""
+    return 1 / math.floor(1 / gpus) if 0 < gpus < 1 else gpus
 
 
 class RayExecutor:
     """Hands stages to Ray as their inputs finish, in an order that keeps the CPUs busy.
 
     schedule: what is wanted and what is finished; `run` works until nothing is open, a caller of
-    its own may add to it between one `submit` and one `collect` and the next. cpus: of the cluster,
-    to hold back what would only queue (so that a dense run that needs all workers at once is not
-    starved by small stages); None hands over all that is ready, for a cluster that grows with its
-    queue. tasks: where the stages run.
+    its own may add to it between one `submit` and one `collect` and the next. room: of the cluster,
+    to hold back what would only queue, which nothing that matters more could overtake any more;
+    None hands over all that is ready, for a cluster that grows with its queue. tasks: where the
+    stages run.
     """
 
     def __init__(
@@ -59,13 +80,13 @@ class RayExecutor:
         store: Store,
         display: Display,
         *,
-        cpus: int | None,
+        room: Room | None,
         tasks: Tasks = RAY,
     ) -> None:
         self.context, self.store, self.display = context, store, display
         self.schedule = Schedule()
         self.ran: set[str] = set()
-        self._cpus, self._tasks = cpus, tasks
+        self._room, self._tasks = room, tasks
         self._running: dict[Hashable, Stage] = {}
         self._damages: dict[str, int] = {}
 
@@ -99,26 +120,30 @@ class RayExecutor:
     def submit(self) -> None:
         """Hand over what is ready and finds room."""
         resources = self.context.resources
-        used = sum(_needs(stage, resources)[1] for stage in self._running.values())
+        running = [_needs(stage, resources) for stage in self._running.values()]
+        cpus, gpus = sum(n.all_cpus for n in running), sum(n.all_gpus for n in running)
         dense = sum(stage.kind == "dense" for stage in self._running.values())
-        small = sum(_needs(stage, resources)[0] == SMALL for stage in self._running.values())
+        small = sum(n.cpus == SMALL for n in running)
         while small < _MOST_SMALL and (stage := self.schedule.peek(small=True)) is not None:
             small += 1
-            self._start(self.schedule.start(small=True), SMALL)
+            self._start(self.schedule.start(small=True))
         while (stage := self.schedule.peek(small=False)) is not None:
-            asked, needed = _needs(stage, resources)
+            needs = _needs(stage, resources)
             # One more dense run may prepare: Train's controller takes seconds to start, then waits.
             prepares = stage.kind == "dense" and dense == 1
-            full = self._cpus is not None and used > 0 and used + needed > self._cpus
+            full = (room := self._room) is not None and (
+                (cpus > 0 and cpus + needs.all_cpus > room.cpus)
+                or (gpus > 0 and gpus + needs.all_gpus > room.gpus + _ROUNDING)
+            )
             if full and not prepares:
-                # Nothing overtakes: a later stage would take the CPUs this one waits for.
+                # Nothing overtakes: a later stage would take what this one waits for.
                 break
-            used += needed
+            cpus, gpus = cpus + needs.all_cpus, gpus + needs.all_gpus
             dense += stage.kind == "dense"
-            self._start(self.schedule.start(small=False), asked)
+            self._start(self.schedule.start(small=False))
 
-    def _start(self, stage: Stage, cpus: float) -> None:
-        computes = KINDS[stage.kind].needs == "a device"
+    def _start(self, stage: Stage) -> None:
+        needs = _needs(stage, self.context.resources)
         handle = self._tasks.submit(
             run_stage,
             stage,
@@ -126,8 +151,8 @@ class RayExecutor:
             self.context,
             self.store,
             name=stage.name,
-            cpus=cpus,
-            gpus=self.context.resources.gpus_per_round if computes else 0,
+            cpus=needs.cpus,
+            gpus=needs.gpus,
         )
         self._running[handle] = stage
         self.display.started(stage)

@@ -10,6 +10,7 @@ import ray
 from ray.exceptions import RayTaskError
 
 from prac.distributed.cluster import cluster_cpus
+from prac.distributed.given_devices import LEFT_ALONE
 from prac.errors import telling_line
 
 _RETRIES = 3
@@ -77,7 +78,7 @@ class RayTasks:
         """As a named task."""
         options: dict[str, Any] = {"name": name, "num_cpus": cpus, "max_retries": _RETRIES}
         if gpus > 0:
-            options["num_gpus"] = gpus
+            options |= {"num_gpus": gpus, "runtime_env": {"env_vars": dict(LEFT_ALONE)}}
         handle: Hashable = _remote(function).options(**options).remote(*arguments)
         return handle
 

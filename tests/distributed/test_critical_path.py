@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.played import PlayedTasks, Recorder, RevokingStore, plain_made, played_context
 
+from prac.distributed.context import Room
 from prac.distributed.executor import RayExecutor
 from prac.distributed.tasks import SMALL, beside_small
 from prac.lottery.compose import build_graph
@@ -76,7 +77,8 @@ def test_no_small_stage_waits_for_a_training(
     )
     told = Recorder()
     context = played_context(tmp_path, desk=told, workers=workers)
-    RayExecutor(context, store, told, cpus=given, tasks=tasks).run(graph, {})
+    room = None if given is None else Room(cpus=given)
+    RayExecutor(context, store, told, room=room, tasks=tasks).run(graph, {})
     ends = {
         name: start + (TRAINING if graph.stages[name].kind in TRAIN else MOMENT)
         for name, start in tasks.started_at.items()

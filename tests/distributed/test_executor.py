@@ -18,6 +18,7 @@ from support.played import (
     played_context,
 )
 
+from prac.distributed.context import Room
 from prac.distributed.executor import RayExecutor
 from prac.distributed.tasks import SMALL
 from prac.errors import ConfigError, EmptySetError, PracError
@@ -47,6 +48,7 @@ class Play:
         *,
         done: tuple[str, ...] = (),
         cpus: int | None = 2,
+        gpus: float = 0,
         together: bool = False,
         **resources: Any,
     ) -> None:
@@ -54,7 +56,8 @@ class Play:
         self.tasks = PlayedTasks(play=self._make, together=together)
         self.store, self.told = RevokingStore(), Recorder()
         context = played_context(storage, desk=self.told, **resources)
-        self.executor = RayExecutor(context, self.store, self.told, cpus=cpus, tasks=self.tasks)
+        room = None if cpus is None else Room(cpus=cpus, gpus=gpus)
+        self.executor = RayExecutor(context, self.store, self.told, room=room, tasks=self.tasks)
         self.done = {name: self._commit(graph.stages[name], 0) for name in done}
 
     def _commit(self, stage: Stage, attempt: int) -> Finished:
@@ -144,6 +147,34 @@ def test_a_local_cluster_is_not_overfilled(play, request_for) -> None:
         assert kinds.count("dense") <= 2
         assert dense + sum(k in ("round", "judge") for k in kinds) <= 2, names
     assert max(map(len, tasks.at_work)) >= 2
+
+
+@pytest.mark.parametrize(
+    ("gpus", "per_round", "side_by_side"),
+    [(1, 1, 1), (2, 1, 2), (1, 0.5, 2), (2, 0.4, 4), (1, 0.6, 1), (2, 0.6, 2), (1, 0.2, 5)],
+)
+def test_devices_are_counted_like_cpus(play, request_for, gpus, per_round, side_by_side) -> None:
+    graph = build_graph(request_for(judge="all"))
+    options = {"cpus": 64, "gpus": gpus, "gpus_per_round": per_round}
+    tasks = play(graph, **options, gpus_per_worker=per_round, workers=1, together=True).run().tasks
+    rounds = [
+        sum(graph.stages[n].kind in ("round", "judge") for n in names) for names in tasks.at_work
+    ]
+    assert max(rounds) == side_by_side
+
+
+def test_who_waits_for_a_device_is_not_overtaken(play, request_for) -> None:
+    """With one device and CPUs to spare, what others wait for gets it first."""
+    graph = build_graph(request_for(compare=(), judge="all"))
+    options = {"cpus": 64, "gpus": 1, "gpus_per_round": 1, "gpus_per_worker": 1, "workers": 1}
+    known = {"dense", "reduce", "select-1"}
+    done = [n for n, s in graph.stages.items() if {s.kind, f"{s.kind}-{s.round_index}"} & known]
+    tasks = play(graph, **options, done=tuple(done)).run().tasks
+    kinds = [graph.stages[name].kind for name in tasks.at_work[0]]
+    # Judgements are ready as well, as many as rounds.
+    assert kinds == ["round"]
+    for names in tasks.at_work:
+        assert sum(graph.stages[n].kind in ("round", "judge") for n in names) <= 1
 
 
 def test_a_cluster_that_grows_gets_all_that_is_ready(play, request_for) -> None:

@@ -13,6 +13,7 @@ from support.played import PlayedTasks, Recorder, played_context
 from prac.config.recipes import digits
 from prac.config.sections import Recipe, SelectConfig
 from prac.data.dataset import ImageDataset
+from prac.distributed.context import Room
 from prac.distributed.executor import RayExecutor
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request
@@ -105,7 +106,7 @@ def test_both_executors_make_the_same_sets_and_masks(
     context = played_context(
         tmp_path / "there", dataset=digits_data, augment=recipe.augment, workers=1
     )
-    executor = RayExecutor(context, there, Recorder(), cpus=2, tasks=PlayedTasks())
+    executor = RayExecutor(context, there, Recorder(), room=Room(cpus=2), tasks=PlayedTasks())
     shared = executor.run(graph, {}).finished
     assert alone.keys() == shared.keys()
     sets, others = (

@@ -10,6 +10,7 @@ import pytest
 from support.played import Asked, PlayedTasks, Recorder, RevokingStore, plain_made, played_context
 
 from prac.analysis.trials import COSTS, SweepResults, best_trial
+from prac.distributed.context import Room
 from prac.distributed.executor import RayExecutor
 from prac.distributed.sweep.foreman import Foreman
 from prac.distributed.sweep.trials import Ask
@@ -74,7 +75,7 @@ class Stand:
         self.foreman = Foreman(
             request=request,
             shared=[stage for stage in probes[0] if stage.key in common],
-            executor=RayExecutor(context, store, told, cpus=2, tasks=self.tasks),
+            executor=RayExecutor(context, store, told, room=Room(cpus=2), tasks=self.tasks),
             exchange=self.trials,
             log=self.trials,
             numbers={},
