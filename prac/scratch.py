@@ -8,36 +8,64 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-_NAME = re.compile(r"prac-(?P<home>[0-9a-f]{8}\.\d+)\.(?P<process>\d+)\.(?P<start>\d+)-\w+")
+SHORT_PLACES = ("/tmp", "/var/tmp")
+"""Temporary folders with short paths, for what can't lie under a long TMPDIR."""
+
+_OWNER = r"(?P<home>[0-9a-f]{8}\.\d+)\.(?P<process>\d+)\.(?P<start>\d+)"
+_NAME = re.compile(rf"prac-{_OWNER}-\w+")
+_SHORT = re.compile(r"prac-\w{8}")
+_NOTE = re.compile(rf"\.{_OWNER}")
 
 
 def scratch_folder() -> tempfile.TemporaryDirectory[str]:
     """A new folder that goes with its context, or with this process."""
-    process = os.getpid()
-    start = _start(process)
-    home = _home()
-    owner = f"{home}.{process}.{start}-" if home and start else ""
-    return tempfile.TemporaryDirectory(prefix=f"prac-{owner}")
+    owner = _owner()
+    return tempfile.TemporaryDirectory(prefix=f"prac-{owner}-" if owner else "prac-")
+
+
+def short_folder(parent: str) -> str:
+    """A new folder with a name of 13 characters, where longer ones have no room: whose it is says
+    the name of a file in it. The caller removes it. Raises OSError."""
+    folder = tempfile.mkdtemp(prefix="prac-", dir=parent)
+    try:
+        if owner := _owner():
+            Path(folder, f".{owner}").touch()
+    except OSError:
+        os.rmdir(folder)
+        raise
+    return folder
 
 
 def abandoned_folders() -> list[Path]:
     """Those whose process is gone for sure: of this user, this boot of this machine, and among
     those that this one could see. Where a system doesn't tell when a process began, none."""
-    return sorted(p for p in Path(tempfile.gettempdir()).glob("prac-*") if is_abandoned(p))
+    places = {Path(place).absolute() for place in (tempfile.gettempdir(), *SHORT_PLACES)}
+    return sorted(p for place in places for p in place.glob("prac-*") if is_abandoned(p))
 
 
 def is_abandoned(folder: Path) -> bool:
     """Whether its process is gone for sure."""
-    named = _NAME.fullmatch(folder.name)
-    if named is None or not _home() or named["home"] != _home():
-        return False
     try:
         ours = folder.lstat().st_uid == os.geteuid()
+        if not ours or folder.is_symlink() or not folder.is_dir():
+            return False
+        named = _NAME.fullmatch(folder.name)
+        if named is None and _SHORT.fullmatch(folder.name):
+            noted = (_NOTE.fullmatch(file.name) for file in folder.glob(".*"))
+            named = next((note for note in noted if note), None)
     except OSError:
         return False
+    if named is None or not _home() or named["home"] != _home():
+        return False
     # A number may be another process's by now; when that began tells them apart.
-    gone = _start(int(named["process"])) != int(named["start"])
-    return ours and gone and folder.is_dir() and not folder.is_symlink()
+    return _start(int(named["process"])) != int(named["start"])
+
+
+def _owner() -> str:
+    """This process, in a name; empty where the system doesn't tell enough."""
+    process = os.getpid()
+    start, home = _start(process), _home()
+    return f"{home}.{process}.{start}" if home and start else ""
 
 
 @cache

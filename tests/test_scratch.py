@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from prac.cli import main
+from prac.distributed.own_session import session_folder
 from prac.scratch import abandoned_folders, scratch_folder
 
 PROGRAM = (
@@ -34,6 +36,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place.mkdir()
     monkeypatch.setenv("TMPDIR", str(place))
     monkeypatch.setattr(tempfile, "tempdir", str(place))
+    monkeypatch.setattr("prac.scratch.SHORT_PLACES", ())  # what others left there is no part of it
     return place
 
 
@@ -97,3 +100,49 @@ def test_where_the_system_does_not_tell_none_is_found(
     assert abandoned_folders() == []
     with scratch_folder() as unnamed:
         assert Path(unnamed).name.count(".") == 0
+
+
+SESSION = (
+    "import time\n"
+    "from pathlib import Path\n"
+    "from prac.distributed.own_session import session_folder\n"
+    "with session_folder() as session:\n"
+    "    Path(session, 'session_x').mkdir(parents=True)\n"
+    "    print(session, flush=True)\n"
+    "    time.sleep(600)\n"
+)
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A temporary folder that leaves room for Ray's sockets."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="t") as place:
+        yield Path(place)
+
+
+def test_the_session_of_a_killed_run_goes_at_the_next_start(
+    short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(short))
+    monkeypatch.setattr(tempfile, "tempdir", str(short))
+    with subprocess.Popen([sys.executable, "-c", SESSION], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            left = Path(process.stdout.readline().decode().strip()).parent
+            assert left.parent == short
+            with session_folder() as session:
+                assert left.is_dir(), "it is at work"
+                assert abandoned_folders() == []
+            assert not Path(session).parent.exists()
+        finally:
+            process.send_signal(signal.SIGKILL)
+    strangers = short / "prac-abcdefgh" / "r"  # without a word of whose it is
+    strangers.mkdir(parents=True)
+    assert abandoned_folders() == [left]
+    (tmp_path / "prac-runs" / "stages").mkdir(parents=True)
+    assert main(["gc", "--home", str(tmp_path), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["garbage"]
+    assert found["where"] == str(left)
+    with session_folder():
+        assert not left.exists()
+    assert strangers.is_dir()

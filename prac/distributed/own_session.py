@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from prac.errors import ConfigError
+from prac.scratch import SHORT_PLACES, abandoned_folders, short_folder
 
 _LONGEST_SOCKET = len("/r/session_2026-11-27_15-04-32_123456_1234567/sockets/dash_UsageStatsHead")
 _LIMIT = 107
@@ -22,13 +23,17 @@ def session_folder() -> Iterator[str]:
     """A folder for Ray's sessions, removed at the end. Raises ConfigError.
 
     Ray opens its own folders to everybody, so this one lies in one that is closed; and where the
-    path of the temporary folder leaves no room for the names of sockets, that is in another.
+    path of the temporary folder leaves no room for the names of sockets, that is in another. Those
+    of runs that were killed go first.
     """
-    known = [tempfile.gettempdir(), "/tmp", "/var/tmp"]
+    known = [tempfile.gettempdir(), *SHORT_PLACES]
+    for left in abandoned_folders():
+        if (left / "r").is_dir():
+            shutil.rmtree(left, ignore_errors=True)
     room = _LIMIT - _LONGEST_SOCKET - len("/prac-12345678")
     for folder in (folder for folder in known if len(os.fsencode(folder)) <= room):
         with contextlib.suppress(OSError):
-            closed = tempfile.mkdtemp(prefix="prac-", dir=folder)
+            closed = short_folder(folder)
             break
     else:
         raise ConfigError(
