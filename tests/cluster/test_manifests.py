@@ -4,6 +4,7 @@ import importlib.resources
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import stat
@@ -24,7 +25,11 @@ SLURM = CLUSTER / "slurm.sbatch"
 RAY_UP = yaml.safe_load((CLUSTER / "ray-cluster.yaml").read_text())
 RAY_CLUSTER = yaml.safe_load((CLUSTER / "kuberay" / "ray-cluster.yaml").read_text())
 RAY_JOB = yaml.safe_load((CLUSTER / "kuberay" / "ray-job.yaml").read_text())
-NETWORK_POLICY = yaml.safe_load((CLUSTER / "kuberay" / "network-policy.yaml").read_text())
+NETWORK_POLICIES = list(
+    yaml.safe_load_all((CLUSTER / "kuberay" / "network-policy.yaml").read_text())
+)
+NETWORK_POLICY = NETWORK_POLICIES[0]
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 def pods() -> Iterator[tuple[str, dict]]:
@@ -87,14 +92,24 @@ def test_manifest_follows_the_resource_definition(manifest, definition):
     assert [f"{error.json_path}: {error.message}" for error in errors] == []
 
 
-def test_network_policy_follows_the_kubernetes_schema():
+@pytest.mark.parametrize("policy", NETWORK_POLICIES, ids=lambda p: p["metadata"]["name"])
+def test_network_policy_follows_the_kubernetes_schema(policy):
     kubernetes_validate = pytest.importorskip("kubernetes_validate")
 
-    kubernetes_validate.validate(NETWORK_POLICY, kubernetes_validate.latest_version(), strict=True)
+    kubernetes_validate.validate(policy, kubernetes_validate.latest_version(), strict=True)
 
 
-def test_job_and_cluster_describe_the_same_ray_cluster():
+def test_what_stands_in_two_places_is_current():
+    write = runpy.run_path(str(CLUSTER / "kuberay" / "write.py"))
+
+    for file, text in write["manifests"]().items():
+        assert file.read_text() == text, f"run python cluster/kuberay/write.py ({file.name})"
+
+
+def test_job_cluster_and_image_have_the_same_ray():
     assert RAY_JOB["spec"]["rayClusterSpec"] == RAY_CLUSTER["spec"]
+    lock = (ROOT / "docker" / "requirements.lock").read_text()
+    assert f"\nray=={RAY_CLUSTER['spec']['rayVersion']} " in lock
 
 
 @every_pod
@@ -124,7 +139,7 @@ def test_autoscaler_runs_without_privileges():
 
 @every_pod
 def test_pods_can_write_where_ray_writes(pod):
-    volumes = {volume["name"]: volume["emptyDir"] for volume in pod["spec"]["volumes"]}
+    volumes = {volume["name"]: volume.get("emptyDir") for volume in pod["spec"]["volumes"]}
     for container in pod["spec"]["containers"]:
         mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
         assert {"/tmp", "/home/prac"} <= set(mounts)
@@ -150,10 +165,33 @@ def test_secrets_come_from_secret_objects(pod):
 
 
 @every_pod
-def test_only_the_head_keeps_a_service_account_token(pod):
-    is_head = pod["spec"]["containers"][0]["name"] == "ray-head"
+def test_no_container_that_runs_a_job_has_a_service_account_token(pod):
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    projected = {volume["name"] for volume in pod["spec"]["volumes"] if "projected" in volume}
+    for container in pod["spec"]["containers"]:
+        assert not projected & {mount["name"] for mount in container["volumeMounts"]}
 
-    assert pod["spec"].get("automountServiceAccountToken", True) is is_head
+
+def test_the_autoscaler_alone_has_what_kubernetes_would_mount():
+    mounts = RAY_CLUSTER["spec"]["autoscalerOptions"]["volumeMounts"]
+    (name,) = (mount["name"] for mount in mounts if mount["mountPath"] == ACCOUNT)
+    volumes = RAY_CLUSTER["spec"]["headGroupSpec"]["template"]["spec"]["volumes"]
+    (sources,) = (v["projected"]["sources"] for v in volumes if v["name"] == name)
+    assert [next(iter(source)) for source in sources] == [
+        *("serviceAccountToken", "configMap", "downwardAPI")
+    ]
+    assert sources[0]["serviceAccountToken"]["path"] == "token"
+    assert sources[1]["configMap"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}]
+    assert sources[2]["downwardAPI"]["items"][0]["path"] == "namespace"
+
+
+def test_the_head_has_memory_for_a_drivers_data_and_for_ray():
+    head = RAY_CLUSTER["spec"]["headGroupSpec"]["template"]["spec"]
+    shared = next(v["emptyDir"] for v in head["volumes"] if v["name"] == "shared-mem")
+    memory = head["containers"][0]["resources"]["limits"]["memory"]
+    data = 200_000 * 64 * 64 * 3 / 2**30
+    assert data < int(shared["sizeLimit"].removesuffix("Gi"))
+    assert 2 * data + 2 < int(memory.removesuffix("Gi"))
 
 
 def test_kuberay_turns_token_authentication_on():
@@ -170,7 +208,7 @@ def test_network_policy_admits_the_pods_themselves_and_the_operator():
     spec = NETWORK_POLICY["spec"]
     own = spec["podSelector"]
 
-    assert spec["policyTypes"] == ["Ingress"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
     themselves, operator = spec["ingress"]
     assert themselves == {"from": [{"podSelector": own}]}
     assert operator["ports"] == [{"protocol": "TCP", "port": 8265}]
@@ -178,6 +216,21 @@ def test_network_policy_admits_the_pods_themselves_and_the_operator():
     assert source.keys() == {"namespaceSelector", "podSelector"}
     for template in PODS.values():
         assert template["metadata"]["labels"].items() >= own["matchLabels"].items()
+
+
+def test_network_policies_let_out_what_is_needed_and_no_more():
+    everyone, head = (policy["spec"] for policy in NETWORK_POLICIES)
+    themselves, names, outside = everyone["egress"]
+    assert themselves == {"to": [{"podSelector": everyone["podSelector"]}]}
+    assert {port["port"] for port in names["ports"]} == {53}
+    assert {port["port"] for port in outside["ports"]} == {443, 5000}
+    (api,) = head["egress"]
+    assert {port["port"] for port in api["ports"]} == {6443}
+    # KubeRay's own label; the Kubernetes API is for the autoscaler, which is beside the head.
+    assert head["podSelector"]["matchLabels"]["ray.io/node-type"] == "head"
+    for rule in (outside, api):
+        (to,) = rule["to"]
+        assert to["ipBlock"]["except"] == ["169.254.0.0/16"]
 
 
 def test_gpu_group_asks_for_gpus_and_starts_at_none():
@@ -265,6 +318,12 @@ echo "$NODE $*" >> "$HOME/ray-calls"
 [[ $1 == health-check ]] && exit 0
 stat --format=%a "$RAY_AUTH_TOKEN_PATH" > "$HOME/token-mode"
 echo "$RAY_AUTH_MODE" > "$HOME/auth-mode"
+for word in "$@"; do
+  [[ $word == --temp-dir=* ]] || continue
+  scratch=$(dirname "${word#*=}")
+  stat --format="%a $scratch" "$scratch" > "$HOME/scratch"
+  mkdir -m 777 "$scratch/ray"
+done
 echo $$ >> "$HOME/ray-processes"
 exec sleep 60
 """
@@ -320,6 +379,10 @@ def assert_nothing_is_left(home: Path) -> None:
         process for process in (home / "ray-processes").read_text().split() if is_alive(process)
     ] == []
     assert list(home.glob(".prac-ray-*")) == []
+    mode, scratch = (home / "scratch").read_text().split()
+    assert mode == "700"
+    assert scratch.startswith("/tmp/prac-7-")
+    assert not Path(scratch).exists()
 
 
 @pytest.mark.parametrize("status", [0, 3])

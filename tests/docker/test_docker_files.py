@@ -7,10 +7,14 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
@@ -37,6 +41,7 @@ def read_compose(values: dict[str, str]) -> dict:
 
 COMPOSE = read_compose({})
 SERVICES = COMPOSE["services"]
+LOCK = (DOCKER / "requirements.lock").read_text()
 SERVICE_NAMES = sorted(SERVICES)
 
 
@@ -140,6 +145,7 @@ def test_secret_files_stay_out_of_git_and_out_of_the_build():
         "prac",
         "pipelines",
         "docker/entrypoint.sh",
+        "docker/requirements.lock",
     }
 
 
@@ -199,8 +205,6 @@ def test_mlflow_asks_for_a_login_and_every_node_has_it():
         user = node["environment"]["MLFLOW_TRACKING_USERNAME"]
         assert user == environment["MLFLOW_AUTH_ADMIN_USERNAME"]
         assert password.removeprefix("/run/secrets/") in node["secrets"]
-    # The app needs what MLflow alone doesn't bring.
-    assert "login" in re.search(r"^ARG EXTRAS=(.+)$", DOCKERFILE, re.MULTILINE)[1].split(",")
 
 
 def test_every_secret_file_becomes_a_variable_that_its_reader_knows():
@@ -277,6 +281,69 @@ def test_image_has_the_promised_parts():
     assert "RAY_AUTH_MODE=token" in DOCKERFILE
     variables = re.findall(r"([A-Z][A-Z_]+)=", DOCKERFILE)
     assert [name for name in variables if SECRET_NAME.search(name)] == []
+
+
+def locked() -> dict[str, list[str]]:
+    """The lines of the lock by package: one for each kind of Python, with its hashes."""
+    found: dict[str, list[str]] = {}
+    for line in LOCK.replace("\\\n", " ").splitlines():
+        found.setdefault(canonicalize_name(re.split("[=[]", line)[0]), []).append(line)
+    return found
+
+
+def asked(extras: Iterable[str]) -> Iterator[Requirement]:
+    """What pyproject.toml asks for with these extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for line in project["project"]["dependencies"]:
+        yield Requirement(line)
+    for extra in extras:
+        for line in project["project"]["optional-dependencies"][extra]:
+            yield Requirement(line)
+    for line in project["build-system"]["requires"]:
+        yield Requirement(line)
+
+
+UV = tomllib.loads((DOCKER / "uv.toml").read_text())["pip"]
+
+
+@pytest.mark.parametrize("requirement", [*asked(UV["extra"])], ids=str)
+def test_the_lock_agrees_with_what_the_project_asks_for(requirement):
+    lines = locked()[canonicalize_name(requirement.name)]
+    for line in lines:
+        version = re.match(r"[^=]+==([^ ;]+)", line)[1]
+        assert requirement.specifier.contains(version), f"{line[:60]}: make the lock again"
+
+
+def test_the_lock_has_what_the_users_of_the_image_need():
+    assert {"sweep", "export", "login", "postgres", "s3"} <= set(UV["extra"])
+
+
+def test_every_line_of_the_lock_is_a_version_with_hashes_and_no_place():
+    lines = [line for of_one in locked().values() for line in of_one]
+    assert len(lines) > 100
+    for line in lines:
+        assert re.fullmatch(
+            r"[a-z0-9-]+(\[[a-z0-9,-]+\])?==[^ ]+( ; [^#]+?)?( +--hash=sha256:[0-9a-f]{64})+", line
+        ), line[:80]
+    assert not re.search(r"://|^-", LOCK, re.MULTILINE)
+
+
+def test_pip_reads_the_lock():
+    """By the parser that `pip install --require-hashes` uses."""
+    files = pytest.importorskip("pip._internal.req.req_file")
+    session = pytest.importorskip("pip._internal.network.session").PipSession()
+    read = list(files.parse_requirements(str(DOCKER / "requirements.lock"), session))
+    assert len(read) == sum(map(len, locked().values()))
+    assert all(one.options["hashes"]["sha256"] for one in read)
+
+
+def test_images_and_rented_machines_install_from_the_lock_alone():
+    ray_up = (ROOT / "cluster" / "ray-cluster.yaml").read_text()
+    for text in (DOCKERFILE, ray_up):
+        first, second = re.findall(r"pip install ((?:.|\n    )+)", text)
+        assert {"--require-hashes", "--only-binary=:all:"} <= set(first.split())
+        assert "requirements.lock" in first
+        assert {"--no-deps", "--no-build-isolation", "--no-index"} <= set(second.split())
 
 
 def test_everything_the_dockerfile_copies_is_in_the_build_context():

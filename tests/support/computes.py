@@ -41,6 +41,7 @@ MACHINERY = (
     "prac.lottery.folder_store",
     "prac.plugins",
     "prac.storage",
+    "prac.scratch",
     "prac.ticket.reading",
     "prac.schema",
     "prac.training.made_by",
