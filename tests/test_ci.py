@@ -14,7 +14,7 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-SCRIPTS = [REPOSITORY / ".ci" / name for name in ("run", "wheel", "lowest")]
+SCRIPTS = [REPOSITORY / ".ci" / name for name in ("run", "wheel", "lowest", "audit")]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 RUN = (REPOSITORY / ".ci" / "run").read_text()
 HOOKS_FILE = REPOSITORY / ".pre-commit-config.yaml"

@@ -13,7 +13,7 @@ from typing import Any
 
 import ray
 
-from prac.distributed.head_watch import watched
+from prac.distributed.head_watch import Part, ray_patience, watched
 from prac.distributed.own_session import private_token, session_folder, session_logs
 from prac.distributed.ray_internals import (
     ask_head,
@@ -26,6 +26,7 @@ from prac.errors import OutsideError, PracError, first_line
 from prac.machine import available_cpus, knock
 
 _TOKEN = "RAY_AUTH_TOKEN or the file RAY_AUTH_TOKEN_PATH has to be the cluster's token"
+_ON_THIS_NODE = 3.0
 # Two of Ray's functions carry no types.
 _untyped: Any = ray
 
@@ -58,14 +59,38 @@ def connected(*, num_cpus: int | None = None) -> Iterator[bool]:
                 else:
                     _join(address)
         # A client of Ray's knows only who speaks for it.
-        known = "://" not in address
-        with watched(ray.get_runtime_context().gcs_address if known else None) as head:
+        with watched(*([] if "://" in address else _needed(ours))) as watch:
             try:
                 yield ours
             finally:
                 # Ray would ask the lost one to be told, and end the process when it isn't heard.
-                if started and not head.lost:
+                if started and not watch.lost:
                     ray.shutdown()
+
+
+def _needed(ours: bool) -> list[Part]:
+    """The cluster's head, and what speaks for this process on its own node. There nothing but its
+    end keeps a process from taking connections, and Ray ends who has lost it some seconds later."""
+    context = ray.get_runtime_context()
+    again = "the same command goes on from there"
+    if ours:
+        again = f"{again} (was the machine short of memory? `dmesg` tells what was killed)"
+    head = Part(
+        "head of the Ray cluster",
+        context.gcs_address,
+        _ON_THIS_NODE if ours else ray_patience() * 0.75,
+        again if ours else f"{again} once it is back",
+    )
+    mine = [node for node in _untyped.nodes() if node["NodeID"] == context.get_node_id()]
+    return [head] + [
+        Part(
+            "raylet, which speaks for this process in the Ray cluster,",
+            f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}",
+            _ON_THIS_NODE,
+            again if ours else f"{again} once this node is back in the cluster",
+        )
+        for node in mine
+    ]
 
 
 def _start(num_cpus: int, session: str) -> None:

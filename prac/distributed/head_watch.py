@@ -1,4 +1,4 @@
-"""A cluster whose head is lost in mid-run: said in a line, before Ray ends the process itself."""
+"""A cluster that loses what a run needs: said in a line, before Ray ends the process itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,9 +16,20 @@ from prac.machine import knock
 _RAYS_NAME = "RAY_gcs_rpc_server_reconnect_timeout_s"
 
 
+@dataclass(frozen=True)
+class Part:
+    """What a run can't do without. name: in words. address: `HOST:PORT`, where it takes
+    connections. patience: seconds without an answer until it is given up. way_out: what then."""
+
+    name: str
+    address: str
+    patience: float
+    way_out: str
+
+
 @dataclass
-class Head:
-    """A cluster's head. lost: whether it has not answered for so long that it was given up."""
+class Watch:
+    """lost: whether a part has not answered for so long that it was given up."""
 
     lost: bool = False
 
@@ -32,56 +43,69 @@ def ray_patience() -> float:
 
 
 @contextmanager
-def watched(
-    address: str | None, *, patience: float | None = None, pause: float = 5.0
-) -> Iterator[Head]:
-    """Have what the main thread does end with an OutsideError where the head at `HOST:PORT` takes
-    no connection for a while, three quarters of Ray's own patience.
+def watched(*parts: Part, pause: float = 1.0) -> Iterator[Watch]:
+    """Have what the main thread does end with an OutsideError where a part takes no connection for
+    as long as its patience.
 
-    address: None watches nothing. Whatever Ray is doing then, it lets signals through: it comes as
-    SIGUSR1.
+    Whatever Ray is doing then, it lets signals through: it comes as SIGUSR1. Off the main thread
+    nothing is watched.
     """
-    head = Head()
-    if address is None or threading.current_thread() is not threading.main_thread():
-        yield head
+    watch = Watch()
+    if not parts or threading.current_thread() is not threading.main_thread():
+        yield watch
         return
-    host, _, port = address.rpartition(":")
-    wait = ray_patience() * 0.75 if patience is None else patience
     over = threading.Event()
-
-    told = OutsideError(
-        f"the head of the Ray cluster at {address} was lost: no answer for {wait:.0f} s; finished "
-        "stages are kept, the same command goes on from there once it is back"
-    )
+    told: list[OutsideError] = []
 
     def give_up(*_: object) -> None:
-        if head.lost:
-            raise told
+        if told:
+            raise told[0]
 
-    def watch() -> None:
-        answered = time.monotonic()
-        while not over.wait(pause):
-            try:
-                knock(host.strip("[]"), int(port), seconds=pause)
-                answered = time.monotonic()
-            except OSError:
-                if time.monotonic() - answered > wait:
-                    head.lost = True
-                    signal.pthread_kill(main, signal.SIGUSR1)
-                    return
+    def look() -> None:
+        if (part := _first_lost(parts, over, pause)) is not None:
+            told.append(_error(part))
+            watch.lost = True
+            signal.pthread_kill(main, signal.SIGUSR1)
 
     main = threading.get_ident()
     previous = signal.signal(signal.SIGUSR1, give_up)
-    thread = threading.Thread(target=watch, daemon=True)
+    thread = threading.Thread(target=look, daemon=True)
     thread.start()
     try:
-        yield head
+        yield watch
     except BaseException as error:
-        if head.lost and error is not told:
+        if told and error is not told[0]:
             # Ray's compiled functions wrap what a handler raises.
-            raise told from error
+            raise told[0] from error
         raise
     finally:
         over.set()
         thread.join()
         signal.signal(signal.SIGUSR1, previous)
+
+
+def _first_lost(parts: Sequence[Part], over: threading.Event, pause: float) -> Part | None:
+    answered = dict.fromkeys(parts, time.monotonic())
+    while not over.wait(pause):
+        for part in parts:
+            if _answers(part):
+                answered[part] = time.monotonic()
+            elif time.monotonic() - answered[part] > part.patience:
+                return part
+    return None
+
+
+def _answers(part: Part) -> bool:
+    host, _, port = part.address.rpartition(":")
+    try:
+        knock(host.strip("[]"), int(port), seconds=5)
+    except OSError:
+        return False
+    return True
+
+
+def _error(part: Part) -> OutsideError:
+    return OutsideError(
+        f"the {part.name} at {part.address} was lost: no answer for {part.patience:.0f} s; "
+        f"finished stages are kept, {part.way_out}"
+    )

@@ -7,10 +7,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from prac.distributed.head_watch import ray_patience, watched
+from prac.distributed.head_watch import Part, ray_patience, watched
 from prac.errors import OutsideError
 
 
@@ -23,8 +24,9 @@ def head() -> Iterator[socket.socket]:
         yield there
 
 
-def _address(there: socket.socket) -> str:
-    return f"127.0.0.1:{there.getsockname()[1]}"
+def _part(there: socket.socket, patience: float) -> Part:
+    address = f"127.0.0.1:{there.getsockname()[1]}"
+    return Part("head of the Ray cluster", address, patience, "start again")
 
 
 def test_a_lost_head_ends_the_work_in_a_line(head: socket.socket) -> None:
@@ -32,7 +34,7 @@ def test_a_lost_head_ends_the_work_in_a_line(head: socket.socket) -> None:
     seen = []
 
     def work() -> None:
-        with watched(_address(head), patience=0.3, pause=0.05) as watch:
+        with watched(_part(head, 0.3), pause=0.05) as watch:
             time.sleep(0.5)
             seen.append(watch.lost)
             head.close()
@@ -45,13 +47,29 @@ def test_a_lost_head_ends_the_work_in_a_line(head: socket.socket) -> None:
     assert signal.getsignal(signal.SIGUSR1) == before
 
 
+def test_any_part_that_is_lost_is_told(head: socket.socket) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen(1000)
+        parts = [_part(head, 60), replace(_part(other, 0.2), name="raylet", way_out="look")]
+
+        def work() -> None:
+            with watched(*parts, pause=0.05):
+                other.close()
+                time.sleep(60)
+
+        said = f"the raylet at {parts[1].address} was lost: .* finished stages are kept, look"
+        with pytest.raises(OutsideError, match=said):
+            work()
+
+
 def test_what_ray_makes_of_it_is_told_the_same(head: socket.socket) -> None:
     """Its compiled functions wrap what is raised in them."""
-    address = _address(head)
+    part = _part(head, 0.1)
     head.close()
 
     def work() -> None:
-        with watched(address, patience=0.1, pause=0.05):
+        with watched(part, pause=0.05):
             try:
                 time.sleep(60)
             except OutsideError as error:
@@ -63,7 +81,7 @@ def test_what_ray_makes_of_it_is_told_the_same(head: socket.socket) -> None:
 
 def test_a_head_that_is_back_in_time_is_not_lost(head: socket.socket) -> None:
     port = head.getsockname()[1]
-    with watched(_address(head), patience=5, pause=0.05) as seen:
+    with watched(_part(head, 5), pause=0.05) as seen:
         head.close()
         time.sleep(0.5)
         with socket.socket() as again:
@@ -76,7 +94,7 @@ def test_a_head_that_is_back_in_time_is_not_lost(head: socket.socket) -> None:
 
 def test_nothing_goes_on_behind_it(head: socket.socket) -> None:
     threads = threading.active_count()
-    with watched(_address(head), patience=1, pause=0.05):
+    with watched(_part(head, 1), pause=0.05):
         pass
     assert threading.active_count() == threads
 
@@ -85,7 +103,7 @@ def test_off_the_main_thread_it_lets_be(head: socket.socket) -> None:
     ended = []
 
     def work() -> None:
-        with watched(_address(head), patience=0.1, pause=0.05):
+        with watched(_part(head, 0.1), pause=0.05):
             ended.append(True)
 
     thread = threading.Thread(target=work)
