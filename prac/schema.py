@@ -11,12 +11,13 @@ import functools
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 
-from annotated_types import Ge, Interval, Len
+from annotated_types import Ge, Interval, Len, Predicate
 
 T = TypeVar("T")
 
@@ -26,6 +27,23 @@ Share = Annotated[float, Interval(ge=0, le=1)]
 """A fraction in [0, 1]."""
 Sha256 = Annotated[str, Len(64, 64)]
 """Hexadecimal digits."""
+
+
+def letters_and_digits(text: str) -> bool:
+    """Whether it names a file by itself: letters, digits, - and _, of ASCII, up to 100."""
+    return re.fullmatch(r"[A-Za-z0-9_-]{1,100}", text) is not None
+
+
+def path_within(text: str) -> bool:
+    """Whether it is the path of a file inside a folder, as `a/b`."""
+    parts = text.split("/")
+    return not {"", ".", ".."} & {*parts} and "\\" not in text and "\0" not in text
+
+
+Key = Annotated[str, Predicate(letters_and_digits)]
+"""A name that becomes that of a file or a folder."""
+Within = Annotated[str, Predicate(path_within)]
+"""The path of a file inside a folder."""
 Amount = Annotated[float, Ge(0)]
 """0 or more, finite."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import shutil
 import time
@@ -11,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prac.errors import StoreError
-from prac.lottery.folder_store import MAKING, RUN
+from prac.lottery.folder_store import MAKING, kind_of
 from prac.lottery.kept import FolderKept, Pipeline, let_go
+from prac.schema import SchemaError
 from prac.storage import Folder
 from prac.tracking.leftovers import KEY, Garbage, find_leftovers, garbage_at
 
@@ -54,7 +54,8 @@ def find_in_folder(root: Path, storage: Folder, *, min_age_seconds: float) -> li
 
 def _folders(root: Path) -> list[Path]:
     try:
-        return sorted(path for path in root.iterdir() if path.is_dir())
+        # What a link leads to is somebody else's.
+        return sorted(p for p in root.iterdir() if p.is_dir() and not p.is_symlink())
     except OSError as error:
         raise StoreError(f"the store {root} can't be read ({error})") from error
 
@@ -81,8 +82,8 @@ def _newest(folder: Path) -> float:
 
 def _kind(folder: Path) -> str:
     try:
-        return str(json.loads((folder / RUN).read_text())["kind"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return kind_of(folder)
+    except (OSError, SchemaError):
         return "dense"  # of what can't be read, all is kept
 
 

@@ -77,8 +77,6 @@ class Options:
 def home_of(options: Options) -> Path:
     """Where the store, events and reports go by default."""
     if options.home is not None:
-        if "\0" in options.home:
-            raise ConfigError(f"--home {options.home!r} is no path; allowed: a folder")
         return Path(options.home).absolute()
     # Set by Ray for the driver of a submitted job, whose working folder is a throw-away copy.
     in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ

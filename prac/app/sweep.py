@@ -101,7 +101,8 @@ class _Sweep:
         self._note(stages.values())
         found = self.place.found(graph)
         log = SweepLog(self.place.mlflow, self.key, request.data)
-        if self.sweep.resume and not log.started:
+        begun = log.started(self.sweep.space.holds)
+        if self.sweep.resume and not begun:
             raise ConfigError(
                 f"--resume: no sweep like this was begun in {self.place.where}; leave --resume out "
                 "to begin it"
@@ -114,7 +115,7 @@ class _Sweep:
                 self.screen.line(f"{error}: it is made again")
                 self.place.store.revoke(error.finished, error.what)
         left = [stage for stage in stages.values() if stage.key not in found]
-        return self._run(shared, left, log)
+        return self._run(shared, left, log, begun)
 
     def _note(self, stages: Iterable[Stage]) -> None:
         """Stages that trials need are kept for them."""
@@ -145,7 +146,9 @@ class _Sweep:
         told = "" if self.points else "; each adds its own rounds to the shared stages above"
         self.screen.line(f"{trials} trials, {shared} stages shared by all of them{told}")
 
-    def _run(self, shared: list[Stage], left: list[Stage], log: SweepLog) -> dict[str, Any]:
+    def _run(
+        self, shared: list[Stage], left: list[Stage], log: SweepLog, begun: list[Values]
+    ) -> dict[str, Any]:
         started = time.time()
         self.place.prove()
         storage = Folder(self.planned.options.storage or self.planned.work)
@@ -156,7 +159,7 @@ class _Sweep:
 
             display = self.screen.display(left, self.planned.request.num_training)
             exchange = RayExchange.open()
-            known = self.points or log.started
+            known = self.points or begun
             foreman = Foreman(
                 request=self.planned.request,
                 shared=shared,
@@ -166,7 +169,7 @@ class _Sweep:
                 numbers={label(values): number for number, values in enumerate(known, 1)},
                 note=self._note,
             )
-            tuning = self._start_tune(exchange, storage, log)
+            tuning = self._start_tune(exchange, storage, begun)
             try:
                 foreman.serve(tuning.is_alive)
             finally:
@@ -177,7 +180,7 @@ class _Sweep:
             raise PracError(f"Ray Tune failed: {reason}") from tuning.error
         return self._finish(foreman, log, started)
 
-    def _start_tune(self, exchange: Any, storage: Folder, log: SweepLog) -> _Tuning:
+    def _start_tune(self, exchange: Any, storage: Folder, begun: list[Values]) -> _Tuning:
         from prac.distributed.cluster import cluster_cpus
         from prac.distributed.sweep.trials import TuneSettings
 
@@ -194,7 +197,7 @@ class _Sweep:
             # used before, so that nothing of it is taken for this run's.
             name=f"{self.key[:8]}-{int(time.time())}",
         )
-        tuning = _Tuning(self.sweep.space, settings, exchange, log.started)
+        tuning = _Tuning(self.sweep.space, settings, exchange, begun)
         tuning.start()
         return tuning
 

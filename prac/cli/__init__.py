@@ -59,5 +59,6 @@ def build_parser() -> OneLineParser:
 
 def main(words: Sequence[str] | None = None) -> int:
     """The console script. Returns the exit status."""
-    arguments = build_parser().parse_args(argument_words(words))
-    return guarded(lambda: arguments.action(arguments))
+    words = argument_words(words)
+    arguments = build_parser().parse_args(words)
+    return guarded(lambda: arguments.action(arguments), words)

@@ -13,6 +13,7 @@ from prac.cli.stored import (
     WHERE_HELP,
     add_data_options,
     add_store_options,
+    add_trust_option,
     load_data,
     open_ticket,
     percent,
@@ -70,6 +71,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda (auto)")
     add_data_options(parser, required=False, help="another data set than the recipe's")
+    add_trust_option(parser)
     add_store_options(parser)
     parser.set_defaults(action=connectivity_command)
 
@@ -78,7 +80,9 @@ def connectivity_command(arguments: argparse.Namespace) -> dict[str, Any] | None
     """Train, measure, print a row a rewind point."""
     if arguments.points < 3:
         raise ConfigError(f"--points {arguments.points} is not allowed; allowed: 3 or more")
-    ticket = None if arguments.where is None else open_ticket(arguments.where, arguments.home)
+    ticket = None
+    if arguments.where is not None:
+        ticket = open_ticket(arguments.where, arguments.home, trust_code=arguments.trust_code)
     recipe = _recipe(arguments, ticket)
     if ticket is not None:
         architecture, lines = _of_ticket(arguments, recipe, ticket)
@@ -137,7 +141,7 @@ def _of_ticket(
             "a recipe"
         )
     try:
-        architecture = str(ticket.lineage["architecture"])
+        architecture = ticket.network_name()
         shape, classes = ticket.lineage["image_shape"], int(ticket.lineage["num_classes"])
     except KeyError as error:
         raise ConfigError(f"the ticket's lineage has no {error}") from error

@@ -12,20 +12,21 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
 from prac.app.console import say
-from prac.errors import OutsideError, PracError, first_line, shown, without_passwords
+from prac.errors import ConfigError, OutsideError, PracError, first_line, shown, without_passwords
 
 _READER_GONE = 141
 """The status that a shell gives a program which SIGPIPE ended."""
 
 
-def guarded(action: Callable[[], dict[str, Any] | None]) -> int:
+def guarded(action: Callable[[], dict[str, Any] | None], words: Sequence[str] = ()) -> int:
     """Run something; whatever it raises ends in one line on stderr and an exit status.
 
+    words: of the command line that asks for it.
     What the action returns is printed as one line of JSON, the last. The whole text of what was
     foreseen by nobody, and of what services and machines failed with, goes to a file that the line
     names.
@@ -33,6 +34,7 @@ def guarded(action: Callable[[], dict[str, Any] | None]) -> int:
     _never_fail_to_print()
     try:
         with _stopped_by_signals():
+            _refuse_null_bytes(words)
             result = action()
         if result:
             say(json.dumps(result))
@@ -49,6 +51,14 @@ def guarded(action: Callable[[], dict[str, Any] | None]) -> int:
         kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
         return _end(f"{kind}{first_line(error)} ({_keep(error)})", 1)
     return 0
+
+
+def _refuse_null_bytes(words: Sequence[str]) -> None:
+    """No shell passes any, but a program does: paths, names and addresses have none."""
+    for before, word in zip(("", *words), words, strict=False):
+        if "\0" in word:
+            option = f"{before} " if before.startswith("-") else ""
+            raise ConfigError(f"{option}{word[:200]!r} is not allowed: it has a null byte")
 
 
 def _end(line: str, status: int) -> int:

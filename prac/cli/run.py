@@ -51,11 +51,12 @@ def pipeline(
     add_pipeline_options(parser)
     add_last_line(parser)
     parser.set_defaults(**(defaults or {}))
-    arguments = parser.parse_args(argument_words(words))
+    words = argument_words(words)
+    arguments = parser.parse_args(words)
     for option in required:
         if getattr(arguments, option) is None:
             parser.error(f"--{option.replace('_', '-')} is needed")
-    return guarded(lambda: run_command(arguments, only))
+    return guarded(lambda: run_command(arguments, only), words)
 
 
 def run_command(arguments: argparse.Namespace, only: tuple[str, ...] = ()) -> dict[str, Any] | None:

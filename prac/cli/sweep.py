@@ -121,8 +121,9 @@ def sweep_pipeline(words: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_sweep_options(parser)
-    arguments = parser.parse_args(argument_words(words))
-    return guarded(lambda: sweep_command(arguments))
+    words = argument_words(words)
+    arguments = parser.parse_args(words)
+    return guarded(lambda: sweep_command(arguments), words)
 
 
 def sweep_command(arguments: argparse.Namespace) -> dict[str, Any] | None:

@@ -7,13 +7,14 @@ import json
 import threading
 import time
 import uuid
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
 
 from prac.errors import StoreError
 from prac.lottery.bill import total
 from prac.lottery.energy import NOT_MEASURED, EnergyMeter
 from prac.lottery.outputs import Cost
+from prac.schema import Amount, SchemaError, read
 from prac.storage import Folder
 
 PREFIX = "attempt-"
@@ -86,12 +87,17 @@ def noted(folder: Folder) -> list[str]:
     return [name for name in folder.names() if name.startswith(PREFIX)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Note:
+    """As `Cost` has them."""
+
+    seconds: Amount
+    joules: Amount | None
+    energy_source: str
+
+
 def _read(folder: Folder, name: str) -> Cost:
     try:
-        told: dict[str, Any] = json.loads(folder.read(name).to_pybytes())
-        seconds, joules = float(told["seconds"]), told["joules"]
-        source = str(told["energy_source"])
-        joules = None if joules is None else float(joules)
-    except (OSError, ValueError, TypeError, KeyError):
+        return Cost(**vars(read(_Note, folder.read(name).to_pybytes())))
+    except (OSError, SchemaError):
         return Cost(energy_source=f"{NOT_MEASURED}: the note of an earlier attempt can't be read")
-    return Cost(seconds=seconds, joules=joules, energy_source=source)

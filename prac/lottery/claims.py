@@ -14,6 +14,7 @@ from prac.errors import StoreError
 from prac.lottery.identity import Identity
 from prac.lottery.kept import Pipeline
 from prac.lottery.kinds import KINDS
+from prac.schema import Key, SchemaError, read
 from prac.storage import Folder
 
 CLAIMS = "stores"
@@ -66,11 +67,8 @@ def claims(storage: Folder) -> Mapping[str, list[Claim]]:
 
 def _read(folder: Folder, file: str) -> frozenset[str]:
     try:
-        keys = json.loads(folder.read(file).to_pybytes())
-        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-            raise ValueError("no list of keys")
-    except (OSError, ValueError) as error:
+        return frozenset(read(list[Key], folder.read(file).to_pybytes()))
+    except (OSError, SchemaError) as error:
         raise StoreError(
             f"{folder.describe(file)} can't be read ({error}): whose folders there are is not known"
         ) from error
-    return frozenset(keys)

@@ -43,6 +43,11 @@ class _Run:
     manifest: Sha256
 
 
+def kind_of(folder: Path) -> str:
+    """Of the stage in a folder of a store. Raises SchemaError, or OSError."""
+    return read(_Run, file_bytes(folder / RUN)).kind
+
+
 class FolderStore:
     """Stages under `root/KEY/`, with the manifests that every store has.
 

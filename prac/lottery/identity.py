@@ -7,8 +7,9 @@ import json
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from prac.errors import StoreError
+from prac.schema import Key, SchemaError, read
 from prac.storage import Folder
 
 
@@ -17,22 +18,25 @@ class Identity:
     """Which store it is. place: where its files lie, empty where no path tells it from a copy.
     former: what it was called where it lay before; a copy has those of the original."""
 
-    name: str
+    name: Key
     place: str = ""
-    former: tuple[str, ...] = ()
+    former: tuple[Key, ...] = ()
 
     @classmethod
-    def read(cls, text: str | None, place: str) -> Identity:
-        """What `text` wrote, as it is at this place; without a name where it has none yet."""
-        try:
-            values: dict[str, Any] = json.loads(text or "null")
-            told = cls(
-                name=str(values["name"]),
-                place=str(values["place"]),
-                former=tuple(map(str, values["former"])),
-            )
-        except (ValueError, KeyError, TypeError):
+    def read(cls, text: str | None, place: str, where: object) -> Identity:
+        """What `text` wrote, as it is at this place; without a name where it has none yet.
+
+        where: it was found. Raises StoreError for what can't be read.
+        """
+        if not text:
             return cls(name="", place=place)
+        try:
+            told = read(cls, text)
+        except SchemaError as error:
+            raise StoreError(
+                f"{where}, which says which store this is, can't be read ({error}); without it "
+                "nothing here is known to be its own. Where it is lost, remove it"
+            ) from error
         if told.place == place:
             return told
         # Copied or moved: which of both it is can't be told.

@@ -20,7 +20,7 @@ from prac.fingerprint import fingerprint
 from prac.lottery.graph import Graph, Request, Stage
 from prac.lottery.identity import Identity
 from prac.lottery.kinds import KINDS, Lasts
-from prac.schema import SchemaError, read
+from prac.schema import Key, SchemaError, file_bytes, read
 
 Forgotten = Literal["", "stages", "tickets"]
 """Kept; its stages may go, but for its tickets; its tickets may go as well."""
@@ -35,12 +35,12 @@ class Pipeline:
     its trials have needed so far.
     """
 
-    key: str
+    key: Key
     title: str
     data: str
     data_name: str
     began: float
-    needs: Mapping[str, str] = field(repr=False)
+    needs: Mapping[Key, str] = field(repr=False)
     forgotten: Forgotten = ""
 
 
@@ -179,10 +179,10 @@ class FolderKept:
         """In a file beside the notes."""
         file = self._notes / ".store"
         try:
-            text = file.read_text() if file.is_file() else None
-        except OSError as error:
+            text = file_bytes(file).decode(errors="replace") if os.path.lexists(file) else None
+        except (OSError, SchemaError) as error:
             raise StoreError(f"the store {self.root} can't be read ({error})") from error
-        found = Identity.read(text, str(self.root.resolve()))
+        found = Identity.read(text, str(self.root.resolve()), file)
         if settle and not found.name:
             found = found.settled()
             self._write(file, found.text())
@@ -215,8 +215,8 @@ class FolderKept:
         """All files."""
         try:
             files = sorted(self._notes.glob("[!.]*.json"))
-            return merged(from_json(file.read_bytes(), file) for file in files)
-        except OSError as error:
+            return merged(from_json(file_bytes(file), file) for file in files)
+        except (OSError, SchemaError) as error:
             raise StoreError(f"the store {self.root} can't be read ({error})") from error
 
     def forget(self, key: str, what: Forgotten) -> None:

@@ -17,6 +17,7 @@ from prac.lottery.stage_config import MaskConfig
 from prac.models.initial import started
 from prac.pruning.criteria import Pruning, find_criterion
 from prac.pruning.mask import Mask
+from prac.schema import Count, formed
 from prac.training.observers import Observer, State
 from prac.training.randomness import derived_seed, generator
 
@@ -112,7 +113,8 @@ class CriterionMasks(Observer):
 
     def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
         """Take them back."""
-        self._sample.used, self._scorings = progress["samples"], progress["scorings"]
+        counts = formed(dict[str, Count], progress, within=self.name)
+        self._sample.used, self._scorings = counts["samples"], counts["scorings"]
 
 
 class _Sample:

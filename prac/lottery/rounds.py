@@ -325,8 +325,8 @@ def outcome_of_workers(
     if checkpoint is None:
         return None
     budget = task.config.budget_for(task.epoch_size, len(images.training_ids))
-    done = len(checkpoint.progress["epochs"])
-    if not checkpoint.progress["stopped_early"] and done < budget.epochs:
+    done = len(checkpoint.progress.epochs)
+    if not checkpoint.progress.stopped_early and done < budget.epochs:
         return None
     checkpoint.save(scratch)
     return train_round(task, images, scratch)

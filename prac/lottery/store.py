@@ -22,7 +22,7 @@ from prac.errors import OutsideError, StoreError, first_line
 from prac.lottery.graph import Stage
 from prac.lottery.kinds import KINDS
 from prac.lottery.outputs import Cost, Facts, File, Made, as_json
-from prac.schema import SchemaError, Sha256, formed, read
+from prac.schema import SchemaError, Sha256, Within, formed, read
 from prac.scratch import scratch_folder
 
 MANIFEST = "manifest.json"
@@ -40,7 +40,7 @@ class Manifest:
     name: str
     facts: Facts
     cost: Cost
-    sha256: Mapping[str, Sha256]
+    sha256: Mapping[Within, Sha256]
     made_by: Mapping[str, str] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
@@ -69,7 +69,7 @@ class _Written:
     name: str
     facts: dict[str, Any]
     cost: Cost
-    sha256: Mapping[str, Sha256]
+    sha256: Mapping[Within, Sha256]
     made_by: Mapping[str, str] = field(default_factory=dict)
 
 

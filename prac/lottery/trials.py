@@ -9,13 +9,13 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from prac import __version__
 from prac.config.sections import Precision, PruneConfig, Recipe
 from prac.fingerprint import fingerprint
 from prac.models.catalogue import ImageShape
 from prac.plugins import identity, is_custom, is_of_this_process
+from prac.schema import Count, SchemaError, file_bytes, read
 
 CACHE = "PRAC_CACHE"
 """Environment variable: the folder of what is kept and can be found again, in place of
@@ -32,8 +32,8 @@ class Trial:
     others can load; None where they have one, or where it wasn't asked.
     """
 
-    prunable: int
-    parameters: int
+    prunable: Count
+    parameters: Count
     no_graph: str | None = None
 
     def lines(self, name: str, prune: PruneConfig) -> list[str]:
@@ -93,13 +93,9 @@ def _folder() -> Path:
 def _read(file: Path) -> Trial | None:
     """None for what isn't there or isn't whole: it is tried again."""
     try:
-        values: Any = json.loads(file.read_text())
-        found = Trial(**values)
-    except (OSError, ValueError, TypeError):
+        return read(Trial, file_bytes(file))
+    except (OSError, SchemaError):
         return None
-    whole = isinstance(found.prunable, int) and isinstance(found.parameters, int)
-    told = found.no_graph is None or isinstance(found.no_graph, str)
-    return found if whole and told else None
 
 
 def _write(file: Path, found: Trial) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from prac.errors import ConfigError
+from prac.schema import Amount, Count, formed
 
 
 class EarlyBird:
@@ -57,11 +60,15 @@ class EarlyBird:
         """What a checkpoint has to keep, as JSON values."""
         return {"epoch": self._epoch, "recording": self.recording, "recent": list(self._recent)}
 
-    def restore(self, state: dict[str, object]) -> None:
-        """Go on from `state`."""
-        epoch, recent = state["epoch"], state["recent"]
-        assert isinstance(epoch, int)
-        assert isinstance(recent, list)
-        self._epoch = epoch
-        self.recording = bool(state["recording"])
-        self._recent = deque(recent, maxlen=self.patience)
+    def restore(self, state: Mapping[str, object]) -> None:
+        """Go on from `state`. Raises ValueError for anything else."""
+        kept = formed(_Kept, state, within="early_bird")
+        self._epoch, self.recording = kept.epoch, kept.recording
+        self._recent = deque(kept.recent, maxlen=self.patience)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    epoch: Count
+    recording: bool
+    recent: tuple[Amount, ...]

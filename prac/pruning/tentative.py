@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from prac.errors import ConfigError
 from prac.pruning.early_bird import EarlyBird
 from prac.pruning.magnitude import global_magnitude
 from prac.pruning.mask import Mask
+from prac.schema import Amount, formed
 
 
 class TentativeMask:
@@ -90,6 +92,15 @@ class TentativeMask:
         """Go on from what `state` gave."""
         # A checkpoint's tensors come in no order; the mask's order decides ties.
         self.latest = Mask({name: tensors[name] for name in self._mask}) if tensors else None
-        self.distances = list(progress["distances"])
+        kept = formed(_Kept, progress, within="tentative")
+        self.distances = list(kept.distances)
         if self._early_bird is not None:
-            self._early_bird.restore(progress["early_bird"])
+            if kept.early_bird is None:
+                raise ValueError("tentative: it keeps no early_bird")
+            self._early_bird.restore(kept.early_bird)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    distances: tuple[Amount, ...]
+    early_bird: dict[str, Any] | None

@@ -48,6 +48,16 @@ class Axis:
         # By their words, as everywhere: 1 is not True.
         return list({setting_text(value): value for value in self.values}.values())
 
+    def holds(self, value: Any) -> bool:
+        """Whether it is one of them, or lies in the range."""
+        if not self.is_range:
+            return setting_text(value) in map(setting_text, self.values)
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
+            return False
+        # Rounding may take a draw past an end.
+        low, high = (_rounded(end) for end in (self.low, self.high))
+        return min(self.low, low) <= value <= max(self.high, high)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
@@ -107,6 +117,11 @@ class Space:
             if len(drawn) == wanted:
                 break
         return list(drawn.values())
+
+    def holds(self, point: Values) -> bool:
+        """Whether it is a point of this space."""
+        axes = {axis.field: axis for axis in self.axes}
+        return point.keys() == axes.keys() and all(axes[f].holds(v) for f, v in point.items())
 
     @property
     def size(self) -> int | None:
@@ -193,9 +208,13 @@ def _draw(axis: Axis, generator: np.random.Generator) -> Any:
 def tidy(values: Values) -> Values:
     """The point with numbers that a command line can carry: four significant digits."""
     return {
-        field: float(f"{value:.4g}") if isinstance(value, float) and math.isfinite(value) else value
+        field: _rounded(value) if isinstance(value, float) and math.isfinite(value) else value
         for field, value in values.items()
     }
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
 
 
 def setting_text(value: Any) -> str:

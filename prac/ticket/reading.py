@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 from annotated_types import Gt, Interval, Len
 
+from prac.config.sections import Precision
 from prac.errors import TicketError
-from prac.schema import Count, SchemaError, Sha256, Share, file_bytes, formed, read
+from prac.schema import Count, SchemaError, Sha256, Share, Within, file_bytes, formed, read
 
 MAX_MANIFEST = 16 * 2**20
 """Bytes of ticket.json: class names take most of it."""
@@ -45,7 +46,7 @@ class TicketFile:
     format: Count
     sparsity: Share
     weights_alive: Count
-    sha256: Mapping[str, Sha256]
+    sha256: Mapping[Within, Sha256]
     lineage: dict[str, Any]
 
 
@@ -62,8 +63,24 @@ class _Lineage:
     data: str = ""
     data_fingerprint: str = ""
     method: str = ""
-    precision: str = ""
+    layers: str = ""
+    rewind: str = ""
     recipe: str = ""
+    precision: Precision = "fp32"
+    round: Count = 0
+    seed: Count = 0
+    parameters: Count | None = None
+    set_size: Count = 0
+    num_training: Count = 0
+    search_steps: Count = 0
+    found_steps: Count | None = None
+    steps_saved: float | None = None
+    flops_dense: Count = 0
+    flops_sparse: Count = 0
+    bytes_dense: Count = 0
+    bytes_sparse: Count = 0
+    splits: Mapping[str, Count] = field(default_factory=dict)
+    found_on: str | None = None
     dense_test_accuracy: Share | None = None
     found_test_accuracy: Share | None = None
     found_validation_accuracy: Share | None = None

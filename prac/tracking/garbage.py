@@ -234,7 +234,8 @@ def _runless_artifacts(store: Connection, before: float) -> Iterator[Garbage]:
         if root is None or not root.is_dir() or not store.owns(root) or not _is_alone(store):
             continue
         for folder in sorted(root.iterdir()):
-            if not (KEY.fullmatch(folder.name) and folder.is_dir()):
+            # What a link leads to is somebody else's.
+            if not KEY.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
                 continue
             if folder.stat().st_mtime > before:
                 continue

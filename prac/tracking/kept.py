@@ -38,7 +38,9 @@ class MlflowKept:
         with self._store.reached():
             client = self._store.client
             known = client.get_experiment_by_name(KEPT)
-            found = Identity.read(None if known is None else known.tags.get(_IDENTITY), place)
+            text = None if known is None else known.tags.get(_IDENTITY)
+            where = f"the tag {_IDENTITY} of the experiment {KEPT} in {self._store.shown_uri}"
+            found = Identity.read(text, place, where)
             if settle and not found.name:
                 found = found.settled()
                 client.set_experiment_tag(self._store.experiment(KEPT), _IDENTITY, found.text())

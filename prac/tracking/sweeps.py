@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from prac.errors import StoreError
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import SWEEP, Facts, Made
 from prac.lottery.store import Finished, seal
+from prac.schema import Count, SchemaError, formed, parse
 from prac.tracking.connection import SWEEPS, finished_run
 from prac.tracking.shown import Shown
 from prac.tracking.store import MlflowStore
@@ -47,6 +49,28 @@ class _Begun:
     values: Mapping[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Trial:
+    """What a trial's tags say."""
+
+    label: str
+    number: Count
+    values: Mapping[str, bool | int | float | str | None]
+
+
+def _trial(run: Any) -> _Trial:
+    tags = run.data.tags
+    try:
+        number, values = (parse(tags.get(f"prac.trial.{t}", "null")) for t in ("number", "values"))
+        told = {"label": tags.get("prac.trial"), "number": number, "values": values}
+        return formed(_Trial, told, within="prac.trial")
+    except SchemaError as error:
+        raise StoreError(
+            f"the tags of run {run.info.run_id}, a sweep's trial, can't be read ({error}); "
+            f"mlflow runs delete --run-id {run.info.run_id} has the sweep go on without it"
+        ) from error
+
+
 class SweepLog:
     """The runs of one sweep; a sweep that goes on after a kill finds those it had begun."""
 
@@ -54,12 +78,12 @@ class SweepLog:
         self._store, self._sweep, self._data = store, sweep, data
         self._begun: dict[str, _Begun] = {}
         for run in self._search("trial"):
-            tags = run.data.tags
-            self._begun[tags["prac.trial"]] = _Begun(
+            told = _trial(run)
+            self._begun[told.label] = _Begun(
                 run_id=run.info.run_id,
                 finished=run.info.status == "FINISHED",
-                number=int(tags["prac.trial.number"]),
-                values=json.loads(tags["prac.trial.values"]),
+                number=told.number,
+                values=told.values,
             )
 
     def _search(self, kind: str) -> list[Any]:
@@ -68,10 +92,19 @@ class SweepLog:
                 SWEEPS, f"tags.`prac.sweep` = '{self._sweep}' and tags.`prac.kind` = '{kind}'"
             )
 
-    @property
-    def started(self) -> list[Mapping[str, Any]]:
-        """The points of all trials begun so far, in their order."""
-        return [b.values for b in sorted(self._begun.values(), key=lambda begun: begun.number)]
+    def started(self, allowed: Callable[[Mapping[str, Any]], bool]) -> list[Mapping[str, Any]]:
+        """The points of all trials begun so far, in their order. allowed: whether the sweep may try
+        a point. Raises StoreError for one that it may not."""
+        begun = sorted(self._begun.values(), key=lambda begun: begun.number)
+        for trial in begun:
+            if not allowed(trial.values):
+                told = json.dumps(trial.values)[:200]
+                raise StoreError(
+                    f"trial {trial.number} of this sweep (run {trial.run_id}) has the values "
+                    f"{told}, which this command never tries; mlflow runs delete --run-id "
+                    f"{trial.run_id} has the sweep go on without it"
+                )
+        return [trial.values for trial in begun]
 
     def finished(self) -> Finished | None:
         """The finished sweep, if it is one."""

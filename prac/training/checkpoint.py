@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import safetensors.torch
@@ -14,25 +15,40 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from prac.errors import CheckpointError
+from prac.schema import Count, Share, parse, read
 from prac.storage import Folder
+from prac.training.observers import EpochRecord
 
 FILE_NAME = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a training has come. observers: what each keeps, by its name. made_by: empty where
+    an earlier version noted nothing."""
+
+    epochs: tuple[EpochRecord, ...]
+    best_epoch: Count
+    best_accuracy: Share
+    stopped_early: bool
+    observers: Mapping[str, dict[str, Any]]
+    made_by: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Tensors by name and JSON values, of the run with this key."""
+    """Tensors by name and progress, of the run with this key."""
 
     run: str
     tensors: Mapping[str, Tensor]
-    progress: Mapping[str, Any]
+    progress: Progress
 
     def save(self, folder: Folder) -> None:
         """Put it in place of the last one."""
         # Clones: safetensors refuses tensors that share memory, as tied weights do.
         plain = torch.contiguous_format
         tensors = {n: t.detach().cpu().clone(memory_format=plain) for n, t in self.tensors.items()}
-        progress = json.dumps(self.progress)
+        progress = json.dumps(dataclasses.asdict(self.progress))
         checksum = str(_checksum(tensors, progress))
         metadata = {"prac.run": self.run, "prac.progress": progress, "prac.crc32": checksum}
         folder.write(FILE_NAME, safetensors.torch.save(tensors, metadata))
@@ -49,9 +65,9 @@ class Checkpoint:
         where = folder.describe(FILE_NAME)
         try:
             length = int.from_bytes(data[:8], "little")
-            metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+            metadata = parse(data[8 : 8 + length])["__metadata__"]
             tensors = safetensors.torch.load(data)
-            found, progress = metadata["prac.run"], json.loads(metadata["prac.progress"])
+            found, progress = metadata["prac.run"], read(Progress, metadata["prac.progress"])
             if int(metadata["prac.crc32"]) != _checksum(tensors, metadata["prac.progress"]):
                 raise ValueError("it fails its checksum")
         except (SafetensorError, ValueError, KeyError, TypeError) as error:

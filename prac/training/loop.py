@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from prac.config.sections import Precision, TrainConfig
 from prac.data.batches import DeviceImages
-from prac.errors import PracError
+from prac.errors import CheckpointError, PracError, first_line
 from prac.models.layout import placed
 from prac.models.state import load_state
 from prac.pruning.mask import Mask
 from prac.selection.soft import SoftSet
 from prac.storage import Folder
 from prac.training import foreach
-from prac.training.checkpoint import Checkpoint
+from prac.training.checkpoint import FILE_NAME, Checkpoint, Progress
 from prac.training.evaluation import count_correct
 from prac.training.hardest import hardest_part
 from prac.training.made_by import MadeBy, computed_by, together
@@ -322,18 +322,19 @@ def _checkpoint(
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in trained.best_weights.items()}
     tensors |= optimizer.state({p: name for name, p in model.named_parameters()})
-    states = {}
+    states: dict[str, dict[str, Any]] = {}
     for observer in observers:
-        kept, states[observer.name] = observer.state()
+        kept, told = observer.state()
+        states[observer.name] = dict(told)
         tensors |= {f"observer.{observer.name}.{name}": tensor for name, tensor in kept.items()}
-    progress = {
-        "epochs": [dataclasses.asdict(record) for record in trained.epochs],
-        "best_epoch": trained.best_epoch,
-        "best_accuracy": trained.best_accuracy,
-        "stopped_early": trained.stopped_early,
-        "observers": states,
-        "made_by": dict(trained.made_by),
-    }
+    progress = Progress(
+        epochs=tuple(trained.epochs),
+        best_epoch=trained.best_epoch,
+        best_accuracy=trained.best_accuracy,
+        stopped_early=trained.stopped_early,
+        observers=states,
+        made_by=dict(trained.made_by),
+    )
     return Checkpoint(run=training.run, tensors=tensors, progress=progress)
 
 
@@ -356,17 +357,23 @@ def _resume(
             if name.startswith(prefix)
         }
 
-    load_state(model, under("model."))
-    optimizer.restore(dict(model.named_parameters()), checkpoint.tensors)
     progress = checkpoint.progress
-    trained.epochs = [EpochRecord(**record) for record in progress["epochs"]]
-    trained.best_epoch = progress["best_epoch"]
-    trained.best_accuracy = progress["best_accuracy"]
-    trained.stopped_early = progress["stopped_early"]
-    trained.made_by = progress.get("made_by", {})  # earlier versions noted nothing
+    trained.epochs = list(progress.epochs)
+    trained.best_epoch = progress.best_epoch
+    trained.best_accuracy = progress.best_accuracy
+    trained.stopped_early = progress.stopped_early
+    trained.made_by = progress.made_by
     device = training.images.device
     trained.best_weights = {name: tensor.to(device) for name, tensor in under("best.").items()}
-    for observer in observers:
-        kept = under(f"observer.{observer.name}.")
-        observer.restore(kept, progress["observers"][observer.name])
+    try:
+        load_state(model, under("model."))
+        optimizer.restore(dict(model.named_parameters()), checkpoint.tensors)
+        for observer in observers:
+            kept = under(f"observer.{observer.name}.")
+            observer.restore(kept, progress.observers[observer.name])
+    except (RuntimeError, ValueError, LookupError) as error:
+        raise CheckpointError(
+            f"{checkpoints.describe(FILE_NAME)} doesn't fit this training ({first_line(error)}); "
+            "remove it to start this training again"
+        ) from error
     return True

@@ -12,6 +12,7 @@ from prac.config.sections import RewindPoint
 from prac.data.batches import Batch
 from prac.events.recorder import EventRecorder
 from prac.pruning.tentative import TentativeMask
+from prac.schema import formed
 from prac.training.schedule import Budget
 
 
@@ -119,7 +120,8 @@ class RewindCapture(Observer):
 
     def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
         """Take them back."""
-        self.weights = dict(tensors) if progress["captured"] else None
+        captured = formed(dict[str, bool], progress, within=self.name)["captured"]
+        self.weights = dict(tensors) if captured else None
 
 
 class TentativeObserver(Observer):

@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from prac.cli import main
+
 
 def _refused(command, *words: str) -> str:
     status, out, err = command(*words)
@@ -208,3 +210,25 @@ def test_tickets_that_are_not_there(command, tmp_path: Path) -> None:
     assert status == 2
     assert len(err.splitlines()) == 1
     assert "holds no ticket" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("connectivity", "--home", "a\0b"),
+        ("tickets", "show", "a\0b"),
+        ("tickets", "pull", "x", "--out", "a\0b"),
+        ("data", "show", "folder:a\0b"),
+        ("run", "--plan", "--storage", "a\0b"),
+        ("sweep", "--vary", "select.threshold=1\0,2"),
+        ("gc", "--home", "\0"),
+    ],
+)
+def test_a_null_byte_is_refused_wherever_it_stands(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert told.endswith("is not allowed: it has a null byte\n")
+    assert all(word in told for word in words if word in ("--home", "--out", "--storage"))

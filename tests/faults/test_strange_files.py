@@ -28,12 +28,16 @@ from prac.analysis.trials import SweepResults, TrialRow
 from prac.errors import EventLogError, PracError
 from prac.events.log import EventLog
 from prac.events.schema import EVENT_SCHEMA
+from prac.lottery.attempts import _Note
 from prac.lottery.folder_store import RUN, FolderStore
+from prac.lottery.identity import Identity
 from prac.lottery.kept import Pipeline, from_json, to_json
 from prac.lottery.outputs import SET, Cost
 from prac.lottery.store import MANIFEST, DamagedArtifact, Manifest
-from prac.schema import SchemaError, file_bytes, read
+from prac.lottery.trials import Trial
+from prac.schema import Key, SchemaError, file_bytes, read
 from prac.storage import Folder
+from prac.training.checkpoint import Progress
 
 EXAMPLES = settings(
     max_examples=int(os.environ.get("PRAC_EXAMPLES", "100")),
@@ -87,6 +91,23 @@ def _pipeline(text: str) -> str:
     return to_json(from_json(text, "a note"))
 
 
+def _progress() -> str:
+    end = {"epoch": 0, "steps": 9, "seconds": 1.5, "loss": 2.0, "learning_rate": 0.1}
+    end |= {"train_accuracy": 0.5, "validation_accuracy": 0.5}
+    told = {"epochs": [end], "best_epoch": 0, "best_accuracy": 0.5, "stopped_early": False}
+    return json.dumps(
+        {**told, "observers": {"rewind": {"captured": True}}, "made_by": {"torch": "2"}}
+    )
+
+
+def _written(form: Any) -> Callable[[str], str]:
+    def again(text: str) -> str:
+        found = read(form, text)
+        return json.dumps(found if isinstance(found, list) else dataclasses.asdict(found))
+
+    return again
+
+
 READERS: dict[str, tuple[str, Callable[[str], str]]] = {
     **{
         f"manifest of a {kind}": (
@@ -99,6 +120,17 @@ READERS: dict[str, tuple[str, Callable[[str], str]]] = {
     "sweep": (SWEEP.to_json(), lambda t: SweepResults.from_json(t).to_json()),
     "note of a run": (RUN_TEXT, _run_note),
     "note of a pipeline": (to_json(PIPELINE), _pipeline),
+    "progress of a training": (_progress(), _written(Progress)),
+    "note of an attempt": (
+        '{"seconds": 1.5, "joules": null, "energy_source": "no"}',
+        _written(_Note),
+    ),
+    "identity of a store": (
+        '{"name": "n1", "place": "/p", "former": ["n0"]}',
+        _written(Identity),
+    ),
+    "claim": (f'["{"a" * 32}"]', _written(list[Key])),
+    "trial of a network": ('{"prunable": 1, "parameters": 2, "no_graph": null}', _written(Trial)),
 }
 """By kind: a whole file, and what reads it and writes it again."""
 
@@ -193,6 +225,15 @@ def test_any_text_is_refused_or_harmless(kind: str, data: st.DataObject) -> None
 def test_what_was_written_is_read(kind: str) -> None:
     text, again = READERS[kind]
     _assert_within(json.loads(text), json.loads(again(text)))
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a\\b", "a\0", "a/"]
+)
+def test_a_path_that_leads_out_of_its_folder(path: str) -> None:
+    text, again = READERS["manifest of a select"]
+    with pytest.raises(SchemaError, match="sha256"):
+        again(json.dumps({**json.loads(text), "sha256": {path: "0" * 64}}))
 
 
 def test_a_field_that_stands_twice() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import dataclasses
+import json
 import re
 import subprocess
 import sys
@@ -14,7 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from prac.analysis.results import HardSample, Results, RoundRow
+from prac.analysis.results import (
+    HardSample,
+    Results,
+    RoundRow,
+    results_from_json,
+    results_to_json,
+)
+from prac.config.methods import find_method
+from prac.errors import ConfigError
 from prac.pruning.criteria import CRITERIA
 from prac.report import drawings, write_csv, write_report
 from prac.report.html import render
@@ -278,6 +287,38 @@ def test_hostile_names_are_text(
     assert not any(a.startswith("javascript:") for a in page.addresses)
     picture = "data:image/png;base64," + base64.b64encode(png).decode()
     assert picture in page.addresses
+
+
+def test_names_of_code_in_stored_results_run_nothing(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Networks, methods, scores, samplers, criteria, data sets: whatever names one."""
+    name, sang = f"canary_{tmp_path.name}", tmp_path / "sang"
+    (tmp_path / f"{name}.py").write_text(f"open({str(sang)!r}, 'w')\ndef net(): pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def named(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: named(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [named(each) for each in value]
+        return f"{name}:net" if value in words else value
+
+    stored = json.loads(results_to_json(results))
+    words = {row[field] for row in stored["rows"] for field in ("architecture", "method")}
+    words |= {stored["recipe"], stored["data"], *stored["settings"].values()}
+    stored["settings"] |= dict.fromkeys(
+        ("select.score", "select.sampler", "prune.criterion", "train.optimizer", "data.source"),
+        f"{name}:net",
+    )
+    known = results_from_json(json.dumps(named(stored)))
+    write_report(known, tmp_path / "report")
+    write_csv(known, tmp_path / "tables")
+    assert f"{name}:net" in (tmp_path / "report" / "report.html").read_text()
+    assert not sang.exists()
+    with pytest.raises(ConfigError, match="method"):  # what a command line names is run
+        find_method(f"{name}:net")
+    assert sang.exists()
 
 
 @pytest.mark.parametrize("kind", ["no rows", "one round", "nothing judged", "no vanilla"])

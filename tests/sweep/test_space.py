@@ -156,3 +156,21 @@ def test_goals_are_rounds_then_everything() -> None:
     assert last.stages_for(0) == ["dense:resnet8:prac"]
     assert last.stages_for(1) == ["round:resnet8:prac:1:threshold=2"]
     assert set(last.stages_for(last.rounds)) == set(last.names.values())
+
+
+def test_what_a_space_holds() -> None:
+    listed = Axis(field="select.threshold", values=(0, None, "top"))
+    whole = Axis(field="prune.patience", low=2, high=5, whole=True)
+    share = Axis(field="prune.fraction", low=0.123456, high=0.4)
+    space = Space(axes=(listed, whole, share), sampler="random", trials=50, seed=3)
+    assert all(space.holds(point) for point in space.points())
+    point = {"select.threshold": 0, "prune.patience": 2, "prune.fraction": 0.2}
+    assert space.holds(point)
+    assert space.holds({**point, "select.threshold": None, "prune.fraction": 0.4})
+    wrong = [("select.threshold", 1), ("select.threshold", False), ("prune.patience", 6)]
+    wrong += [("prune.patience", 2.5), ("prune.patience", True), ("prune.patience", None)]
+    wrong += [("prune.fraction", 0.41), ("prune.fraction", "0.2"), ("prune.fraction", float("nan"))]
+    for field, value in [*wrong, ("train.epochs", 3)]:
+        assert not space.holds({**point, field: value}), (field, value)
+    del point["prune.patience"]
+    assert not space.holds(point)

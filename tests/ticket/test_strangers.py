@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 import hashlib
 import json
@@ -20,7 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prac import Mask, Ticket
-from prac.cli import main
+from prac.cli import build_parser, main
+from prac.cli.stored import WHERE_HELP
 from prac.errors import PracError, TicketError
 from prac.models import build_model
 
@@ -78,20 +80,34 @@ def test_nothing_that_a_ticket_names_runs_without_consent(
         "verify": [],
         "export": ["--format", "safetensors", "--out", out],
         "train": ["--data", "digits", "--epochs", "1", "--out", out],
+        "connectivity": ["--epochs", "1", "--points", "3"],
     }
     for command, options in commands.items():
-        status = main(["tickets", command, str(where), *options])
+        group = [] if command == "connectivity" else ["tickets"]
+        status = main([*group, command, str(where), *options])
         told = capsys.readouterr()
         assert f"the ticket names code to run, {name}:net" in told.out + told.err, command
         assert "--trust-code" in told.out + told.err
         assert (status == 0) == (command == "show"), command
     assert main(["tickets", "pull", str(where), "--out", out]) == 0
+    assert main(["tickets", "compare", str(where), str(where)]) == 0
+    assert _takes_tickets(build_parser()) == {*commands, "pull", "compare"}
     with pytest.raises(TicketError, match="names code to run"):
         Ticket.load(where).build()
     assert not sang.exists()
 
     assert main(["tickets", "verify", str(where), "--trust-code"]) == 0
     assert sang.exists()
+
+
+def _takes_tickets(parser: argparse.ArgumentParser, name: str = "") -> set[str]:
+    """The names of all commands that are given a ticket."""
+    found = {name for action in parser._actions if action.help == WHERE_HELP}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below, each in action.choices.items():
+                found |= _takes_tickets(each, below)
+    return found
 
 
 def test_a_package_of_ones_own_is_listed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 from support.stored import commit_small
 
 from prac.app.folder_garbage import delete_in_folder, find_in_folder
+from prac.errors import StoreError
 from prac.lottery.claims import claim
 from prac.lottery.folder_store import FolderStore
-from prac.lottery.kept import FolderKept, Kept, Pipeline, let_go
+from prac.lottery.kept import FolderKept, Kept, Pipeline, let_go, to_json
 from prac.lottery.outputs import Facts
 from prac.lottery.store import Finished
 from prac.storage import Folder
@@ -276,8 +278,6 @@ def test_a_second_database_beside_may_have_made_what_this_one_does_not_know(
 
 
 def test_a_claim_that_can_not_be_read_is_an_error(both: Both) -> None:
-    from prac.errors import StoreError
-
     name = both.kept.identity().name
     both.storage.child("stores", name).write(f"{FIRST}.json", b"{")
     with pytest.raises(StoreError, match="whose folders there are is not known"):
@@ -295,3 +295,49 @@ def test_what_a_killed_process_left_of_a_folder_store_goes(tmp_path: Path) -> No
     assert {Path(g.where).name for g in found} == {".making-x", ".going-y", "z"}
     both.delete(found)
     assert sorted(p.name for p in both.root.iterdir()) == [DENSE, "kept", "revoked"]
+
+
+def test_a_note_leads_to_no_other_file(tmp_path: Path) -> None:
+    both = Both(tmp_path, "folder", tmp_path)
+    both.begin(_pipeline(FIRST, MINE))
+    (tmp_path / "mine.json").write_text("mine")
+    forged = dataclasses.replace(_pipeline("../../../mine", MINE), forgotten="stages")
+    (both.root / "kept" / f"{SECOND}.json").write_text(to_json(forged))
+    with pytest.raises(StoreError, match=f"{SECOND}.json.*can't be read.*key:.*mine"):
+        both.find()
+    assert (tmp_path / "mine.json").read_text() == "mine"
+
+
+def test_an_identity_that_can_not_be_read_is_an_error(both: Both) -> None:
+    place = both.kept.identity().place
+    for name in ("../../..", "", "a/b"):
+        text = json.dumps({"name": name, "place": place, "former": []})
+        if isinstance(both.kept, FolderKept):
+            (both.root / "kept" / ".store").write_text(text)
+        else:
+            assert isinstance(both.store, MlflowStore)
+            both.store.client.set_experiment_tag(
+                both.store.experiment("prac-kept"), "prac.store", text
+            )
+        with pytest.raises(StoreError, match=r"which says which store this is.*name:"):
+            both.find()
+
+
+def test_what_a_link_leads_to_stays(both: Both, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "file").write_text("mine")
+    root = both.root
+    if isinstance(both.store, MlflowStore):
+        experiment = both.store.client.get_experiment(both.store.experiment("prac-stages"))
+        root = Path(experiment.artifact_location)
+    links = (root / MINE, root / ("f" * 32), both.storage.local_path / MINE)
+    for link in links:
+        if link.exists():
+            shutil.rmtree(link)
+        link.symlink_to(mine)
+    both.kept.forget(FIRST, "tickets")
+    both.kept.forget(SECOND, "tickets")
+    both.delete(both.find())
+    assert (mine / "file").read_text() == "mine"
+    assert both.find() == []

@@ -7,9 +7,11 @@ import json
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -33,7 +35,7 @@ from prac.pruning.prunable import prunable_weights
 from prac.selection.soft import SoftSet
 from prac.storage import Folder
 from prac.training import loop
-from prac.training.checkpoint import FILE_NAME
+from prac.training.checkpoint import FILE_NAME, Checkpoint, _checksum
 from prac.training.loop import Trained, Training, train
 from prac.training.observers import (
     EpochEnd,
@@ -690,6 +692,56 @@ def test_a_damaged_checkpoint_is_refused(
         assert "\n" not in str(info.value)
     file.write_bytes(good)
     assert len(resume("run").epochs) == 4
+
+
+@pytest.mark.parametrize(
+    ("told", "change"),
+    [
+        ("observers.a", lambda p, t: p["observers"].update(a=1)),
+        ("epochs.0", lambda p, t: p["epochs"][0].pop("loss")),
+        ("no finite number", lambda p, t: p.update(best_accuracy=float("nan"))),
+        ("best_accuracy", lambda p, t: p.update(best_accuracy=1.5)),
+        ("best_epoch", lambda p, t: p.update(best_epoch="0")),
+        ("stopped_early", lambda p, t: p.update(stopped_early=None)),
+        ("more", lambda p, t: p.update(more=1)),
+        ("rewind", lambda p, t: p["observers"].update(rewind={"captured": 1})),
+        ("captured", lambda p, t: p["observers"].update(rewind={})),
+        ("tentative.distances", lambda p, t: p["observers"]["tentative"].update(distances=["a"])),
+        ("tentative.early_bird", lambda p, t: p["observers"]["tentative"].pop("early_bird")),
+        ("early_bird", lambda p, t: p["observers"]["tentative"].update(early_bird=None)),
+        ("early_bird.epoch", lambda p, t: p["observers"]["tentative"]["early_bird"].pop("epoch")),
+        ("tentative", lambda p, t: p["observers"].pop("tentative")),
+        ("state_dict", lambda p, t: t.pop("model.0.weight")),
+        ("size", lambda p, t: t.update({"momentum.0.weight": torch.ones(1, 2, 3)})),
+    ],
+)
+def test_a_checkpoint_that_somebody_wrote_is_refused(
+    images: DeviceImages, tmp_path: Path, told: str, change: Callable[[Any, Any], object]
+) -> None:
+    """With a right checksum: what it holds is of another form, or of another network."""
+    folder = Folder(tmp_path)
+
+    def resume() -> Trained:
+        model = _model()
+        tentative = TentativeMask(Mask.dense(model), 0.2, 0.1)
+        rewind = RewindCapture(RewindPoint("epoch", 1))
+        observers = [TentativeObserver(tentative), rewind]
+        return train(model, _training(images), observers=observers, checkpoints=folder)
+
+    resume()
+    resume()
+    whole = Checkpoint.load(folder, "run")
+    assert whole is not None
+    progress, tensors = dataclasses.asdict(whole.progress), dict(whole.tensors)
+    change(progress, tensors)
+    text = json.dumps(progress)
+    metadata = {"prac.run": "run", "prac.progress": text}
+    metadata["prac.crc32"] = str(_checksum(tensors, text))
+    folder.write(FILE_NAME, safetensors.torch.save(tensors, metadata))
+    with pytest.raises(CheckpointError, match="remove it to start this training again") as info:
+        resume()
+    assert told in str(info.value)
+    assert "\n" not in str(info.value)
 
 
 def test_resuming_unpickles_nothing(

@@ -309,9 +309,9 @@ def test_each_worker_is_told_what_made_the_result(folder: Path) -> None:
     left = Checkpoint.load(Folder(folder / "work"), "task")
     assert left is not None
     # Two alike, killed once: one answer each.
-    torch_versions = left.progress["made_by"]["torch"]
+    torch_versions = left.progress.made_by["torch"]
     assert torch_versions == importlib.metadata.version("torch")
-    assert left.progress["made_by"]["threads"] == "1"
+    assert left.progress.made_by["threads"] == "1"
 
 
 def test_workers_say_nothing_of_how_their_libraries_are_called(folder: Path) -> None:
