@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +15,10 @@ from dataclasses import dataclass
 from prac.errors import OutsideError
 from prac.machine import knock
 
+_ENDED = (
+    "error: this run was killed, or Ray ended it because a part of the cluster on this machine was "
+    "(short of memory?); finished stages are kept, the same command goes on from there"
+)
 _RAYS_NAME = "RAY_gcs_rpc_server_reconnect_timeout_s"
 
 
@@ -72,7 +78,8 @@ def watched(*parts: Part, pause: float = 1.0) -> Iterator[Watch]:
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     try:
-        yield watch
+        with _last_words():
+            yield watch
     except BaseException as error:
         if told and error is not told[0]:
             # Ray's compiled functions wrap what a handler raises.
@@ -82,6 +89,20 @@ def watched(*parts: Part, pause: float = 1.0) -> Iterator[Watch]:
         over.set()
         thread.join()
         signal.signal(signal.SIGUSR1, previous)
+
+
+@contextmanager
+def _last_words() -> Iterator[None]:
+    """Have a shell tell it where this process ends in the middle. Ray ends it without a word at the
+    moment in which a raylet takes its leave, and so does a machine that is short of memory."""
+    teller = 'trap "" INT HUP TERM; read -r over || printf "%s\\n" "$0" >&2'
+    with subprocess.Popen(["/bin/sh", "-c", teller, _ENDED], stdin=subprocess.PIPE, bufsize=0) as p:
+        assert p.stdin is not None
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                p.stdin.write(b"over\n")
 
 
 def _first_lost(parts: Sequence[Part], over: threading.Event, pause: float) -> Part | None:

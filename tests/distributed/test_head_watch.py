@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -117,3 +119,33 @@ def test_it_gives_up_before_ray_does(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ray_patience() == 60
     monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "300")
     assert ray_patience() == 300
+
+
+ENDED = """
+import os, signal, sys
+from prac.distributed.head_watch import Part, watched
+with watched(Part("head", sys.argv[1], 60, "")):
+    print("at work", flush=True)
+    exec(sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "lines"),
+    [
+        ("os._exit(1)", 1, 1),  # as Ray does
+        ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL, 1),
+        ("sys.exit(3)", 3, 0),
+        ("pass", 0, 0),
+    ],
+)
+def test_a_process_that_is_ended_in_the_middle_is_told_of(
+    end: str, status: int, lines: int, head: socket.socket
+) -> None:
+    words = [sys.executable, "-c", ENDED, _part(head, 60).address, end]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "at work\n"
+    assert done.returncode == status
+    said = done.stderr.splitlines()
+    assert len(said) == lines, said
+    assert all("finished stages are kept" in line for line in said)
