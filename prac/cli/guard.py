@@ -21,6 +21,10 @@ from prac.errors import ConfigError, OutsideError, PracError, first_line, shown,
 
 _READER_GONE = 141
 """The status that a shell gives a program which SIGPIPE ended."""
+_LACKS = (
+    "this copy of the project lacks {}; a Ray job is sent without what .gitignore names, at any "
+    "depth: 'data/' there takes prac/data, '/data/' does not"
+)
 
 
 def guarded(action: Callable[[], dict[str, Any] | None], words: Sequence[str] = ()) -> int:
@@ -46,6 +50,8 @@ def guarded(action: Callable[[], dict[str, Any] | None], words: Sequence[str] = 
         kept = "finished stages are kept, the same command goes on from there"
         return _end(f"interrupted; {kept}", 130)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("prac."):
+            return _end(_LACKS.format(str(error.name).replace(".", "/")), 1)
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
             return _READER_GONE
         kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "

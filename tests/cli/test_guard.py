@@ -36,6 +36,21 @@ def _scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
 
+def test_a_job_that_was_sent_without_a_part_of_prac_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Ray leaves out what .gitignore names: `data/` takes prac/data."""
+    assert (
+        guarded(_raises(ModuleNotFoundError("No module named 'prac.data'", name="prac.data"))) == 1
+    )
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: this copy of the project lacks prac/data; a Ray job is sent")
+    assert "/data/" in line
+    # Another's module is none of that.
+    guarded(_raises(ModuleNotFoundError("No module named 'practice'", name="practice")))
+    assert "lacks" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
