@@ -15,11 +15,16 @@ from torch import Tensor, nn
 from prac.data.batches import DeviceImages
 from prac.lottery.stage_config import MaskConfig
 from prac.models.initial import started
-from prac.pruning.criteria import Pruning, find_criterion
+from prac.pruning.criteria import Criterion, Pruning, find_criterion
 from prac.pruning.mask import Mask
 from prac.schema import Count, formed
 from prac.training.observers import Observer, State
-from prac.training.randomness import derived_seed, generator
+from prac.training.randomness import (
+    derived_seed,
+    generator,
+    generators_kept,
+    seed_generators,
+)
 
 if TYPE_CHECKING:
     from prac.lottery.stage_config import RoundConfig
@@ -59,7 +64,7 @@ def make_mask(config: MaskConfig, images: DeviceImages, mask: Mask | None) -> Ma
         iterations=config.iterations,
     )
     criterion = find_criterion(config.criterion[0])
-    made = criterion.next_mask(pruning, config.fraction)
+    made = _next_mask(criterion, pruning, config.fraction)
     return MadeMask(
         mask=made.to("cpu"),
         score_samples=sample.used,
@@ -95,7 +100,7 @@ class CriterionMasks(Observer):
         """The mask of a model's weights."""
         self._scorings += self._pruning.iterations
         pruning = dataclasses.replace(self._pruning, model=model)
-        return self._criterion.next_mask(pruning, self._fraction)
+        return _next_mask(self._criterion, pruning, self._fraction)
 
     @property
     def score_samples(self) -> int:
@@ -115,6 +120,14 @@ class CriterionMasks(Observer):
         """Take them back."""
         counts = formed(dict[str, Count], progress, within=self.name)
         self._sample.used, self._scorings = counts["samples"], counts["scorings"]
+
+
+def _next_mask(criterion: Criterion, pruning: Pruning, fraction: float) -> Mask:
+    """The next mask, whose scores may draw (dropout in training mode) by the round's seed alone."""
+    device = next(pruning.model.parameters()).device
+    with generators_kept(device):
+        seed_generators(device, pruning.seed)
+        return criterion.next_mask(pruning, fraction)
 
 
 class _Sample:

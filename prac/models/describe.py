@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+
+from prac.models.mode import in_mode
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -33,24 +34,12 @@ def forward_flops(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[s
             flops[name] = 0
             handles.append(module.register_forward_hook(_adder(flops, name)))
     try:
-        with evaluating(model), torch.no_grad():
+        with in_mode(model, training=False), torch.no_grad():
             model(zero_images(model, image_shape, count=1))
     finally:
         for handle in handles:
             handle.remove()
     return flops
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards each module has the mode it had."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def zero_images(model: nn.Module, image_shape: tuple[int, int, int], count: int) -> Tensor:

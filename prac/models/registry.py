@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from prac.errors import ConfigError
 from prac.models.catalogue import LIBRARIES, ImageShape, find_ours, require_pixels
-from prac.models.describe import evaluating, zero_images
+from prac.models.describe import zero_images
+from prac.models.mode import in_mode
 from prac.models.layout import keep_plain
 from prac.models.libraries import build_library, one_line
 from prac.plugins import load_custom
@@ -117,7 +118,7 @@ def _try_forward(
     height, width, channels = image_shape
     images = f"images of {height}x{width} pixels and {channels} channel{'s' * (channels != 1)}"
     try:
-        with evaluating(model), torch.no_grad():
+        with in_mode(model, training=False), torch.no_grad():
             zeros = zero_images(model, image_shape, count=2)
             output: object = model(zeros)
             if not _takes_channels_last(model, zeros):

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from prac.errors import ConfigError
-from prac.models.describe import evaluating, zero_images
+from prac.models.describe import zero_images
+from prac.models.mode import in_mode
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
@@ -108,7 +109,11 @@ def _heads(model: nn.Module, image_shape: tuple[int, int, int] | None) -> set[nn
     layers = {module for _, module, _ in _candidates(model)}
     handles = [layer.register_forward_hook(keep) for layer in layers]
     try:
-        with evaluating(model), torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        with (
+            in_mode(model, training=False),
+            torch.enable_grad(),
+            torch.random.fork_rng(devices=[]),
+        ):
             model(zero_images(model, image_shape, count=2).requires_grad_())
     finally:
         for handle in handles:

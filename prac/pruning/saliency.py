@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
+from prac.models.mode import in_mode
 from prac.pruning.mask import Mask
 
 Batches = Sequence[tuple[Tensor, Tensor]]
@@ -37,7 +38,7 @@ class _Masked:
         self.mask = mask
         self.parameters = {
             name: parameter.detach().clone().requires_grad_()
-            for name, parameter in model.named_parameters()
+            for name, parameter in _parameters(model, mask).items()
         }
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -49,13 +50,8 @@ class _Masked:
         }
         # Clones: training mode writes statistics into the buffers.
         buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
-        modes = [(module, module.training) for module in self._model.modules()]
-        self._model.train(self._training)
-        try:
+        with in_mode(self._model, training=self._training):
             logits: Tensor = functional_call(self._model, {**values, **buffers}, (images,))
-        finally:
-            for module, was in modes:
-                module.training = was
         return logits
 
     def weights(self) -> dict[str, Tensor]:
@@ -128,23 +124,26 @@ def synflow_saliency(
     image_shape: (H, W, C). Tanaka et al. 2020 (arXiv:2006.05467), equation 7 and algorithm 1.
     """
     device = next(model.parameters()).device
+    whole = _parameters(model, mask) | dict(model.named_buffers())
     state = {
         name: tensor.detach().double().abs() if tensor.is_floating_point() else tensor
-        for name, tensor in model.state_dict().items()
+        for name, tensor in whole.items()
     }
     weights = {name: state[name].requires_grad_() for name in mask}
     state |= {name: weights[name] * mask[name].to(device) for name in mask}
     height, width, channels = image_shape
     ones = torch.ones(1, channels, height, width, dtype=torch.float64, device=device)
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
+    with in_mode(model, training=False):
         flow = functional_call(model, state, (ones,)).sum()
-    finally:
-        for module, was in modes:
-            module.training = was
     gradients = torch.autograd.grad(flow, list(weights.values()))
     return {
         name: (weight * gradient).detach()
         for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
     }
+
+
+def _parameters(model: nn.Module, mask: Mask) -> dict[str, Tensor]:
+    """Each parameter once: under its name in the mask, which need not be its first where it is
+    shared, or its first."""
+    masked = {id(weight): name for name, weight in mask.weights(model).items()}
+    return {masked.get(id(p), name): p for name, p in model.named_parameters()}

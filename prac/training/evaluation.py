@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from prac.config.sections import Precision
 from prac.data.batches import DeviceImages
+from prac.models.mode import in_mode
 from prac.training.precision import autocast
 
 EVALUATION_BATCH = 256
@@ -21,13 +22,8 @@ as many."""
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(was_training)
+    with in_mode(model, training=False), torch.inference_mode():
+        yield
 
 
 def _batch_size(images: DeviceImages) -> int:

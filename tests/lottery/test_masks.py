@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from prac.config.sections import AugmentConfig, PruneConfig
 from prac.data.batches import DeviceImages
@@ -66,6 +67,19 @@ def test_masks_are_a_function_of_their_configuration(images: DeviceImages, name:
     assert under.is_subset_of(first)
     assert under.num_alive == first.num_alive - round(0.2 * first.num_alive)
     other = make_mask(dataclasses.replace(config(name), seed=4), images, None).mask
+    assert other != first
+
+
+@pytest.mark.parametrize("name", ["snip", "grasp"])
+def test_dropout_is_drawn_by_the_seed_not_by_the_process(images: DeviceImages, name: str) -> None:
+    dropping = dataclasses.replace(config(name), architecture="support.networks:dropping")
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = make_mask(dropping, images, None).mask
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert make_mask(dropping, images, None).mask == first
+    other = make_mask(dataclasses.replace(dropping, seed=4), images, None).mask
     assert other != first
 
 

@@ -172,6 +172,44 @@ def test_snip_on_a_network_with_batch_statistics_is_autograd_s_own() -> None:
         torch.testing.assert_close(got[name], (weight * weight.grad).abs(), rtol=1e-4, atol=1e-7)
 
 
+class Tied(nn.Module):
+    """A weight that two layers share, whose first name is not the one that is pruned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.once = nn.Conv2d(1, 4, 1), nn.Module()
+        self.again = nn.Conv2d(4, 4, 1)
+        self.once.kernel = self.again.weight
+        self.register_buffer("scale", torch.full((4, 1, 1), -2.0), persistent=False)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = torch.conv2d(self.stem(images), self.once.kernel) * self.scale
+        logits: Tensor = self.head(self.again(maps).relu().mean((2, 3)))
+        return logits
+
+
+def test_a_shared_weight_has_the_saliency_of_all_its_uses() -> None:
+    """Against autograd of the same network with its magnitudes, or its weights, put in."""
+    torch.manual_seed(0)
+    model = Tied()
+    mask = Mask.dense(model)
+    assert list(mask) == ["stem.weight", "again.weight"]
+    magnitudes = copy.deepcopy(model).double()
+    for tensor in (*magnitudes.parameters(), magnitudes.scale):
+        tensor.data.abs_()
+    magnitudes(torch.ones(1, 1, 8, 8, dtype=torch.float64)).sum().backward()
+    got = synflow_saliency(model, mask, (8, 8, 1))
+    for name, weight in mask.weights(magnitudes).items():
+        torch.testing.assert_close(got[name], (weight * weight.grad).detach())
+    x, y = torch.randn(6, 1, 8, 8), torch.arange(6) % 2
+    cross_entropy(model(x), y).backward()
+    got = snip_saliency(model, mask, [(x, y)])
+    for name, weight in mask.weights(model).items():
+        torch.testing.assert_close(got[name], (weight * weight.grad).abs().detach())
+    assert set(grasp_saliency(model, mask, [(x, y)])) == set(mask)
+
+
 def test_the_model_is_left_as_it_was() -> None:
     model = build_model("resnet8", num_classes=3, image_shape=(8, 8, 1), seed=0).eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -27,6 +27,12 @@ class Shared(nn.Module):
         return (self.head(flat), self.aside(flat)) if self.training else self.head(flat)
 
 
+def dropping(num_classes: int, in_channels: int) -> nn.Module:
+    """Draws in training mode."""
+    layers = [nn.Conv2d(in_channels, 8, 3), nn.Dropout(0.5), nn.ReLU(), nn.Conv2d(8, 4, 3)]
+    return _ending(nn.Sequential(*layers), num_classes)
+
+
 class Branching(nn.Module):
     def __init__(self, num_classes: int, in_channels: int) -> None:
         super().__init__()
