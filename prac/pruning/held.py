@@ -11,14 +11,15 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 from torch.utils.hooks import RemovableHandle
-from torch.utils.weak import WeakIdKeyDictionary
+from torch.utils.weak import TensorWeakRef, WeakIdKeyDictionary
 
 from prac.pruning.mask import Mask
 from prac.pruning.masked_step import PrunedPlaces
 
 _ATTRIBUTE = "prac_hold"
 _holds = WeakIdKeyDictionary()
-"""By weight: what holds it. Every step of every torch optimiser asks here."""
+"""By weight: what holds it, which refers to the weight weakly, so that both go with the network.
+Every step of every torch optimiser asks here."""
 _watching: list[RemovableHandle] = []
 
 
@@ -29,8 +30,8 @@ def hold(model: nn.Module, mask: Mask) -> None:
     momentum, or loaded; after `load_state_dict`, with `assign=True` too; in what `copy.deepcopy`
     makes and what `torch.save` and `torch.load` give back. Their gradients are zero as they are
     accumulated, so a loop without a torch optimiser that moves weights by gradients alone keeps
-    them too; what else it does to them is undone by the next forward pass. Names in `state_dict`
-    are those of the model. Raises TicketError where the mask is of another model.
+    them too; what else it does to them, through `.data` as well, is undone by the next forward
+    pass that isn't compiled. Names in `state_dict` are those of the model. Raises TicketError where the mask is of another model.
     """
     mask.apply_(model)
     release(model)
@@ -61,15 +62,14 @@ class _Hold:
         self._name = name
         self.handles: list[RemovableHandle] = []
         self._places: PrunedPlaces | None = None
-        self._weight: Tensor | None = None
-        self._version = -1
+        self._weight: TensorWeakRef | None = None
         self._gradient: RemovableHandle | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {
             "name": self._name,
             "places": self._places,
-            "weight": self._weight,
+            "weight": self._followed(),
             "handles": self.handles,
         }
 
@@ -105,12 +105,13 @@ class _Hold:
             self._places is None
             # A graph that is traced is the module's own: nothing has changed the weight there.
             or torch.compiler.is_compiling()
+            or torch.jit.is_tracing()  # type: ignore[no-untyped-call]
             # What takes the weight's place for a call: functional_call, replicas.
             or not isinstance(weight, nn.Parameter)
-            or (weight is self._weight and _changes(weight) == self._version)
         ):
             return
-        self._follow(weight)
+        if weight is not self._followed():
+            self._follow(weight)
         self.zero()
 
     def after_load(self, module: nn.Module, _: object) -> None:
@@ -120,24 +121,29 @@ class _Hold:
 
     def zero(self) -> None:
         """Zero the pruned weights."""
-        if self._places is not None and self._weight is not None:
-            with torch.no_grad():
-                self._places.zero_(self._weight)
-            self._version = _changes(self._weight)
+        weight = self._followed()
+        if self._places is not None and weight is not None:
+            # `.data`, since what is zero already has not changed: its version, by which autograd
+            # knows the weights that a backward pass needs, stays.
+            with torch.inference_mode(weight.is_inference()):
+                self._places.zero_(weight.data)
 
     def zero_gradient(self, weight: Tensor) -> None:
         """Zero their gradients."""
         if self._places is not None and weight.grad is not None:
             self._places.zero_(weight.grad)
 
+    def _followed(self) -> Tensor | None:
+        return None if self._weight is None else self._weight()
+
     def _follow(self, weight: Tensor | None) -> None:
         if self._gradient is not None:
             self._gradient.remove()
             self._gradient = None
-        old = self._weight
+        old = self._followed()
         if old is not None and old in _holds and _holds[old] is self:
             del _holds[old]
-        self._weight = weight
+        self._weight = None if weight is None else TensorWeakRef(weight)
         if weight is None or self._places is None:
             return
         _watch()
@@ -148,11 +154,6 @@ class _Hold:
             register = weight.requires_grad_().register_post_accumulate_grad_hook
             self._gradient = register(self.zero_gradient)  # type: ignore[no-untyped-call]
             weight.requires_grad_(trains)
-
-
-def _changes(weight: Tensor) -> int:
-    """How often a tensor was changed in place; those of inference mode don't count."""
-    return 0 if weight.is_inference() else weight._version  # noqa: SLF001
 
 
 def _watch() -> None:

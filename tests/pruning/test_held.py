@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import io
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.optim.swa_utils import AveragedModel
 
 from prac.pruning import Mask, global_magnitude
@@ -191,6 +194,45 @@ def test_compiled_steps_hold_as_well(whole_step: bool) -> None:
         nn.functional.cross_entropy(compiled(IMAGES), LABELS).backward()
         step()
     assert alive_again(copied, mask) == 0
+
+
+def added(model: nn.Module) -> None:
+    for parameter in model.parameters():
+        parameter.data.add_(1.0)
+
+
+def another(model: nn.Module) -> None:
+    for parameter in model.parameters():
+        parameter.data = torch.ones_like(parameter)
+
+
+def a_vector(model: nn.Module) -> None:
+    vector = parameters_to_vector(model.parameters())
+    vector_to_parameters(torch.ones_like(vector), model.parameters())
+
+
+@pytest.mark.parametrize("change", [added, another, a_vector])
+def test_what_data_changes_is_undone_by_the_next_forward_pass(
+    change: Callable[[nn.Module], None],
+) -> None:
+    model, mask = held()
+    for each in (model, copy.deepcopy(model)):
+        change(each)
+        assert alive_again(each, mask) > 0
+        each(IMAGES)
+        assert alive_again(each, mask) == 0
+        assert all(bool(each.get_parameter(n)[alive].all()) for n, alive in mask.items())
+
+
+def test_a_held_network_goes_when_nobody_has_it() -> None:
+    model, _ = held()
+    train(model)
+    models = [model, copy.deepcopy(model)]
+    left = [weakref.ref(weight) for each in models for weight in each.parameters()]
+    models.clear()
+    del model
+    gc.collect()
+    assert not any(weight() is not None for weight in left)
 
 
 def test_names_and_files_are_those_of_the_plain_network(tmp_path: Path) -> None:
