@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from prac.errors import ConfigError
 from prac.models.catalogue import LIBRARIES, ImageShape, find_ours, require_pixels
 from prac.models.describe import zero_images
-from prac.models.mode import in_mode
 from prac.models.layout import keep_plain
 from prac.models.libraries import build_library, one_line
+from prac.models.mode import in_mode
 from prac.plugins import load_custom
 
 

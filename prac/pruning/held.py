@@ -31,7 +31,8 @@ def hold(model: nn.Module, mask: Mask) -> None:
     makes and what `torch.save` and `torch.load` give back. Their gradients are zero as they are
     accumulated, so a loop without a torch optimiser that moves weights by gradients alone keeps
     them too; what else it does to them, through `.data` as well, is undone by the next forward
-    pass that isn't compiled. Names in `state_dict` are those of the model. Raises TicketError where the mask is of another model.
+    pass that isn't compiled. Names in `state_dict` are those of the model. Raises TicketError where
+    the mask is of another model.
     """
     mask.apply_(model)
     release(model)
@@ -105,7 +106,7 @@ class _Hold:
             self._places is None
             # A graph that is traced is the module's own: nothing has changed the weight there.
             or torch.compiler.is_compiling()
-            or torch.jit.is_tracing()  # type: ignore[no-untyped-call]
+            or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
             # What takes the weight's place for a call: functional_call, replicas.
             or not isinstance(weight, nn.Parameter)
         ):
