@@ -1,4 +1,4 @@
-"""What this machine lets a process have: cores, and services that answer."""
+"""What this machine lets a process have: cores, devices, and services that answer."""
 
 from __future__ import annotations
 
@@ -32,6 +32,21 @@ def _quota(cgroups: Path) -> float | None:
         return None if limit.strip() in ("max", "-1") else int(limit) / int(period)
     except (OSError, ValueError):
         return None
+
+
+def may_have_gpu() -> bool:
+    """Whether a GPU's driver is here: a first look, without any library."""
+    return os.name == "nt" or any(Path("/dev", n).exists() for n in ("nvidiactl", "kfd", "dxg"))
+
+
+def in_ray_job() -> bool:
+    """Whether this process was started by `ray job submit`."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+def cluster_address() -> str:
+    """Of the Ray cluster that the environment names; `local`: none, one of one's own."""
+    return os.environ.get("RAY_ADDRESS") or ("auto" if in_ray_job() else "local")
 
 
 def knock(host: str, port: int, *, seconds: float = 10) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import os
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from prac.app.devices import Given
 from prac.config.sections import Recipe
 from prac.data import Source
-from prac.data.splits import held_out_count
 from prac.errors import ConfigError
 from prac.lottery.graph import Request
-from prac.machine import available_cpus
+from prac.machine import available_cpus, in_ray_job
 from prac.training.processor import cpu_precision
 from prac.training.schedule import shares_of
 
@@ -31,7 +31,8 @@ class Options:
     workers: data-parallel workers of dense training, up to `train.shares`; None is as many, where
     so many cores are there.
     min_workers: that dense training starts or goes on with where more can't be had; None is all.
-    device: of a local run: `auto`, `cpu` or `cuda`.
+    gpus: that are used, of a cluster of one's own or of this process; `auto`: those that are there.
+    gpus_per_worker, gpus_per_round: None follows from that (`prac.app.devices.given`).
     only: stop after stages of these kinds; empty runs everything.
     """
 
@@ -43,10 +44,10 @@ class Options:
     workers: int | None = None
     min_workers: int | None = None
     cpus_per_round: int = 1
-    gpus_per_worker: float = 0
-    gpus_per_round: float = 0
+    gpus: int | Literal["auto"] = "auto"
+    gpus_per_worker: float | None = None
+    gpus_per_round: float | None = None
     max_failures: int = 3
-    device: str = "auto"
     transfer_from: str | None = None
     judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
     seeds: int = 1
@@ -56,9 +57,18 @@ class Options:
     only: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("cpus_per_round", "gpus_per_worker", "gpus_per_round", "max_failures"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"--{name.replace('_', '-')} must be 0 or more")
+        for name in ("cpus_per_round", "gpus", "gpus_per_worker", "gpus_per_round", "max_failures"):
+            value, option = getattr(self, name), f"--{name.replace('_', '-')}"
+            if value is None or value == "auto":
+                continue
+            if value < 0:
+                raise ConfigError(f"{option} must be 0 or more")
+            # Ray's smallest part, and its rule.
+            if not (value == 0 or 1e-4 <= value <= 1 or (math.isfinite(value) and value % 1 == 0)):
+                raise ConfigError(
+                    f"{option} {value:g} is not allowed; allowed: 0, parts of one from 0.0001 on, "
+                    "and whole numbers"
+                )
         if self.cpus_per_round < 1:
             raise ConfigError("--cpus-per-round 0 is not allowed; allowed: 1 or more")
         if self.executor == "local":
@@ -79,17 +89,18 @@ def home_of(options: Options) -> Path:
     if options.home is not None:
         return Path(options.home).absolute()
     # Set by Ray for the driver of a submitted job, whose working folder is a throw-away copy.
-    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     try:
-        return Path.home() / "prac" if in_job else Path.cwd()
+        return Path.home() / "prac" if in_ray_job() else Path.cwd()
     except OSError as error:
         raise ConfigError("the working folder is gone: go to another, or name --home") from error
 
 
-def workers_of(recipe: Recipe, options: Options, num_training: int) -> int:
+def workers_of(recipe: Recipe, options: Options, given: Given, num_training: int) -> int:
     """The workers of dense training. Raises ConfigError for more than there are shares."""
     shares = shares_of(recipe.train, num_training)
-    workers = options.workers if options.workers is not None else min(shares, available_cpus())
+    workers = options.workers if given.workers is None else given.workers
+    if workers is None:
+        workers = min(shares, available_cpus())
     if not 1 <= workers <= shares:
         fewer = ", which batches of this data are too small for" if shares < workers else ""
         raise ConfigError(
@@ -104,26 +115,19 @@ def workers_of(recipe: Recipe, options: Options, num_training: int) -> int:
     return workers
 
 
-def request_of(recipe: Recipe, options: Options, source: Source, num_train: int) -> Request:
-    """What the pipeline is asked for, as its graph reads it. Raises ConfigError."""
+def request_of(
+    recipe: Recipe, options: Options, given: Given, source: Source, num_training: int
+) -> Request:
+    """What the pipeline is asked for, as its graph reads it."""
     precision = recipe.train.precision
-    if options.executor == "local":
-        if precision == "auto":
-            # A device is looked for, which needs torch; a plan of a fixed precision does without.
-            from prac.training.precision import pick_device, resolve_precision
-
-            precision = resolve_precision(precision, pick_device(options.device))
-    elif options.gpus_per_round > 0:
-        # The driver may have no accelerator; the ones that rounds are given compute in bf16.
-        precision = "bf16" if precision == "auto" else precision
-    elif precision == "auto":
-        precision = cpu_precision()
-    num_validation = held_out_count(num_train, recipe.data.validation_fraction)
+    if precision == "auto":
+        on_gpu = given.gpus if options.executor == "local" else given.per_round
+        precision = ("bf16" if given.devices.bf16 else "fp32") if on_gpu else cpu_precision()
     return Request(
         recipe=recipe,
         data=source.fingerprint(),
         data_name=source.name,
-        num_training=num_train - num_validation,
+        num_training=num_training,
         precision=precision,
         transfer_from=options.transfer_from,
         judge=options.judge,

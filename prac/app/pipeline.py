@@ -148,15 +148,13 @@ class Pipeline:
         return dataset
 
     def _local_env(self, display: Any) -> LocalEnv:
-        from prac.training.precision import pick_device  # torch: only where something runs
-
         planned = self.planned
         return LocalEnv(
             data=planned.request.data,
             load=self._dataset,
             augment=planned.recipe.augment,
             storage=self.storage,
-            device=pick_device(planned.options.device).type,
+            device="cuda" if planned.given.gpus else "cpu",
             threads=planned.options.cpus_per_round,
             display=display,
         )
@@ -235,8 +233,9 @@ def resources_of(planned: Planned, storage: Folder) -> Any:
         workers=planned.workers,
         min_workers=options.min_workers,
         cpus_per_round=options.cpus_per_round,
-        gpus_per_worker=options.gpus_per_worker,
-        gpus_per_round=options.gpus_per_round,
+        gpus=planned.given.gpus,
+        gpus_per_worker=planned.given.per_worker,
+        gpus_per_round=planned.given.per_round,
         max_failures=options.max_failures,
     )
 

@@ -9,10 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prac.app.devices import Given, find_devices, given
 from prac.app.options import Options, home_of, request_of, workers_of
 from prac.config.sections import Recipe
 from prac.data import DataSummary, Source, open_source
 from prac.data.shown import two_lines
+from prac.data.splits import held_out_count
 from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
 from prac.lottery.footprint import footprint
@@ -22,6 +24,7 @@ from prac.lottery.sizes import NetworkSize, network_size
 from prac.lottery.stage_config import check_rewind
 from prac.lottery.trials import Trial
 from prac.plugins import is_custom, is_of_this_process
+from prac.training.schedule import shares_of
 
 if TYPE_CHECKING:
     from prac.data.dataset import ImageDataset
@@ -40,6 +43,7 @@ class Planned:
     request: Request
     graph: Graph
     workers: int
+    given: Given
     trials: Mapping[str, Trial]
 
     @cached_property
@@ -58,8 +62,9 @@ class Planned:
 
     @property
     def told(self) -> list[str]:
-        """What is said of the data first."""
-        return two_lines(self.source.name, self.summary)
+        """What is said first, of the data and of what computes."""
+        device = self.given.line(self.workers, self.request.precision)
+        return [*two_lines(self.source.name, self.summary), device]
 
     def file_name(self, key: str) -> str:
         """The name of a folder of this recipe's, with the start of a key."""
@@ -73,7 +78,10 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
     summary = source.summary()
     if options.executor == "ray":
         _refuse_of_this_process(recipe)
-    request = request_of(recipe, options, source, summary.num_train)
+    num_validation = held_out_count(summary.num_train, recipe.data.validation_fraction)
+    num_training = summary.num_train - num_validation
+    share = given(options, find_devices(options), shares_of(recipe.train, num_training))
+    request = request_of(recipe, options, share, source, num_training)
     request = dataclasses.replace(
         request, weights=initial_digests(recipe, source, recipe.search.seed)
     )
@@ -90,7 +98,8 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
         summary=summary,
         request=request,
         graph=graph.only(options.only) if options.only else graph,
-        workers=workers_of(recipe, options, request.num_training),
+        workers=workers_of(recipe, options, share, num_training),
+        given=share,
         trials=trials,
     )
 

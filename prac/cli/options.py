@@ -127,10 +127,11 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         "alone, finished stages in a folder (%(default)s)",
     )
     how.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda"),
+        "--gpus",
+        type=_gpus,
         default="auto",
-        help="of a local run (%(default)s)",
+        metavar="N",
+        help="that are used; auto: those that are there; 0: none (%(default)s)",
     )
     how.add_argument(
         "--workers",
@@ -149,10 +150,13 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         "--cpus-per-round", type=int, default=1, metavar="N", help="threads a round (%(default)s)"
     )
     how.add_argument(
-        "--gpus-per-worker", type=float, default=0, metavar="G", help="of dense training (0)"
+        "--gpus-per-worker", type=float, metavar="G", help="of dense training (follows from --gpus)"
     )
     how.add_argument(
-        "--gpus-per-round", type=float, default=0, metavar="G", help="may be a fraction (0)"
+        "--gpus-per-round",
+        type=float,
+        metavar="G",
+        help="a fraction has several share one (1, where there are GPUs)",
     )
     how.add_argument("--home", metavar="DIR", help="for mlflow.db and prac-runs (working folder)")
     how.add_argument(
@@ -164,6 +168,10 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         "--storage-is-shared", action="store_true", help="the folder is mounted on all nodes"
     )
     how.add_argument("--plan", action="store_true", help="print what would run, and exit")
+
+
+def _gpus(text: str) -> int | str:
+    return text if text == "auto" else int(text)
 
 
 def recipe_from(arguments: argparse.Namespace) -> Recipe:

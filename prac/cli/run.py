@@ -78,13 +78,13 @@ def run_options(arguments: argparse.Namespace, only: tuple[str, ...] = ()) -> Op
 
     return Options(
         executor=arguments.executor,
-        device=arguments.device,
         home=arguments.home,
         storage=arguments.storage,
         storage_is_shared=arguments.storage_is_shared,
         workers=arguments.workers,
         min_workers=arguments.min_workers,
         cpus_per_round=arguments.cpus_per_round,
+        gpus=arguments.gpus,
         gpus_per_worker=arguments.gpus_per_worker,
         gpus_per_round=arguments.gpus_per_round,
         transfer_from=arguments.transfer_from,

@@ -23,7 +23,7 @@ from prac.distributed.ray_internals import (
     hush,
 )
 from prac.errors import OutsideError, PracError, first_line
-from prac.machine import available_cpus, knock
+from prac.machine import available_cpus, cluster_address, knock
 
 _TOKEN = "RAY_AUTH_TOKEN or the file RAY_AUTH_TOKEN_PATH has to be the cluster's token"
 _ON_THIS_NODE = 3.0
@@ -31,21 +31,17 @@ _ON_THIS_NODE = 3.0
 _untyped: Any = ray
 
 
-def in_ray_job() -> bool:
-    """Whether this process was started by `ray job submit`."""
-    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-
-
 @contextmanager
-def connected(*, num_cpus: int | None = None) -> Iterator[bool]:
+def connected(*, num_cpus: int | None = None, num_gpus: int = 0) -> Iterator[bool]:
     """Connect to the cluster that RAY_ADDRESS or a job names, else run a local one until the end.
 
-    num_cpus: that a local one has at least, though the machine may have fewer.
+    num_cpus: that a local one has at least, though the machine may have fewer. num_gpus: that it
+    has.
     Yields whether the cluster is a local one of our own. A local one, which RAY_ADDRESS=local asks
     for too, listens on loopback only, and what it writes can be read by this user alone.
     Raises PracError.
     """
-    address = os.environ.get("RAY_ADDRESS") or ("auto" if in_ray_job() else "local")
+    address = cluster_address()
     started = not ray.is_initialized()
     ours = started and address == "local"
     with contextlib.ExitStack() as held:
@@ -53,9 +49,8 @@ def connected(*, num_cpus: int | None = None) -> Iterator[bool]:
             hush()
             with _own_signals(), _in_a_line(address):
                 if ours:
-                    _start(
-                        max(num_cpus or 1, available_cpus()), held.enter_context(session_folder())
-                    )
+                    cpus = max(num_cpus or 1, available_cpus())
+                    _start(cpus, num_gpus, held.enter_context(session_folder()))
                 else:
                     _join(address)
         # A client of Ray's knows only who speaks for it.
@@ -93,7 +88,7 @@ def _needed(ours: bool) -> list[Part]:
     ]
 
 
-def _start(num_cpus: int, session: str) -> None:
+def _start(num_cpus: int, num_gpus: int, session: str) -> None:
     bind_loopback_only()
     forget_uv()
     private_token()
@@ -103,6 +98,7 @@ def _start(num_cpus: int, session: str) -> None:
         ray.init(
             address="local",
             num_cpus=num_cpus,
+            num_gpus=num_gpus,
             dashboard_host="127.0.0.1",
             log_to_driver=False,
             logging_level=logging.CRITICAL,
@@ -187,12 +183,6 @@ def cluster_gpus() -> float:
     return float(_untyped.cluster_resources().get("GPU", 0))
 
 
-def largest(resource: str) -> float:
-    """The most of it that one node has."""
-    nodes = (node["Resources"] for node in _untyped.nodes() if node["Alive"])
-    return max((float(has.get(resource, 0)) for has in nodes), default=0.0)
-
-
-def num_nodes() -> int:
-    """Nodes that are alive."""
-    return sum(bool(node["Alive"]) for node in _untyped.nodes())
+def nodes() -> list[dict[str, float]]:
+    """What each node has that is alive, by resource."""
+    return [dict(node["Resources"]) for node in _untyped.nodes() if node["Alive"]]

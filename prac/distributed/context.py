@@ -31,13 +31,15 @@ class Resources:
     storage: a folder or URI that all nodes reach, for events and checkpoints.
     workers: data-parallel workers of dense training, up to `train.shares`.
     min_workers: that are enough to go on with; None is all of them.
-    cpus_per_round: threads of a round. gpus_per_worker, gpus_per_round: may be fractions.
+    cpus_per_round: threads of a round. gpus: of a cluster of one's own. gpus_per_worker,
+    gpus_per_round: may be fractions.
     """
 
     storage: str
     workers: int
     min_workers: int | None = None
     cpus_per_round: int = 1
+    gpus: int = 0
     gpus_per_worker: float = 0
     gpus_per_round: float = 0
     max_failures: int = 3

@@ -44,9 +44,7 @@ def kept(
     recipe = digits().replace(architectures=("conv4",), compare=()).with_epochs(1)
     recipe = recipe.replace(search=type(recipe.search)(rounds=1, rewind=recipe.search.rewind))
     uri = None if request.param == "local" else f"sqlite:///{home / 'mlflow.db'}"
-    options = Options(
-        executor=request.param, home=str(home), tracking_uri=uri, seeds=2, device="cpu"
-    )
+    options = Options(executor=request.param, home=str(home), tracking_uri=uri, seeds=2, gpus=0)
     planned = plan_pipeline(recipe, options)
     place = open_place(planned)
     assert place.found(planned.graph) == {}

@@ -19,7 +19,7 @@ from prac.analysis.results import results_from_json
 from prac.app.options import Options
 
 TINY = ("--executor", "local", "--architectures", "conv4", "--epochs", "1", "--rounds", "1")
-WORDS = (*TINY, "--compare", "--device", "cpu")
+WORDS = (*TINY, "--compare", "--gpus", "0")
 # What a program that is given a command's words, and modules to look for afterwards, runs.
 PROGRAM = """
 import json, sys
@@ -190,7 +190,12 @@ def test_finished_rounds_are_looked_into(home: Path, ran: tuple[list[str], list[
         ("--gpus-per-worker 1", "--gpus-per-worker is for --executor ray"),
         ("--gpus-per-round 0.5", "--gpus-per-round is for --executor ray"),
         ("--storage nonsense://x", "storage 'nonsense://x' can't be opened"),
-        ("--device tpu", "invalid choice: 'tpu'"),
+        ("--gpus tpu", "argument --gpus: invalid"),
+        (
+            "--gpus 1",
+            "--gpus 1 is not allowed; allowed: 0 to 0; no GPU of this machine",
+        ),
+        ("--gpus -1", "--gpus must be 0 or more"),
     ],
 )
 def test_what_a_local_run_would_not_heed_is_refused(command, words: str, said: str) -> None:

@@ -14,7 +14,7 @@ from support.left import Left, assert_same, left_in_folder
 
 KILLS = 20
 WORDS = (
-    *("--executor", "local", "--device", "cpu", "--architectures", "conv4", "--rounds", "2"),
+    *("--executor", "local", "--gpus", "0", "--architectures", "conv4", "--rounds", "2"),
     *("--epochs", "4", "--compare"),
 )
 
