@@ -89,7 +89,8 @@ class Scorer:
         return self.function.__name__
 
     def __call__(self, evidence: Evidence, options: Any = None) -> NDArray[np.floating]:
-        """(N,) scores; raises ConfigError for another shape and for values that aren't finite.
+        """(N,) float64 scores; raises ConfigError for another shape and for values that aren't
+        finite.
 
         options: of its class; None is that with its defaults.
         """
@@ -102,7 +103,8 @@ class Scorer:
             )
         if not np.all(np.isfinite(scores)):
             raise ConfigError("select.score gave values that are not finite")
-        return scores
+        # Unsigned ones have no negative to sort by.
+        return scores.astype(np.float64)
 
     def as_method(self, name: str) -> Method:
         """The method that `--compare` runs: PrAC's search on sets by this score, of its sizes."""

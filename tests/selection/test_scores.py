@@ -17,6 +17,7 @@ from prac.config.sections import SCORES as NAMES
 from prac.config.strategies import EventsOptions, WindowOptions
 from prac.errors import ConfigError
 from prac.events.schema import EVENT_SCHEMA, event_columns
+from prac.selection.samplers import SAMPLERS, Draw
 from prac.selection.scores import SCORES, Evidence, Scorer, find_score, scorer
 
 IDS = np.array([2, 3, 7], np.int32)
@@ -230,3 +231,17 @@ def test_names_that_are_no_scores() -> None:
         find_score("json:thing")
     with pytest.raises(ConfigError, match=r"decorated with prac.selection.scores.scorer"):
         find_score("json:dumps")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint64, np.int8, np.float32])
+def test_scores_of_any_number_are_ranked_alike(kind: type[np.generic]) -> None:
+    """Minus an unsigned 0 is 0, which would come before all others."""
+
+    @scorer(reads="nothing")
+    def given(evidence: Evidence, options: object) -> np.ndarray:
+        return np.array([0, 3, 1], kind)
+
+    scores = given(evidence())
+    case = Draw(scores=scores, labels=LABELS, size=2, options=None, generator=np.random.default_rng())
+    assert scores.dtype == np.float64
+    assert SAMPLERS["top"](case).tolist() == [1, 2]

@@ -118,7 +118,7 @@ def score_stage(
             config.architecture, num_classes=dataset.num_classes, image_shape=dataset.image_shape
         )
         cost = Cost(score_samples=witness.predicted, other_flops=once * witness.predicted)
-    columns = {"sample_id": images.training_ids, "score": scores.astype(np.float64)}
+    columns = {"sample_id": images.training_ids, "score": scores}
     return Made(
         facts=ScoreFacts(mean_score=float(np.mean(scores))),
         cost=cost,
