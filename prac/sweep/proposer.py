@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prac.sweep.space import Axis, Space, Values, draw, label, tidy
+from prac.sweep.space import Axis, Space, Values, draw, label
 
 # Optuna is an extra: grids need none.
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Proposer:
 
     def _ask(self) -> tuple[Trial, Values]:
         proposal = self._study.ask(fixed_distributions=self._distributions)
-        return proposal, tidy(proposal.params)
+        return proposal, self._space.tidy(proposal.params)
 
     def _untried(self, proposed: Values) -> Values | None:
         """The point nearest to a proposed one that was not tried, of some thousand where there are
@@ -73,7 +73,7 @@ class Proposer:
             points = space.every_point()
         else:
             points = [draw(space, self._generator) for _ in range(_CANDIDATES)]
-        left = [point for point in points if label(tidy(point)) not in self._tried]
+        left = [point for point in points if label(space.tidy(point)) not in self._tried]
         if not left:
             return None
         far = np.array([_distance(space, point, proposed) for point in left])

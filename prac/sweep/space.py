@@ -112,7 +112,7 @@ class Space:
         drawn: dict[str, Values] = {}
         # A range of few whole numbers may not have as many points as are wanted.
         for _ in range(20 * wanted):
-            point = tidy(draw(self, generator))
+            point = self.tidy(draw(self, generator))
             drawn.setdefault(label(point), point)
             if len(drawn) == wanted:
                 break
@@ -122,6 +122,12 @@ class Space:
         """Whether it is a point of this space."""
         axes = {axis.field: axis for axis in self.axes}
         return point.keys() == axes.keys() and all(axes[f].holds(v) for f, v in point.items())
+
+    def tidy(self, drawn: Values) -> Values:
+        """The point with what was drawn from ranges in four significant digits, which a command
+        line can carry; listed values stay as they were asked for."""
+        ranges = [axis.field for axis in self.axes if axis.is_range and not axis.whole]
+        return {**drawn, **{field: _rounded(drawn[field]) for field in ranges}}
 
     @property
     def size(self) -> int | None:
@@ -203,14 +209,6 @@ def _draw(axis: Axis, generator: np.random.Generator) -> Any:
     if axis.whole:
         return int(generator.integers(int(axis.low), int(axis.high) + 1))
     return float(generator.uniform(axis.low, axis.high))
-
-
-def tidy(values: Values) -> Values:
-    """The point with numbers that a command line can carry: four significant digits."""
-    return {
-        field: _rounded(value) if isinstance(value, float) and math.isfinite(value) else value
-        for field, value in values.items()
-    }
 
 
 def _rounded(value: float) -> float:

@@ -13,7 +13,7 @@ from prac.analysis.trials import COSTS, SweepResults, best_trial
 from prac.distributed.context import Room
 from prac.distributed.executor import RayExecutor
 from prac.distributed.sweep.foreman import Foreman
-from prac.distributed.sweep.trials import Ask
+from prac.distributed.sweep.trials import Ask, follow_trial
 from prac.errors import EmptySetError, PracError
 from prac.lottery.graph import Request, Stage
 from prac.lottery.outputs import Made
@@ -215,3 +215,18 @@ def test_a_failed_trial_is_marked_and_on_no_front(stand: Any) -> None:
     for cost in COSTS:
         assert [row.trial for row in results.front("resnet8", cost)] == [1]
     assert results.best == 1
+
+
+class Refusing(Trials):
+    """Notes what a trial asks for, and fails it."""
+
+    def ask(self, ask: Ask) -> dict[str, Any]:
+        self.asks.append(ask)
+        raise PracError("enough")
+
+
+def test_a_trial_asks_for_the_values_that_were_planned() -> None:
+    exchange, planned = Refusing(), {"prune.tolerance": 0.12341}
+    with pytest.raises(PracError, match="enough"):
+        follow_trial({"values": planned}, exchange=exchange, rounds=ROUNDS, gated=False)
+    assert [ask.values for ask in exchange.asks] == [planned]

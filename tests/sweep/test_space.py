@@ -7,7 +7,7 @@ import pytest
 from prac.config.recipes import digits
 from prac.errors import ConfigError
 from prac.lottery.graph import Graph, Request
-from prac.sweep.space import Axis, Space, label, short_label, tidy, varied
+from prac.sweep.space import Axis, Space, label, short_label, varied
 from prac.sweep.union import Trial, Union, swept_stages, trial_graph
 
 THRESHOLDS = Axis(field="select.threshold", values=(0, 1, 2))
@@ -64,9 +64,19 @@ def test_the_size_of_a_space() -> None:
 
 
 def test_words_of_a_point() -> None:
-    point = {"select.cep": False, "prune.tolerance": None, "prune.fraction": 0.123456}
-    assert label(tidy(point)) == "select.cep=false prune.tolerance=none prune.fraction=0.1235"
+    point = {"select.cep": False, "prune.tolerance": None, "prune.fraction": 0.1235}
+    assert label(point) == "select.cep=false prune.tolerance=none prune.fraction=0.1235"
     assert short_label({"select.threshold": 2, "select.cep": True}) == "threshold=2,cep=true"
+
+
+def test_listed_values_are_tried_as_they_were_asked_for() -> None:
+    """Only what is drawn from a range is rounded."""
+    listed = Axis(field="prune.tolerance", values=(0.12341, 0.12344))
+    ranged = Axis(field="prune.fraction", low=0.123411, high=0.9)
+    assert [p["prune.tolerance"] for p in Space(axes=(listed,)).points()] == [0.12341, 0.12344]
+    for point in Space(axes=(listed, ranged), sampler="random", trials=9).points():
+        assert point["prune.tolerance"] in listed.values
+        assert point["prune.fraction"] == float(f"{point['prune.fraction']:.4g}")
 
 
 def test_a_value_that_a_field_refuses_is_an_error() -> None:

@@ -25,7 +25,7 @@ from ray.tune.search import Searcher
 
 from prac.errors import PracError
 from prac.sweep.proposer import Proposer
-from prac.sweep.space import Space, Values, label, tidy
+from prac.sweep.space import Space, Values, label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,7 @@ def follow_trial(config: dict[str, Any], *, exchange: Exchange, rounds: int, gat
     gated: a round is asked for only when the scheduler let the one before pass, so that a trial
     that is stopped has cost nothing more.
     """
-    values = tidy(config.get("values", config))
+    values = config["values"]
     for goal in range(rounds + 1):
         ask = Ask(values=values, goal=goal, reach=goal if gated else rounds)
         tune.report(exchange.ask(ask))
