@@ -143,11 +143,10 @@ def train(
     ):
         for observer in observers:
             observer.on_start(model)
-    all_used = workers.size == 1 or not unused_parameters(model, training)
-    parallel = workers.parallel(model, all_used=all_used)
+    parallel = workers.parallel(model)
     passes = passes_for(
         EagerPasses(
-            model=parallel.module,
+            model=model,
             precision=training.precision,
             label_smoothing=training.config.label_smoothing,
         ),
@@ -178,26 +177,6 @@ def train(
         if checkpoints is not None and workers.rank == 0:
             _checkpoint(training, trained, model, optimizer, observers).save(checkpoints)
     return trained
-
-
-def unused_parameters(model: nn.Module, training: Training) -> list[str]:
-    """The trainable parameters that a step leaves without a gradient; the model, its buffers and
-    torch's generators stay as they are."""
-    images = training.images.clean(training.images.training_ids[:2])
-    labels = training.images.labels(training.images.training_ids[:2])
-    before = [buffer.clone() for buffer in model.buffers()]
-    model.train()
-    passes = EagerPasses(model=model, precision=training.precision, label_smoothing=0.0)
-    with generators_kept(training.images.device):
-        passes(images, labels, 1.0)
-    with torch.no_grad():
-        for buffer, kept in zip(model.buffers(), before, strict=True):
-            buffer.copy_(kept)
-    trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    unused = [name for name, parameter in trainable if parameter.grad is None]
-    for _, parameter in trainable:
-        parameter.grad = None
-    return unused
 
 
 def _masked_parameters(
@@ -256,7 +235,7 @@ def _train_epoch(
         for share, batch in zip(workers.mine, shares, strict=True):
             # Shares of a step differ by one sample, so each counts by its samples in the step's
             # mean.
-            weight = parallel.scale / batch.step_size
+            weight = 1 / batch.step_size
             seed_generators(images.device, counted_seed(forward_seed, step, share))
             inputs, labels, presented = batch.images, batch.labels, None
             if training.hardest:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 
 @dataclass(frozen=True)
@@ -47,16 +44,9 @@ class Workers:
         """The shares of every step that this worker takes."""
         return range(self.rank, self.shares, self.size)
 
-    def parallel(self, model: nn.Module, *, all_used: bool = True) -> Parallel:
-        """What computes this worker's shares of a step, and the sum over all shares.
-
-        all_used: false where the forward pass leaves parameters out, for which torch would wait.
-        """
-        if self.size == 1:
-            return Parallel(self, model)
-        # Two numbers have one sum, in whichever order. More are added in the order of the shares.
-        together = self.shares == 2 and all_used
-        return AllReduced(self, model) if together else Ordered(self, model)
+    def parallel(self, model: nn.Module) -> Parallel:
+        """What computes this worker's shares of a step, and the sum over all shares."""
+        return Parallel(self, model) if self.size == 1 else Ordered(self, model)
 
     def agree_on_buffers(self, model: nn.Module) -> None:
         """Give every worker the BatchNorm statistics of rank 0."""
@@ -103,15 +93,10 @@ class Workers:
 
 
 class Parallel:
-    """The shares of a step on one worker: their gradients are added as they come.
-
-    module: what a share is passed through. scale: by which gradients are divided afterwards.
-    """
-
-    scale = 1
+    """The shares of a step on one worker: their gradients are added as they come."""
 
     def __init__(self, workers: Workers, model: nn.Module) -> None:
-        self.workers, self.model, self.module = workers, model, model
+        self.workers, self.model = workers, model
 
     @contextlib.contextmanager
     def taking(self, share: int) -> Iterator[None]:
@@ -131,25 +116,13 @@ class Parallel:
         """After the last share: gradients are those of the whole step."""
 
 
-class AllReduced(Parallel):
-    """Torch's own data parallelism, which averages while the last backward pass goes on."""
-
-    def __init__(self, workers: Workers, model: nn.Module) -> None:
-        super().__init__(workers, model)
-        self.scale = workers.size
-        # Buffers are agreed on at the end of an epoch; a broadcast a step would only cost time.
-        # Torch 2.13 renamed the option, and warns of the older name.
-        known = inspect.signature(DistributedDataParallel).parameters
-        name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-        options: dict[str, Any] = {name: False}
-        self.module: nn.Module = DistributedDataParallel(
-            model, gradient_as_bucket_view=True, **options
-        )
-
-
 class Ordered(Parallel):
     """Gradients of all shares, gathered and added in the order of the shares: the sum that one
-    worker alone makes."""
+    worker alone makes.
+
+    Torch's own data parallelism adds in an order of its own, and waits for ever where one worker's
+    share left a parameter out that another's took (stochastic depth).
+    """
 
     def __init__(self, workers: Workers, model: nn.Module) -> None:
         super().__init__(workers, model)
@@ -160,19 +133,19 @@ class Ordered(Parallel):
 
     @contextlib.contextmanager
     def taking(self, share: int) -> Iterator[None]:
-        """As one worker takes it; its gradients are put aside."""
+        """As one worker takes it; its gradients are put aside, with a 1 for each that is there."""
         with super().taking(share):
             yield
-        # A parameter that the passes left out has no gradient, in any share.
-        self._used = [p for p in self._parameters if p.grad is not None]
-        self._taken.append(
-            torch.cat([p.grad.reshape(-1) for p in self._used if p.grad is not None])
-        )
-        for parameter in self._used:
+        gradients = [p.grad for p in self._parameters]
+        pairs = zip(self._parameters, gradients, strict=True)
+        parts = [torch.zeros_like(p) if g is None else g for p, g in pairs]
+        there = parts[0].new_tensor([g is not None for g in gradients])
+        self._taken.append(torch.cat([part.reshape(-1) for part in (*parts, there)]))
+        for parameter in self._parameters:
             parameter.grad = None
 
     def finish(self) -> None:
-        """Gather them from all workers and add them."""
+        """Gather them from all workers and add them; what no share took has no gradient."""
         workers = self.workers
         most = -(-workers.shares // workers.size)
         padded = [*self._taken, *[torch.zeros_like(self._taken[0])] * (most - len(self._taken))]
@@ -182,8 +155,11 @@ class Ordered(Parallel):
         total = every[0][0].clone()
         for share in range(1, workers.shares):
             total += every[share % workers.size][share // workers.size]
-        sizes = [parameter.numel() for parameter in self._used]
-        for parameter, gradient in zip(self._used, torch.split(total, sizes), strict=True):
-            parameter.grad = torch.empty_like(parameter)
-            parameter.grad.copy_(gradient.view_as(parameter))
+        sizes = [parameter.numel() for parameter in self._parameters]
+        *gradients, there = torch.split(total, [*sizes, len(sizes)])
+        found = zip(self._parameters, gradients, there.tolist(), strict=True)
+        for parameter, gradient, shares in found:
+            if shares:
+                parameter.grad = torch.empty_like(parameter)
+                parameter.grad.copy_(gradient.view_as(parameter))
         self._taken.clear()

@@ -242,6 +242,8 @@ def test_scores_of_any_number_are_ranked_alike(kind: type[np.generic]) -> None:
         return np.array([0, 3, 1], kind)
 
     scores = given(evidence())
-    case = Draw(scores=scores, labels=LABELS, size=2, options=None, generator=np.random.default_rng())
+    case = Draw(
+        scores=scores, labels=LABELS, size=2, options=None, generator=np.random.default_rng()
+    )
     assert scores.dtype == np.float64
     assert SAMPLERS["top"](case).tolist() == [1, 2]

@@ -21,7 +21,6 @@ import safetensors.torch
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from prac.config.sections import (
     AugmentConfig,
@@ -46,7 +45,6 @@ from prac.lottery.stage_config import round_config
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.prunable import prunable_weights
 from prac.storage import Folder
-from prac.training import workers as workers_module
 from prac.training.checkpoint import Checkpoint
 from prac.training.loop import Training, train
 from prac.training.observers import EpochEnd, Observer
@@ -115,6 +113,43 @@ class _Spared(nn.Module):
         return self.network(images)
 
 
+class _Skipping(nn.Module):
+    """With two layers of which each share draws whether it takes them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(64, 64), nn.Linear(64, 64)
+        self.network = _plain_model(0.0)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        hidden = self.network[:4](images)
+        for layer in (self.first, self.second):
+            if not self.training or torch.rand(()) < 0.5:
+                hidden = hidden + layer(hidden)
+        return self.network[4:](hidden)
+
+
+def _skipping(images: DeviceImages, workers: Workers) -> dict[str, torch.Tensor]:
+    """The weights after 24 steps, in some of which one share takes a layer, or both, or neither."""
+    config = TrainConfig(epochs=4, batch_size=8, milestones=(), learning_rate=0.05)
+    training = Training(
+        run="skipping",
+        images=images,
+        sample_ids=images.training_ids[:47],
+        config=config,
+        budget=full_budget(config, 47),
+        precision="fp32",
+        seed=0,
+        stream=("skipping",),
+    )
+    torch.manual_seed(2)
+    model = _Skipping()
+    # What a process drew before is its own.
+    torch.manual_seed(workers.rank)
+    train(model, training, workers=workers)
+    return {n: t.contiguous() for n, t in model.state_dict().items()}
+
+
 def _one_step(
     images: DeviceImages, workers: Workers, dropout: float = 0.0, *, spared: bool = False
 ) -> dict[str, torch.Tensor]:
@@ -179,6 +214,8 @@ def _main(mode: str, rank: int, folder: Path) -> None:
         torch.manual_seed(0)
         spared = _one_step(images, workers, spared=True)
         safetensors.torch.save_file(spared, str(folder / f"spared-{rank}"))
+        skipped = _skipping(images, workers)
+        safetensors.torch.save_file(skipped, str(folder / f"skipped-{rank}"))
         _disagree(images, workers, folder)
         # Neither takes the group down while the other still uses it.
         dist.barrier()
@@ -270,6 +307,14 @@ def test_two_workers_train_a_network_with_a_layer_that_nothing_calls(folder: Pat
         assert all(torch.equal(one[name], alone[name]) for name in alone)
 
 
+def test_two_workers_train_a_network_that_skips_layers_at_random(folder: Path) -> None:
+    alone = _skipping(_images(folder), Workers(shares=2))
+    for rank in (0, 1):
+        one = safetensors.torch.load_file(folder / f"skipped-{rank}")
+        assert one.keys() == alone.keys()
+        assert all(torch.equal(one[name], alone[name]) for name in alone)
+
+
 def test_one_worker_that_takes_both_shares_is_two_workers_bit_for_bit(folder: Path) -> None:
     images = _images(folder)
     for file, dropout in (("step-0", 0.0), ("dropout-0", 0.5)):
@@ -318,23 +363,6 @@ def test_workers_say_nothing_of_how_their_libraries_are_called(folder: Path) -> 
     for rank in (0, 1):
         said = (folder / f"resumed-{rank}.log").read_text()
         assert "Warning" not in said, said
-
-
-def test_torch_before_2_13_has_the_older_name_for_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Old(DistributedDataParallel):
-        def __init__(
-            self,
-            module: nn.Module,
-            broadcast_buffers: bool = True,
-            gradient_as_bucket_view: bool = False,
-        ) -> None:
-            nn.Module.__init__(self)
-            self.synced = broadcast_buffers
-
-    monkeypatch.setattr(workers_module, "DistributedDataParallel", Old)
-    parallel = Workers(0, 2).parallel(_plain_model(0.0)).module
-    assert isinstance(parallel, Old)
-    assert parallel.synced is False
 
 
 @pytest.mark.parametrize(("rank", "size", "shares"), [(0, 2, 1), (2, 2, 2), (-1, 1, 1)])
