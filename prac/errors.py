@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterable
 from itertools import pairwise
 
-# A password may hold any @ but the last; a user's name alone is no secret.
-_LOGIN = re.compile(r"([a-z][a-z0-9+.-]*://[^\s/?#:@'\"]*):[^\s/?#'\"]*@", re.IGNORECASE)
+# A password may hold any @ but the last; a user's name alone is no secret. Without bounds a long
+# word would take as long as the square of its length.
+_LOGIN = re.compile(r"([a-z][a-z0-9+.-]{0,30}://[^\s/?#:@'\"]*):[^\s/?#'\"]*@", re.IGNORECASE)
 _FIELD = re.compile(
-    r"([?&][a-z0-9_.-]*(?:password|passwd|pwd|secret|token|api_?key)[a-z0-9_.-]*=)[^&\s#'\"]*",
+    r"([?&][a-z0-9_.-]{0,60}(?:password|passwd|pwd|secret|token|api_?key)[a-z0-9_.-]{0,60}=)[^&\s#'\"]*",
     re.IGNORECASE,
 )
 
@@ -96,7 +97,7 @@ _MANY = 200
 def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     """The error for a name that isn't known, with the names that are, or those of many that come
     closest, and the closest."""
-    names = sorted(known)
+    names, name = sorted(known), name[:100]  # what is alike takes as long as the square of it
     close = difflib.get_close_matches(name, names, n=8)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     told = ", ".join(names)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from prac.errors import ConfigError, first_line, telling_line, unknown, without_passwords
@@ -65,3 +67,12 @@ For debugging consider passing CUDA_LAUNCH_BLOCKING=1"""
 )
 def test_of_many_lines_the_one_that_says_what_happened(text: str, line: str) -> None:
     assert telling_line(text) == line
+
+
+def test_a_long_word_is_not_a_long_wait() -> None:
+    started = time.monotonic()
+    for text in ("a" * 200_000, "?" + "token" * 40_000, "a://" * 40_000, "x://u:" + "p" * 200_000):
+        without_passwords(text)
+        assert len(str(unknown("thing", text, ["some", "names"]))) < 400
+    assert time.monotonic() - started < 10
+    assert without_passwords("q" * 99 + "http://u:secret@h") == "q" * 99 + "http://u:***@h"

@@ -85,9 +85,13 @@ class Options:
 
 
 def home_of(options: Options) -> Path:
-    """Where the store, events and reports go by default."""
+    """Where the store, events and reports go by default. Raises ConfigError."""
     if options.home is not None:
-        return Path(options.home).absolute()
+        home = Path(options.home).absolute()
+        near = next(place for place in (home, *home.parents) if place.exists())
+        if not near.is_dir():
+            raise ConfigError(f"--home {options.home}: {near} is no folder")
+        return home
     # Set by Ray for the driver of a submitted job, whose working folder is a throw-away copy.
     try:
         return Path.home() / "prac" if in_ray_job() else Path.cwd()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -19,6 +20,9 @@ from typing import Any
 from prac.app.console import say
 from prac.errors import ConfigError, OutsideError, PracError, first_line, shown, without_passwords
 
+_NO_PATH = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
+"""What no path on this machine can be: somebody named it."""
+_LONGEST = 8000
 _READER_GONE = 141
 """The status that a shell gives a program which SIGPIPE ended."""
 _LACKS = (
@@ -54,6 +58,8 @@ def guarded(action: Callable[[], dict[str, Any] | None], words: Sequence[str] = 
             return _end(_LACKS.format(str(error.name).replace(".", "/")), 1)
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
             return _READER_GONE
+        if isinstance(error, OSError) and error.errno in _NO_PATH:
+            return _end(f"{str(error.filename)[:200]}: {error.strerror}", ConfigError.exit_status)
         kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
         return _end(f"{kind}{first_line(error)} ({_keep(error)})", 1)
     return 0
@@ -70,7 +76,7 @@ def _refuse_null_bytes(words: Sequence[str]) -> None:
 def _end(line: str, status: int) -> int:
     # Who hung up, or closed the other end, has not to be told.
     with contextlib.suppress(OSError):
-        say(f"error: {shown(line)}", error=True)
+        say(f"error: {shown(line[:_LONGEST])}", error=True)
     return status
 
 

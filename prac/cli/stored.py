@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import shutil
@@ -117,8 +118,13 @@ def place_for(out: str, option: str = "--out") -> Path:
     is known before anything is read or trained for it."""
     path = Path(out)
     try:
+        if "://" in out:
+            raise OSError(errno.EINVAL, "it is an address")
+        if len(path.parts) > 250:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         path.exists()  # its name may be too long
-        near = next(folder for folder in path.absolute().parents if folder.exists())
+        above = path.absolute().parents or [path.absolute()]
+        near = next(folder for folder in above if folder.exists())
         with tempfile.TemporaryFile(dir=near):
             pass
     except OSError as error:

@@ -180,8 +180,7 @@ class Ticket:
                 if wrong:
                     raise TicketError(f"{wrong} pruned {part}weights of {name} are not zero")
             for name, weight in weights.items():
-                if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
-                    raise TicketError(f"the ticket's {part}{name} holds values that are not finite")
+                _require_numbers(f"the ticket's {part}{name}", weight)
 
     def build(self, *, trained: bool = False, found: bool = False, keep: bool = True) -> nn.Module:
         """The network with this ticket applied, built from the lineage.
@@ -258,6 +257,14 @@ class Ticket:
         if keep:
             hold(model, self.mask)
         return model
+
+
+def _require_numbers(what: str, weight: Tensor) -> None:
+    if weight.is_complex() or (weight.is_floating_point() and weight.itemsize < 2):
+        kind = str(weight.dtype).removeprefix("torch.")
+        raise TicketError(f"{what} is of {kind}; allowed: real numbers of 16 bits or more")
+    if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
+        raise TicketError(f"{what} holds values that are not finite")
 
 
 def _to_bytes(weights: Mapping[str, Tensor]) -> bytes:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from prac.errors import ConfigError, TicketError, unknown
+from prac.errors import ConfigError, StoreError, TicketError, unknown
 from prac.lottery.outputs import SET
 from prac.lottery.store import Finished, sha256
+from prac.schema import Count, SchemaError, Share, formed, parse
 from prac.selection import PracSet
 from prac.tracking.connection import STAGES, TICKETS, Connection, finished_run
 from prac.tracking.mlflow_internals import ADDED_FILE
@@ -35,17 +36,17 @@ class TicketEntry:
     data: str
     architecture: str
     method: str
-    round: int
-    sparsity: float
-    weights_alive: int
-    validation_accuracy: float | None
-    test_accuracy: float | None
-    dense_test_accuracy: float | None
+    round: Count
+    sparsity: Share
+    weights_alive: Count
+    validation_accuracy: Share | None
+    test_accuracy: Share | None
+    dense_test_accuracy: Share | None
     steps_saved: float
-    search_steps: int
-    set_size: int
+    search_steps: Count
+    set_size: Count
     recipe: str
-    seed: int
+    seed: Count
     run_id: str
     created: int
 
@@ -64,10 +65,10 @@ class SetEntry:
     data_name: str | None
     architecture: str
     method: str
-    round: int
-    set_size: int
-    cet_size: int
-    cep_size: int
+    round: Count
+    set_size: Count
+    cet_size: Count
+    cep_size: Count
     created: int
     finished: Finished = field(repr=False)
 
@@ -134,33 +135,29 @@ def _tickets(store: Connection) -> Iterator[TicketEntry]:
 
 
 def _ticket_entry(version: Any, aliases: tuple[str, ...]) -> TicketEntry:
-    tags = version.tags
+    where, tags = f"models:/{version.name}/{version.version}", version.tags
+    try:
+        numbers = {name: parse(tags.get(name, text)) for name, text in _NUMBERS.items()}
+        told = {name: tags.get(name, "") for name in ("data", "architecture", "method", "recipe")}
+        known = {
+            "where": where,
+            "model": version.name,
+            "version": int(version.version),
+            "aliases": aliases,
+            "run_id": version.run_id,
+            "created": int(version.creation_timestamp),
+        }
+        return formed(TicketEntry, {**known, **told, **numbers}, within="tags")
+    except SchemaError as error:
+        raise TicketError(f"{where} can't be read: {error}") from None
 
-    def number(name: str) -> float | None:
-        return float(tags[name]) if name in tags else None
 
-    return TicketEntry(
-        where=f"models:/{version.name}/{version.version}",
-        model=version.name,
-        version=int(version.version),
-        aliases=aliases,
-        data=tags.get("data", ""),
-        architecture=tags.get("architecture", ""),
-        method=tags.get("method", ""),
-        round=int(tags.get("round", 0)),
-        sparsity=number("sparsity") or 0.0,
-        weights_alive=int(tags.get("weights_alive", 0)),
-        validation_accuracy=number("validation_accuracy"),
-        test_accuracy=number("test_accuracy"),
-        dense_test_accuracy=number("dense_test_accuracy"),
-        steps_saved=number("steps_saved") or 0.0,
-        search_steps=int(tags.get("search_steps", 0)),
-        set_size=int(tags.get("set_size", 0)),
-        recipe=tags.get("recipe", ""),
-        seed=int(tags.get("seed", 0)),
-        run_id=version.run_id,
-        created=int(version.creation_timestamp),
-    )
+_NUMBERS = {
+    **dict.fromkeys(("round", "weights_alive", "search_steps", "set_size", "seed"), "0"),
+    **dict.fromkeys(("sparsity", "steps_saved"), "0.0"),
+    **dict.fromkeys(("validation_accuracy", "test_accuracy", "dense_test_accuracy"), "null"),
+}
+"""Tags of a version that are numbers, and what counts where one has none."""
 
 
 def find_ticket(store: Connection, name: str) -> str:
@@ -224,7 +221,9 @@ def _sets(store: Connection) -> Iterator[SetEntry]:
     }
     for kind in ("select", "subset"):
         for run in finished_runs(store, STAGES, f"tags.kind = '{kind}'"):
-            tags, metrics = run.data.tags, run.data.metrics
+            tags = run.data.tags
+            if "prac.key" not in tags:
+                continue  # somebody's own
             # Stages that were made before the round was a tag have it in their name.
             number = tags.get("round") or tags.get("prac.stage", "").rpartition(":")[2]
             yield SetEntry(
@@ -234,13 +233,18 @@ def _sets(store: Connection) -> Iterator[SetEntry]:
                 data_name=names.get(tags.get("prac.data")),
                 architecture=tags.get("architecture", ""),
                 method=tags.get("method", ""),
-                round=int(number) if number.isdecimal() else 0,
-                set_size=int(metrics.get("set_size", 0)),
-                cet_size=int(metrics.get("cet_size", 0)),
-                cep_size=int(metrics.get("cep_size", 0)),
+                round=int(number) if number.isdecimal() and len(number) < 5 else 0,
+                **{size: _size(run, size) for size in ("set_size", "cet_size", "cep_size")},
                 created=int(run.info.start_time),
                 finished=finished_run(run),
             )
+
+
+def _size(run: Any, name: str) -> int:
+    told = run.data.metrics.get(name, 0.0)
+    if not 0 <= told < 2**31:
+        raise StoreError(f"run {run.info.run_id}: the metric {name} is {told}, no set's size")
+    return int(told)
 
 
 def find_set(store: Connection, which: str) -> SetEntry:

@@ -232,3 +232,20 @@ def test_a_null_byte_is_refused_wherever_it_stands(
     assert told.startswith("error: ")
     assert told.endswith("is not allowed: it has a null byte\n")
     assert all(word in told for word in words if word in ("--home", "--out", "--storage"))
+
+
+@pytest.mark.parametrize("place", ["file", "file/inside", "/dev/null", "x" * 300])
+def test_a_home_that_can_be_no_folder(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    commands = (["gc"], ["pipelines", "list"], ["tickets", "list"], ["sets", "list"])
+    plans = (["plan", "--executor", "local"], ["plan"])
+    for command in (*commands, *plans):
+        assert main([*command, "--home", place]) == 2, command
+        told = capsys.readouterr().err
+        assert told.startswith("error: ")
+        assert place[:20] in told
+        assert "the whole text" not in told
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 import hashlib
 import json
 import math
@@ -108,6 +109,36 @@ def _takes_tickets(parser: argparse.ArgumentParser, name: str = "") -> set[str]:
             for below, each in action.choices.items():
                 found |= _takes_tickets(each, below)
     return found
+
+
+@pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.complex64])
+def test_weights_of_a_kind_that_nothing_trains(kind: torch.dtype) -> None:
+    ticket = _ticket(trained=False)
+    name = next(iter(ticket.weights))
+    weights = {**ticket.weights, name: ticket.weights[name].to(kind)}
+    with pytest.raises(TicketError, match=f"{name} is of {str(kind)[6:]}"):
+        dataclasses.replace(ticket, weights=weights).verify()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seed", "x"),
+        ("steps_saved", "x"),
+        ("flops_dense", "x"),
+        ("precision", "fp4"),
+        ("parameters", -1),
+    ],
+)
+def test_what_a_page_shows_of_a_lineage_is_of_its_type(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], field: str, value: object
+) -> None:
+    copied = Path(shutil.copytree(folder, tmp_path / "ticket"))
+    manifest = json.loads((copied / "ticket.json").read_text())
+    manifest["lineage"][field] = value
+    (copied / "ticket.json").write_text(json.dumps(manifest))
+    assert main(["tickets", "show", str(copied)]) == 2
+    assert f"lineage.{field}" in capsys.readouterr().err
 
 
 def test_a_package_of_ones_own_is_listed(

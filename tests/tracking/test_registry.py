@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from support.stored import small_stage
 
-from prac.errors import ConfigError, TicketError
+from prac.errors import ConfigError, StoreError, TicketError
 from prac.lottery.outputs import SET, Made, SetFacts
 from prac.selection import PracSet, Reason
 from prac.tracking.registry import (
@@ -30,6 +30,13 @@ from prac.tracking.tickets import download_ticket
 @pytest.fixture
 def store(ticket_home: Path) -> MlflowStore:
     return MlflowStore(f"sqlite:///{ticket_home / 'mlflow.db'}")
+
+
+@pytest.fixture
+def own_store(ticket_home: Path, tmp_path: Path) -> MlflowStore:
+    """A copy to write to."""
+    home = shutil.copytree(ticket_home, tmp_path / "home")
+    return MlflowStore(f"sqlite:///{home / 'mlflow.db'}")
 
 
 def test_the_most_accurate_comes_first_and_the_unjudged_last(store: MlflowStore) -> None:
@@ -134,3 +141,43 @@ def test_looking_makes_no_experiment(tmp_path: Path, empty_database_file: Path) 
     assert list_tickets(store) == []
     assert list_sets(store) == []
     assert [e.name for e in store.client.search_experiments()] == ["Default"]
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        ("sparsity", "nan"),
+        ("sparsity", "NaN"),
+        ("sparsity", "-1"),
+        ("sparsity", "1e999"),
+        ("test_accuracy", "2"),
+        ("round", "1.5"),
+        ("round", "9" * 400),
+        ("seed", "[]"),
+        ("set_size", "many"),
+    ],
+)
+def test_a_version_whose_tags_somebody_wrote_is_refused_by_name(
+    own_store: MlflowStore, tag: str, value: str
+) -> None:
+    store = own_store
+    ticket = list_tickets(store)[-1]
+    store.client.set_model_version_tag(ticket.model, str(ticket.version), tag, value)
+    with pytest.raises(TicketError) as info:
+        list_tickets(store)
+    assert ticket.where in str(info.value)
+    assert tag in str(info.value) or "digits" in str(info.value) or "strict" in str(info.value)
+
+
+@pytest.mark.parametrize("size", [float("inf"), -1.0])
+def test_a_size_that_no_set_has_is_refused(own_store: MlflowStore, size: float) -> None:
+    store, client = own_store, own_store.client
+    known = list_sets(store)
+    for key in ({}, {"prac.key": "e" * 32}):
+        run = client.create_run(store.experiment("prac-stages"), tags={"kind": "select", **key})
+        client.log_metric(run.info.run_id, "set_size", size)
+        client.set_terminated(run.info.run_id, "FINISHED")
+        if not key:
+            assert list_sets(store) == known  # somebody's own run
+    with pytest.raises(StoreError, match=f"{run.info.run_id}: the metric set_size"):
+        list_sets(store)
