@@ -49,6 +49,16 @@ def cluster_address() -> str:
     return os.environ.get("RAY_ADDRESS") or ("auto" if in_ray_job() else "local")
 
 
+def reach_loopback_directly() -> None:
+    """Where a proxy is set, have libraries ask it for no address of this machine: Ray, gRPC and
+    MLflow's client would, and a proxy elsewhere can't reach what listens here."""
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+    if known == "*" or not any(os.environ[n] for n in os.environ if n.lower().endswith("_proxy")):
+        return
+    direct = dict.fromkeys([*filter(None, known.split(",")), "localhost", "127.0.0.1", "::1"])
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(direct)
+
+
 def knock(host: str, port: int, *, seconds: float = 10) -> None:
     """See whether anything takes connections there. Raises OSError."""
     socket.create_connection((host, port), timeout=seconds).close()

@@ -7,8 +7,9 @@ import socket
 from pathlib import Path
 
 import pytest
+from requests.utils import should_bypass_proxies
 
-from prac.machine import available_cpus, knock
+from prac.machine import available_cpus, knock, reach_loopback_directly
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,23 @@ def test_a_knock_tells_who_listens_from_who_does_not() -> None:
             knock("127.0.0.1", port)
         there.listen()
         knock("127.0.0.1", port)
+
+
+def test_a_proxy_is_asked_for_no_address_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in os.environ if n.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    reach_loopback_directly()
+    assert "no_proxy" not in os.environ, "there is nothing to keep from a proxy"
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "intern.example.com")
+    reach_loopback_directly()
+    # As MLflow's client decides it.
+    direct = ("http://127.0.0.1:5000", "http://localhost:5000", "http://intern.example.com/")
+    assert all(should_bypass_proxies(url, None) for url in direct)
+    assert not should_bypass_proxies("http://example.com/", None)
+    monkeypatch.setenv("no_proxy", "*")
+    reach_loopback_directly()
+    assert os.environ["no_proxy"] == "*"

@@ -19,6 +19,7 @@ from typing import Any
 
 from prac.app.console import say
 from prac.errors import ConfigError, OutsideError, PracError, first_line, shown, without_passwords
+from prac.machine import reach_loopback_directly
 
 _NO_PATH = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
 """What no path on this machine can be: somebody named it."""
@@ -40,6 +41,7 @@ def guarded(action: Callable[[], dict[str, Any] | None], words: Sequence[str] = 
     names.
     """
     _never_fail_to_print()
+    reach_loopback_directly()
     try:
         with _stopped_by_signals():
             _refuse_null_bytes(words)
