@@ -13,7 +13,7 @@ from typing import Any
 from prac.analysis.decision import Decision, Measured, decide
 from prac.analysis.results import Results, RoundRow, SearchRow, mean
 from prac.analysis.statistics import Accuracies, Interval, mean_interval, paired_interval
-from prac.config.methods import CONTROL, VANILLA
+from prac.config.methods import CONTROL, METHODS, PRAC, VANILLA
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,8 @@ class OverSearches:
     sparsity, set_size, search_steps, steps_saved, search_seconds, seconds_saved: means over the
     searches. accuracy: the mean test
     accuracy of all searches. interval: of it, Student's t; None of one search. to_vanilla,
-    to_control: ours minus theirs, paired by search. decision: None of vanilla and of the control.
+    to_control: ours minus theirs, paired by search. decision: None of vanilla, of chance and of
+    methods that choose weights.
     """
 
     architecture: str
@@ -51,7 +52,7 @@ def over_searches(results: Results) -> list[OverSearches]:
 
 
 def decided(results: Results, row: RoundRow) -> Decision | None:
-    """What is decided of a ticket's method at its round; None of vanilla and the control.
+    """What is decided of a ticket's method at its round; None where it chooses no samples.
 
     A single search decides nothing but that no steps were saved; it says what is missing.
     """
@@ -85,18 +86,36 @@ def _group(
     measured = {
         method: Measured(
             ours=ours,
-            control=control,
+            control=control if _is_controlled(method, by_method) else None,
             vanilla=vanilla,
             steps_saved=_mean([row.steps_saved for row in by_method[method].values()]),
         )
         for method, ours in found.items()
-        if method not in (VANILLA, CONTROL) and index > 0
+        if index > 0 and method != VANILLA and _chooses_samples(method)
     }
     decisions = decide(measured, margin=margin) if measured else {}
     return [
         _over(list(by_method[method].values()), found, method, decisions.get(method))
         for method in by_method
     ]
+
+
+def _chooses_samples(method: str) -> bool:
+    """Whether the question is asked of it: neither of chance nor of what chooses weights."""
+    known = METHODS.get(method)
+    return known is None or (known.chooses == "samples" and not known.by_chance)
+
+
+def _is_controlled(method: str, rows: Mapping[str, Mapping[int, SearchRow]]) -> bool:
+    """Whether the control had as many samples and steps as this method: they are PrAC's."""
+    known = METHODS.get(method)
+    if method == PRAC.name or (known is not None and known.borrows == "steps"):
+        return True
+    ours, control = rows[method], rows.get(CONTROL, {})
+    return all(
+        (ours[s].set_size, ours[s].search_steps) == (control[s].set_size, control[s].search_steps)
+        for s in ours.keys() & control.keys()
+    )
 
 
 def _over(

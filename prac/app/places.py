@@ -89,7 +89,7 @@ class FolderPlace:
     def __init__(self, planned: Planned) -> None:
         self._planned = planned
         self.folder = planned.work / "stages"
-        self.store: Store = FolderStore(self.folder)
+        self.store: Store = FolderStore.of_runs(planned.work)
         self.where = str(self.folder)
 
     def begin(self, pipeline: Pipeline) -> None:

@@ -14,7 +14,7 @@ from prac.app.options import Options, home_of, request_of, workers_of
 from prac.config.sections import Recipe
 from prac.data import DataSummary, Source, open_source
 from prac.data.shown import two_lines
-from prac.data.splits import held_out_count
+from prac.data.splits import training_rows
 from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
 from prac.lottery.footprint import footprint
@@ -78,8 +78,7 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
     summary = source.summary()
     if options.executor == "ray":
         _refuse_of_this_process(recipe)
-    num_validation = held_out_count(summary.num_train, recipe.data.validation_fraction)
-    num_training = summary.num_train - num_validation
+    num_training = training_rows(summary, recipe.data.validation_fraction)
     share = given(options, find_devices(options), shares_of(recipe.train, num_training))
     request = request_of(recipe, options, share, source, num_training)
     request = dataclasses.replace(

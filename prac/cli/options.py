@@ -256,7 +256,8 @@ def parse_value(name: str, text: str, kind: Any) -> Any:
         return text
     try:
         if origin is tuple:
-            return tuple(int(part) for part in text.split(",") if part.strip())
+            part_kind = typing.get_args(kind)[0]
+            return tuple(part_kind(part.strip()) for part in text.split(",") if part.strip())
         if kind is bool:
             return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
         return kind(text)

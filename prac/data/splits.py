@@ -29,6 +29,14 @@ def held_out_count(num_samples: int, fraction: float) -> int:
     return round(fraction * num_samples)
 
 
+def training_rows(summary: DataSummary, fraction: float) -> int:
+    """How many rows are trained on, once those for validation are split off."""
+    held_out = summary.num_validation
+    if held_out is None:
+        held_out = held_out_count(summary.num_train, fraction)
+    return summary.num_train - held_out
+
+
 def stratified_split(
     labels: ArrayLike, fraction: float, seed: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -59,7 +59,7 @@ def build_graph(request: Request) -> Graph:
     report = stages.add(
         "report",
         "report",
-        ReportConfig(recipe=recipe, transfer_from=request.transfer_from),
+        ReportConfig(recipe=recipe, transfer_from=request.transfer_from, margin=request.margin),
         inputs={name: name for name in stages.by_name},
     )
     return Graph(stages=stages.by_name, targets=(report,), searches=searches, repeats=repeats)

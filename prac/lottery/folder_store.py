@@ -51,14 +51,21 @@ def kind_of(folder: Path) -> str:
 class FolderStore:
     """Stages under `root/KEY/`, with the manifests that every store has.
 
+    work: where stages at work keep events and checkpoints; `root/work` by default.
     `run.json` beside a manifest holds the manifest's own checksum; it is written before the folder
     is moved into its place, so a folder named by a key is whole. Revoked ones are moved aside, to
     `root/revoked/`, and deleted by `prac gc` alone; one whose note can't be read is moved there
     when it is looked for.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, work: Path | None = None) -> None:
         self.root = root
+        self.work = root / "work" if work is None else work
+
+    @classmethod
+    def of_runs(cls, folder: Path) -> FolderStore:
+        """In a folder of runs, as commands and `prac.search` have them: events beside `stages`."""
+        return cls(folder / "stages", work=folder)
 
     def _folder(self, key: str) -> Path:
         return self.root / key

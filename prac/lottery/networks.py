@@ -29,7 +29,9 @@ def initial_digests(recipe: Recipe, source: Source, seed: int) -> dict[str, str]
         name = entry.rpartition("=")[0]
         if name and name not in recipe.architectures:
             raise unknown("model.weights: architecture", name, recipe.architectures)
-    own = [name for name in names if is_of_user(name) or recipe.model.weights_of(name) is not None]
+    # A proxy is trained from scratch, whatever its name.
+    files = {name: recipe.model.weights_of(name) for name in recipe.architectures}
+    own = [name for name in names if is_of_user(name) or files.get(name) is not None]
     if not own:
         return {}
     # torch: a plan of our own networks does without.
@@ -42,7 +44,7 @@ def initial_digests(recipe: Recipe, source: Source, seed: int) -> dict[str, str]
         name: weights_digest(
             started(
                 name,
-                recipe.model.weights_of(name),
+                files.get(name),
                 num_classes=classes,
                 image_shape=shape,
                 seed=seed,

@@ -18,7 +18,7 @@ from prac.config.recipes import get_recipe
 from prac.config.sections import Recipe
 from prac.data.dataset import ImageDataset, Source
 from prac.data.given import as_source
-from prac.data.splits import held_out_count
+from prac.data.splits import training_rows
 from prac.errors import ConfigError, StoreError
 from prac.lottery.bill import own_stages, total
 from prac.lottery.compose import build_graph
@@ -264,7 +264,9 @@ def search(
                 precision=request.precision,
             )
             ran = run_local(graph, env, kept)
-    return SearchResult(graph.searches[0], graph, _Reader(kept, ran), env.dataset)
+    # Where sets are transferred, their source is searched first.
+    first = next(s for s in graph.searches if s.architecture == recipe.architectures[0])
+    return SearchResult(first, graph, _Reader(kept, ran), env.dataset)
 
 
 def local_request(
@@ -277,15 +279,13 @@ def local_request(
 ) -> Request:
     """What is asked for, as a graph is built of it. Raises ConfigError."""
     summary = source.summary()
-    num_train, num_validation = summary.num_train, summary.num_validation
-    if num_validation is None:
-        num_validation = held_out_count(num_train, recipe.data.validation_fraction)
-    check_rewind(recipe, num_train - num_validation)
+    num_training = training_rows(summary, recipe.data.validation_fraction)
+    check_rewind(recipe, num_training)
     return Request(
         recipe=recipe,
         data=source.fingerprint(),
         data_name=source.name,
-        num_training=num_train - num_validation,
+        num_training=num_training,
         precision=resolve_precision(recipe.train.precision, pick_device(device)),
         transfer_from=transfer_from,
         judge=judge,
@@ -298,11 +298,9 @@ def local_request(
 def _places(store: Store | str | Path | None) -> Iterator[tuple[Store, Folder]]:
     """Where finished stages are kept, and where those at work keep events and checkpoints."""
     if isinstance(store, (str, Path)):
-        root = Path(store)
-        yield FolderStore(root / "stages"), Folder(root / "work")
-        return
+        store = FolderStore.of_runs(Path(store))
     if isinstance(store, FolderStore):
-        yield store, Folder(store.root / "work")
+        yield store, Folder(store.work)
         return
     if isinstance(store, MemoryStore):
         # Scores of a later call read the events of what this one trains.

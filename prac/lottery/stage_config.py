@@ -307,11 +307,12 @@ class TicketStageConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportConfig:
-    """What a report tells beside its inputs: of kind `report`."""
+    """What a report tells beside its inputs: of kind `report`. margin: points, of its verdicts."""
 
     WIRE: ClassVar[str] = "report"
     recipe: Recipe = field()
     transfer_from: str | None
+    margin: float = field(default=0.5, metadata={"later": True})
 
 
 def check_rewind(recipe: Recipe, num_training: int) -> None:

@@ -231,8 +231,9 @@ def sparsest(found: Sequence[Comparison]) -> Comparison | None:
 
 
 def most_accurate(found: Sequence[Comparison]) -> Comparison | None:
-    """The ticket with the highest test accuracy; None of none."""
-    return max(found, key=lambda c: c.test_accuracy, default=None)
+    """The ticket with the highest validation accuracy, for the test split chooses none; None of
+    none."""
+    return max(found, key=lambda c: c.row.judge_validation_accuracy or 0.0, default=None)
 
 
 def close_enough(points: float | None) -> bool:

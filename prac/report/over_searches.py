@@ -83,6 +83,10 @@ def searches_sentences(results: Results) -> list[str]:
     ]
 
 
+def _has_control(results: Results) -> bool:
+    return any(row.method == CONTROL for row in (*results.rows, *results.searches))
+
+
 def decided_sentence(decision: Decision, where: str, results: Results) -> str:
     """Whether choosing the samples paid, why, and the option that would decide what is open."""
     grounds = " and ".join(_GROUNDS[ground] for ground in decision.grounds)
@@ -95,6 +99,11 @@ def decided_sentence(decision: Decision, where: str, results: Results) -> str:
     if decision.verdict == "did not pay":
         return f"{where}: choosing the samples did not pay, by {grounds}."
     if decision.verdict == "not measured":
+        if "control" in decision.grounds and _has_control(results):
+            return (
+                f"{where}: whether choosing the samples paid was not measured: the random subset "
+                "has PrAC's number of samples and steps, not those of this method."
+            )
         missing = dict.fromkeys(_MISSING[ground] for ground in decision.grounds)
         return (
             f"{where}: whether choosing the samples paid was not measured, for want of {grounds}: "

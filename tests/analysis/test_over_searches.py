@@ -16,7 +16,16 @@ CONTROL = ((0.88, 0.90), (0.89, 0.888), (0.911, 0.90), (0.88, 0.891))
 
 
 def _results(ours: tuple[tuple[float, ...], ...], *, methods: str = "pvr") -> Results:
-    by_letter = {"p": ("prac", ours), "v": ("vanilla", VANILLA), "r": ("random-subset", CONTROL)}
+    by_letter = {
+        "p": ("prac", ours),
+        "v": ("vanilla", VANILLA),
+        "r": ("random-subset", CONTROL),
+        "c": ("cet-only", ours),
+        "e": ("entropy", ours),
+        "s": ("snip", ours),
+        "f": ("rs2", ours),
+        "t": ("random-tickets", ours),
+    }
     rows = [
         SearchRow(
             architecture="resnet8",
@@ -24,7 +33,7 @@ def _results(ours: tuple[tuple[float, ...], ...], *, methods: str = "pvr") -> Re
             round=3,
             search_seed=seed,
             sparsity=0.784,
-            set_size=100 + seed,
+            set_size=(50 if name == "cet-only" else 100) + seed,
             search_steps=1000 if name == "vanilla" else 400,
             steps_saved=0.0 if name == "vanilla" else 0.6,
             validation_accuracy=0.9,
@@ -128,3 +137,20 @@ def test_a_wider_margin_decides_what_half_a_point_leaves_open() -> None:
     }
     answers = {margin: each and each.keeps_accuracy for margin, each in kept.items()}
     assert answers == {0.005: "undecided", 0.03: "yes"}
+
+
+def test_only_those_that_choose_samples_are_decided_and_against_a_control_of_their_size() -> None:
+    alone = over_searches(_results(PAID))[0].decision
+    found = {each.method: each.decision for each in over_searches(_results(PAID, methods="pvrsft"))}
+    assert found["prac"] == alone, "what chooses weights, or nothing, is in no correction"
+    assert [found[name] for name in ("snip", "rs2", "random-tickets")] == [None, None, None]
+    results = _results(PAID, methods="pvrce")
+    found = {each.method: each.decision for each in over_searches(results)}
+    cet, entropy = found["cet-only"], found["entropy"]
+    assert cet is not None
+    assert (cet.verdict, cet.grounds) == ("not measured", ("control",))
+    assert entropy is not None
+    assert entropy.beats_control == "yes"
+    assert entropy.p_value == pytest.approx(2 * alone.p_value), "of a family of two, not of three"
+    (said,) = (s for s in searches_sentences(results) if "CET only" in s)
+    assert "has PrAC's number of samples and steps, not those of" in said

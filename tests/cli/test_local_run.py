@@ -157,6 +157,38 @@ def test_nothing_is_trained_twice(home: Path, ran: tuple[list[str], list[str]]) 
     assert imported == []
 
 
+@pytest.fixture
+def again(home: Path, ran: tuple[list[str], list[str]], tmp_path: Path) -> Path:
+    """A copy of what the run left."""
+    return Path(shutil.copytree(home, tmp_path / "again"))
+
+
+def test_another_margin_is_another_verdict(again: Path, last: dict[str, object]) -> None:
+    lines, _ = _prac("run", *WORDS, "--home", str(again), "--margin", "20")
+    run = str(json.loads(lines[-1])["run_id"])
+    assert run != last["run_id"]
+    (kept,) = (again / "prac-runs" / "stages" / run.partition("-")[0]).rglob("results.json")
+    assert results_from_json(kept.read_text()).margin == 0.2
+    assert not any("dense:conv4:prac starts" in line for line in lines)
+
+
+def test_a_search_in_python_goes_on_from_it(again: Path) -> None:
+    """EL2N reads what the command's dense training saw."""
+    recipe = prac.get_recipe("digits").with_epochs(1).set(search={"rounds": 1})
+    recipe = recipe.replace(architectures=("conv4",), compare=("el2n",))
+    begun: list[str] = []
+
+    class Heard(type(prac.Local().display)):  # type: ignore[misc]
+        def started(self, stage) -> None:
+            begun.append(stage.name)
+
+    how = prac.Local(device="cpu", display=Heard())
+    found = prac.search(recipe, store=again / "prac-runs", judge="none", how=how)
+    assert begun
+    assert not [name for name in begun if name.startswith(("dense", "reduce"))]
+    assert len(found["el2n"].sets[1]) == len(found.sets[1])
+
+
 def test_a_lost_page_is_written_again(home: Path, last: dict[str, object]) -> None:
     page = Path(str(last["report"]))
     before = page.read_bytes()

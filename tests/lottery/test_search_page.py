@@ -235,9 +235,9 @@ def test_networks_by_name_and_as_callables(pixels: tuple[np.ndarray, np.ndarray]
 def test_transfer_from(pixels: tuple[np.ndarray, np.ndarray]) -> None:
     recipe = RECIPE.replace(architectures=("conv4", "resnet8"), compare=("cet-only",))
     found = find(pixels, recipe, transfer_from="resnet8", judge="none")
-    assert found.architecture == "resnet8"  # whose sets they are comes first
-    assert found["conv4"].sets == found.sets
-    assert found["conv4:cet-only"].sets == found["cet-only"].sets
+    assert found.architecture == "conv4"
+    assert found["resnet8"].sets == found.sets
+    assert found["resnet8:cet-only"].sets == found["cet-only"].sets
     assert found.sets[2] != found["cet-only"].sets[2]
     with pytest.raises(ConfigError, match="'vgg8s' is not among the architectures"):
         find(pixels, recipe, transfer_from="vgg8s")

@@ -98,3 +98,18 @@ def test_keys_hold_what_it_holds_and_not_where_it_lies(file: Path, tmp_path: Pat
     assert here == keys("one", "elsewhere.safetensors")
     assert not set(here.values()) & set(keys("other", str(file)).values())
     assert not set(here.values()) & set(keys("").values())
+
+
+def test_a_file_for_all_is_of_those_that_are_searched(tmp_path: Path) -> None:
+    """The proxy, resnet8 by default, is trained from scratch where it is trained at all."""
+    model = build_model("conv4", num_classes=3, image_shape=SHAPE, seed=7)
+    where = tmp_path / "conv4.safetensors"
+    safetensors.torch.save_file(model.state_dict(), where)
+    images = np.random.default_rng(0).integers(0, 255, (48, *SHAPE), dtype=np.uint8)
+    data = {"train": (images, np.arange(48) % 3), "test": (images[:12], np.arange(12) % 3)}
+    recipe = _recipe(str(where)).replace(architectures=("conv4",))
+    for compare in ((), ("proxy",)):
+        found = prac.search(recipe.replace(compare=compare), data=data, judge="none")
+        weights = found.tickets[1].weights
+        for name, alive in found.masks[1].items():
+            assert torch.equal(weights[name], model.state_dict()[name] * alive)

@@ -333,6 +333,19 @@ def test_the_test_split_chooses_nothing(row: Rows, build: Build) -> None:
     assert (verdicts(unknown)[0].take, verdicts(unknown)[0].level) == (None, "open")
 
 
+def test_where_none_is_close_the_nearest_is_so_in_validation(row: Rows, build: Build) -> None:
+    rows = tuple(
+        dataclasses.replace(row("a", "prac", k, test=test), validation_accuracies=(validated,))
+        for k, test, validated in ((2, 0.80, 0.85), (3, 0.86, 0.80))
+    )
+    results = build(
+        rows=rows,
+        dense_test_accuracies={"a": (0.95,)},
+        dense_validation_accuracies={"a": (0.95,)},
+    )
+    assert verdicts(results)[0].shown == rows[0]
+
+
 def test_of_two_as_sparse_the_better_validated_is_taken(row: Rows, build: Build) -> None:
     """Where nothing chose samples, so that nothing has to be decided."""
     rows = tuple(
