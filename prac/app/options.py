@@ -32,6 +32,7 @@ class Options:
     so many cores are there.
     min_workers: that dense training starts or goes on with where more can't be had; None is all.
     gpus: that are used, of a cluster of one's own or of this process; `auto`: those that are there.
+    deterministic: by algorithms that find the same bits in every run on the same device.
     gpus_per_worker, gpus_per_round: None follows from that (`prac.app.devices.given`).
     only: stop after stages of these kinds; empty runs everything.
     """
@@ -47,6 +48,7 @@ class Options:
     gpus: int | Literal["auto"] = "auto"
     gpus_per_worker: float | None = None
     gpus_per_round: float | None = None
+    deterministic: bool = False
     max_failures: int = 3
     transfer_from: str | None = None
     judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
@@ -122,11 +124,15 @@ def workers_of(recipe: Recipe, options: Options, given: Given, num_training: int
 def request_of(
     recipe: Recipe, options: Options, given: Given, source: Source, num_training: int
 ) -> Request:
-    """What the pipeline is asked for, as its graph reads it."""
+    """What the pipeline is asked for, as its graph reads it. Raises ConfigError."""
     precision = recipe.train.precision
+    on_gpu = given.gpus if options.executor == "local" else given.per_round
     if precision == "auto":
-        on_gpu = given.gpus if options.executor == "local" else given.per_round
         precision = ("bf16" if given.devices.bf16 else "fp32") if on_gpu else cpu_precision()
+    elif precision == "tf32" and not on_gpu:
+        raise ConfigError(
+            "train.precision tf32 is of NVIDIA's GPUs, and none is used; allowed: auto, fp32, bf16"
+        )
     return Request(
         recipe=recipe,
         data=source.fingerprint(),

@@ -156,6 +156,7 @@ class Pipeline:
             storage=self.storage,
             device="cuda" if planned.given.gpus else "cpu",
             threads=planned.options.cpus_per_round,
+            deterministic=planned.options.deterministic,
             display=display,
         )
 
@@ -236,6 +237,7 @@ def resources_of(planned: Planned, storage: Folder) -> Any:
         gpus=planned.given.gpus,
         gpus_per_worker=planned.given.per_worker,
         gpus_per_round=planned.given.per_round,
+        deterministic=options.deterministic,
         max_failures=options.max_failures,
     )
 

@@ -158,6 +158,12 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         metavar="G",
         help="a fraction has several share one (1, where there are GPUs)",
     )
+    how.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="compute by algorithms that find the same bits in every run on the same GPU, or fail; "
+        "slower, and of no use on a CPU",
+    )
     how.add_argument("--home", metavar="DIR", help="for mlflow.db and prac-runs (working folder)")
     how.add_argument(
         "--storage",

@@ -85,6 +85,7 @@ def run_options(arguments: argparse.Namespace, only: tuple[str, ...] = ()) -> Op
         min_workers=arguments.min_workers,
         cpus_per_round=arguments.cpus_per_round,
         gpus=arguments.gpus,
+        deterministic=arguments.deterministic,
         gpus_per_worker=arguments.gpus_per_worker,
         gpus_per_round=arguments.gpus_per_round,
         transfer_from=arguments.transfer_from,

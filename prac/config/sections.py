@@ -24,7 +24,7 @@ from prac.plugins import is_custom, name_of
 T = TypeVar("T")
 Scaling = Literal["epochs", "steps"]
 CepModel = Literal["round", "pruned"]
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16", "tf32"]
 Schedule = Literal["multistep", "cosine", "onecycle"]
 CRITERIA = ("magnitude", "random", "snip", "grasp", "synflow")
 """What decides which weights a round prunes; `prac.pruning.criteria` has them."""

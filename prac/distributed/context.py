@@ -32,7 +32,7 @@ class Resources:
     workers: data-parallel workers of dense training, up to `train.shares`.
     min_workers: that are enough to go on with; None is all of them.
     cpus_per_round: threads of a round. gpus: of a cluster of one's own. gpus_per_worker,
-    gpus_per_round: may be fractions.
+    gpus_per_round: may be fractions. deterministic: by algorithms that find the same bits again.
     """
 
     storage: str
@@ -42,6 +42,7 @@ class Resources:
     gpus: int = 0
     gpus_per_worker: float = 0
     gpus_per_round: float = 0
+    deterministic: bool = False
     max_failures: int = 3
 
 
@@ -77,9 +78,10 @@ class Context:
         """The data set on the device that this process was given, which computes with the threads
         of a round."""
         from prac.data.batches import DeviceImages
-        from prac.training.precision import pick_device
+        from prac.training.precision import pick_device, use_deterministic
 
         use_threads(self.resources.cpus_per_round)
+        use_deterministic(self.resources.deterministic)
         device = pick_device(given_device() if gpus > 0 else "cpu")
         return DeviceImages(self.dataset(), self.augment, device)
 

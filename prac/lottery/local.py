@@ -36,7 +36,8 @@ class LocalEnv:
     """Stages in this process.
 
     images: decoded when they are first needed. storage: for events and checkpoints. device: `auto`,
-    `cpu` or `cuda`. train_round: trains rounds in place of our own loop. display: is told of
+    `cpu` or `cuda`. deterministic: by algorithms that find the same bits again, from now on in this
+    process. train_round: trains rounds in place of our own loop. display: is told of
     epochs.
     """
 
@@ -46,6 +47,7 @@ class LocalEnv:
     storage: Folder
     device: str = "cpu"
     threads: int | None = None
+    deterministic: bool = False
     train_round: TrainRound | None = None
     display: Display = SILENT
 
@@ -66,10 +68,12 @@ class LocalEnv:
         import torch
 
         from prac.data.batches import DeviceImages
-        from prac.training.precision import pick_device
+        from prac.training.precision import pick_device, use_deterministic
 
         if self.threads is not None:
             torch.set_num_threads(self.threads)
+        if self.deterministic:
+            use_deterministic(True)
         return DeviceImages(self.dataset(), self.augment, pick_device(self.device))
 
     def work(self, key: str) -> Folder:

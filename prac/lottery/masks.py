@@ -19,6 +19,7 @@ from prac.pruning.criteria import Criterion, Pruning, find_criterion
 from prac.pruning.mask import Mask
 from prac.schema import Count, formed
 from prac.training.observers import Observer, State
+from prac.training.precision import float32
 from prac.training.randomness import (
     derived_seed,
     generator,
@@ -125,7 +126,7 @@ class CriterionMasks(Observer):
 def _next_mask(criterion: Criterion, pruning: Pruning, fraction: float) -> Mask:
     """The next mask, whose scores may draw (dropout in training mode) by the round's seed alone."""
     device = next(pruning.model.parameters()).device
-    with generators_kept(device):
+    with generators_kept(device), float32(device, "fp32"):
         seed_generators(device, pruning.seed)
         return criterion.next_mask(pruning, fraction)
 

@@ -75,10 +75,10 @@ def _keep_largest(magnitude: Tensor, num_kept: int) -> Tensor:
 
 
 def _kth_smallest(values: Tensor, k: int) -> float:
-    """The k-th smallest value, counted from 1: by selection, on CUDA by a radix sort.
+    """The k-th smallest value, counted from 1: by selection, on an accelerator by a radix sort.
 
-    There `kthvalue` has one block of threads work on a row, however long it is.
+    On CUDA `kthvalue` has one block of threads work on a row, however long it is.
     """
-    if values.is_cuda:
+    if values.device.type != "cpu":
         return float(values.sort().values[k - 1])
     return float(np.partition(values.numpy(), k - 1)[k - 1])

@@ -28,6 +28,7 @@ from prac.training.made_by import MadeBy, computed_by, together
 from prac.training.observers import EpochEnd, EpochRecord, Observer
 from prac.training.optimizers import Optimizer, make_optimizer
 from prac.training.passes import EagerPasses, Passes, passes_for
+from prac.training.precision import float32
 from prac.training.randomness import (
     counted_seed,
     derived_seed,
@@ -159,7 +160,7 @@ def train(
         here = computed_by(device, training.precision)
         trained.made_by = together(*before, *workers.told(here, device))
     while not trained.stopped_early and len(trained.epochs) < training.budget.epochs:
-        with generators_kept(device):
+        with generators_kept(device), float32(device, training.precision):
             record = _train_epoch(
                 model, parallel, passes, optimizer, masked, training, trained, observers, workers
             )

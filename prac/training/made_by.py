@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import torch
 
 MadeBy = Mapping[str, str]
-"""By name: packages, `python`, `commit`, `processor`; of what computes `device`, `threads` and
-`precision` as well. Empty where nothing was noted, as by earlier versions."""
+"""By name: packages, `python`, `commit`, `processor`; of what computes `device`, `threads`,
+`precision` and, where they were asked for, `algorithms`. Empty where nothing was noted, as by
+earlier versions."""
 
 NOT_NOTED = "not noted"
 _PACKAGES = ("prac", "torch", "torchvision", "numpy", "pyarrow", "ray", "mlflow")
@@ -37,6 +38,8 @@ def computed_by(device: torch.device, precision: str = "") -> dict[str, str]:
     if device.type == "cuda":
         told = f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
     known = {"device": told, "threads": str(torch.get_num_threads())}
+    if torch.are_deterministic_algorithms_enabled():
+        known["algorithms"] = "deterministic"
     return {**_process(), **known, **({"precision": precision} if precision else {})}
 
 
