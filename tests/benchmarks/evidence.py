@@ -1,7 +1,7 @@
 """Does choosing samples pay? CIFAR-10 at 32x32 with the recipe `cifar10_speed`: a table a command.
 
 python tests/benchmarks/evidence.py --data parquet:PATH [--table one_training] [--seeds 0 1 2]
-    [--minutes 60] [--only prac soft] [--starts rewind] [--threads 1]
+    [--minutes 60] [--only prac soft] [--starts rewind] [--threads 1] [--device cuda]
 
 one_training: a dense network is trained on everything; then one network more on a set of its
 samples, without pruning, and its twin: as many samples, drawn alike, chosen by chance, for as many
@@ -42,6 +42,7 @@ from prac.lottery.method_config import sampler_settings, score_settings
 from prac.lottery.rounds import RoundOutcome, RoundTask, initial_model, run_round
 from prac.lottery.stage_config import round_config
 from prac.models.cost import dense_flops
+from prac.models.layout import placed
 from prac.selection import critical_for_pruning, critical_for_training
 from prac.selection.scores import Evidence
 from prac.selection.soft import SoftSet
@@ -49,7 +50,7 @@ from prac.selection.subsets import score_samples, take_by_score
 from prac.storage import Folder
 from prac.training.evaluation import predict, test_accuracy
 from prac.training.hardest import part_size
-from prac.training.precision import resolve_precision
+from prac.training.precision import pick_device, resolve_precision
 
 EXPLORING = (0, 1, 2)
 """Seeds that variants are chosen on; a test accuracy is of others."""
@@ -81,7 +82,7 @@ class Dense:
         assert dense.predictions is not None
         model = initial_model(self.bench.config(self.seed, 0), images)
         model.load_state_dict(dict(dense.best_weights))
-        model.to(memory_format=torch.channels_last)
+        placed(model, images.device)
         dense.next_mask.apply_(model)
         pruned = predict(model, images, images.training_ids, self.bench.precision)
         cep = critical_for_pruning(dense.predictions, pruned, images.training_ids)
@@ -91,7 +92,7 @@ class Dense:
         """Strata of the forget counts, as the search takes them."""
         images, select = self.bench.images, HARDEST_CUT
         ids = images.training_ids
-        labels = images.labels(ids).numpy()
+        labels = images.labels(ids).cpu().numpy()
         evidence = Evidence(
             sample_ids=ids,
             labels=labels,
@@ -150,7 +151,7 @@ VARIANTS: dict[str, str] = {
 class Bench:
     """What all seeds share: images, recipe, folder of checkpoints."""
 
-    def __init__(self, data: str, work: Path, quick: bool) -> None:
+    def __init__(self, data: str, work: Path, quick: bool, device: str = "cpu") -> None:
         recipe = get_recipe("cifar10_speed")
         dataset = open_source(dataclasses.replace(recipe.data, source=data)).load()
         if quick:
@@ -159,7 +160,10 @@ class Bench:
             dataset = dataclasses.replace(dataset, fingerprint="quick", **few)
         # A training's end is told by its steps alone, or steps would not be equal.
         self.recipe = recipe.set(prune={"tolerance": None}, budget={"scaling": "steps"})
-        self.dataset, self.images = dataset, DeviceImages(dataset, recipe.augment)
+        self.dataset, self.images = (
+            dataset,
+            DeviceImages(dataset, recipe.augment, pick_device(device)),
+        )
         self.precision = resolve_precision(recipe.train.precision, self.images.device)
         (self.architecture,) = recipe.architectures
         self.flops = dense_flops(
@@ -217,7 +221,7 @@ class Bench:
         if test:
             model = initial_model(self.config(told["seed"], 0), self.images)
             model.load_state_dict(dict(outcome.best_weights))
-            model.to(memory_format=torch.channels_last)
+            placed(model, self.images.device)
             accuracy = test_accuracy(model, self.images, self.precision)
         return {
             **told,
@@ -281,6 +285,7 @@ def main() -> None:
     arguments.add_argument("--minutes", type=float, default=60, help="begin nothing after these")
     arguments.add_argument("--work", type=Path, default=Path("benchmarks/evidence-work"))
     arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     arguments.add_argument("--test", action="store_true", help="read the test split: fresh seeds")
     options = arguments.parse_args()
     if options.test and set(options.seeds) & set(EXPLORING):
@@ -292,7 +297,7 @@ def main() -> None:
     path = options.json or Path(__file__).parent / "evidence" / f"{options.table}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     done: list[Any] = json.loads(path.read_text())["rows"] if path.exists() else []
-    bench = Bench(options.data, options.work, options.quick)
+    bench = Bench(options.data, options.work, options.quick, options.device)
     wanted = list(
         dict.fromkeys(
             (name, start)

@@ -11,11 +11,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-import psutil
-from rich.table import Table
-
-from prac.app.console import make_console
-
 Row = Mapping[str, object]
 T = TypeVar("T")
 
@@ -61,8 +56,8 @@ def machine() -> dict[str, object]:
         model = lines[0].partition(":")[2].strip() if lines else model
     return {
         "processor": model,
-        "cores": psutil.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "load_1_5_15_minutes": [round(load, 1) for load in os.getloadavg()],
         "python": platform.python_version(),
         **versions,
@@ -70,20 +65,34 @@ def machine() -> dict[str, object]:
 
 
 def show(title: str, rows: list[Row], path: Path | None) -> None:
-    """Print the rows as a table and write them, with the machine, as JSON."""
-    table = Table(title=title, title_justify="left")
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    for name in names:
-        words = isinstance(next(row[name] for row in rows if name in row), str)
-        table.add_column(name, justify="left" if words else "right")
-    for row in rows:
-        values = (row.get(name, "") for name in names)
-        table.add_row(*(f"{v:,.4g}" if isinstance(v, float) else str(v) for v in values))
-    console = make_console()
-    console.print(table)
+    """Print the rows, as a table where rich is installed, and write them, with the machine, as
+    JSON."""
     where = machine()
-    console.print(", ".join(f"{k} {v}" for k, v in where.items()), style="dim")
+    told = ", ".join(f"{k} {v}" for k, v in where.items())
     target = path or Path("benchmarks") / f"{Path(title.split(':')[0]).stem}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps({"title": title, "machine": where, "rows": rows}, indent=1))
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [[_cell(row.get(name, "")) for name in names] for row in rows]
+    if importlib.util.find_spec("rich") is None:  # a machine that has a GPU and torch alone
+        print("\n".join([title, *(" | ".join(line) for line in [names, *cells]), told]))
+        print(f"written to {target}")
+        return
+    from rich.table import Table
+
+    from prac.app.console import make_console
+
+    table = Table(title=title, title_justify="left")
+    for name in names:
+        words = isinstance(next(row[name] for row in rows if name in row), str)
+        table.add_column(name, justify="left" if words else "right")
+    for line in cells:
+        table.add_row(*line)
+    console = make_console()
+    console.print(table)
+    console.print(told, style="dim")
     console.print(f"written to {target}")
+
+
+def _cell(value: object) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
