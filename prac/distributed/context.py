@@ -77,12 +77,17 @@ class Context:
     def images_on(self, *, gpus: float) -> DeviceImages:
         """The data set on the device that this process was given, which computes with the threads
         of a round."""
+        import torch
+
         from prac.data.batches import DeviceImages
         from prac.training.precision import pick_device, use_deterministic
 
         use_threads(self.resources.cpus_per_round)
         use_deterministic(self.resources.deterministic)
         device = pick_device(given_device() if gpus > 0 else "cpu")
+        if device.type == "cuda":
+            # Its process sees others' devices too: a network of the user's may say `cuda` alone.
+            torch.cuda.set_device(device)
         return DeviceImages(self.dataset(), self.augment, device)
 
     def work(self, key: str) -> Folder:
