@@ -13,6 +13,7 @@ from torch.optim.optimizer import (
 from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import TensorWeakRef, WeakIdKeyDictionary
 
+from prac.errors import TicketError
 from prac.pruning.mask import Mask
 from prac.pruning.masked_step import PrunedPlaces
 
@@ -31,8 +32,9 @@ def hold(model: nn.Module, mask: Mask) -> None:
     makes and what `torch.save` and `torch.load` give back. Their gradients are zero as they are
     accumulated, so a loop without a torch optimiser that moves weights by gradients alone keeps
     them too; what else it does to them, through `.data` as well, is undone by the next forward
-    pass that isn't compiled. Names in `state_dict` are those of the model. Raises TicketError where
-    the mask is of another model.
+    pass that isn't compiled. Weights that are handed in for one call (`torch.func.functional_call`)
+    are the caller's; one that is parametrized later raises TicketError at the next pass. Names in
+    `state_dict` are those of the model. Raises TicketError where the mask is of another model.
     """
     mask.apply_(model)
     release(model)
@@ -101,6 +103,7 @@ class _Hold:
 
     def before_forward(self, module: nn.Module, _: object) -> None:
         """Undo what changed the weight by another way than an optimiser's step."""
+        self._require_parameter(module)
         weight: object = getattr(module, self._name)
         if (
             self._places is None
@@ -114,6 +117,16 @@ class _Hold:
         if weight is not self._followed():
             self._follow(weight)
         self.zero()
+
+    def _require_parameter(self, module: nn.Module) -> None:
+        own = {name for name, _ in module.named_parameters(recurse=False)}
+        replica = hasattr(module, "_is_replica")
+        if self._places is not None and self._name not in own and not replica:
+            raise TicketError(
+                f"{self._name} of {type(module).__name__} is no parameter any more but computed "
+                "(by a parametrization?), and pruned weights would not stay zero; "
+                "prac.pruning.held.release(model) lets them go"
+            )
 
     def after_load(self, module: nn.Module, _: object) -> None:
         """Zero what was loaded; the weight may be another tensor now."""

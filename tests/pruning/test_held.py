@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import gc
 import io
+import subprocess
+import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +15,10 @@ import pytest
 import safetensors.torch
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import parameters_to_vector, parametrizations, vector_to_parameters
 from torch.optim.swa_utils import AveragedModel
 
+from prac.errors import TicketError
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.held import hold, release
 from prac.pruning.prunable import prunable_weights
@@ -305,3 +308,68 @@ def test_a_held_network_is_exported_and_traced() -> None:
         for graph in (program, traced, symbolic):
             torch.testing.assert_close(graph(IMAGES), expected)
     assert sum(name.endswith("weight") for name, _ in program.named_parameters()) == 4
+
+
+@pytest.mark.parametrize(
+    "put_on", [parametrizations.weight_norm, parametrizations.orthogonal, nn.utils.spectral_norm]
+)
+def test_a_weight_that_is_computed_says_that_it_is_not_held(
+    put_on: Callable[[nn.Module], nn.Module],
+) -> None:
+    model, _ = held()
+    put_on(model[3])
+    with pytest.raises(TicketError, match=r"weight of .*Conv2d is no parameter any more"):
+        model(IMAGES)
+    release(model)
+    model(IMAGES)
+
+
+def test_weights_that_are_handed_in_for_a_call_are_the_callers() -> None:
+    model, mask = held()
+    given = {name: torch.ones_like(weight) for name, weight in model.named_parameters()}
+    torch.func.functional_call(model, given, (IMAGES,))
+    assert all(bool((weight == 1).all()) for weight in given.values())
+    assert alive_again(train(model), mask) == 0
+
+
+_WORKER = """
+import sys
+import torch
+from torch import nn
+from prac.pruning import Mask, global_magnitude
+from prac.pruning.held import hold
+from prac.pruning.prunable import prunable_weights
+rank, place = int(sys.argv[1]), sys.argv[2]
+torch.distributed.init_process_group("gloo", init_method=place, rank=rank, world_size=2)
+torch.manual_seed(rank)  # other weights in each process: DDP sends those of the first
+model = nn.Sequential(nn.Conv2d(2, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(128, 3))
+torch.manual_seed(0)
+with torch.no_grad():
+    scores = {name: torch.rand_like(w) for name, w in prunable_weights(model).items()}
+mask = global_magnitude(scores, Mask.dense(model), 0.6)
+hold(model, mask)
+images, labels = torch.randn(16, 2, 6, 6)[rank::2], (torch.arange(16) % 3)[rank::2]
+parallel = nn.parallel.DistributedDataParallel(model)
+optimizer = torch.optim.SGD(parallel.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
+for _ in range(3):
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(parallel(images), labels).backward()
+    optimizer.step()
+weight = model[0].weight.detach()
+(name, alive), = mask.items()
+print(int((weight[~alive] != 0).sum()), int((weight != 0).sum()), float(weight.double().sum()))
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_that_train_together(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _WORKER]
+    place = f"file://{tmp_path / 'meeting'}"
+    workers = [
+        subprocess.Popen([*command, str(rank), place], stdout=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    told = [worker.communicate(timeout=120)[0].split() for worker in workers]
+    assert told[0] == told[1]
+    assert told[0][0] == "0"
+    assert int(told[0][1]) == 8 * 2 * 9 - round(0.6 * 8 * 2 * 9)
