@@ -14,7 +14,12 @@ from typing import Any
 import ray
 
 from prac.distributed.head_watch import Part, ray_patience, watched
-from prac.distributed.own_session import private_token, session_folder, session_logs
+from prac.distributed.own_session import (
+    end_session,
+    private_token,
+    session_folder,
+    session_logs,
+)
 from prac.distributed.ray_internals import (
     ask_head,
     bind_loopback_only,
@@ -44,13 +49,15 @@ def connected(*, num_cpus: int | None = None, num_gpus: int = 0) -> Iterator[boo
     address = cluster_address()
     started = not ray.is_initialized()
     ours = started and address == "local"
+    session = ""
     with contextlib.ExitStack() as held:
         if started:
             hush()
             with _own_signals(), _in_a_line(address):
                 if ours:
                     cpus = max(num_cpus or 1, available_cpus())
-                    _start(cpus, num_gpus, held.enter_context(session_folder()))
+                    session = held.enter_context(session_folder())
+                    _start(cpus, num_gpus, session)
                 else:
                     _join(address)
         # A client of Ray's knows only who speaks for it.
@@ -59,8 +66,10 @@ def connected(*, num_cpus: int | None = None, num_gpus: int = 0) -> Iterator[boo
                 yield ours
             finally:
                 # Ray would ask the lost one to be told, and end the process when it isn't heard.
-                if started and not watch.lost:
+                if not watch.lost and started:
                     ray.shutdown()
+                elif session:
+                    end_session(session)
 
 
 def _needed(ours: bool) -> list[Part]:

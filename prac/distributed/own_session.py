@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from prac.errors import ConfigError
 from prac.scratch import SHORT_PLACES, abandoned_folders, short_folder
 
@@ -44,6 +46,17 @@ def session_folder() -> Iterator[str]:
         yield os.path.join(closed, "r")
     finally:
         shutil.rmtree(closed, ignore_errors=True)
+
+
+def end_session(session: str) -> None:
+    """Kill what is left of a cluster that this process started there, which lost a part: the rest
+    would look for it for minutes."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if any(session in word for word in child.cmdline()):
+                for process in (child, *child.children(recursive=True)):
+                    with contextlib.suppress(psutil.Error):
+                        process.kill()
 
 
 def session_logs(session: str, lines: int = 20) -> str:

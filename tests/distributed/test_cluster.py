@@ -6,17 +6,19 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
 import pytest
 import ray
 from ray.exceptions import AuthenticationError
 
 from prac.distributed.cluster import connected
-from prac.distributed.own_session import private_token, session_folder
+from prac.distributed.own_session import end_session, private_token, session_folder
 from prac.distributed.ray_internals import ask_head, head_address
 from prac.errors import ConfigError, OutsideError
 
@@ -211,3 +213,20 @@ def test_a_token_of_the_users_is_left_alone(home: Path, monkeypatch: pytest.Monk
     private_token()
     assert not list(home.iterdir())
     assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+def test_what_is_left_of_a_session_is_killed_and_nothing_else(tmp_path: Path) -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 60", str(tmp_path / "not-ours")]) as other:
+        with subprocess.Popen(
+            ["sh", "-c", "sleep 61 & echo $!; wait", f"--temp-dir={tmp_path}/r"],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as part:
+            assert part.stdout is not None
+            agent = psutil.Process(int(part.stdout.readline()))
+            end_session(f"{tmp_path}/r")
+            assert part.wait(10) == -signal.SIGKILL
+            psutil.wait_procs([agent], timeout=10)
+            assert not agent.is_running() or agent.status() == psutil.STATUS_ZOMBIE
+        assert other.poll() is None
+        other.kill()
