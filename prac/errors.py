@@ -99,11 +99,16 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     closest, and the closest."""
     names, name = sorted(known), name[:100]  # what is alike takes as long as the square of it
     close = difflib.get_close_matches(name, names, n=8)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
     told = ", ".join(names)
     if len(names) > _MANY:
         told = f"{len(names)} names, such as {', '.join(close or names[:8])}"
-    return ConfigError(f"{kind} {name!r} is not known; known: {told}{hint}")
+    return ConfigError(f"{kind} {name!r} is not known; known: {told}{did_you_mean(name, names)}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'vanilla'?` where a known name is close; empty elsewhere."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def first_line(error: BaseException, limit: int = 300) -> str:

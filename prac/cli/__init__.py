@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from prac.app.console import say
 from prac.cli import (
     complete,
     connectivity,
@@ -28,6 +29,20 @@ from prac.cli.options import OneLineParser, argument_words
 from prac.cli.run import pipeline
 
 __all__ = ["main", "pipeline"]
+
+FIRST_STEPS = """\
+prac finds lottery tickets: sparse networks that train as well as dense ones.
+
+  prac plan                      what the first run would do, and cost
+  prac run                       three networks on handwritten digits, minutes
+  prac data show folder:PATH     how your images would be read
+  prac run --data folder:PATH --architectures resnet20s
+  prac tickets list              the tickets that were found
+  prac tickets pull NAME --out DIR
+  prac recipes                   whole configurations, and what they cost
+
+`prac --help` lists all commands, `prac COMMAND --help` the options of one."""
+"""What `prac` alone says."""
 
 MODULES = (
     run,
@@ -60,5 +75,8 @@ def build_parser() -> OneLineParser:
 def main(words: Sequence[str] | None = None) -> int:
     """The console script. Returns the exit status."""
     words = argument_words(words)
+    if not words:
+        say(FIRST_STEPS)
+        return 0
     arguments = build_parser().parse_args(words)
     return guarded(lambda: arguments.action(arguments), words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import sys
 import types
 import typing
@@ -15,7 +16,7 @@ from prac.config.methods import METHODS, PRAC
 from prac.config.recipes import get_recipe
 from prac.config.sections import Recipe, RewindPoint, Share
 from prac.config.strategies import OURS, Scalar, option_types
-from prac.errors import ConfigError
+from prac.errors import ConfigError, did_you_mean
 from prac.plugins import is_custom
 from prac.plugins.beside import find_beside
 
@@ -26,7 +27,9 @@ class OneLineParser(argparse.ArgumentParser):
     """An argument parser whose errors are one line: what, where, what is allowed."""
 
     def error(self, message: str) -> NoReturn:
-        """Say it and end with status 2."""
+        """Say it, with what was meant where that is clear, and end with status 2."""
+        if wrong := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
+            message += did_you_mean(wrong[1], re.findall(r"[\w-]+", wrong[2]))
         say(f"error: {message}; see {self.prog} --help", error=True)
         self.exit(2)
 
@@ -216,6 +219,7 @@ def with_settings(recipe: Recipe, settings: Sequence[tuple[str, str]]) -> Recipe
         if section not in SECTIONS:
             raise ConfigError(
                 f"--set {name}: section {section!r} is not known; known: {', '.join(SECTIONS)}"
+                f"{did_you_mean(section, SECTIONS)}"
             )
         hint = field_type("--set", recipe, name, own=own)
         by_section.setdefault(section, {})[field] = parse_value(name, text, hint)
@@ -231,13 +235,15 @@ def field_type(option: str, recipe: Recipe, name: str, *, own: bool = False) -> 
     """
     section, _, field = name.partition(".")
     hints = typing.get_type_hints(type(getattr(recipe, section)))
+    hints.pop("WIRE", None)  # its name in keys: no field
     if section == "select":
         del hints["options"]
         hints |= option_types(*OURS)
     if field not in hints and section == "select" and (own or _names_own(recipe)):
         return Scalar
     if field not in hints:
-        raise ConfigError(f"{option} {name}: known fields of {section}: {', '.join(hints)}")
+        known = f"known fields of {section}: {', '.join(hints)}"
+        raise ConfigError(f"{option} {name}: {known}{did_you_mean(field, hints)}")
     return hints[field]
 
 

@@ -133,6 +133,10 @@ def _recipe(ticket: Ticket, name: str | None, arguments: argparse.Namespace) -> 
     return with_settings(recipe, changes)
 
 
+SMALL = 1_000_000
+"""Weights of a network below which more threads than one make its training slower."""
+
+
 def add_train(actions: Any) -> None:
     """Add the command."""
     parser = add_command(
@@ -154,6 +158,13 @@ def add_train(actions: Any) -> None:
     )
     parser.add_argument("--recipe", metavar="NAME", help="how to train (the ticket's own recipe)")
     parser.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="of a CPU (1 for networks of less than a million weights, whose threads mostly wait "
+        "for each other; else torch's own)",
+    )
+    parser.add_argument(
         "--seed", type=int, metavar="S", help="of order and augmentation (ticket's)"
     )
     parser.add_argument(
@@ -163,6 +174,17 @@ def add_train(actions: Any) -> None:
     parser.add_argument("--force", action="store_true", help="replace a ticket that is there")
     add_trust_option(parser)
     add_store_options(parser)
+
+
+def _set_threads(ticket: Ticket, asked: int | None) -> None:
+    """Of a CPU, for the rest of this process. Raises ConfigError."""
+    import torch
+
+    if asked is not None and asked < 1:
+        raise ConfigError(f"--threads {asked} is not allowed; allowed: 1 or more")
+    small = sum(weight.numel() for weight in ticket.weights.values()) < SMALL
+    if asked or small:
+        torch.set_num_threads(asked or 1)
 
 
 def train_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
@@ -177,6 +199,7 @@ def train_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     recipe = _recipe(ticket, arguments.recipe, arguments)
     seed = arguments.seed if arguments.seed is not None else int(ticket.lineage.get("seed", 0))
     dataset = load_data(recipe.data, ticket.lineage.get("image_shape"))
+    _set_threads(ticket, arguments.threads)
 
     def report(end: EpochEnd) -> None:
         if not arguments.json:
