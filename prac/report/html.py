@@ -40,9 +40,23 @@ from prac.report.odd_sets import odd_sets
 from prac.report.over_searches import searches_sentences, searches_table
 from prac.report.tables import bill_table, energy_sources, judging_table, result_table
 from prac.report.verdict import noise_sentence, verdicts
-from prac.report.wording import ordered_methods, short_count
+from prac.report.wording import effort_sentence, ordered_methods, short_count
 
 _TEXT_COLUMNS = ("architecture", "method", "choosing the samples")
+
+
+_ASKS = {
+    "table": "How accurate is every ticket, and every round on its way?",
+    "steps": "What did each ticket cost, and what do the methods reach for the same steps?",
+    "sets": "Which samples and classes does each round train on?",
+    "masks": "Do the methods keep the same weights, and when does a mask settle?",
+    "samples": "Which pictures are hard, and which labels look wrong?",
+    "bill": "What did it all cost: steps, samples, FLOPs, time, energy?",
+    "stages": "What was computed from what?",
+    "settings": "With which configuration and versions?",
+    "words": "What does a word mean?",
+}
+"""By section, the question that it answers: sections are folded, so that the answer is short."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +110,8 @@ def render(
         full_table=result_table(results),
         as_found=as_found_sentences(results),
         odd_sets=odd_sets(results),
+        effort=effort_sentence(results),
+        asks=_ASKS,
         searches=searches_table(results),
         searches_told=searches_sentences(results),
         bills=bill_table(results),

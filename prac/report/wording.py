@@ -46,6 +46,20 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def effort_sentence(results: Results) -> str:
+    """How much was run for these results: search seeds, trainings, wall time."""
+    seeds = dict.fromkeys(row.search_seed for row in results.searches) or {results.seed: None}
+    trained = [stage for stage in results.stages if stage.steps]
+    told = f"Search seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    if not trained:
+        return f"{told}."
+    seconds = sum(stage.seconds for stage in results.stages)
+    return (
+        f"{told}; {count(len(trained))} trainings in {duration(seconds)} of wall time, all stages "
+        "added up although some ran side by side."
+    )
+
+
 def short_count(number: int | None) -> str:
     """A large number with a prefix: `1.23 P` is 1.23e15."""
     if number is None:

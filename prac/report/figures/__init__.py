@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from prac.analysis.results import Results
-from prac.report.figures.accuracy import accuracy, accuracy_at_steps
+from prac.report.figures.accuracy import accuracy, accuracy_at_steps, validation
 from prac.report.figures.classes import class_shares
 from prac.report.figures.cost import cost
 from prac.report.figures.distance import mask_distances
@@ -37,6 +37,7 @@ __all__ = [
     "threshold_sizes",
     "to_png",
     "to_svg",
+    "validation",
 ]
 
 
@@ -62,11 +63,18 @@ ACCURACY = Drawing(
     alt="Line chart: accuracy of tickets over the share of weights removed",
     caption="Marked points are tickets that were trained alone and tested, the mean over the "
     "seeds; bands and bars are one standard deviation. On or above the dashed line (the dense "
-    "model) nothing was lost. Marks of one sparsity stand side by side to be told apart, and every "
-    "round has the same width. Thin lines without marks are validation accuracies within the "
-    "search: they guide, the marked points decide.",
+    "model) nothing was lost. Marks of one sparsity stand side by side to be told apart.",
     table="accuracy.csv",
     draw=accuracy,
+)
+VALIDATION = Drawing(
+    name="validation",
+    alt="Line chart: validation accuracy of each round's network over the share of weights removed",
+    caption="Of the network that each round of a search leaves, which has seen the round's own set "
+    "alone: it falls where sets are small, and says nothing about the ticket, which is trained "
+    "anew on everything.",
+    table="rounds.csv",
+    draw=validation,
 )
 COST = Drawing(
     name="cost",
@@ -80,8 +88,10 @@ COST = Drawing(
 AT_STEPS = Drawing(
     name="equal-steps",
     alt="Line chart: accuracy of tickets over the SGD steps that it took to find them",
-    caption="The same tickets over what they cost: of two lines the upper one gives more accuracy "
-    "for the same SGD steps. Each marked point to the right is a sparser ticket.",
+    caption="Up and left is better: each mark is a ticket that was trained alone and tested, at "
+    "the SGD steps that its search took; further right on a line it is sparser. The ring is the "
+    "ticket that the answer below is about; on or above the dashed line (the dense network) no "
+    "accuracy was lost.",
     table="equal_steps.csv",
     draw=accuracy_at_steps,
 )
@@ -115,9 +125,10 @@ MASKS = Drawing(
 )
 CLASSES = Drawing(
     name="classes",
-    alt="Line chart: share of each class in the set, against its share of the training data",
-    caption="A class above 1 is harder than most: the set holds more of it than the training data "
-    "does. Of many classes the outermost are named.",
+    alt="Heat map: share of each class in the set, against its share of the training data",
+    caption="A class above 1 (orange) is harder than most: the set holds that many times more of "
+    "it than the training data does. The hardest of the last round stand on top; of many classes "
+    "the outermost are shown.",
     table="classes.csv",
     draw=class_shares,
 )
@@ -172,8 +183,11 @@ GRAPH = Drawing(
 def drawings(results: Results) -> list[Drawing]:
     """The figures for which the results have data, in the order of the report."""
     judged = any(row.test_accuracies and row.sparsity > 0 for row in results.rows)
+    rounds = {row.round for row in results.rows if row.test_accuracies and row.sparsity > 0}
     present = (
-        (ACCURACY, bool(results.rows)),
+        # Of one sparsity it would show nothing that the accuracies over steps don't.
+        (ACCURACY, len(rounds) > 1),
+        (VALIDATION, any(row.validation_accuracy for row in results.rows)),
         (COST, any(row.trained for row in results.rows)),
         (AT_STEPS, judged),
         (SETS, bool(searches_by_sets(results))),

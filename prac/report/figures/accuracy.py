@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from matplotlib.artist import Artist
@@ -27,49 +26,63 @@ from prac.report.figures.style import (
     method_styles,
     panel_title,
     panels,
-    sparsity_axis,
     views,
 )
-from prac.report.wording import ordered_methods, search_rows, short_count
+from prac.report.verdict import Verdict, verdicts
+from prac.report.wording import ordered_methods, search_rows, short_count, sparsity_tick
 
 _FEW = 3
-"""Methods in a panel up to which every method has a band; judged tickets of a search below which
-its validation curve stands in for them."""
+"""Methods in a panel up to which every method has a band."""
 
-_WIDE, _SHIFT = 8, 0.06
+_WIDE, _SHIFT = 8, 0.4
 
 Styles = dict[str, MethodStyle]
 
 
 def accuracy(results: Results) -> Figure:
     """Test accuracy of judged tickets over sparsity, with bands of one standard deviation."""
-    curves = _needs_curves(results)
-    figure, shown, styles = _figure(results, "Accuracy as weights are removed", curves)
+    figure, shown, styles = _figure(results, "Accuracy as weights are removed")
     for ax, view in shown:
-        every: list[RoundRow] = []
         for place, method in reversed(list(enumerate(view.methods))):
             rows = search_rows(results, view.architecture, method)
-            every.extend(rows)
-            if curves:
-                seen = [(r.round, 100 * v) for r in rows if (v := r.validation_accuracy)]
-                thin = ax.plot(*_columns(seen), color=styles[method].colour, lw=1, alpha=0.5)
-                thin[0].set_gid(f"validation:{method}")
             judged = [row for row in rows if row.test_accuracies]
             # Many means of one sparsity would lie on each other.
             shift = _SHIFT * (place - (len(view.methods) - 1) / 2)
             apart = shift if len(view.methods) > _FEW and len(judged) <= _FEW else 0.0
-            places = [row.round + apart for row in judged]
+            places = [100 * row.sparsity + apart for row in judged]
             _line(ax, method, judged, places, styles, len(view.methods))
         _dense(ax, results, view.architecture)
-        sparsity_axis(ax, every)
-        label_axes(ax, "weights removed (%)", "accuracy (%)")
+        label_axes(ax, "weights removed (%)", "test accuracy (%)")
+    return figure
+
+
+def validation(results: Results) -> Figure:
+    """Validation accuracy of each round's network over sparsity: of the search, of no ticket."""
+    title = "Validation accuracy within the search, round by round"
+    figure, shown, styles = _figure(results, title, tested=False)
+    for ax, view in shown:
+        for method in reversed(view.methods):
+            rows = search_rows(results, view.architecture, method)
+            seen = [(100 * r.sparsity, 100 * v) for r in rows if (v := r.validation_accuracy)]
+            line = ax.plot(
+                [x for x, _ in seen],
+                [y for _, y in seen],
+                color=styles[method].colour,
+                marker=styles[method].marker,
+                markersize=4,
+                linewidth=1.2,
+            )
+            line[0].set_gid(f"validation:{method}")
+        label_axes(ax, "weights removed (%)", "validation accuracy (%)")
     return figure
 
 
 def accuracy_at_steps(results: Results) -> Figure:
-    """Test accuracy of judged tickets over the SGD steps of the search that found them."""
-    title = "Accuracy for the steps that a ticket costs"
-    figure, shown, styles = _figure(results, title, curves=False)
+    """Test accuracy of judged tickets over the SGD steps of the search that found them; the ticket
+    that the verdict is about has a ring."""
+    title = "What a ticket is worth, and what it costs to find"
+    figure, shown, styles = _figure(results, title)
+    about = {verdict.architecture: verdict for verdict in verdicts(results)}
     for ax, view in shown:
         for method in reversed(view.methods):
             rows = search_rows(results, view.architecture, method)
@@ -77,9 +90,36 @@ def accuracy_at_steps(results: Results) -> Figure:
             steps = [row.search_steps for row in judged]
             _line(ax, method, judged, steps, styles, len(view.methods))
         _dense(ax, results, view.architecture)
+        _ring(ax, about[view.architecture])
         _steps_axis(ax, [row for row in results.rows if row.architecture == view.architecture])
         label_axes(ax, "SGD steps to find the ticket", "test accuracy (%)")
     return figure
+
+
+def _ring(ax: Axes, verdict: Verdict) -> None:
+    row = verdict.shown
+    if row is None or row.test_accuracy is None:
+        return
+    place = (row.search_steps, 100 * row.test_accuracy)
+    ring = ax.plot(
+        *([each] for each in place),
+        marker="o",
+        markersize=15,
+        markerfacecolor="none",
+        markeredgecolor=INK,
+        markeredgewidth=1.5,
+        linestyle="",
+        zorder=4,
+    )
+    ring[0].set_gid("shown")
+    ax.annotate(
+        f"{'take: ' if verdict.take else ''}{sparsity_tick(row.sparsity)} % removed",
+        place,
+        xytext=(12, -13),
+        textcoords="offset points",
+        fontsize=8,
+        color=INK,
+    )
 
 
 def _steps_axis(ax: Axes, rows: Sequence[RoundRow]) -> None:
@@ -96,25 +136,11 @@ def _steps_axis(ax: Axes, rows: Sequence[RoundRow]) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: short_count(round(v)).replace(" ", "")))
 
 
-def _needs_curves(results: Results) -> bool:
-    """Whether so few tickets were judged that validation accuracies have to guide the eye.
-
-    They are of networks trained on few samples, far below the tickets' own, and would flatten them.
-    """
-    judged = Counter(
-        (row.architecture, row.method)
-        for row in results.rows
-        if row.test_accuracies and row.sparsity > 0
-    )
-    many = len({row.method for row in results.rows}) > _FEW
-    return max(judged.values(), default=0) < _FEW and not many
-
-
 def _figure(
-    results: Results, title: str, curves: bool
+    results: Results, title: str, tested: bool = True
 ) -> tuple[Figure, list[tuple[Axes, View]], Styles]:
     shown, styles = views(results), method_styles(results)
-    handles = _handles(results, styles, curves)
+    handles = _handles(results, styles, tested)
     legend = legend_room(len(handles), min(3, len(shown)))
     figure, axes = panels(len(shown), title=title, height=3.3, legend=legend)
     legend_below(figure, handles)
@@ -123,7 +149,7 @@ def _figure(
     return figure, list(zip(axes, shown, strict=True)), styles
 
 
-def _handles(results: Results, styles: Styles, validation: bool) -> list[Artist]:
+def _handles(results: Results, styles: Styles, tested: bool) -> list[Artist]:
     methods = ordered_methods(row.method for row in results.rows)
     handles: list[Artist] = [
         Line2D(
@@ -135,9 +161,8 @@ def _handles(results: Results, styles: Styles, validation: bool) -> list[Artist]
         )
         for m in methods
     ]
-    if validation:
-        thin = Line2D([], [], color=INK, linewidth=1, alpha=0.5, label="validation, by round")
-        handles.append(thin)
+    if not tested:
+        return handles
     if results.dense_test_accuracies:
         handles.append(Line2D([], [], color=INK, linestyle="--", label="test: dense model"))
     if results.num_seeds > 1:
@@ -187,7 +212,3 @@ def _dense(ax: Axes, results: Results, architecture: str) -> None:
     dense = results.dense_test_accuracy.get(architecture)
     if dense is not None:
         ax.axhline(100 * dense, color=INK, linestyle="--", linewidth=1.2).set_gid("dense")
-
-
-def _columns(points: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
-    return [x for x, _ in points], [y for _, y in points]
