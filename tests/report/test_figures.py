@@ -26,10 +26,12 @@ from prac.report.figures import (
     threshold_sizes,
     to_png,
     to_svg,
+    validation,
 )
 from prac.report.figures.graph import drawn_stages, short_name
 from prac.report.figures.layout import lay_out
 from prac.report.figures.style import literal, method_styles, views
+from prac.report.verdict import verdicts
 
 
 def test_accuracy_lines(results: Results) -> None:
@@ -37,12 +39,13 @@ def test_accuracy_lines(results: Results) -> None:
     axes = [ax for ax in figure.axes if ax.get_title(loc="left")]
     assert [ax.get_title(loc="left") for ax in axes] == ["resnet8", "resnet20s", "vgg16"]
     lines = _lines(axes[0])
-    assert _points(lines["test:prac"]) == [(2, 91.9), (5, 91.4), (8, 88.0)]
-    assert "validation:vanilla" not in lines
+    assert _points(lines["test:prac"]) == [
+        (36.0, 91.9),
+        (67.23, 91.4),
+        (83.22, 88.0),
+    ]
     assert lines["dense"].get_ydata()[0] == pytest.approx(92.0)
     assert lines["test:prac"].get_color() == method_styles(results)["prac"].colour
-    ticks = [label.get_text() for label in axes[0].get_xticklabels()]
-    assert ticks == ["0", "20", "36", "48.8", "59", "67.2", "73.8", "79", "83.2"]
 
 
 def test_bands_are_one_deviation(row: Callable[..., RoundRow], build: Callable[..., Results]):
@@ -50,9 +53,11 @@ def test_bands_are_one_deviation(row: Callable[..., RoundRow], build: Callable[.
     ax = accuracy(build(rows=rows)).axes[0]
     lines = _lines(ax)
     # 90, 92, 92: mean 91.333, squares 1.78 + 0.44 + 0.44 over two, root 1.155. 90, 92, 93: 91.667.
-    assert _points(lines["test:prac"]) == [(1, 274 / 3), (2, 275 / 3)]
+    assert _points(lines["test:prac"]) == [(20.0, 274 / 3), (36.0, 275 / 3)]
     (band,) = [c for c in ax.collections if c.get_gid() == "std:prac"]
-    heights = sorted({round(float(y), 3) for x, y in band.get_paths()[0].vertices if x == 1})
+    heights = sorted(
+        {round(float(y), 3) for x, y in band.get_paths()[0].vertices if abs(x - 20) < 1e-6}
+    )
     assert heights == pytest.approx([91.333 - 1.155, 91.333 + 1.155], abs=0.002)
 
 
@@ -69,13 +74,24 @@ def test_easy_samples_stand_on_the_critical_ones(
     assert told == ["CET only", "both", "CEP only", "easy, drawn beside them"]
 
 
-def test_validation_stands_in_where_few_are_judged(
+def test_validation_by_round_stands_apart_from_the_test_of_tickets(
     row: Callable[..., RoundRow], build: Callable[..., Results]
 ) -> None:
-    rows = (*(row("a", "prac", k) for k in range(4)), row("a", "prac", 4, test=0.9))
-    lines = _lines(accuracy(build(rows=rows)).axes[0])
-    assert len(_points(lines["validation:prac"])) == 5
-    assert _points(lines["test:prac"]) == [(4, 90.0)]
+    rows = (*(row("a", "prac", k) for k in range(3)), row("a", "prac", 3, test=0.9))
+    results = build(rows=rows)
+    lines = _lines(validation(results).axes[0])
+    # 0.93 - 0.003 a round; 20 % of what is left goes each time.
+    assert _points(lines["validation:prac"]) == [(0, 93), (20, 92.7), (36, 92.4), (48.8, 92.1)]
+    assert set(_lines(accuracy(results).axes[0])) == {"test:prac"}
+
+
+def test_the_ring_is_around_the_ticket_of_the_answer(results: Results) -> None:
+    for ax, verdict in zip(accuracy_at_steps(results).axes, verdicts(results), strict=True):
+        shown = verdict.shown
+        assert shown is not None
+        assert _points(_lines(ax)["shown"]) == [(shown.search_steps, 100 * shown.test_accuracy)]
+        (words,) = (text.get_text() for text in ax.texts if "removed" in text.get_text())
+        assert words.startswith("take: ") == (verdict.take is not None)
 
 
 def test_accuracy_over_steps(results: Results) -> None:
@@ -90,7 +106,7 @@ def test_many_rounds_name_some_ticks(
     rows = tuple(row("a", "vanilla", k) for k in range(9)) + tuple(
         dataclasses.replace(row("a", "vanilla", 8), round=k) for k in range(9, 17)
     )
-    assert len(accuracy(build(rows=rows)).axes[0].get_xticklabels()) == 9
+    assert len(cost(build(rows=rows)).axes[0].get_xticklabels()) == 9
 
 
 def test_what_is_said_over_a_panel_of_costs_fits_it(
@@ -180,11 +196,21 @@ def test_mask_lines_and_matrix(crowd: Results) -> None:
     np.testing.assert_allclose(np.diag(cells), 100)
 
 
-def test_class_lines(crowd: Results) -> None:
+def test_classes_are_a_row_each_and_rounds_a_column(crowd: Results) -> None:
     ax = class_shares(crowd).axes[0]
-    cat = next(c for c in crowd.classes if (c.label, c.round) == ("cat", 5))
-    assert dict(_points(_lines(ax)["class:cat"]))[5] == pytest.approx(10 * cat.share)
-    assert {text.get_text() for text in ax.texts} >= {"cat", "truck"}
+    (search,) = {(c.architecture, c.method) for c in crowd.classes if c.label == "cat"} & {
+        (crowd.classes[0].architecture, "prac")
+    }
+    shares = {
+        (c.label, c.round): c.share for c in crowd.classes if (c.architecture, c.method) == search
+    }
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert set(names) == {label for label, _ in shares}
+    drawn, rounds = ax.images[0].get_array(), sorted({k for _, k in shares})
+    assert drawn[names.index("cat"), rounds.index(5)] == pytest.approx(10 * shares["cat", 5])
+    # The hardest of the last round on top.
+    last = [shares[name, rounds[-1]] for name in names]
+    assert last == sorted(last, reverse=True)
 
 
 def test_of_many_classes_the_outermost_are_named(crowd: Results) -> None:
@@ -195,9 +221,8 @@ def test_of_many_classes_the_outermost_are_named(crowd: Results) -> None:
         if c.architecture == "vgg16"
     )
     ax = class_shares(dataclasses.replace(crowd, classes=many)).axes[0]
-    named = {text.get_text() for text in ax.texts} & {c.label for c in many}
-    assert len(named) == 10
-    assert len([line for line in ax.lines if str(line.get_gid()).startswith("class:")]) == 100
+    named = {label.get_text() for label in ax.get_yticklabels()} & {c.label for c in many}
+    assert len(named) == len(ax.images[0].get_array()) == 20
 
 
 def test_a_dozen_methods_go_to_several_panels(crowd: Results) -> None:
@@ -284,7 +309,7 @@ def test_one_round_and_nothing_else(
     row: Callable[..., RoundRow], build: Callable[..., Results]
 ) -> None:
     results = build(rows=(row("a", "prac", 0),))
-    assert [drawing.name for drawing in drawings(results)] == ["accuracy", "cost"]
+    assert [drawing.name for drawing in drawings(results)] == ["validation", "cost"]
     assert drawings(build()) == []
 
 
@@ -310,7 +335,7 @@ def _lines(ax: Axes) -> dict[str, Line2D]:
 
 def _points(line: Line2D) -> list[tuple[float, float]]:
     return [
-        (float(x), pytest.approx(float(y)))
+        (round(float(x), 2), pytest.approx(float(y)))
         for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
     ]
 

@@ -121,7 +121,7 @@ def test_sections_and_numbers_are_there(page: Page) -> None:
         "2.9.0",
     ):
         assert part in text
-    assert page.tags.count("svg") == 6
+    assert page.tags.count("svg") == 7
     # One seed: nothing may be said to match.
     assert "match" not in text.lower()
 
@@ -143,7 +143,7 @@ def test_a_crowd_keeps_the_answer_first(crowd: Results, tmp_path: Path) -> None:
     text = render(crowd, {}, tables)
     page = Page(text)
     words = " ".join(" ".join(page.words).split()).replace("\u00a0", " ")
-    answer = words[words.index("What was found") : words.index("Accuracy Test accuracy")]
+    answer = words[words.index("What was found") : words.index("What one asks next")]
     assert answer.count("No ticket to take yet") == 3
     assert "The ticket of the headline" not in answer
     assert answer.count("matches vanilla up to") == 3
@@ -206,7 +206,16 @@ def test_it_is_made_to_be_printed(folder: Path) -> None:
 
 
 def test_pictures_and_tables_lie_beside(folder: Path) -> None:
-    names = {"accuracy", "cost", "equal-steps", "sets", "distances", "gallery", "graph"}
+    names = {
+        "accuracy",
+        "validation",
+        "cost",
+        "equal-steps",
+        "sets",
+        "distances",
+        "gallery",
+        "graph",
+    }
     assert {path.stem for path in (folder / "figures").iterdir()} == names
     for path in (folder / "figures").iterdir():
         assert path.read_bytes().startswith(b"\x89PNG")
@@ -216,7 +225,7 @@ def test_pictures_and_tables_lie_beside(folder: Path) -> None:
 def test_same_results_same_bytes(folder: Path, results: Results, tmp_path: Path) -> None:
     write_report(results, tmp_path)
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    assert len(files) == 1 + 7 + 16
+    assert len(files) == 1 + 8 + 16
     for name in files:
         assert (folder / name).read_bytes() == (tmp_path / name).read_bytes(), name
 

@@ -88,10 +88,8 @@ COST = Drawing(
 AT_STEPS = Drawing(
     name="equal-steps",
     alt="Line chart: accuracy of tickets over the SGD steps that it took to find them",
-    caption="Up and left is better: each mark is a ticket that was trained alone and tested, at "
-    "the SGD steps that its search took; further right on a line it is sparser. The ring is the "
-    "ticket that the answer below is about; on or above the dashed line (the dense network) no "
-    "accuracy was lost.",
+    caption="Up and left is better: a mark is a ticket, trained alone and tested, at the SGD steps "
+    "of its search; the ring is the one that the answer is about, the dashed line is dense.",
     table="equal_steps.csv",
     draw=accuracy_at_steps,
 )

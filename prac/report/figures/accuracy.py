@@ -91,6 +91,7 @@ def accuracy_at_steps(results: Results) -> Figure:
             _line(ax, method, judged, steps, styles, len(view.methods))
         _dense(ax, results, view.architecture)
         _ring(ax, about[view.architecture])
+        ax.margins(y=0.16)  # the ring and its words stay within the axes
         _steps_axis(ax, [row for row in results.rows if row.architecture == view.architecture])
         label_axes(ax, "SGD steps to find the ticket", "test accuracy (%)")
     return figure
@@ -190,8 +191,9 @@ def _line(
         color=style.colour,
         marker=style.marker,
         linewidth=2 if strong else 1.2,
-        markersize=6 if strong else 5,
-        zorder=3 if strong else 2,
+        # What lies on one of the references is seen around it.
+        markersize=6 if method in REFERENCES else 9 if strong else 5,
+        zorder=3 if method in REFERENCES else 2,
     )
     line[0].set_gid(f"test:{method}")
     if not any(stds):

@@ -60,7 +60,7 @@ def _ratios(
 
 def _panel(ax: Axes, ratios: dict[str, list[float]], columns: Sequence[str]) -> None:
     values = np.array(list(ratios.values()))
-    # White is the usual; blue is less, orange more, up to three times.
+    # White is the usual; purple is less, orange more, up to three times.
     image = ax.imshow(
         np.minimum(values, 3), cmap="PuOr_r", norm=TwoSlopeNorm(1.0, 0.0, 3.0), aspect="auto"
     )
