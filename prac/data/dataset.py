@@ -75,6 +75,15 @@ class ImageDataset:
         return len(self.class_names)
 
     @property
+    def splits(self) -> dict[str, int]:
+        """How many samples each split has."""
+        return {
+            "training": len(self.training_ids),
+            "validation": len(self.validation_ids),
+            "test": len(self.test_labels),
+        }
+
+    @property
     def training_labels(self) -> NDArray[np.int64]:
         """(|D_0|,) labels of the training rows."""
         labels: NDArray[np.int64] = self.train_labels[self.training_ids]

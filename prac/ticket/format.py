@@ -268,7 +268,9 @@ def _require_numbers(what: str, weight: Tensor) -> None:
 
 
 def _to_bytes(weights: Mapping[str, Tensor]) -> bytes:
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    # Clones: safetensors refuses tensors that share memory, as tied weights do.
+    plain = torch.contiguous_format
+    tensors = {n: t.detach().cpu().clone(memory_format=plain) for n, t in weights.items()}
     data: bytes = safetensors.torch.save(tensors)
     return data
 

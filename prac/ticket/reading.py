@@ -69,6 +69,7 @@ class _Lineage:
     precision: Precision = "fp32"
     round: Count = 0
     seed: Count = 0
+    training_seed: Count = 0
     parameters: Count | None = None
     set_size: Count = 0
     num_training: Count = 0

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from prac.config.sections import AugmentConfig, Precision, TrainConfig
@@ -18,6 +19,7 @@ from prac.models.layout import placed
 from prac.models.state import load_state
 from prac.pruning.mask import Mask
 from prac.storage import Folder
+from prac.ticket.cost import ticket_cost
 from prac.ticket.format import Ticket
 from prac.training.evaluation import test_accuracy
 from prac.training.loop import Trained, Training, train
@@ -25,6 +27,8 @@ from prac.training.made_by import together
 from prac.training.observers import EpochCallback, EpochEnd
 from prac.training.precision import pick_device, resolve_precision
 from prac.training.schedule import full_budget
+
+_OF_FOUND = ("found_test_accuracy", "found_validation_accuracy", "found_steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +79,11 @@ def train_alone(
 class Judgement:
     """A ticket after training.
 
-    ticket: the same mask and rewind weights, with the trained weights and the data in its lineage.
+    ticket: the same mask and rewind weights, with the trained weights, and with the data and what
+    the network costs for it in its lineage; `seed` and the like there stay the search's.
     test_accuracy, validation_accuracy: in [0, 1], of the model of the best validation epoch.
-    new_layers: weights of another shape in the ticket (a head for other classes), drawn anew.
+    new_layers: weights of another shape in the ticket (a head for other classes), drawn anew, and
+    all alive.
     """
 
     ticket: Ticket
@@ -91,8 +97,9 @@ class Judgement:
 def measure_ticket(ticket: Ticket, dataset: ImageDataset, *, device: str = "cpu") -> float:
     """Accuracy of the ticket's trained network on the test split, in [0, 1].
 
-    In the precision that its lineage names, fp32 by default. Raises TicketError for a ticket that
-    was not trained, and for images of another shape or number of classes.
+    In the precision that its lineage names, fp32 by default, and with the normalisation that it was
+    trained with. Raises TicketError for a ticket that was not trained, and for images of another
+    shape or other classes.
     """
     _check_shape(ticket, dataset)
     classes = int(ticket.lineage["num_classes"])
@@ -100,6 +107,14 @@ def measure_ticket(ticket: Ticket, dataset: ImageDataset, *, device: str = "cpu"
         raise TicketError(
             f"the ticket tells {classes} classes apart; {dataset.name} has {dataset.num_classes}"
         )
+    for own, other in zip(ticket.lineage.get("class_names", ()), dataset.class_names, strict=False):
+        if own != other:
+            raise TicketError(
+                f"the ticket's classes come in another order or are others: where it has {own!r}, "
+                f"{dataset.name} has {other!r}"
+            )
+    mean, std = (tuple(ticket.lineage.get(n, getattr(dataset, n))) for n in ("mean", "std"))
+    dataset = dataclasses.replace(dataset, mean=mean, std=std)
     place = pick_device(device)
     model = placed(ticket.build(trained=True, keep=False), place)
     precision: Precision = ticket.lineage.get("precision", "fp32")
@@ -142,14 +157,11 @@ def train_ticket(
     lineage = {
         **start.lineage,
         "precision": precision,
-        "seed": seed,
-        "data": dataset.name,
-        "data_fingerprint": dataset.fingerprint,
+        "training_seed": seed,
         "test_accuracy": accuracy,
         "validation_accuracy": trained.best_accuracy,
         "dense_test_accuracy": None,
         "made_by": together(ticket.lineage.get("made_by", {}), trained.made_by),
-        "found_on": ticket.lineage.get("found_on", ticket.lineage.get("data")),
     }
     return Judgement(
         ticket=Ticket(mask=start.mask, weights=start.weights, lineage=lineage, trained=after),
@@ -175,27 +187,49 @@ def _times(shape: tuple[int, ...]) -> str:
 
 
 def _fitted(ticket: Ticket, dataset: ImageDataset, seed: int) -> tuple[Ticket, tuple[str, ...]]:
-    """The ticket for this data's classes and normalisation; names of the weights drawn anew."""
+    """The ticket for this data: its classes, normalisation and costs; names of the weights drawn
+    anew."""
     try:
         architecture = ticket.network_name()
     except KeyError as error:
         raise TicketError(f"the ticket's lineage has no {error}; apply it to a model") from error
-    fresh = build_model(
+    model = build_model(
         architecture, num_classes=dataset.num_classes, image_shape=dataset.image_shape, seed=seed
-    ).state_dict()
+    )
+    fresh = model.state_dict()
     changed = tuple(
         name
         for name, tensor in fresh.items()
-        if name not in ticket.mask and ticket.weights[name].shape != tensor.shape
+        if name in ticket.weights and ticket.weights[name].shape != tensor.shape
     )
     weights = {**ticket.weights, **{name: fresh[name].clone() for name in changed}}
+    mask = Mask(
+        {
+            name: torch.ones(fresh[name].shape, dtype=torch.bool) if name in changed else alive
+            for name, alive in ticket.mask.items()
+        }
+    )
+    same_data = ticket.lineage.get("data_fingerprint") == dataset.fingerprint
+    # Of the weights that the search left, which go, and of the data that it was made on.
+    gone = _OF_FOUND if same_data else (*_OF_FOUND, "num_training")
     lineage = {
-        **ticket.lineage,
+        **{name: value for name, value in ticket.lineage.items() if name not in gone},
+        "data": dataset.name,
+        "data_fingerprint": dataset.fingerprint,
+        "found_on": ticket.lineage.get("found_on", ticket.lineage.get("data")),
+        "splits": dataset.splits,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "sparsity": mask.sparsity,
+        "weights": mask.size,
+        "weights_alive": mask.num_alive,
+        **vars(ticket_cost(model, mask, dataset.image_shape)),
         "num_classes": dataset.num_classes,
         "class_names": list(dataset.class_names),
         "image_shape": list(dataset.image_shape),
         "mean": list(dataset.mean),
         "std": list(dataset.std),
     }
-    fitted = dataclasses.replace(ticket, weights=weights, lineage=lineage, trained=None, found=None)
+    fitted = dataclasses.replace(
+        ticket, mask=mask, weights=weights, lineage=lineage, trained=None, found=None
+    )
     return fitted, changed

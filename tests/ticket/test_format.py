@@ -51,6 +51,17 @@ def _train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 4) -
         optimizer.step()
 
 
+def test_trained_weights_that_layers_share_are_saved(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 3, bias=False), nn.Conv2d(1, 1, 3, bias=False))
+    model[1].weight = model[0].weight
+    state = model.state_dict()
+    ticket = Ticket.of(Mask.dense(model), state, LINEAGE, trained=state, found=state)
+    loaded = Ticket.load(ticket.save(tmp_path))
+    for part in (loaded.trained, loaded.found):
+        assert part is not None
+        assert all(torch.equal(part[name], tensor) for name, tensor in state.items())
+
+
 def test_a_ticket_has_zeros_where_it_is_pruned_and_the_rewind_weights_elsewhere() -> None:
     model, ticket = _model(), _ticket()
     start = model.state_dict()

@@ -91,11 +91,7 @@ def ticket_stage(
         recipe=config.recipe,
         seed=config.seed,
         image_shape=dataset.image_shape,
-        splits={
-            "training": len(dataset.training_ids),
-            "validation": len(dataset.validation_ids),
-            "test": len(dataset.test_labels),
-        },
+        splits=dataset.splits,
         num_classes=dataset.num_classes,
         data_fingerprint=dataset.fingerprint,
         set_digest="" if samples is None or chosen is None else chosen.digest,
