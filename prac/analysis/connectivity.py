@@ -20,14 +20,16 @@ from prac.config.sections import Precision, Recipe, RewindPoint, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.errors import ConfigError
 from prac.models import build_model
+from prac.models.initial import started
 from prac.models.layout import placed
+from prac.models.mode import in_mode
 from prac.models.state import load_state
 from prac.pruning.mask import Mask
 from prac.training.evaluation import count_correct
 from prac.training.loop import Training, train
 from prac.training.observers import EpochEnd, Observer, RewindCapture
 from prac.training.precision import autocast
-from prac.training.randomness import derived_seed
+from prac.training.randomness import derived_seed, generators_kept, seed_generators
 from prac.training.schedule import full_budget
 
 Weights = Mapping[str, Tensor]
@@ -88,11 +90,13 @@ def line(
     precision: Precision,
     *,
     points: int = 11,
+    seed: int = 0,
 ) -> Line:
     """The errors at `points` places of the line, evenly spaced; changes the model's weights.
 
     BatchNorm's statistics are taken anew from training rows at every place, ends included: those of
-    the ends, averaged, belong to no network on the way. Raises ConfigError for fewer than 3 points.
+    the ends, averaged, belong to no network on the way. seed: of what the model draws then. Raises
+    ConfigError for fewer than 3 points.
     """
     if points < 3:
         raise ConfigError(f"{points} points on the line are too few; allowed: 3 or more")
@@ -101,7 +105,7 @@ def line(
     errors: list[tuple[float, float]] = []
     for share in shares:
         load_state(model, interpolate(first, second, share))
-        renew_statistics(model, images, precision)
+        renew_statistics(model, images, precision, seed=seed)
         training, validation = (
             1 - int(count_correct(model, images, ids, precision)) / len(ids)
             for ids in (images.training_ids, images.validation_ids)
@@ -112,11 +116,13 @@ def line(
 
 
 @torch.no_grad()
-def renew_statistics(model: nn.Module, images: DeviceImages, precision: Precision) -> None:
+def renew_statistics(
+    model: nn.Module, images: DeviceImages, precision: Precision, *, seed: int = 0
+) -> None:
     """Set every BatchNorm's mean and variance to the average over batches of training rows.
 
     The rows are spread evenly over the training split, not augmented; a model without BatchNorm
-    is left as it is.
+    is left as it is. seed: of what layers draw in training mode (dropout).
     """
     norms = [m for m in model.modules() if isinstance(m, _NORMS)]
     if not norms:
@@ -125,12 +131,11 @@ def renew_statistics(model: nn.Module, images: DeviceImages, precision: Precisio
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain average of all batches
-    was_training = model.training
-    model.train()
-    with autocast(images.device, precision):
+    device = images.device
+    with generators_kept(device), in_mode(model, training=True), autocast(device, precision):
+        seed_generators(device, derived_seed(seed, "statistics"))
         for rows in _even_batches(images.training_ids):
             model(images.clean(rows))
-    model.train(was_training)
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum
 
@@ -158,7 +163,7 @@ def connectivity(
         load_state(model, weights)
         train(model, _training(images, config, seed, ("order", order)), mask=mask)
         ends.append({name: tensor.detach().clone() for name, tensor in model.state_dict().items()})
-    return line(model, ends[0], ends[1], images, config.precision, points=points)
+    return line(model, ends[0], ends[1], images, config.precision, points=points, seed=seed)
 
 
 def rewind_connectivity(
@@ -174,7 +179,7 @@ def rewind_connectivity(
     """The line of the dense network for each rewind point: one training up to the last of them, as
     round 0 of the recipe's search is, then two from each.
 
-    Raises ConfigError for a point past the recipe's budget.
+    Raises ConfigError for a point past the recipe's budget, and for one that rewinds no weights.
     """
     config = dataclasses.replace(recipe.train, precision=precision)
     captured = _weights_at(recipe, architecture, images, rewinds, config)
@@ -204,14 +209,20 @@ def _weights_at(
     seed = recipe.search.seed
     training = _training(images, config, seed, ("round", 0))
     captures = {str(rewind): RewindCapture(rewind) for rewind in rewinds}
+    for rewind in rewinds:
+        if not rewind.rewinds:
+            raise ConfigError(
+                f"{rewind} rewinds no weights to train from; allowed: init, epoch:N, step:N"
+            )
     last = _last_step(rewinds, training.budget.steps_per_epoch)
     if last > training.budget.steps:
         raise ConfigError(
             f"a rewind point after {last} steps is past the budget; "
             f"allowed: up to epoch:{config.epochs} or step:{training.budget.steps}"
         )
-    model = build_model(
+    model = started(
         architecture,
+        recipe.model.weights_of(architecture),
         num_classes=images.num_classes,
         image_shape=images.image_shape,
         seed=derived_seed(seed, "weights"),

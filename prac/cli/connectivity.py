@@ -195,13 +195,10 @@ def _of_recipe(arguments: argparse.Namespace, recipe: Recipe) -> tuple[str, Mapp
 def _rewinds(text: str | None, recipe: Recipe) -> list[RewindPoint]:
     from prac.config.sections import RewindPoint
 
-    words = ["init", str(recipe.search.rewind)] if text is None else text.split(",")
-    points = [RewindPoint.parse(word.strip()) for word in dict.fromkeys(words)]
-    if not all(point.rewinds for point in points):
-        raise ConfigError(
-            "--rewinds learning-rate rewinds no weights; allowed: init, epoch:N, step:N"
-        )
-    return points
+    if text is not None:
+        return [RewindPoint.parse(word.strip()) for word in dict.fromkeys(text.split(","))]
+    own = recipe.search.rewind
+    return [*dict.fromkeys((RewindPoint("init"), *([own] if own.rewinds else [])))]
 
 
 def _as_json(line: Line) -> dict[str, Any]:

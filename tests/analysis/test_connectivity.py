@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -99,6 +100,20 @@ def test_statistics_are_those_of_the_training_rows(images: DeviceImages) -> None
     assert model[0].momentum == 0.1
 
 
+def test_statistics_are_drawn_by_the_seed_not_by_the_process(images: DeviceImages) -> None:
+    model = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(64, 3))
+    model[0].eval()  # modes are put back
+    found = []
+    for seed, past in ((0, 1), (0, 2), (1, 1)):
+        torch.manual_seed(past)
+        before = torch.get_rng_state()
+        renew_statistics(model, images, "fp32", seed=seed)
+        assert torch.equal(torch.get_rng_state(), before)
+        found.append(model[1].running_var.item())
+    assert found[0] == found[1] != found[2]
+    assert [module.training for module in model] == [False, True, True, True]
+
+
 def _initial(seed: int) -> dict[str, torch.Tensor]:
     model = build_model("resnet8", num_classes=3, image_shape=(8, 8, 1), seed=seed)
     return model.state_dict()
@@ -158,6 +173,14 @@ def test_rewind_points_are_those_of_the_search(
     assert all(torch.equal(starts[2][name], rewind[name]) for name in rewind)
     rewind_connectivity(recipe, "resnet8", images, points[:1], "fp32")
     assert all(torch.equal(starts[3][name], initial[name]) for name in initial)
+    file = tmp_path / "weights.safetensors"
+    safetensors.torch.save_file(_initial(99), file)
+    from_file = recipe.set(model={"weights": (str(file),)})
+    rewind_connectivity(from_file, "resnet8", images, points[:1], "fp32")
+    assert all(torch.equal(starts[4][name], tensor) for name, tensor in _initial(99).items())
+    nowhere = RewindPoint("learning-rate")
+    with pytest.raises(ConfigError, match="learning-rate rewinds no weights to train from"):
+        rewind_connectivity(recipe, "resnet8", images, [nowhere], "fp32")
     with pytest.raises(ConfigError, match="past the budget; allowed: up to epoch:3 or step:12"):
         rewind_connectivity(recipe, "resnet8", images, [RewindPoint("step", 13)], "fp32")
 

@@ -45,6 +45,14 @@ def test_a_row_for_each_rewind_point(command) -> None:
         assert line["stable"] == (max(barrier, line["validation_barrier"]) < 0.02)
 
 
+def test_a_recipe_that_rewinds_no_weights_is_looked_at_from_the_first(command) -> None:
+    status, out, err = command(
+        "connectivity", *SHORT, "--set", "search.rewind=learning-rate", "--json"
+    )
+    assert (status, err) == (0, "")
+    assert list(json.loads(out.splitlines()[-1])["lines"]) == ["init"]
+
+
 def test_a_ticket_has_one_line(command, ticket: str) -> None:
     status, out, _ = command("connectivity", ticket, *SHORT)
     assert status == 0
@@ -57,6 +65,7 @@ def test_mistakes_are_one_line(command, ticket: str) -> None:
         (("--points", "2"), "--points 2 is not allowed"),
         (("--rewinds", "epoch"), "search.rewind 'epoch' is not allowed"),
         (("--rewinds", "epoch:99"), "past the budget; allowed: up to epoch:16"),
+        (("--rewinds", "learning-rate"), "learning-rate rewinds no weights"),
         ((ticket, "--rewinds", "init"), "a ticket has its own network"),
     ):
         status, _, err = command("connectivity", *words)
