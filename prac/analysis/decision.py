@@ -36,8 +36,9 @@ Ground = Literal["control", "vanilla", "steps"]
 class Measured:
     """What a study measured of one method at one sparsity.
 
-    ours, control, vanilla: test accuracies in [0, 1], one a search (`search_means`), all three in
-    the order of the same searches; None (whole, or single searches) where there is none.
+    ours, control, vanilla: test accuracies in [0, 1], one a search (its mean over training
+    seeds), all three in the order of the same searches; None (whole, or single searches) where
+    there is none.
     steps_saved: share of vanilla's SGD steps, negative where it took more; None if not known.
     """
 

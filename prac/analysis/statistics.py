@@ -1,10 +1,10 @@
 """What several searches show about a method, with the chance of a false claim kept at 5 %.
 
 The unit is a whole search: training one ticket again with another seed repeats nothing of the
-search that found it, so a search counts once, with the mean over its training seeds
-(`search_means`). Two methods are compared in pairs of searches that share a seed; the differences
-go into Student's t. Accuracies, margins and deviations have one unit, here shares: 0.005 is half
-a point. A search that one side lacks is None, and its pair is left out.
+search that found it, so a search counts once, with the mean over its training seeds. Two methods
+are compared in pairs of searches that share a seed; the differences go into Student's t.
+Accuracies, margins and deviations have one unit, here shares: 0.005 is half a point. A search that
+one side lacks is None, and its pair is left out.
 
 Differences that are all alike (two searches, tested on a few hundred images) show nothing of
 chance: they give no interval, a p-value of 1 and no claim, where the formula would divide by 0.
@@ -63,11 +63,6 @@ class Sample:
     def error(self) -> float | None:
         """The standard error of the mean; None where the values show no deviation."""
         return self.deviation / math.sqrt(self.n) if self.deviation else None
-
-
-def search_means(accuracies: Sequence[Sequence[float]]) -> tuple[float | None, ...]:
-    """Each search's mean over its training seeds; None of a search without one."""
-    return tuple(mean(tuple(seeds)) for seeds in accuracies)
 
 
 def differences(ours: Accuracies, theirs: Accuracies) -> Sample:
@@ -162,9 +157,8 @@ def keeps(
 
     yes: shown to lose less than the margin, or to gain. no: shown to lose more. One-sided both: one
     that truly loses the whole margin gets a `yes` in alpha of the cases and a `no` in alpha. To be
-    better by any amount keeps the accuracy; who wants "the same, neither better nor worse" asks
-    `equivalent`. comparisons: `p_value_above(..., -margin)` of the other methods; Holm's correction
-    guards `yes` alone.
+    better by any amount keeps the accuracy. comparisons: `p_value_above(..., -margin)` of the other
+    methods; Holm's correction guards `yes` alone.
     """
     _within("alpha", alpha)
     _positive("margin", margin)
@@ -174,21 +168,6 @@ def keeps(
     if holm((less, *comparisons))[0] <= alpha:
         return "yes"
     return "no" if more <= alpha else "undecided"
-
-
-def equivalent(
-    ours: Accuracies, theirs: Accuracies, *, margin: float = MARGIN, alpha: float = ALPHA
-) -> Answer:
-    """Whether the two differ by less than `margin`: two one-sided tests (Schuirmann 1987).
-
-    yes: neither loses the margin to the other, each shown at alpha. no: one is shown to lose more,
-    at half of alpha, since either may.
-    """
-    sides = ((ours, theirs), (theirs, ours))
-    if any(keeps(a, b, margin=margin, alpha=alpha / 2) == "no" for a, b in sides):
-        return "no"
-    kept = all(keeps(a, b, margin=margin, alpha=alpha) == "yes" for a, b in sides)
-    return "yes" if kept else "undecided"
 
 
 def matches(ours: Sequence[float], vanilla: Sequence[float]) -> bool | None:

@@ -86,11 +86,6 @@ class Comparison:
         """Points above vanilla's ticket."""
         return self.vanilla.points if self.vanilla else None
 
-    @property
-    def to_random(self) -> float | None:
-        """Points above the random subset's ticket."""
-        return self.random.points if self.random else None
-
 
 @dataclass(frozen=True, kw_only=True)
 class MethodSummary:

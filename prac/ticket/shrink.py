@@ -57,8 +57,6 @@ class Shrunk:
 
     network: nn.Module
     widths: Mapping[str, tuple[int, int]]
-    parameters_before: int
-    parameters_after: int
 
     @property
     def channels(self) -> int:
@@ -88,8 +86,6 @@ def shrink(network: nn.Module) -> Shrunk:
     return Shrunk(
         network=smaller,
         widths={maker: (width, len(weights[f"{maker}.weight"])) for maker, width in before.items()},
-        parameters_before=sum(p.numel() for p in network.parameters()),
-        parameters_after=sum(p.numel() for p in smaller.parameters()),
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from prac.errors import ConfigError, PracError, StoreError, first_line, without_passwords
 from prac.lottery.store import Finished, StoreAway
 from prac.tracking.embedded import make_database
+from prac.tracking.local import local_folder
 from prac.tracking.mlflow_internals import settle_places
 from prac.tracking.pages import pages
 from prac.tracking.reach import ask_once, few_retries, prove
@@ -230,12 +231,6 @@ class Connection:
     def search(self, experiment: str, filter_string: str) -> list[Any]:
         """All runs of an experiment that the filter lets pass."""
         return pages(self.client.search_runs, [self.experiment(experiment)], filter_string)
-
-
-def local_folder(uri: str) -> Path | None:
-    """The path of artifacts on this machine; None for those elsewhere."""
-    path = Path(uri.removeprefix("file://"))
-    return path if path.is_absolute() and "://" not in str(path) else None
 
 
 def finished_run(run: Any) -> Finished:

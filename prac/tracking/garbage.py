@@ -15,9 +15,10 @@ from typing import Any
 
 from prac.lottery.kept import Pipeline, let_go
 from prac.storage import Folder
-from prac.tracking.connection import DESCRIPTIONS, KEPT, SWEEPS, TICKETS, Connection, local_folder
+from prac.tracking.connection import DESCRIPTIONS, KEPT, SWEEPS, TICKETS, Connection
 from prac.tracking.kept import MlflowKept
 from prac.tracking.leftovers import KEY, Garbage, bytes_at, find_leftovers
+from prac.tracking.local import local_folder
 from prac.tracking.mlflow_internals import delete_artifacts
 from prac.tracking.pages import pages
 from prac.tracking.store import MlflowStore

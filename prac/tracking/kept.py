@@ -12,7 +12,8 @@ from prac.lottery.identity import Identity
 from prac.lottery.kept import Forgotten, Pipeline, find_pipeline, from_json, merged, to_json
 from prac.lottery.store import StoreAway
 from prac.scratch import scratch_folder
-from prac.tracking.connection import KEPT, PIPELINES, SWEEPS, local_folder
+from prac.tracking.connection import KEPT, PIPELINES, SWEEPS
+from prac.tracking.local import local_folder
 from prac.tracking.registry import finished_runs
 from prac.tracking.store import MlflowStore
 

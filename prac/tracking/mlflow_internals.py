@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prac.lottery.store import Finished, StoreAway
+from prac.tracking.local import local_folder
 
 # MLflow takes a second to import: whoever only names a store, as a plan does, needs none of it.
 
@@ -111,9 +112,10 @@ def _strayed(database: sqlite3.Connection, file: Path, names: tuple[str, ...]) -
         "SELECT experiment_id, name, artifact_location FROM experiments"
     ):
         here = file.parent / "mlruns" / str(name)
-        there = Path(str(old).removeprefix("file://"))
-        ours = name in names and there.is_absolute() and there.parts[-2:] == here.parts[-2:]
-        if not ours or there.resolve() == here.resolve():
+        there = local_folder(str(old))
+        if there is None or name not in names or there.parts[-2:] != here.parts[-2:]:
+            continue
+        if there.resolve() == here.resolve():
             continue
         if here.is_dir() and there.is_dir() and here.samefile(there):
             continue  # one folder by two ways

@@ -39,6 +39,7 @@ from prac.tracking.connection import (
     Connection,
     finished_run,
 )
+from prac.tracking.local import local_folder
 from prac.tracking.mlflow_internals import finished_in_database
 from prac.tracking.shown import Metric, Shown, shown
 
@@ -208,8 +209,8 @@ class MlflowStore(Connection):
             return read_manifest(finished, lambda file: self._fetch(finished, file, scratch))
 
     def _fetch(self, finished: Finished, file: str, scratch: str) -> Path:
-        local = Path(finished.where.removeprefix("file://"))
-        if local.is_absolute() and "://" not in str(local):
+        local = local_folder(finished.where)
+        if local is not None:
             path = local / file
             if not path.is_file() and not local.is_dir():
                 raise _away(finished, f"{local} is not there")

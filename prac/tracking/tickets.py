@@ -13,6 +13,7 @@ from prac.errors import TicketError, first_line
 from prac.scratch import scratch_folder
 from prac.tracking.connection import Connection, default_tracking_uri
 from prac.tracking.datasets import DataInput, log_inputs
+from prac.tracking.local import local_folder
 
 # MLflow takes a second to import: whoever only names a store, as a plan does, needs none of it.
 
@@ -254,8 +255,8 @@ def download_ticket(where: str, store: Connection | None = None) -> str:
             else client.get_model_version(name, number)
         )
         source = str(client.get_model_version_download_uri(name, version.version))
-        local = Path(source.removeprefix("file://"))
-        if local.is_dir():
+        local = local_folder(source)
+        if local is not None and local.is_dir():
             return str(local)
         scratch = scratch_folder()
         _BROUGHT.append(scratch)

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from prac.errors import ConfigError, StoreError
 from prac.lottery.store import StoreAway
 from prac.tracking import reach
 from prac.tracking.connection import STAGES, TICKETS, Connection, default_tracking_uri
+from prac.tracking.local import local_folder
 
 
 @pytest.fixture
@@ -100,6 +102,33 @@ def test_a_server_whose_clients_write_artifacts_says_where(
     assert store.clients_write is None
     monkeypatch.setattr(Connection, "is_local", False)
     assert store.clients_write == tmp_path / "mlruns" / STAGES
+
+
+@pytest.mark.parametrize(
+    "uri", ["file:///mnt/my%20disk", "file:/mnt/a%23b", "/mnt/a b", "/mnt/100% ours"]
+)
+def test_a_folder_is_where_mlflow_has_it(uri: str) -> None:
+    assert local_folder(uri) == Path(local_file_uri_to_path(uri))
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://bucket/a", "mlflow-artifacts:/a", "file://host/a", "file:a", "a/b"]
+)
+def test_a_place_elsewhere_is_no_folder(uri: str) -> None:
+    assert local_folder(uri) is None
+
+
+def test_artifacts_in_a_folder_with_a_space_are_read_where_they_are(
+    store: Connection, tmp_path: Path
+) -> None:
+    where = (tmp_path / "my disk").as_uri()
+    assert "%20" in where
+    number = store.client.create_experiment("there", artifact_location=where)
+    run = store.client.create_run(number)
+    store.client.log_text(run.info.run_id, "words", "note.txt")
+    folder = local_folder(run.info.artifact_uri)
+    assert folder is not None
+    assert (folder / "note.txt").read_text() == "words"
 
 
 @pytest.mark.parametrize("name", ["a?b", "a%41b", "what%20is"])
