@@ -68,7 +68,7 @@ def collect_results(
         data_notes=dataset.origin.notes,
         tolerance=recipe.prune.tolerance,
         seed=recipe.search.seed,
-        settings=_settings(request),
+        settings=settings_of(request),
         rows=tuple(rows),
         judging_seeds=request.judging_seeds,
         margin=request.margin / 100,
@@ -290,7 +290,8 @@ def _stage_rows(graph: Graph, made: Mapping[str, Made], ran: Collection[str]) ->
     ]
 
 
-def _settings(request: Request) -> dict[str, str]:
+def settings_of(request: Request) -> dict[str, str]:
+    """What a report says of how it was made, by name."""
     recipe: Recipe = request.recipe
     settings = {
         "precision": request.precision,
@@ -302,4 +303,6 @@ def _settings(request: Request) -> dict[str, str]:
         for name, value in vars(getattr(recipe, section)).items():
             if section != "data" or name != "source":
                 settings[f"{section}.{name}"] = str(value)
+    for name, digest in request.weights.items():
+        settings[f"initial weights of {name}"] = digest
     return settings

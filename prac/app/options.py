@@ -49,7 +49,6 @@ class Options:
     gpus_per_worker: float | None = None
     gpus_per_round: float | None = None
     deterministic: bool = False
-    max_failures: int = 3
     transfer_from: str | None = None
     judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
     seeds: int = 1
@@ -59,7 +58,7 @@ class Options:
     only: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("cpus_per_round", "gpus", "gpus_per_worker", "gpus_per_round", "max_failures"):
+        for name in ("cpus_per_round", "gpus", "gpus_per_worker", "gpus_per_round"):
             value, option = getattr(self, name), f"--{name.replace('_', '-')}"
             if value is None or value == "auto":
                 continue
@@ -79,7 +78,14 @@ class Options:
     def _check_local(self) -> None:
         """Refuse what a run in this process would not heed."""
         defaults = {each.name: each.default for each in dataclasses.fields(self)}
-        for name in ("workers", "min_workers", "gpus_per_worker", "gpus_per_round", "tracking_uri"):
+        for name in (
+            "workers",
+            "min_workers",
+            "gpus_per_worker",
+            "gpus_per_round",
+            "storage_is_shared",
+            "tracking_uri",
+        ):
             if getattr(self, name) != defaults[name]:
                 raise ConfigError(
                     f"--{name.replace('_', '-')} is for --executor ray; a local run is one process"

@@ -238,7 +238,6 @@ def resources_of(planned: Planned, storage: Folder) -> Any:
         gpus_per_worker=planned.given.per_worker,
         gpus_per_round=planned.given.per_round,
         deterministic=options.deterministic,
-        max_failures=options.max_failures,
     )
 
 

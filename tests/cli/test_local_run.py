@@ -221,6 +221,7 @@ def test_finished_rounds_are_looked_into(home: Path, ran: tuple[list[str], list[
         ("--min-workers 1", "--min-workers is for --executor ray"),
         ("--gpus-per-worker 1", "--gpus-per-worker is for --executor ray"),
         ("--gpus-per-round 0.5", "--gpus-per-round is for --executor ray"),
+        ("--storage-is-shared", "--storage-is-shared is for --executor ray"),
         ("--storage nonsense://x", "storage 'nonsense://x' can't be opened"),
         ("--gpus tpu", "argument --gpus: invalid"),
         (

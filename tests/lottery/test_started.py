@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 
 import prac
+from prac.analysis.outcome import settings_of
 from prac.config.recipes import digits
 from prac.config.sections import ModelConfig, Recipe, RewindPoint
 from prac.errors import ConfigError
@@ -84,6 +85,15 @@ def test_a_ticket_rewinds_to_them(file: Path) -> None:
     assert ticket.weights["classifier.weight"].shape == (3, 64)
     with pytest.raises(ConfigError, match="architecture 'resnet9' is not known"):
         prac.search(_recipe(f"resnet9={file}"), data=data)
+
+
+def test_a_report_says_what_it_started_from(file: Path) -> None:
+    recipe = _recipe(str(file))
+    request = Request(
+        recipe=recipe, data="d", data_name="d", num_training=99, precision="fp32",
+        weights={"resnet8": "abc"},
+    )  # fmt: skip
+    assert settings_of(request)["initial weights of resnet8"] == "abc"
 
 
 def test_keys_hold_what_it_holds_and_not_where_it_lies(file: Path, tmp_path: Path) -> None:
