@@ -84,7 +84,7 @@ def searches_sentences(results: Results) -> list[str]:
 
 
 def _has_control(results: Results) -> bool:
-    return any(row.method == CONTROL for row in (*results.rows, *results.searches))
+    return CONTROL in {r.method for r in results.rows} | {r.method for r in results.searches}
 
 
 def decided_sentence(decision: Decision, where: str, results: Results) -> str:
