@@ -20,7 +20,7 @@ from prac.schema import Count, SchemaError, file_bytes, read
 CACHE = "PRAC_CACHE"
 """Environment variable: the folder of what is kept and can be found again, in place of
 `~/.cache/prac`."""
-_VERSION = 1
+_VERSION = 2
 """Rises when a trial finds more than it did."""
 
 

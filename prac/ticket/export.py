@@ -276,7 +276,9 @@ def _told(format: ExportFormat) -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Exporters explain themselves on stderr; a command's user is told in one line or not."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    shapes = "torch.fx.experimental.symbolic_shapes"  # prints the whole graph that it gave up
+    names = ("torch.onnx", "onnxscript", "onnx_ir", shapes)
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

@@ -28,7 +28,7 @@ from prac.training.made_by import MadeBy, computed_by, together
 from prac.training.observers import EpochEnd, EpochRecord, Observer
 from prac.training.optimizers import Optimizer, make_optimizer
 from prac.training.passes import EagerPasses, Passes, passes_for
-from prac.training.precision import float32
+from prac.training.precision import autocast, float32
 from prac.training.randomness import (
     counted_seed,
     derived_seed,
@@ -129,7 +129,7 @@ def train(
     is undone where it does. An observer that asks to
     stop is obeyed by all workers; rank 0's answer counts. Torch's global generators are seeded for
     each share of each step, and afterwards are as they were; a network that draws from others
-    (NumPy's, Python's) is on its own.
+    (NumPy's, Python's) is refused by the trial.
     Raises PracError where the loss is no longer finite, CheckpointError for a foreign checkpoint.
     """
     workers = workers or Workers(shares=training.shares)
@@ -144,7 +144,8 @@ def train(
     ):
         for observer in observers:
             observer.on_start(model)
-    parallel = workers.parallel(model)
+    reads_buffers = workers.size > 1 and _reads_buffers(model, training)
+    parallel = workers.parallel(model, reads_buffers=reads_buffers)
     passes = passes_for(
         EagerPasses(
             model=model,
@@ -178,6 +179,27 @@ def train(
         if checkpoints is not None and workers.rank == 0:
             _checkpoint(training, trained, model, optimizer, observers).save(checkpoints)
     return trained
+
+
+def _reads_buffers(model: nn.Module, training: Training) -> bool:
+    """Whether buffers that a step changes change the next one: BatchNorm's don't. The model, its
+    buffers and torch's generators stay as they are."""
+    before = [buffer.clone() for buffer in model.buffers()]
+    images = training.images.clean(training.images.training_ids[:2])
+    model.train()
+    given = []
+    with (
+        generators_kept(images.device),
+        torch.no_grad(),
+        autocast(images.device, training.precision),
+    ):
+        for _ in range(2):
+            seed_generators(images.device, 0)
+            output = model(images.clone())
+            given.append(output if isinstance(output, Tensor) else output[0])
+        for buffer, kept in zip(model.buffers(), before, strict=True):
+            buffer.copy_(kept)
+    return not torch.equal(*given)
 
 
 def _masked_parameters(

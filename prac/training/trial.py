@@ -62,7 +62,7 @@ def _try(
     called = _Inputs(model, mask)
     optimizer = make_optimizer(model, train)
     passes = EagerPasses(model=model, precision=precision, label_smoothing=train.label_smoothing)
-    logits, _ = passes(images, labels, 0.5)
+    logits = _repeated(model, passes, images, labels)
     called.remove()
     if logits.shape != (2, num_classes):
         raise ConfigError(
@@ -71,6 +71,12 @@ def _try(
         )
     optimizer.step(1e-6)
     optimizer.state({parameter: name for name, parameter in model.named_parameters()})
+    for name, value in model.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise ConfigError(
+                f"its state dictionary has {name!r} of type {type(value).__name__}; allowed: "
+                "tensors (no extra state, no packed weights)"
+            )
     load_state(model, {name: tensor.clone() for name, tensor in model.state_dict().items()})
     for name, given in called.inputs.items():
         layer = model.get_submodule(name)
@@ -81,6 +87,35 @@ def _try(
                 "that a pruned weight takes part all the same; allowed: layers that use their "
                 "weight as it is"
             )
+
+
+def _repeated(model: nn.Module, passes: EagerPasses, images: Tensor, labels: Tensor) -> Tensor:
+    """The logits of a pass, whose gradients and buffers stay, and which is the same once more from
+    where it began."""
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    found = []
+    for _ in range(2):
+        model.zero_grad()
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(before[name])
+        seed_generators(_CPU, 0)
+        logits, _ = passes(images.clone(), labels, 0.5)
+        found.append(logits.clone())
+    if not torch.equal(*found):
+        raise ConfigError(
+            "two passes with the same weights, buffers and seed give different logits: it draws "
+            "random numbers that aren't torch's, or keeps a state that is no buffer; allowed: "
+            "torch's random numbers, and states registered as buffers"
+        )
+    kept = model.state_dict().keys()
+    for name, buffer in model.named_buffers():
+        if name not in kept and not torch.equal(buffer, before[name]):
+            raise ConfigError(
+                f"buffer {name!r} changes in training and is not in the state dictionary, so that "
+                "no ticket would have it; allowed: register_buffer(..., persistent=True)"
+            )
+    return found[0]
 
 
 class _Inputs:

@@ -44,15 +44,20 @@ class Workers:
         """The shares of every step that this worker takes."""
         return range(self.rank, self.shares, self.size)
 
-    def parallel(self, model: nn.Module) -> Parallel:
-        """What computes this worker's shares of a step, and the sum over all shares."""
-        return Parallel(self, model) if self.size == 1 else Ordered(self, model)
+    def parallel(self, model: nn.Module, *, reads_buffers: bool = False) -> Parallel:
+        """What computes this worker's shares of a step, and the sum over all shares.
+
+        reads_buffers: whether what a step does to buffers changes the passes of the next one.
+        """
+        if self.size == 1:
+            return Parallel(self, model)
+        return Ordered(self, model, reads_buffers=reads_buffers)
 
     def agree_on_buffers(self, model: nn.Module) -> None:
         """Give every worker the BatchNorm statistics of rank 0."""
         if self.size > 1:
             for buffer in model.buffers():
-                dist.broadcast(buffer, 0)
+                _of_rank_0(buffer)
 
     def total(self, values: Tensor) -> Tensor:
         """The sum over all workers."""
@@ -92,6 +97,13 @@ class Workers:
         return [json.loads(bytes(each.tolist()).rstrip(b"\0")) for each in every]
 
 
+def _of_rank_0(tensor: Tensor) -> None:
+    """Overwrite a tensor by rank 0's; as bytes, because gloo knows few types."""
+    plain = tensor.detach().clone(memory_format=torch.contiguous_format)
+    dist.broadcast(plain.view(-1).view(torch.uint8), 0)
+    tensor.detach().copy_(plain)
+
+
 class Parallel:
     """The shares of a step on one worker: their gradients are added as they come."""
 
@@ -102,15 +114,23 @@ class Parallel:
     def taking(self, share: int) -> Iterator[None]:
         """Forward and backward passes of one of this worker's shares.
 
-        BatchNorm statistics are those of share 0, which rank 0 takes first: what later shares do to
-        buffers is undone.
+        Every share begins with the buffers that the step began with. Those after the step are of
+        share 0, which rank 0 takes first: what other shares do to buffers is undone.
         """
-        first = share == self.workers.rank
-        kept = [] if first else [buffer.clone() for buffer in self.model.buffers()]
+        if share == self.workers.rank:
+            several = len(self.workers.mine) > 1
+            self._before = [b.clone() for b in self.model.buffers()] if several else []
+            yield
+            return
+        after = [buffer.clone() for buffer in self.model.buffers()]
+        self._set_buffers(self._before)
         yield
+        self._set_buffers(after)
+
+    def _set_buffers(self, values: list[Tensor]) -> None:
         with torch.no_grad():
-            for buffer, before in zip(self.model.buffers() if kept else (), kept, strict=True):
-                buffer.copy_(before)
+            for buffer, value in zip(self.model.buffers(), values, strict=True):
+                buffer.copy_(value)
 
     def finish(self) -> None:
         """After the last share: gradients are those of the whole step."""
@@ -124,12 +144,13 @@ class Ordered(Parallel):
     share left a parameter out that another's took (stochastic depth).
     """
 
-    def __init__(self, workers: Workers, model: nn.Module) -> None:
+    def __init__(self, workers: Workers, model: nn.Module, *, reads_buffers: bool) -> None:
         super().__init__(workers, model)
+        self._reads_buffers = reads_buffers
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self._taken: list[Tensor] = []
         for tensor in (*model.parameters(), *model.buffers()):
-            dist.broadcast(tensor.data, 0)
+            _of_rank_0(tensor)
 
     @contextlib.contextmanager
     def taking(self, share: int) -> Iterator[None]:
@@ -147,6 +168,8 @@ class Ordered(Parallel):
     def finish(self) -> None:
         """Gather them from all workers and add them; what no share took has no gradient."""
         workers = self.workers
+        if self._reads_buffers:
+            workers.agree_on_buffers(self.model)
         most = -(-workers.shares // workers.size)
         padded = [*self._taken, *[torch.zeros_like(self._taken[0])] * (most - len(self._taken))]
         mine = torch.stack(padded)

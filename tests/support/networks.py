@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations, prune
@@ -83,6 +87,111 @@ def spectral(num_classes: int, in_channels: int) -> nn.Module:
 def pruned_before(num_classes: int, in_channels: int) -> nn.Module:
     layer = prune.l1_unstructured(nn.Conv2d(in_channels, 4, 3), "weight", 0.3)  # type: ignore[no-untyped-call]
     return _ending(layer, num_classes)
+
+
+class Ending(nn.Module):
+    """A convolution, its mean and a linear layer; those below change one thing."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(in_channels, 4, 3, padding=1), nn.Linear(4, num_classes)
+        self.block = nn.Conv2d(4, 4, 3, padding=1)
+
+    def features(self, images: Tensor) -> Tensor:
+        maps = functional.relu(self.conv(images))
+        found: Tensor = (maps + self.block(maps)).mean((2, 3))
+        return found
+
+    def forward(self, images: Tensor) -> Any:
+        return self.head(self.features(images))
+
+
+class Remembers(Ending):
+    """Its forward pass reads and changes buffers, of types that no sum is made of among them."""
+
+    mean: Tensor
+    kept: Tensor
+    step: Tensor
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__(num_classes, in_channels)
+        self.register_buffer("mean", torch.zeros(4))
+        self.register_buffer("kept", torch.tensor([True, True, False, True]))
+        self.register_buffer("step", torch.zeros((), dtype=torch.int16))
+
+    def forward(self, images: Tensor) -> Any:
+        found = self.features(images)
+        if self.training:
+            self.step += 1
+            self.mean = 0.9 * self.mean + 0.1 * found.detach().mean(0)
+        return self.head((found - self.mean) * self.kept)
+
+
+class LeavesOut(Ending):
+    """By chance a layer isn't called: another set of parameters in each step and share."""
+
+    def features(self, images: Tensor) -> Tensor:
+        maps = functional.relu(self.conv(images))
+        leaves_out = self.training and torch.rand(()) < 0.5
+        return (maps if leaves_out else maps + self.block(maps)).mean((2, 3))
+
+
+class NoneBeside(Ending):
+    """An auxiliary output that is switched off, as torchvision's GoogLeNet has it."""
+
+    def forward(self, images: Tensor) -> Any:
+        logits = super().forward(images)
+        return (logits, None) if self.training else logits
+
+
+class FeaturesBeside(Ending):
+    def forward(self, images: Tensor) -> Any:
+        found = self.features(images)
+        return (self.head(found), found) if self.training else self.head(found)
+
+
+class Named(Ending):
+    def forward(self, images: Tensor) -> Any:
+        logits = super().forward(images)
+        return {"logits": logits} if self.training else logits
+
+
+class Forgets(Ending):
+    """A buffer that no state dictionary has, and that training changes."""
+
+    scale: Tensor
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__(num_classes, in_channels)
+        self.register_buffer("scale", torch.ones(4), persistent=False)
+
+    def forward(self, images: Tensor) -> Any:
+        if self.training:
+            self.scale += 0.1
+        return self.head(self.features(images) * self.scale)
+
+
+class Counts(Ending):
+    """What it gives depends on how often it was called, which is no buffer."""
+
+    calls = 0
+
+    def forward(self, images: Tensor) -> Any:
+        self.calls += 1
+        return super().forward(images) * self.calls
+
+
+class NumpyDrawn(Ending):
+    def forward(self, images: Tensor) -> Any:
+        return super().forward(images) * float(np.random.default_rng().random())
+
+
+class ExtraState(Ending):
+    def get_extra_state(self) -> dict[str, int]:
+        return {"version": 1}
+
+    def set_extra_state(self, state: Any) -> None:
+        assert state == {"version": 1}
 
 
 class Mlp(nn.Module):

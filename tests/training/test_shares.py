@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from prac.training.schedule import full_budget, shares_of
 from prac.training.workers import Workers
 
 SHARES = 4
+SPECIAL = ("Remembers", "LeavesOut", "NoneBeside")
+"""Of tests/support: passes that read and change buffers, leave out parameters, give several."""
 
 
 def _images() -> DeviceImages:
@@ -66,10 +69,23 @@ def _trained(shares: int, workers: Workers | None = None) -> dict[str, torch.Ten
     return found | {f"hardest.{name}": t for name, t in _one(shares, workers, 30).items()}
 
 
-def _one(shares: int, workers: Workers | None, hardest: int | None) -> dict[str, torch.Tensor]:
+def _special(shares: int, workers: Workers | None = None) -> dict[str, torch.Tensor]:
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from support import networks
+
+    return {
+        f"{name}.{key}": tensor
+        for name in SPECIAL
+        for key, tensor in _one(shares, workers, None, getattr(networks, name)).items()
+    }
+
+
+def _one(
+    shares: int, workers: Workers | None, hardest: int | None, make: Any = None
+) -> dict[str, torch.Tensor]:
     torch.set_num_threads(1)
     torch.manual_seed(7)
-    images, model = _images(), Net()
+    images, model = _images(), Net() if make is None else make(3, 1)
     config = TrainConfig(
         epochs=2, batch_size=17, learning_rate=0.1, milestones=(), precision="fp32", shares=shares
     )
@@ -95,8 +111,19 @@ def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_any_number_of_workers_finds_the_bits_of_one(tmp_path: Path, size: int) -> None:
+    _compare(tmp_path, size, "net", _trained(SHARES))
+
+
+@pytest.mark.parametrize(("size", "shares"), [(2, 2), (3, 4)])
+def test_so_do_networks_whose_steps_differ_from_one_another(
+    tmp_path: Path, size: int, shares: int
+) -> None:
+    _compare(tmp_path, size, str(shares), _special(shares))
+
+
+def _compare(folder: Path, size: int, what: str, alone: dict[str, torch.Tensor]) -> None:
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, str(tmp_path), str(size)]
+    command = [sys.executable, __file__, str(folder), what, str(size)]
     processes = [subprocess.Popen([*command, str(rank)], env=environment) for rank in range(size)]
     try:
         assert [process.wait(120) for process in processes] == [0] * size
@@ -104,9 +131,8 @@ def test_any_number_of_workers_finds_the_bits_of_one(tmp_path: Path, size: int) 
         for process in processes:
             process.kill()
             process.wait()
-    alone = _trained(SHARES)
     for rank in range(size):
-        assert _same(safetensors.torch.load_file(tmp_path / str(rank)), alone)
+        assert _same(safetensors.torch.load_file(folder / str(rank)), alone)
 
 
 def test_the_number_of_shares_is_part_of_what_is_computed() -> None:
@@ -121,12 +147,15 @@ def test_a_share_has_two_samples_at_least() -> None:
     ]  # fmt: skip
 
 
-def _main(folder: str, size: int, rank: int) -> None:
+def _main(folder: str, what: str, size: int, rank: int) -> None:
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=size
     )
     try:
-        found = _trained(SHARES, Workers(rank, size, SHARES))
+        if what == "net":
+            found = _trained(SHARES, Workers(rank, size, SHARES))
+        else:
+            found = _special(int(what), Workers(rank, size, int(what)))
         safetensors.torch.save_file(found, f"{folder}/{rank}")
         dist.barrier()
     finally:
@@ -134,4 +163,4 @@ def _main(folder: str, size: int, rank: int) -> None:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    _main(*sys.argv[1:3], int(sys.argv[3]), int(sys.argv[4]))

@@ -18,7 +18,9 @@ from prac.ticket.export import export_ticket
 from prac.training.trial import try_network
 
 
-@pytest.mark.parametrize("network", ["Shared", "Branching", "Volumes"])
+@pytest.mark.parametrize(
+    "network", ["Shared", "Branching", "Volumes", "Remembers", "LeavesOut", "NoneBeside"]
+)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_what_trains_passes(network: str, precision: str) -> None:
     try_network(f"support.networks:{network}", 3, (8, 8, 3), TrainConfig(), precision)
@@ -32,6 +34,12 @@ def test_what_trains_passes(network: str, precision: str) -> None:
         ("spectral", "convolution '0' computes its weight"),
         ("pruned_before", "convolution '0' computes its weight"),
         ("linear_alone", "no convolution"),
+        ("FeaturesBeside", r"in training mode it gives a tuple of \(2, 3\), \(2, 4\); allowed"),
+        ("Named", "in training mode it gives a dict; allowed: logits"),
+        ("Forgets", "buffer 'scale' changes in training and is not in the state dictionary"),
+        ("Counts", "same weights, buffers and seed give different logits"),
+        ("NumpyDrawn", "same weights, buffers and seed give different logits"),
+        ("ExtraState", "its state dictionary has '_extra_state' of type dict"),
     ],
 )
 def test_what_a_mask_would_not_hold_in_is_refused(network: str, reason: str) -> None:
@@ -67,6 +75,8 @@ def test_networks_of_torchvision_pass_and_take_their_own_state(network: str) -> 
         ("Shared", "conv", ()),
         ("Branching", "conv", ("onnx", "pt2")),
         ("Volumes", "conv", ()),
+        ("Remembers", "conv", ()),
+        ("LeavesOut", "conv", ()),
         ("Mlp", "conv+linear", ()),
         ("Attention", "all-but-head", ()),
     ],
