@@ -134,7 +134,8 @@ def _check(
 def _refuse_of_this_process(recipe: Recipe) -> None:
     """Raise ConfigError for a plug-in that a cluster's workers can't load."""
     names = (*recipe.architectures, *recipe.compare, recipe.select.score, recipe.select.sampler)
-    for name in (*names, recipe.prune.criterion, recipe.train.optimizer):
+    own = (recipe.prune.criterion, recipe.train.optimizer, recipe.augment.transform)
+    for name in (*names, *own):
         if is_custom(name) and is_of_this_process(name):
             raise ConfigError(
                 f"{name!r} is of this process alone, and the workers of a cluster can't load it; "

@@ -20,6 +20,7 @@ from prac.config.sections import (
     RewindPoint,
     SearchConfig,
     SelectConfig,
+    Share,
     TrainConfig,
 )
 from prac.errors import unknown
@@ -72,8 +73,12 @@ def digits() -> Recipe:
 
 
 def images() -> Recipe:
-    """Any data set of small photographs at the published settings; ResNet-20s. For `--data`."""
-    return _published("images", "cifar10", ("resnet20s",), "small photographs, ResNet-20s")
+    """Any data set of photographs at the published settings; ResNet-20s. For `--data`.
+
+    Crops are padded in proportion: four pixels, as published, of 32.
+    """
+    recipe = _published("images", "cifar10", ("resnet20s",), "small photographs, ResNet-20s")
+    return recipe.replace(augment=AugmentConfig(crop_padding=Share(0.125)))
 
 
 def cifar10() -> Recipe:

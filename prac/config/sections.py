@@ -33,6 +33,9 @@ SCORES = ("critical", "random", "el2n", "margin", "dual", "forgets", "entropy", 
 SAMPLERS = ("top", "balanced", "ccs")
 """How samples are taken by their scores; `prac.selection.samplers` has them."""
 
+TRANSFORMS = ("published", "resized-crop", "none")
+"""How training images are augmented; `prac.data.augment` has them."""
+
 
 def _require_strategy(name: str, value: str, known: Iterable[str]) -> None:
     """One of ours, or the form of a user's name; whether that exists is seen when it is loaded."""
@@ -88,25 +91,67 @@ class DataConfig:
             _require(known, "data.image_size", self.image_size, "4 to 16384 pixels")
 
 
+@dataclass(frozen=True)
+class Share:
+    """A number as a share of another, such as steps of the full budget's: `0.5x` is half."""
+
+    WIRE: ClassVar[str] = "share"
+    of: float
+
+    def __post_init__(self) -> None:
+        _require(0 < self.of <= 1, "share", str(self), "above 0x, up to 1x")
+
+    @classmethod
+    def parse(cls, text: str) -> Share | int:
+        """Read `0.5x`, or a whole number. Raises ConfigError."""
+        try:
+            return cls(float(text[:-1])) if text.endswith("x") else int(text)
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise ConfigError(
+                f"{text!r} is not allowed; allowed: a whole number, or a share such as 0.5x"
+            ) from error
+
+    def __str__(self) -> str:
+        return f"{self.of:g}x"
+
+
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """How training images are augmented.
+    """How training images are augmented; drawn for each sample by (seed, round, epoch).
 
-    crop_padding: pixels of zeros on each side before the random crop back to size.
+    crop_padding: pixels of zeros on each side before the random crop back to size; `0.125x` is an
+    eighth of the shorter side.
     flip: mirror half of the images, drawn at random, left to right.
+    transform: `published`, both of these; `resized-crop`, a random part of the image enlarged to
+    the whole (Szegedy et al. 2015, arXiv:1409.4842, section 6) and flips; `none`; or
+    `package.module:callable` of your own, called with one image `(C, H, W) uint8` after the other,
+    for one of the same shape and type. It draws by torch, whose generators are seeded for it.
+    area: of `resized-crop`, the smallest share of the image that is taken.
     """
 
     WIRE: ClassVar[str] = "augment"
-    crop_padding: int = 4
+    crop_padding: int | Share = 4
     flip: bool = True
+    transform: str = field(default="published", metadata={"later": True})
+    area: float = field(default=0.08, metadata={"later": True})
 
     def __post_init__(self) -> None:
-        _require(
-            0 <= self.crop_padding <= 64,
-            "augment.crop_padding",
-            self.crop_padding,
-            "0 to 64 pixels",
-        )
+        padding: Any = self.crop_padding
+        if isinstance(padding, str):  # of a sweep, whose values are plain
+            padding = Share.parse(padding)
+            object.__setattr__(self, "crop_padding", padding)
+        if not isinstance(padding, Share):
+            _require(
+                0 <= padding <= 64,
+                "augment.crop_padding",
+                padding,
+                "0 to 64 pixels, or a share: 0.125x",
+            )
+        _name(self, "transform")
+        _require_strategy("augment.transform", self.transform, TRANSFORMS)
+        _require(0 < self.area <= 1, "augment.area", self.area, "above 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -432,32 +477,6 @@ class RewindPoint:
 
     def __str__(self) -> str:
         return f"{self.unit}:{self.at}" if self.unit in ("epoch", "step") else self.unit
-
-
-@dataclass(frozen=True)
-class Share:
-    """A number of steps as a share of the full budget's: `0.5x` is half of them."""
-
-    WIRE: ClassVar[str] = "share"
-    of: float
-
-    def __post_init__(self) -> None:
-        _require(0 < self.of <= 1, "share", str(self), "above 0x, up to 1x")
-
-    @classmethod
-    def parse(cls, text: str) -> Share | int:
-        """Read `0.5x`, or a whole number. Raises ConfigError."""
-        try:
-            return cls(float(text[:-1])) if text.endswith("x") else int(text)
-        except ConfigError:
-            raise
-        except ValueError as error:
-            raise ConfigError(
-                f"{text!r} is not allowed; allowed: a whole number, or a share such as 0.5x"
-            ) from error
-
-    def __str__(self) -> str:
-        return f"{self.of:g}x"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -113,7 +113,10 @@ class _Stages:
             config = dataclasses.replace(config, weights=file)
         own = [
             name
-            for name in (getattr(getattr(config, "train", None), "optimizer", ""),)
+            for name in (
+                getattr(getattr(config, "train", None), "optimizer", ""),
+                getattr(getattr(config, "augment", None), "transform", ""),
+            )
             if is_custom(name)
         ]
         if own:

@@ -66,8 +66,12 @@ def check_networks(
     """What the trial of each network found that isn't ours, or is pruned in another way.
 
     graphs: whether an export is tried. Raises ConfigError for a network that can't be trained and
-    pruned on these images.
+    pruned on these images, and for an augmentation of the user's that can't be used.
     """
+    if is_custom(recipe.augment.transform):
+        from prac.data.augment import check_augmentation  # torch
+
+        check_augmentation(recipe.augment, image_shape)
     found = {}
     plain = recipe.prune.layers == PruneConfig.layers and not is_custom(recipe.train.optimizer)
     for name in architectures:

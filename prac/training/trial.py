@@ -119,7 +119,7 @@ def _repeated(model: nn.Module, passes: EagerPasses, images: Tensor, labels: Ten
 
 
 class _Inputs:
-    """What each prunable layer is given, as it is called: one sample of it, in fp32."""
+    """What each prunable layer is given, as it is called: one sample of it."""
 
     def __init__(self, model: nn.Module, mask: Mask) -> None:
         self.inputs: dict[str, Tensor] = {}
@@ -130,7 +130,7 @@ class _Inputs:
 
     def _keeper(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def keep(_layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-            self.inputs[name] = given[0][:1].detach().float().clone()
+            self.inputs[name] = given[0][:1].detach().clone()
 
         return keep
 
@@ -146,15 +146,16 @@ def _zeros_stay(layer: nn.Module, given: Tensor) -> bool:
     weight = layer.weight
     assert isinstance(weight, Tensor)
     before = weight.detach().clone()
-    images = given.requires_grad_()
+    images = given.to(weight.dtype).requires_grad_()
     try:
         with torch.no_grad():
-            weight.copy_(torch.where(torch.rand(weight.shape) < 0.5, torch.randn(weight.shape), 0))
+            drawn = torch.randn(weight.shape).to(weight.dtype)
+            weight.copy_(torch.where(torch.rand(weight.shape) < 0.5, drawn, 0))
         output = layer(images)
         is_linear = weight.dim() == 2
         channels = output.movedim(-1 if is_linear else 1, 0)[0]
         middle = channels.reshape(-1)[_middle(tuple(channels.shape))]
-        (gradient,) = torch.autograd.grad(middle, images)
+        (gradient,) = torch.autograd.grad(middle.real, images)
         return int(gradient.count_nonzero()) <= int(weight[0].count_nonzero())
     finally:
         with torch.no_grad():

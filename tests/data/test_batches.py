@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prac.config.sections import AugmentConfig
-from prac.data.batches import Batch, DeviceImages, augmented
+from prac.data.augment import padded_crops
+from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.data.steps import num_batches
 from prac.errors import ConfigError
@@ -106,7 +107,7 @@ def test_augmentation_against_a_loop_over_images() -> None:
         pixels = random.integers(0, 256, (40, 6, 9, 3), dtype=np.uint8)
         offsets = random.integers(0, 2 * padding + 1, (40, 2))
         flips = random.random(40) < 0.5
-        got = augmented(
+        got = padded_crops(
             torch.from_numpy(pixels), torch.from_numpy(offsets), torch.from_numpy(flips), padding
         )
         for i in range(40):

@@ -230,3 +230,14 @@ def linear_alone(num_classes: int, in_channels: int) -> nn.Module:
 def scaled_linear(num_classes: int, in_channels: int) -> nn.Module:
     last: nn.Module = parametrizations.weight_norm(nn.Linear(4 * 36, num_classes))
     return nn.Sequential(nn.Conv2d(in_channels, 4, 3), nn.Flatten(), last)
+
+
+class Double(Ending):
+    """Weights of another type than the images."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__(num_classes, in_channels)
+        self.double()
+
+    def forward(self, images: Tensor) -> Any:
+        return super().forward(images.double())

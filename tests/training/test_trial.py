@@ -19,7 +19,7 @@ from prac.training.trial import try_network
 
 
 @pytest.mark.parametrize(
-    "network", ["Shared", "Branching", "Volumes", "Remembers", "LeavesOut", "NoneBeside"]
+    "network", ["Shared", "Branching", "Volumes", "Remembers", "LeavesOut", "NoneBeside", "Double"]
 )
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_what_trains_passes(network: str, precision: str) -> None:
