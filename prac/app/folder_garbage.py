@@ -12,6 +12,7 @@ from pathlib import Path
 from prac.errors import StoreError
 from prac.lottery.folder_store import MAKING, kind_of
 from prac.lottery.kept import FolderKept, Pipeline, let_go
+from prac.lottery.store import StoreAway
 from prac.schema import SchemaError
 from prac.storage import Folder
 from prac.tracking.leftovers import KEY, Garbage, find_leftovers, garbage_at
@@ -83,7 +84,7 @@ def _newest(folder: Path) -> float:
 def _kind(folder: Path) -> str:
     try:
         return kind_of(folder)
-    except (OSError, SchemaError):
+    except (OSError, SchemaError, StoreAway):
         return "dense"  # of what can't be read, all is kept
 
 

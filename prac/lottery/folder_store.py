@@ -21,11 +21,12 @@ from prac.lottery.store import (
     DamagedArtifact,
     Finished,
     StoreAway,
+    of_this_format,
     read_stage,
     sha256,
     write_stage,
 )
-from prac.schema import Amount, SchemaError, Sha256, file_bytes, read
+from prac.schema import Amount, SchemaError, Sha256, file_bytes, formed
 
 RUN, MAKING = "run.json", ".making-"
 _TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}
@@ -45,7 +46,12 @@ class _Run:
 
 def kind_of(folder: Path) -> str:
     """Of the stage in a folder of a store. Raises SchemaError, or OSError."""
-    return read(_Run, file_bytes(folder / RUN)).kind
+    return _noted(folder).kind
+
+
+def _noted(folder: Path) -> _Run:
+    note = folder / RUN
+    return formed(_Run, of_this_format(file_bytes(note), str(note)))
 
 
 class FolderStore:
@@ -106,7 +112,7 @@ class FolderStore:
 
     def _finished(self, key: str) -> Finished | None:
         try:
-            run = read(_Run, file_bytes(self._folder(key) / RUN))
+            run = _noted(self._folder(key))
             return Finished(
                 key=key,
                 name=run.name,

@@ -22,10 +22,14 @@ from prac.errors import OutsideError, StoreError, first_line
 from prac.lottery.graph import Stage
 from prac.lottery.kinds import KINDS
 from prac.lottery.outputs import Cost, Facts, File, Made, as_json
-from prac.schema import SchemaError, Sha256, Within, formed, read
+from prac.schema import SchemaError, Sha256, Within, formed, parse
 from prac.scratch import scratch_folder
 
 MANIFEST = "manifest.json"
+FORMAT = 1
+"""Of manifests and of what a store notes beside them: a file without a `format` has this one. Who
+gives them another field raises it and writes it, so that earlier versions refuse them and don't
+take them for damage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +55,9 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Manifest:
-        """What `to_bytes` wrote. Raises SchemaError for anything else."""
-        values = read(_Written, data)
+        """What `to_bytes` wrote. Raises StoreAway for a later version's, SchemaError for anything
+        else."""
+        values = formed(_Written, of_this_format(data, MANIFEST))
         kind = KINDS.get(values.kind)
         if kind is None:
             raise SchemaError(f"kind: {values.kind[:80]!r} is not known; known: {', '.join(KINDS)}")
@@ -90,6 +95,21 @@ class Finished:
 
 class StoreAway(StoreError, OutsideError):
     """The store can't be reached or asked: no reason to make anything again."""
+
+
+def of_this_format(text: bytes, what: str) -> Any:
+    """The JSON value, without its format. Raises StoreAway for a later format than this version
+    reads, SchemaError for what is no strict JSON."""
+    values = parse(text)
+    told = values.get("format") if isinstance(values, dict) else None
+    if type(told) is not int or told < FORMAT:
+        return values
+    if told > FORMAT:
+        raise StoreAway(
+            f"{what} has format {told}, which a later version of prac wrote; this one reads "
+            f"{FORMAT}; go on with that version, or with another store"
+        )
+    return {name: value for name, value in values.items() if name != "format"}
 
 
 class DamagedArtifact(StoreError):
@@ -220,6 +240,8 @@ def read_manifest(finished: Finished, bring: Callable[[str], Path]) -> Manifest:
         raise DamagedArtifact(finished, f"{MANIFEST} fails its checksum")
     try:
         manifest = Manifest.from_bytes(data)
+    except StoreAway as error:
+        raise StoreAway(f"{finished.where}: {error}") from error
     except SchemaError as error:
         raise DamagedArtifact(finished, f"{MANIFEST} can't be read ({error})") from error
     if manifest.key != finished.key:

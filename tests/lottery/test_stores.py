@@ -47,6 +47,7 @@ from prac.lottery.store import (
     MemoryStore,
     Store,
     StoreAway,
+    sha256,
 )
 from prac.pruning import Mask
 from prac.selection import PracSet
@@ -263,6 +264,22 @@ def test_a_damaged_manifest_is_found_at_once(on_disk: Store) -> None:
     assert on_disk.read(found).facts == FACTS
 
 
+def test_a_manifest_of_a_later_version_is_no_damage(on_disk: Store) -> None:
+    finished = _commit(on_disk, _stage(), _made())
+    file = _place(on_disk, finished) / MANIFEST
+    values = json.loads(file.read_text())
+    for told in (1, 2):
+        file.write_text(json.dumps({**values, "format": told}))
+        found = dataclasses.replace(finished, manifest=None, manifest_sha256=sha256(file))
+        if told == 1:
+            assert on_disk.read(found).facts == FACTS
+            continue
+        file.write_text(json.dumps({**values, "format": told, "more": 1}))
+        found = dataclasses.replace(finished, manifest=None, manifest_sha256=sha256(file))
+        with pytest.raises(StoreAway, match=r"manifest.json has format 2, which a later version"):
+            on_disk.read(found)
+
+
 def test_facts_without_the_files_that_they_are_of_are_not_trusted(on_disk: Store) -> None:
     """A judgement of 100 % is quickly written; the weights that were judged have to be there."""
     facts = JudgeFacts(
@@ -421,6 +438,21 @@ def test_a_folder_whose_note_is_damaged(tmp_path: Path, text: str) -> None:
     assert (aside / finished.key / MANIFEST).is_file()
     _commit(store, stage, _made(2.0))
     assert store.find_one(stage) is not None
+
+
+def test_a_note_of_a_later_version_is_no_damage(tmp_path: Path) -> None:
+    store, stage = FolderStore(tmp_path), _stage()
+    note = tmp_path / _commit(store, stage, _made()).key / "run.json"
+    values = json.loads(note.read_text())
+    note.write_text(json.dumps({**values, "format": 1}))
+    assert store.find_one(stage) is not None
+    later = json.dumps({**values, "format": 2, "more": 1})
+    note.write_text(later)
+    for ask in (lambda: store.find_one(stage), lambda: store.find(DATA, [stage.key])):
+        with pytest.raises(StoreAway, match=r"run.json has format 2, which a later version"):
+            ask()
+    assert note.read_text() == later
+    assert not (tmp_path / "revoked").exists()
 
 
 def _commits(root: str, value: float, ready: Any, results: Any) -> None:
