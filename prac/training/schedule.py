@@ -48,13 +48,14 @@ class Budget:
         `multistep` and `cosine`: linear over the warm-up, whose first step has the peak divided by
         the number of its steps and whose last has the peak. Then times `decay` at every milestone,
         or a half cosine over the steps that are left; `onecycle`: a half cosine up from the peak
-        over `START_DIVISOR`, then one down.
+        over `START_DIVISOR`, then one down, all of it where the steps are too few to rise.
         """
         peak, steps = self.peak_learning_rate, self.steps
         if self.schedule == "onecycle":
-            top = RISE * steps - 1
+            # Fewer than four steps have no rise, and begin at the peak.
+            top = max(RISE * steps - 1, 0.0)
             if step <= top:
-                return _half_cosine(peak / START_DIVISOR, peak, step / top)
+                return _half_cosine(peak / START_DIVISOR, peak, step / top) if top else peak
             return _half_cosine(peak, peak / END_DIVISOR, (step - top) / (steps - 1 - top))
         warmup_steps = self.warmup_epochs * self.steps_per_epoch
         if step < warmup_steps:

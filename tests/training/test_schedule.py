@@ -69,7 +69,7 @@ def _torch_rates(steps: int, peak: float, schedule: Callable[[SGD], LRScheduler]
     return rates
 
 
-@pytest.mark.parametrize(("epochs", "size"), [(1, 3), (2, 40), (7, 33), (30, 100)])
+@pytest.mark.parametrize(("epochs", "size"), [(1, 40), (2, 40), (7, 33), (30, 100)])
 def test_one_cycle_is_torchs(epochs: int, size: int) -> None:
     train = TrainConfig(
         epochs=epochs, batch_size=10, learning_rate=0.4, milestones=(), schedule="onecycle"
@@ -223,3 +223,14 @@ def test_floors() -> None:
     assert round_budget(CALIBRATION, many, 14_788, 45_000).epochs == 16
     long = BudgetConfig(min_round_steps=10**7)
     assert round_budget(CALIBRATION, long, 14_788, 45_000).epochs == 48
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_one_cycle_of_too_few_steps_to_rise_begins_at_the_peak(steps: int) -> None:
+    """Torch's own would train a single step at the very end of the fall."""
+    train = TrainConfig(epochs=steps, learning_rate=0.4, milestones=(), schedule="onecycle")
+    budget = full_budget(train, 1)
+    rates = [budget.learning_rate(step) for step in range(steps)]
+    assert rates[0] == 0.4
+    assert rates == sorted(rates, reverse=True)
+    assert rates[1:] == [] or rates[-1] == pytest.approx(0.4 / 25e4)
