@@ -7,10 +7,11 @@ from support.requests import make_request
 
 from prac.config.methods import METHODS, find_method
 from prac.config.recipes import digits
-from prac.config.sections import SelectConfig
+from prac.config.sections import RewindPoint, SelectConfig
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, SearchStages
 from prac.lottery.search import search
+from prac.models.cost import dense_flops
 
 SOURCE, TARGET = "conv4", "resnet8"
 
@@ -64,3 +65,20 @@ def test_methods_by_a_score_and_by_chance_on_the_digits() -> None:
     for k in (1, 2):
         assert len({digests[method][k] for method in digests}) == 3
         assert len({len(found[f"{SOURCE}:{method}"].sets[k]) for method in digests}) == 1
+
+
+def test_what_the_source_s_model_was_asked_costs_the_source_s_flops() -> None:
+    recipe = digits()
+    recipe = recipe.replace(
+        compare=("entropy",),
+        train=recipe.train.with_epochs(1),
+        search=type(recipe.search)(rounds=1, rewind=RewindPoint("init")),
+    )
+    found = search(
+        recipe, data="digits", network=(SOURCE, TARGET), transfer_from=SOURCE, judge="none"
+    )
+    once = dense_flops(SOURCE, num_classes=10, image_shape=(8, 8, 1))
+    for network in (SOURCE, TARGET):
+        bill = found[f"{network}:entropy"].bill
+        assert bill.score_samples > 0
+        assert bill.other_flops == bill.score_samples * once

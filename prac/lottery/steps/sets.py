@@ -112,7 +112,8 @@ def score_stage(
     )
     scores = score_samples(config.score, evidence)
     cost = Cost(score_samples=witness.predicted)
-    if model is not None and config.architecture != work.stage.architecture:
+    if model is not None:
+        # Whoever takes the set pays for it, with a network of another size, too.
         dataset = work.env.dataset()
         once = dense_flops(
             config.architecture, num_classes=dataset.num_classes, image_shape=dataset.image_shape
