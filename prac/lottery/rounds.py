@@ -243,7 +243,6 @@ class _Session:
         config, latest = self.task.config, self.tentative.latest
         assert latest is not None
         load_state(self.model, trained.best_weights)
-        best_weights = {name: tensor.cpu() for name, tensor in trained.best_weights.items()}
         if config.predicts_with == "pruned":
             latest.apply_(self.model)
         return RoundOutcome(
@@ -254,7 +253,7 @@ class _Session:
             stopped_early=trained.stopped_early,
             distances=tuple(self.tentative.distances),
             next_mask=latest.to("cpu"),
-            best_weights=best_weights,
+            best_weights=trained.kept_weights,
             rewind_weights=None if self.rewind is None else self.rewind.weights,
             predictions=self._predictions(),
             statistics=None,

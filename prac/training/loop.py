@@ -112,6 +112,11 @@ class Trained:
         """SGD steps done."""
         return sum(record.steps for record in self.epochs)
 
+    @property
+    def kept_weights(self) -> dict[str, Tensor]:
+        """The best ones off the device, whose memory is for what is trained next."""
+        return {name: tensor.cpu() for name, tensor in self.best_weights.items()}
+
 
 def train(
     model: nn.Module,

@@ -157,7 +157,7 @@ def judge_stage(
     return Made(
         facts=JudgeFacts(test_accuracy=found.test_accuracy, **_training(found.trained)),
         cost=dataclasses.replace(cost, evaluation_samples=tested),
-        files={TRAINED: found.trained.best_weights},
+        files={TRAINED: found.trained.kept_weights},
         made_by=found.trained.made_by,
     )
 
@@ -194,7 +194,7 @@ def proxy_stage(config: ProxyConfig, work: Work) -> Made:
     return Made(
         facts=TrainedFacts(**_training(trained)),
         cost=dataclasses.replace(cost, other_flops=flops * passes),
-        files={BEST: trained.best_weights},
+        files={BEST: trained.kept_weights},
         made_by=trained.made_by,
     )
 
