@@ -28,6 +28,7 @@ _WORDS = {
     Reason.DISAGREED: "disagreed on",
     Reason.DRAWN: "drawn",
     Reason.EASY: "easy, drawn",
+    Reason.SCORED: "by its score",
 }
 
 

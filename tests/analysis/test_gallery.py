@@ -113,6 +113,13 @@ def test_inside_and_outside(dataset: ImageDataset) -> None:
     assert found == _gallery(dataset).inside_and_outside(chosen)
 
 
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_has_words(dataset: ImageDataset, reason: Reason) -> None:
+    chosen = PracSet.from_reasons({reason: np.array([1])})
+    (inside,) = (s for s in _gallery(dataset).inside_and_outside(chosen) if s.inside)
+    assert inside.reason
+
+
 def test_wrong_labels_are_among_those_never_learned(
     digits_data: ImageDataset, tmp_path: Path
 ) -> None:
