@@ -131,7 +131,8 @@ class TicketFacts(Facts):
     """What a ticket's page says; accuracies are fractions, None where it was not judged.
 
     flops, bytes: of `prac.ticket.cost`, dense and sparse. splits: samples of the training,
-    validation and test split. set_digest: of the last round's set; empty where that is everything.
+    validation and test split. set_size, set_digest: of D_k, the set chosen for training under this
+    mask, with which the search goes on; the digest is empty where that is everything or drawn anew.
     weights: that are prunable, by `layers`; parameters: all of the network's, None where the ticket
     is of a day that counted none.
     found_*: of the network that the search's own round with this mask left, as it is, where weights

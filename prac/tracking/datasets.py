@@ -43,11 +43,11 @@ class DataInput:
 
     @classmethod
     def of_set(cls, facts: TicketFacts) -> DataInput:
-        """The samples that the last round of a search was trained on."""
+        """The samples chosen for training under this mask: what the search goes on with."""
         share = facts.set_size / facts.num_training
         return cls(
             name=f"{facts.data}, set of {facts.set_size}",
-            context="search",
+            context="chosen for this mask",
             digest=facts.set_digest[:_DIGEST_LIMIT],
             profile={"samples": facts.set_size, "share_of_training": round(share, 6)},
             columns={"sample_id": "int32", "reasons": "bool"},

@@ -189,4 +189,7 @@ def test_data_sets_are_inputs_of_the_run(ticket_home: Path, digits_data: ImageDa
     run = client.get_run(client.get_model_version("prac-digits-resnet8", "1").run_id)
     inputs = {entry.dataset.name: entry for entry in run.inputs.dataset_inputs}
     assert inputs["digits"].dataset.digest == digits_data.fingerprint
-    assert {tag.value for entry in inputs.values() for tag in entry.tags} == {"training", "search"}
+    assert {tag.value for entry in inputs.values() for tag in entry.tags} == {
+        "training",
+        "chosen for this mask",
+    }

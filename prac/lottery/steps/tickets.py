@@ -42,18 +42,18 @@ def ticket_stage(
 ) -> Made:
     """The ticket with mask m_k.
 
-    mask, rewind: made its parts. samples: the set of the last round that was trained for it; size:
-    the set whose size that had. judge: trained it; dense_judge: the dense network. found: tested
-    what the search's own training under this mask left, which is `found_in` of the trainings; the
-    others are all that were needed to find the mask.
+    mask, rewind: made its parts. samples: D_k, the set chosen for training under m_k, with which
+    the search goes on, if it does; size: the set whose size that has. judge: trained it;
+    dense_judge: the dense network. found: tested what the search's own training under this mask
+    left, which is `found_in` of the trainings; the others are all that were needed to find it.
     """
     found_in = trainings.pop("found_in", None)
     dataset = work.env.dataset()
     alive = mask[NEXT_MASK]
     judged = None if judge is None else judge.known(JudgeFacts)
     dense = None if dense_judge is None else dense_judge.known(JudgeFacts)
-    last_set = samples if samples is not None else size
-    chosen = None if last_set is None else last_set.known(SetFacts)
+    own_set = samples if samples is not None else size
+    chosen = None if own_set is None else own_set.known(SetFacts)
     steps = sum(training.cost.steps for training in trainings.values())
     model = build_model(
         config.architecture,
