@@ -306,8 +306,8 @@ class PruneConfig:
     leaves the early-bird stop to watch the magnitudes.
     iterations: of snip, grasp and synflow, in each round: it is pruned in so many steps of equal
     ratio, and scored anew before each.
-    scoring_samples: that snip and grasp look at, the same number of each class; None is ten a
-    class, as GraSP has it.
+    scoring_samples: that snip and grasp look at, as many of each class, or one more of the first
+    ones where that doesn't come out even; None is ten a class, as GraSP has it.
     layers: whose weights are prunable: `conv`, the convolutions (the published runs);
     `conv+linear`; `all-but-head`, both without the layers that make the logits; or layers by name,
     as shell patterns joined by `+` (`blocks.*.mlp.*+conv`). Biases and norms never are.

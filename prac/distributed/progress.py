@@ -59,8 +59,8 @@ class RayDesk:
         self.actor.report.remote(news)
 
     def collect(self) -> list[EpochNews]:
-        """None where it does not answer: the desk may be on a node that was just lost, and news is
-        no reason to fail."""
+        """Nothing where it does not answer: the desk may be on a node that was just lost, and news
+        is no reason to fail."""
         news: list[EpochNews] = []
         with contextlib.suppress(RayError):
             news = ray.get(self.actor.collect.remote(), timeout=10)

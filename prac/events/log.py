@@ -30,7 +30,7 @@ class EventLog:
         self.run = run
 
     def files(self) -> list[EventFile]:
-        """What is committed. Raises EventLogError for a Parquet file that is none of ours."""
+        """What is committed. Raises EventLogError for any other file."""
         found = []
         for name in self.folder.names():
             file = EventFile.parse(name)

@@ -44,9 +44,9 @@ class Pruning:
     """What a criterion may look at.
 
     model: with the weights to judge, those outside `mask` counting as zero; it must be left as it
-    is. batches: `batches()` gives `((B, C, H, W) float32 images, (B,) int64 labels)`, the same
-    number of samples of each class, not augmented. image_shape: (H, W, C). seed: of this round
-    alone. iterations: in which the round is pruned, scored anew before each.
+    is. batches: `batches()` gives `((B, C, H, W) float32 images, (B,) int64 labels)`, as many
+    of each class, or one more of the first ones, not augmented. image_shape: (H, W, C). seed: of
+    this round alone. iterations: in which the round is pruned, scored anew before each.
     """
 
     model: nn.Module

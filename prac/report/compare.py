@@ -52,7 +52,7 @@ class Comparison:
     dense_validation, vanilla_validation: the same of validation accuracies.
     matches: whether its mean is within one standard deviation of vanilla's or above; None where
     either was judged with fewer than `MATCHING_SEEDS` seeds, and for vanilla itself.
-    steps_saved: share of vanilla's SGD steps, in [0, 1].
+    steps_saved: share of vanilla's SGD steps; negative where it took more.
     """
 
     row: RoundRow

@@ -215,7 +215,7 @@ def update_aliases(
     aliases: dict[str, str | None] = {
         alias: None if where is None else where.rpartition("/")[2]
         for alias, where in (chosen or {}).items()
-        if where is None or where in {f"models:/{name}/{number}" for number in own}
+        if where is None or where in {f"models:/{name}/{mine}" for mine in own}
     }
     judged = [v for v in versions if "validation_accuracy" in v.tags]
     if judged:
