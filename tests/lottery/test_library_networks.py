@@ -18,7 +18,8 @@ TORCHVISION = [
     *("alexnet/64", "vgg11_bn/64", "resnet18", "resnext50_32x4d", "wide_resnet50_2"),
     *("densenet121/64", "googlenet/64", "inception_v3/96", "squeezenet1_1", "mnasnet0_5"),
     *("mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x0_5", "efficientnet_b0"),
-    *("regnet_y_400mf", "regnet_x_400mf", "convnext_tiny", "swin_t", "vit_b_32", "maxvit_t/224"),
+    *("regnet_y_400mf", "regnet_x_400mf", "convnext_tiny", "swin_t"),
+    *("vit_b_32/224", "maxvit_t/224"),
 ]
 TIMM = [
     *("resnet10t", "vit_tiny_patch16_224", "efficientnet_lite0", "convnext_atto"),
