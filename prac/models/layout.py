@@ -28,4 +28,10 @@ def placed(model: nn.Module, device: torch.device | str) -> nn.Module:
 
 
 def _plain_images(_model: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(each.contiguous() if isinstance(each, Tensor) else each for each in given)
+    return tuple(_in_order(each) if isinstance(each, Tensor) else each for each in given)
+
+
+def _in_order(images: Tensor) -> Tensor:
+    """With plain strides: of one channel, those of channels last are contiguous as well, and
+    layers pass them on."""
+    return images.contiguous().flatten().view(images.shape)
