@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from prac.config.sections import Precision, TrainConfig
 from prac.errors import ConfigError, PracError
@@ -20,6 +23,7 @@ from prac.training.passes import EagerPasses
 from prac.training.randomness import generators_kept, seed_generators
 
 _CPU = torch.device("cpu")
+_WEIGHTED = (functional.conv1d, functional.conv2d, functional.conv3d, functional.linear)
 
 
 def try_network(
@@ -82,11 +86,25 @@ def _try(
         layer = model.get_submodule(name)
         # Attention has other names for its weights, and uses them as they are.
         if isinstance(getattr(layer, "weight", None), Tensor) and not _zeros_stay(layer, given):
-            raise ConfigError(
-                f"layer {name!r} computes the weight that it uses from the weight that it has, so "
-                "that a pruned weight takes part all the same; allowed: layers that use their "
-                "weight as it is"
-            )
+            raise _computed(f"layer {name!r}", "it has")
+    weights = dict(model.named_parameters())
+    uncalled = [
+        name
+        for name in mask
+        if name.rpartition(".")[0] not in called.inputs
+        and name in weights
+        and weights[name].grad is not None
+    ]
+    # Of those whose layers nothing calls, a layer above may use the weights by itself.
+    for name in _without_zeros(model, {n: weights[n] for n in uncalled}, images):
+        raise _computed("the network", f"{name!r} has")
+
+
+def _computed(what: str, whose: str) -> ConfigError:
+    return ConfigError(
+        f"{what} computes the weight that it uses from the weight that {whose}, so that a pruned "
+        "weight takes part all the same; allowed: weights that are used as they are"
+    )
 
 
 def _repeated(model: nn.Module, passes: EagerPasses, images: Tensor, labels: Tensor) -> Tensor:
@@ -160,6 +178,48 @@ def _zeros_stay(layer: nn.Module, given: Tensor) -> bool:
     finally:
         with torch.no_grad():
             weight.copy_(before)
+
+
+class _Weights(TorchFunctionMode):
+    """What convolutions and linear maps are given for a weight, but for these parameters."""
+
+    def __init__(self, parameters: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.given: list[Tensor] = []
+        self._others = {parameter.data_ptr() for parameter in parameters}
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _WEIGHTED:
+            weight = args[1] if len(args) > 1 else kwargs["weight"]
+            if weight.data_ptr() not in self._others:
+                self.given.append(weight.detach().clone())
+        return func(*args, **kwargs)
+
+
+def _without_zeros(
+    model: nn.Module, weights: Mapping[str, nn.Parameter], images: Tensor
+) -> list[str]:
+    """Those of the weights whose layers nothing calls that are used without the zeros which half
+    of them are pruned to."""
+    pruned = {name: torch.rand(weight.shape) < 0.5 for name, weight in weights.items()}
+    before = {name: weight.detach().clone() for name, weight in weights.items()}
+    with torch.no_grad(), _Weights(model.parameters()) as used:
+        try:
+            for name, weight in weights.items():
+                weight.masked_fill_(pruned[name], 0)
+            model(images.clone())
+        finally:
+            for name, weight in weights.items():
+                weight.copy_(before[name])
+    found = []
+    for name, gone in pruned.items():
+        made = [given for given in used.given if given.shape == gone.shape]
+        if made and not any(bool((given[gone] == 0).all()) for given in made):
+            found.append(name)
+    return found
 
 
 def _middle(shape: tuple[int, ...]) -> int:

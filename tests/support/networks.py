@@ -241,3 +241,33 @@ class Double(Ending):
 
     def forward(self, images: Tensor) -> Any:
         return super().forward(images.double())
+
+
+class Handed(nn.Module):
+    """Its convolution is never called: its weight is handed to the function, as it is or centred.
+
+    A layer of the same shape is called beside it.
+    """
+
+    centred = False
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(in_channels, 4, 3, padding=1)
+        self.one, self.two = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.head = nn.Linear(4, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        weight = self.two.weight
+        if self.centred:
+            weight = weight - weight.mean((1, 2, 3), keepdim=True)
+        maps = functional.relu(self.one(functional.relu(self.first(images))))
+        maps = functional.conv2d(maps, weight, self.two.bias, padding=1)
+        logits: Tensor = self.head(functional.relu(maps).mean((2, 3)))
+        return logits
+
+
+class HandedCentred(Handed):
+    """A pruned weight takes part by the mean."""
+
+    centred = True

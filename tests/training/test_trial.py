@@ -19,7 +19,8 @@ from prac.training.trial import try_network
 
 
 @pytest.mark.parametrize(
-    "network", ["Shared", "Branching", "Volumes", "Remembers", "LeavesOut", "NoneBeside", "Double"]
+    "network",
+    ["Shared", "Branching", "Volumes", "Remembers", "LeavesOut", "NoneBeside", "Double", "Handed"],
 )
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_what_trains_passes(network: str, precision: str) -> None:
@@ -31,6 +32,7 @@ def test_what_trains_passes(network: str, precision: str) -> None:
     [
         ("centred", "layer '0' computes the weight that it uses"),
         ("depthwise_centred", "layer '0.1' computes the weight that it uses"),
+        ("HandedCentred", "the network computes the weight that it uses from the weight that 'two"),
         ("spectral", "convolution '0' computes its weight"),
         ("pruned_before", "convolution '0' computes its weight"),
         ("linear_alone", "no convolution"),
