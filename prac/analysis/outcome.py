@@ -211,6 +211,7 @@ def _rows(
                 ticket=tickets.get(ticket),
                 flops_sparse=None if told is None else told.flops_sparse,
                 bytes_sparse=None if told is None else told.bytes_sparse,
+                sparsity_of_all=None if told is None else told.sparsity_of_all,
                 found_test_accuracy=None if found is None else found.test_accuracy,
                 found_steps=None if found is None or this is None else spent + this.cost.steps,
             )

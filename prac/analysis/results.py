@@ -56,7 +56,8 @@ class RoundRow:
     round: `validation_accuracy` is its validation accuracy, found_steps the SGD steps of the search
     with this round's; None where a ticket has to be trained to be judged.
     flops_sparse, bytes_sparse: what the ticket costs where zeros are skipped (`prac.ticket.cost`):
-    FLOPs of one image, bytes of its weights; None where no ticket was made.
+    FLOPs of one image, bytes of its weights; None where no ticket was made. sparsity_of_all: the
+    share of all parameters that is pruned, where `sparsity` is that of the prunable ones.
     """
 
     architecture: str
@@ -87,6 +88,7 @@ class RoundRow:
     borrowed_from: tuple[str, ...] = ()
     flops_sparse: Count | None = None
     bytes_sparse: Count | None = None
+    sparsity_of_all: Share | None = None
     found_test_accuracy: Share | None = None
     found_steps: Count | None = None
 

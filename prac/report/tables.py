@@ -31,6 +31,7 @@ def result_row(results: Results, row: RoundRow) -> dict[str, str]:
         "method": method_label(row.method),
         "round": str(row.round),
         "sparsity": percent(row.sparsity, 2),
+        "of all weights": percent(row.sparsity_of_all, 2),
         "set size": count(row.set_size),
         "CET": count(row.cet_size),
         "CEP": count(row.cep_size),

@@ -68,7 +68,10 @@ def _found(test: float, validation: float) -> Made:
 
 def _ticket(flops: int = 0, size: int = 0) -> Made:
     whole: dict[str, Any] = dict.fromkeys(f.name for f in dataclasses.fields(TicketFacts))
-    return Made(facts=TicketFacts(**{**whole, "flops_sparse": flops, "bytes_sparse": size}))
+    # 200 of the 1,000 prunable ones are gone, which are half of all.
+    told = {"weights": 1000, "weights_alive": 800, "parameters": 2000}
+    told |= {"flops_sparse": flops, "bytes_sparse": size}
+    return Made(facts=TicketFacts(**{**whole, **told}))
 
 
 # PrAC: 150 + 30 steps against vanilla's 336 + 336, the recipe's whole budget of 16 epochs of 21.
@@ -158,6 +161,7 @@ def test_rows_of_prac(results: Results) -> None:
     assert [r.ticket for r in (dense, first, last)] == [None, None, "models:/m/4"]
     assert [r.flops_sparse for r in (dense, first, last)] == [None, 800_000, 640_000]
     assert [r.bytes_sparse for r in (dense, first, last)] == [None, 3_200, 2_560]
+    assert [r.sparsity_of_all for r in (dense, first)] == [None, 0.1]
 
 
 def test_rows_of_vanilla(results: Results) -> None:

@@ -22,6 +22,7 @@ from prac.report import (
     write_csv,
 )
 from prac.report.as_found import as_found_sentences
+from prac.report.tables import result_row
 
 
 def test_one_row_a_round_in_words(results: Results) -> None:
@@ -32,6 +33,7 @@ def test_one_row_a_round_in_words(results: Results) -> None:
         "method": "PrAC",
         "round": "5",
         "sparsity": "67.23 %",
+        "of all weights": "–",
         "set size": "16,712",
         "CET": "15,712",
         "CEP": "4,000",
@@ -55,6 +57,8 @@ def test_absence_is_a_dash(results: Results) -> None:
     first = result_table(results)[0]
     assert (first["CET"], first["saved"], first["test"]) == ("–", "–", "–")
     assert (first["ticket FLOPs"], first["ticket bytes"]) == ("–", "–")
+    told = dataclasses.replace(results.rows[1], sparsity_of_all=0.004)
+    assert result_row(results, told)["of all weights"] == "0.40 %"
 
 
 def test_key_rows_are_judged_or_last(row: Callable[..., RoundRow], build: Callable[..., Results]):
