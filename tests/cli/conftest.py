@@ -20,6 +20,7 @@ def own_temporary_folder(
     folder = tmp_path_factory.mktemp("t")
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr("tempfile.tempdir", str(folder))
+    monkeypatch.setattr("prac.scratch.SHORT_PLACES", ())
 
 
 @pytest.fixture

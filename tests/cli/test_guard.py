@@ -141,6 +141,7 @@ def test_what_an_encoding_lacks_is_told_by_its_number() -> None:
 def test_a_signal_stops_it_in_a_line(number: signal.Signals) -> None:
     code = f"""
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests may run under nohup themselves
 sys.exit(guarded(lambda: (os.kill(os.getpid(), {int(number)}), signal.pause())))"""
     process = _python(code)
     _, err = process.communicate(timeout=60)

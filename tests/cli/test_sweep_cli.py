@@ -133,6 +133,7 @@ def test_every_option_of_a_pipeline_comes_back_from_its_command() -> None:
         *("--min-workers", "1", "--cpus-per-round", "8", "--gpus-per-worker", "0.5"),
         *("--gpus-per-round", "0.25", "--home", "it's", "--storage", "s3://b/x"),
         *("--storage-is-shared", "--plan", "--executor", "local", "--gpus", "0"),
+        "--deterministic",
     )
     pipeline = OneLineParser()
     add_pipeline_options(pipeline)
