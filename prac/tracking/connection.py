@@ -67,7 +67,9 @@ class Connection:
 
     def __init__(self, tracking_uri: str) -> None:
         # MLflow's own notices are of no use to the user of a pipeline and hide its lines.
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+        if os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR") == "ERROR":
+            # Where MLflow was imported before, it has read the variable already.
+            logging.getLogger("mlflow").setLevel(logging.ERROR)
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
         # After every run it would print the server's address with the password.
@@ -85,11 +87,7 @@ class Connection:
 
             if self.database is not None and self.database.is_file():
                 settle_places(self.database, DESCRIPTIONS)
-            client = MlflowClient(self.tracking_uri)
-            if os.environ.get("MLFLOW_LOGGING_LEVEL") == "ERROR":
-                # Where MLflow was imported before, it has read the variable already.
-                logging.getLogger("mlflow").setLevel(logging.ERROR)
-            self._client = client
+            self._client = MlflowClient(self.tracking_uri)
         return self._client
 
     @property
