@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prac.config.methods import Method
+    from prac.config.recipe import Recipe
     from prac.config.recipes import get_recipe
     from prac.config.sections import (
         AugmentConfig,
@@ -14,13 +15,11 @@ if TYPE_CHECKING:
         DataConfig,
         ModelConfig,
         PruneConfig,
-        Recipe,
-        RewindPoint,
         SearchConfig,
         SelectConfig,
-        Share,
         TrainConfig,
     )
+    from prac.config.values import RewindPoint, Share
     from prac.data import ImageDataset, open_source
     from prac.errors import ConfigError, PracError
     from prac.events import EVENT_SCHEMA, EventLog, EventRecorder, forgetting_statistics
@@ -38,9 +37,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "prac.config.sections": (
-        "AugmentConfig BudgetConfig DataConfig ModelConfig PruneConfig Recipe RewindPoint "
-        "SearchConfig SelectConfig Share TrainConfig"
+        "AugmentConfig BudgetConfig DataConfig ModelConfig PruneConfig SearchConfig SelectConfig "
+        "TrainConfig"
     ),
+    "prac.config.recipe": "Recipe",
+    "prac.config.values": "RewindPoint Share",
     "prac.data": "ImageDataset open_source",
     "prac.errors": "ConfigError PracError",
     "prac.events": "EVENT_SCHEMA EventLog EventRecorder forgetting_statistics",

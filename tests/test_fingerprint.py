@@ -22,7 +22,9 @@ from hypothesis import strategies as st
 
 import prac
 from prac.config import sections
-from prac.config.sections import Recipe, RewindPoint, SearchConfig, SelectConfig
+from prac.config.recipe import Recipe
+from prac.config.sections import SearchConfig, SelectConfig
+from prac.config.values import RewindPoint
 from prac.fingerprint import fingerprint, stage_key
 
 

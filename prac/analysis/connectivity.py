@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prac.config.sections import Precision, Recipe, RewindPoint, TrainConfig
+from prac.config.recipe import Recipe
+from prac.config.sections import Precision, TrainConfig
+from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.errors import ConfigError
 from prac.models import build_model

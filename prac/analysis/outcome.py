@@ -17,7 +17,7 @@ from prac.analysis.results import (
     StageRow,
 )
 from prac.config.methods import PRAC, VANILLA, find_method, method_label
-from prac.config.sections import Recipe
+from prac.config.recipe import Recipe
 from prac.data.dataset import ImageDataset
 from prac.lottery.bill import borrowed_stages, own_stages, payers, total
 from prac.lottery.graph import Graph, Request, SearchStages

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from prac.app.devices import Given
-from prac.config.sections import Recipe
+from prac.config.recipe import Recipe
 from prac.data import Source
 from prac.errors import ConfigError
 from prac.lottery.graph import Request

@@ -17,7 +17,7 @@ from prac.app.options import Options
 from prac.app.places import MlflowPlace, Place, make_home, open_place
 from prac.app.planned import Planned, bytes_left, plan_pipeline
 from prac.app.screen import Screen
-from prac.config.sections import Recipe
+from prac.config.recipe import Recipe
 from prac.errors import ConfigError
 from prac.lottery.footprint import footprint_line
 from prac.lottery.graph import Stage

@@ -8,7 +8,7 @@ from prac.analysis.stops import ReplayedSearch, Stops, replayed_search
 from prac.app.options import Options
 from prac.app.places import open_place, read_found
 from prac.app.planned import plan_pipeline
-from prac.config.sections import Recipe
+from prac.config.recipe import Recipe
 from prac.errors import ConfigError
 
 

@@ -15,7 +15,7 @@ from prac.app.pipeline import working
 from prac.app.places import MlflowPlace
 from prac.app.planned import Planned, plan_pipeline
 from prac.app.screen import RichScreen
-from prac.config.sections import Recipe
+from prac.config.recipe import Recipe
 from prac.errors import ConfigError, PracError
 from prac.fingerprint import fingerprint
 from prac.lottery.graph import Graph, Stage

@@ -9,7 +9,7 @@ from prac.app.options import Options
 from prac.app.places import open_place, read_found
 from prac.app.planned import plan_pipeline
 from prac.config.methods import PRAC
-from prac.config.sections import Recipe
+from prac.config.recipe import Recipe
 from prac.errors import ConfigError
 
 

@@ -26,7 +26,8 @@ from prac.errors import ConfigError
 # Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
     from prac.analysis.connectivity import Line
-    from prac.config.sections import Recipe, RewindPoint
+    from prac.config.recipe import Recipe
+    from prac.config.values import RewindPoint
     from prac.data.batches import DeviceImages
     from prac.ticket.format import Ticket
 
@@ -193,7 +194,7 @@ def _of_recipe(arguments: argparse.Namespace, recipe: Recipe) -> tuple[str, Mapp
 
 
 def _rewinds(text: str | None, recipe: Recipe) -> list[RewindPoint]:
-    from prac.config.sections import RewindPoint
+    from prac.config.values import RewindPoint
 
     if text is not None:
         return [RewindPoint.parse(word.strip()) for word in dict.fromkeys(text.split(","))]

@@ -13,9 +13,10 @@ from typing import Any, NoReturn
 
 from prac.app.console import say
 from prac.config.methods import METHODS, PRAC
+from prac.config.recipe import Recipe
 from prac.config.recipes import get_recipe
-from prac.config.sections import Recipe, RewindPoint, Share
 from prac.config.strategies import OURS, Scalar, option_types
+from prac.config.values import RewindPoint, Share
 from prac.errors import ConfigError, did_you_mean
 from prac.plugins import is_custom
 from prac.plugins.beside import find_beside

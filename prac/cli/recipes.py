@@ -10,12 +10,12 @@ from prac.app.console import say
 from prac.cli.options import SECTIONS
 from prac.config.costs import NetworkCost, recipe_costs
 from prac.config.published import differences
+from prac.config.recipe import fields_of
 from prac.config.recipes import RECIPES, get_recipe
-from prac.config.sections import fields_of
 
 # Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
-    from prac.config.sections import Recipe
+    from prac.config.recipe import Recipe
 
 _DESCRIPTION = """\
 The recipes by name with an upper bound of what one search costs: that of vanilla, every round on

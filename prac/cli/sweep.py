@@ -20,7 +20,8 @@ from prac.cli.options import (
     wants_json,
 )
 from prac.cli.run import run_options
-from prac.config.sections import Recipe, Share
+from prac.config.recipe import Recipe
+from prac.config.values import Share
 from prac.errors import ConfigError
 
 # Slow imports stand in functions: see `prac.cli`.

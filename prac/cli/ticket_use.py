@@ -29,7 +29,7 @@ from prac.errors import ConfigError, TicketError
 if TYPE_CHECKING:
     import argparse
 
-    from prac.config.sections import Recipe
+    from prac.config.recipe import Recipe
     from prac.ticket.format import Ticket
     from prac.training.observers import EpochEnd
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prac.config.sections import Recipe
+from prac.config.recipe import Recipe
 from prac.errors import ConfigError
 
 ImageShape = tuple[int, int, int]

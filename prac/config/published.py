@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from prac.config.sections import Recipe, RewindPoint
+from prac.config.recipe import Recipe
+from prac.config.values import RewindPoint
 
 _ALIKE: dict[str, Any] = {
     "augment.crop_padding": 4,

@@ -11,18 +11,17 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial
 
+from prac.config.recipe import Recipe
 from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
     DataConfig,
     PruneConfig,
-    Recipe,
-    RewindPoint,
     SearchConfig,
     SelectConfig,
-    Share,
     TrainConfig,
 )
+from prac.config.values import RewindPoint, Share
 from prac.errors import unknown
 
 Setting = Callable[[Recipe], Recipe]

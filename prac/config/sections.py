@@ -10,16 +10,16 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 from prac.config.checks import require as _require
 from prac.config.checks import require_choice as _require_choice
-from prac.config.methods import METHODS
+from prac.config.checks import require_strategy as _require_strategy
 from prac.config.strategies import OURS, Scalar, own_options
-from prac.errors import ConfigError
-from prac.plugins import is_custom, name_of
+from prac.config.values import RewindPoint, Share
+from prac.plugins import name_of
 
 T = TypeVar("T")
 Scaling = Literal["epochs", "steps"]
@@ -35,12 +35,6 @@ SAMPLERS = ("top", "balanced", "ccs")
 
 TRANSFORMS = ("published", "resized-crop", "none")
 """How training images are augmented; `prac.data.augment` has them."""
-
-
-def _require_strategy(name: str, value: str, known: Iterable[str]) -> None:
-    """One of ours, or the form of a user's name; whether that exists is seen when it is loaded."""
-    allowed = ", ".join((*known, "package.module:name"))
-    _require(value in known or is_custom(value), name, value, allowed)
 
 
 def _told(value: Any) -> Scalar:
@@ -89,32 +83,6 @@ class DataConfig:
         if self.image_size is not None:
             known = 4 <= self.image_size <= 16384
             _require(known, "data.image_size", self.image_size, "4 to 16384 pixels")
-
-
-@dataclass(frozen=True)
-class Share:
-    """A number as a share of another, such as steps of the full budget's: `0.5x` is half."""
-
-    WIRE: ClassVar[str] = "share"
-    of: float
-
-    def __post_init__(self) -> None:
-        _require(0 < self.of <= 1, "share", str(self), "above 0x, up to 1x")
-
-    @classmethod
-    def parse(cls, text: str) -> Share | int:
-        """Read `0.5x`, or a whole number. Raises ConfigError."""
-        try:
-            return cls(float(text[:-1])) if text.endswith("x") else int(text)
-        except ConfigError:
-            raise
-        except ValueError as error:
-            raise ConfigError(
-                f"{text!r} is not allowed; allowed: a whole number, or a share such as 0.5x"
-            ) from error
-
-    def __str__(self) -> str:
-        return f"{self.of:g}x"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -437,48 +405,6 @@ class SelectConfig:
         return self.threshold if late is None or round_index < self.late_from else late
 
 
-@dataclass(frozen=True)
-class RewindPoint:
-    """Where the rewind weights are taken in round 0: `epoch:3`, `step:500` or `init`.
-
-    `epoch:3` is after the third epoch, `step:500` after the 500th SGD step. `learning-rate` rewinds
-    no weights: every round goes on from the best ones of the round before, and only the schedule
-    starts again (Renda et al. 2020, arXiv:2003.02389).
-    """
-
-    WIRE: ClassVar[str] = "rewind"
-    unit: Literal["epoch", "step", "init", "learning-rate"] = "epoch"
-    at: int = 3
-
-    def __post_init__(self) -> None:
-        units = ("epoch", "step", "init", "learning-rate")
-        _require_choice("search.rewind unit", self.unit, units)
-        if self.unit in ("init", "learning-rate"):
-            object.__setattr__(self, "at", 0)
-        else:
-            _require(self.at >= 1, f"search.rewind {self.unit}", self.at, "1 or more")
-
-    @classmethod
-    def parse(cls, text: str) -> RewindPoint:
-        """Read `epoch:3`, `step:500`, `init` or `learning-rate`."""
-        unit, _, at = text.partition(":")
-        if text in ("init", "learning-rate"):
-            return cls(text)  # type: ignore[arg-type]
-        if unit in ("epoch", "step") and at.isdecimal():
-            return cls(unit, int(at))  # type: ignore[arg-type]
-        raise ConfigError(
-            f"search.rewind {text!r} is not allowed; allowed: epoch:N, step:N, init, learning-rate"
-        )
-
-    @property
-    def rewinds(self) -> bool:
-        """Whether weights go back at all."""
-        return self.unit != "learning-rate"
-
-    def __str__(self) -> str:
-        return f"{self.unit}:{self.at}" if self.unit in ("epoch", "step") else self.unit
-
-
 @dataclass(frozen=True, kw_only=True)
 class BudgetConfig:
     """How the full budget N_0 becomes that of a round on fewer samples.
@@ -523,93 +449,3 @@ class SearchConfig:
     def __post_init__(self) -> None:
         _require(1 <= self.rounds <= 1000, "search.rounds", self.rounds, "1 to 1000")
         _require(0 <= self.seed < 2**31, "search.seed", self.seed, "0 to 2147483647")
-
-
-def fields_of(section: Any) -> dict[str, Any]:
-    """By name; the options of scores and samplers stand beside the fields of `select`."""
-    values = dict(vars(section))
-    return values | dict(values.pop("options", ()))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """A whole configuration; `prac.config.recipes` has those with a name. `replace` changes one."""
-
-    WIRE: ClassVar[str] = "recipe"
-    name: str
-    description: str
-    architectures: tuple[str, ...]
-    data: DataConfig = field(default_factory=DataConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    prune: PruneConfig = field(default_factory=PruneConfig)
-    select: SelectConfig = field(default_factory=SelectConfig)
-    budget: BudgetConfig = field(default_factory=BudgetConfig)
-    search: SearchConfig = field(default_factory=SearchConfig)
-    compare: tuple[str, ...] = ()
-    model: ModelConfig = field(default=ModelConfig(), metadata={"later": True})
-
-    def __post_init__(self) -> None:
-        for name in ("architectures", "compare"):
-            object.__setattr__(self, name, tuple(name_of(each) for each in getattr(self, name)))
-        _require(len(self.architectures) >= 1, "architectures", self.architectures, "one or more")
-        _require(
-            len(set(self.architectures)) == len(self.architectures),
-            "architectures",
-            self.architectures,
-            "each name once",
-        )
-        for method in self.compare:
-            _require_strategy("compare", method, METHODS)
-        select = self.select
-        if select.score == "critical" and select.sampler != "top":
-            raise ConfigError(
-                f"select.sampler {select.sampler!r} takes samples by a score, and select.score is "
-                "critical; allowed: another select.score, or a method that has a sampler, e.g. "
-                "--compare el2n-ccs"
-            )
-        if select.score != "critical" and (select.easy or select.late_threshold is not None):
-            raise ConfigError(
-                "select.easy and select.late_threshold are of critical sets, and select.score is "
-                f"{select.score}; allowed: select.easy=0 and select.late_threshold=none"
-            )
-        if select.late_threshold is not None and select.late_from > self.search.rounds:
-            raise ConfigError(
-                f"select.late_from {select.late_from} is past the last set, so that "
-                f"select.late_threshold is never used; allowed: 1 to {self.search.rounds}"
-            )
-        rewind = self.search.rewind
-        if rewind.unit == "epoch" and rewind.at > self.train.epochs:
-            raise ConfigError(
-                f"search.rewind {rewind} is past the budget; "
-                f"allowed: up to epoch:{self.train.epochs}"
-            )
-
-    def with_epochs(self, epochs: int) -> Recipe:
-        """At another full budget: milestones and warm-up keep their share of it, and a rewind point
-        past it becomes its end. Raises ConfigError."""
-        _require(1 <= epochs < 2**15, "train.epochs", epochs, "1 to 32767")
-        search = self.search
-        if search.rewind.unit == "epoch" and search.rewind.at > epochs:
-            search = dataclasses.replace(search, rewind=RewindPoint("epoch", epochs))
-        return self.replace(train=self.train.with_epochs(epochs), search=search)
-
-    def set(self, **sections: Mapping[str, Any]) -> Recipe:
-        """With some fields changed, by section: `recipe.set(search={"rounds": 3})`.
-
-        What is no field of `select` is an option of a score or a sampler. Raises ConfigError.
-        """
-        changed = {}
-        for name, fields in sections.items():
-            config, fields = getattr(self, name), dict(fields)
-            if name == "select":
-                known = {each.name for each in dataclasses.fields(config)}
-                told = {field: fields.pop(field) for field in fields.keys() - known}
-                if told:
-                    fields["options"] = dict(fields.get("options", config.options)) | told
-            changed[name] = dataclasses.replace(config, **fields)
-        return self.replace(**changed)
-
-    def replace(self, **changes: Any) -> Recipe:
-        """A copy with some fields changed; see `dataclasses.replace`."""
-        return dataclasses.replace(self, **changes)

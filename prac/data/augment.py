@@ -7,7 +7,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from prac.config.sections import AugmentConfig, Share
+from prac.config.sections import AugmentConfig
+from prac.config.values import Share
 from prac.errors import ConfigError, first_line
 from prac.plugins import load_custom
 

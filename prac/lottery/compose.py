@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prac.config.methods import PRAC, Method
-from prac.config.sections import ModelConfig, PruneConfig, RewindPoint, SelectConfig
+from prac.config.sections import ModelConfig, PruneConfig, SelectConfig
 from prac.config.strategies import ProxyOptions
+from prac.config.values import RewindPoint
 from prac.fingerprint import stage_key
 from prac.lottery.graph import Graph, Request, SearchStages, Stage
 from prac.lottery.kinds import KINDS

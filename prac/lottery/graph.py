@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from prac.config.methods import METHODS, PRAC, Method, find_method
-from prac.config.sections import Precision, Recipe
+from prac.config.recipe import Recipe
+from prac.config.sections import Precision
 from prac.errors import ConfigError
 
 MAX_SEEDS = 100

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from prac.config.recipe import Recipe
 from prac.config.recipes import get_recipe
-from prac.config.sections import Recipe
 from prac.data.given import as_source
 from prac.lottery.progress import EpochNews
 from prac.lottery.search import Local

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prac.config.sections import Precision, PruneConfig, Recipe
+from prac.config.recipe import Recipe
+from prac.config.sections import Precision, PruneConfig
 from prac.config.strategies import ProxyOptions
 from prac.data.dataset import Source
 from prac.errors import unknown

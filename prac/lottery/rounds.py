@@ -12,7 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prac.config.sections import PruneConfig, RewindPoint
+from prac.config.sections import PruneConfig
+from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.steps import num_batches
 from prac.events.log import EventLog

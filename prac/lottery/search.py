@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from prac.config.methods import PRAC
+from prac.config.recipe import Recipe
 from prac.config.recipes import get_recipe
-from prac.config.sections import Recipe
 from prac.data.dataset import ImageDataset, Source
 from prac.data.given import as_source
 from prac.data.splits import training_rows

@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from prac.config.methods import PRAC, Method, Start
+from prac.config.recipe import Recipe
 from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
     CepModel,
     Precision,
     PruneConfig,
-    Recipe,
-    RewindPoint,
     SelectConfig,
     TrainConfig,
 )
 from prac.config.strategies import ProxyOptions
+from prac.config.values import RewindPoint
 from prac.data.steps import num_batches
 from prac.errors import ConfigError
 from prac.lottery.method_config import prune_for, sampler_settings, score_settings

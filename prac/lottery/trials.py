@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prac import __version__
-from prac.config.sections import Precision, PruneConfig, Recipe
+from prac.config.recipe import Recipe
+from prac.config.sections import Precision, PruneConfig
 from prac.fingerprint import fingerprint
 from prac.models.catalogue import ImageShape
 from prac.plugins import identity, is_custom, is_of_this_process

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from prac.config.sections import Precision, Recipe
+from prac.config.recipe import Recipe
+from prac.config.sections import Precision
 from prac.errors import TicketError
 from prac.lottery.trials import Trial
 from prac.models import build_model

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from prac.analysis.trials import SweepResults
-from prac.config.sections import Recipe, fields_of
+from prac.config.recipe import Recipe, fields_of
 from prac.sweep.space import SECTIONS, SweepOptions, Values, setting_text
 from prac.sweep.union import Value
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
-from prac.config.sections import Recipe
+from prac.config.recipe import Recipe
 from prac.errors import ConfigError
 
 Sampler = Literal["grid", "random", "optuna"]

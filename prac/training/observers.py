@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from prac.config.sections import RewindPoint
+from prac.config.values import RewindPoint
 from prac.data.batches import Batch
 from prac.events.recorder import EventRecorder
 from prac.pruning.tentative import TentativeMask

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from prac.config.sections import BudgetConfig, Schedule, Share, TrainConfig
+from prac.config.sections import BudgetConfig, Schedule, TrainConfig
+from prac.config.values import Share
 from prac.data.steps import num_batches
 
 RISE = 0.3

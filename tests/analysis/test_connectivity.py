@@ -22,7 +22,8 @@ from prac.analysis.connectivity import (
     rewind_connectivity,
 )
 from prac.config.recipes import digits
-from prac.config.sections import AugmentConfig, RewindPoint, TrainConfig
+from prac.config.sections import AugmentConfig, TrainConfig
+from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import ConfigError

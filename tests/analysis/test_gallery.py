@@ -15,7 +15,8 @@ from PIL import Image
 from prac.analysis import gallery as module
 from prac.analysis.gallery import Gallery
 from prac.analysis.results import HardSample
-from prac.config.sections import AugmentConfig, PruneConfig, Recipe, TrainConfig
+from prac.config.recipe import Recipe
+from prac.config.sections import AugmentConfig, PruneConfig, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.lottery.rounds import RoundTask, run_round

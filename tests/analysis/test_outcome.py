@@ -11,7 +11,7 @@ import pytest
 from prac.analysis.outcome import collect_results
 from prac.analysis.results import Results, results_from_json, results_to_json
 from prac.analysis.summary import summary_json
-from prac.config.sections import RewindPoint
+from prac.config.values import RewindPoint
 from prac.lottery.compose import build_graph
 from prac.lottery.outputs import (
     Cost,

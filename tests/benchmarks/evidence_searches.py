@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prac.config.costs import TRAINING_FLOPS
-from prac.config.sections import RewindPoint, SelectConfig
+from prac.config.sections import SelectConfig
+from prac.config.values import RewindPoint
 from prac.lottery.bill import flops
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import Facts

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from prac.config.methods import Method
+from prac.config.recipe import Recipe
 from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
     PruneConfig,
-    Recipe,
-    RewindPoint,
     SearchConfig,
     SelectConfig,
     TrainConfig,
 )
+from prac.config.values import RewindPoint
 from prac.data.steps import num_batches
 
 ROWS = 10_000

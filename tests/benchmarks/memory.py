@@ -26,7 +26,7 @@ def one_round(dataset_ref: list[Any], folder: str, samples: int) -> dict[str, fl
 
     import torch
 
-    from prac.config.sections import RewindPoint
+    from prac.config.values import RewindPoint
     from prac.data.batches import DeviceImages
     from prac.lottery.rounds import RoundTask, run_round
     from prac.lottery.stage_config import round_config

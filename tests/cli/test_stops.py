@@ -13,8 +13,8 @@ from support.stored import left
 from prac.app.options import Options
 from prac.app.places import open_place
 from prac.app.planned import plan_pipeline
+from prac.config.recipe import Recipe
 from prac.config.recipes import digits
-from prac.config.sections import Recipe
 from prac.lottery.outputs import Made, RoundFacts
 
 SMALL = ("--architectures", "resnet8", "--rounds", "2", "--workers", "1")

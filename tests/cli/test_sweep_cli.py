@@ -12,8 +12,8 @@ from prac.cli.options import OneLineParser, add_pipeline_options, recipe_from
 from prac.cli.sweep import add_sweep_options, parse_axis, pipeline_command, sweep_pipeline
 from prac.cli.thresholds import add as add_thresholds
 from prac.cli.thresholds import thresholds_command
+from prac.config.recipe import Recipe
 from prac.config.recipes import digits
-from prac.config.sections import Recipe
 from prac.errors import ConfigError
 
 SMALL = ["--architectures", "resnet8", "--rounds", "2", "--epochs", "3", "--workers", "1"]

@@ -4,8 +4,9 @@ import pytest
 from benchmarks.fast_variants import PART, SMALL
 
 from prac.config.costs import KNOWN_DATA, recipe_costs
+from prac.config.recipe import Recipe
 from prac.config.recipes import RECIPES, digits, get_recipe, low, standard, warmup
-from prac.config.sections import DataConfig, Recipe, SearchConfig
+from prac.config.sections import DataConfig, SearchConfig
 from prac.errors import ConfigError
 from prac.fingerprint import fingerprint
 from prac.models import build_model

@@ -8,29 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prac import config
+from prac.config import recipe, sections, values
+from prac.config.recipe import Recipe
 from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
     DataConfig,
-    ModelConfig,
     PruneConfig,
-    Recipe,
-    RewindPoint,
     SearchConfig,
     SelectConfig,
-    Share,
     TrainConfig,
 )
+from prac.config.values import RewindPoint, Share
 from prac.errors import ConfigError, PracError
 
 CONFIGS = [
     kind
-    for _, kind in inspect.getmembers(config, inspect.isclass)
-    if dataclasses.is_dataclass(kind) and kind.__module__ == "prac.config.sections"
+    for module in (recipe, sections, values)
+    for _, kind in inspect.getmembers(module, inspect.isclass)
+    if dataclasses.is_dataclass(kind) and kind.__module__ == module.__name__
 ]
 MINIMAL = {
-    ModelConfig: {"architecture": "resnet8"},
     Share: {"of": 0.5},
     Recipe: {"name": "r", "description": "", "architectures": ("resnet8",)},
 }

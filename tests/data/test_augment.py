@@ -11,7 +11,8 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as reference
 
-from prac.config.sections import AugmentConfig, Share
+from prac.config.sections import AugmentConfig
+from prac.config.values import Share
 from prac.data.augment import augmentation, check_augmentation, resized_crops
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from support.played import PlayedTasks, Recorder, played_context
 
+from prac.config.recipe import Recipe
 from prac.config.recipes import digits
-from prac.config.sections import Recipe, SelectConfig
+from prac.config.sections import SelectConfig
 from prac.data.dataset import ImageDataset
 from prac.distributed.context import Room
 from prac.distributed.executor import RayExecutor

@@ -13,16 +13,16 @@ import pytest
 import torch
 
 import prac
+from prac.config.recipe import Recipe
 from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
     PruneConfig,
-    Recipe,
-    RewindPoint,
     SearchConfig,
     SelectConfig,
     TrainConfig,
 )
+from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.lottery.rounds import RoundOutcome, RoundTask, run_round

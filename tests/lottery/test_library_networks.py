@@ -11,7 +11,7 @@ import torch
 
 import prac
 from prac.config.recipes import digits
-from prac.config.sections import RewindPoint
+from prac.config.values import RewindPoint
 from prac.errors import ConfigError
 
 TORCHVISION = [

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from prac.config.methods import METHODS, Method
-from prac.config.sections import PruneConfig, Recipe, SelectConfig, TrainConfig
+from prac.config.recipe import Recipe
+from prac.config.sections import PruneConfig, SelectConfig, TrainConfig
 from prac.errors import ConfigError
 from prac.lottery.method_config import (
     predicts,

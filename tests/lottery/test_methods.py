@@ -16,17 +16,17 @@ from prac.analysis.bill import make_bill
 from prac.analysis.outcome import collect_results
 from prac.analysis.results import Bill, Results
 from prac.config.methods import METHODS, method_label
+from prac.config.recipe import Recipe
 from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
     DataConfig,
     PruneConfig,
-    Recipe,
-    RewindPoint,
     SearchConfig,
     SelectConfig,
     TrainConfig,
 )
+from prac.config.values import RewindPoint
 from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.data.given import as_source

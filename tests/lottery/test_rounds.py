@@ -10,7 +10,8 @@ import pytest
 from support.searches import searched
 
 from prac.analysis.bill import make_bill
-from prac.config.sections import AugmentConfig, PruneConfig, Recipe, SearchConfig, TrainConfig
+from prac.config.recipe import Recipe
+from prac.config.sections import AugmentConfig, PruneConfig, SearchConfig, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.lottery.rounds import RoundTask, run_round, train_round

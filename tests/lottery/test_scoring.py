@@ -10,14 +10,9 @@ import pytest
 import torch
 from support.searches import searched
 
-from prac.config.sections import (
-    AugmentConfig,
-    Recipe,
-    RewindPoint,
-    SearchConfig,
-    SelectConfig,
-    TrainConfig,
-)
+from prac.config.recipe import Recipe
+from prac.config.sections import AugmentConfig, SearchConfig, SelectConfig, TrainConfig
+from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.lottery.bill import flops, total

@@ -14,17 +14,17 @@ import pytest
 import torch
 from support.searches import Searched, Trainer, searched
 
+from prac.config.recipe import Recipe
 from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
     DataConfig,
     PruneConfig,
-    Recipe,
-    RewindPoint,
     SearchConfig,
     SelectConfig,
     TrainConfig,
 )
+from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import ConfigError, EmptySetError, PracError

@@ -15,16 +15,16 @@ from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
 import prac
+from prac.config.recipe import Recipe
 from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
     DataConfig,
     PruneConfig,
-    Recipe,
-    RewindPoint,
     SearchConfig,
     TrainConfig,
 )
+from prac.config.values import RewindPoint
 from prac.data import open_source
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset

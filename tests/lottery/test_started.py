@@ -12,8 +12,10 @@ import torch
 
 import prac
 from prac.analysis.outcome import settings_of
+from prac.config.recipe import Recipe
 from prac.config.recipes import digits
-from prac.config.sections import ModelConfig, Recipe, RewindPoint
+from prac.config.sections import ModelConfig
+from prac.config.values import RewindPoint
 from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Request

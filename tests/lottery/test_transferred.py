@@ -7,7 +7,8 @@ from support.requests import make_request
 
 from prac.config.methods import METHODS, find_method
 from prac.config.recipes import digits
-from prac.config.sections import RewindPoint, SelectConfig
+from prac.config.sections import SelectConfig
+from prac.config.values import RewindPoint
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, SearchStages
 from prac.lottery.search import search

@@ -13,15 +13,9 @@ import torch
 from support.searches import Searched, Trainer, searched
 from torch import Tensor
 
-from prac.config.sections import (
-    AugmentConfig,
-    BudgetConfig,
-    PruneConfig,
-    Recipe,
-    RewindPoint,
-    SearchConfig,
-    TrainConfig,
-)
+from prac.config.recipe import Recipe
+from prac.config.sections import AugmentConfig, BudgetConfig, PruneConfig, SearchConfig, TrainConfig
+from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import TicketError

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from prac.cli.options import OneLineParser, add_pipeline_options, recipe_from
-from prac.config.sections import Recipe
+from prac.config.recipe import Recipe
 from prac.lottery.outputs import NEXT_MASK, REWIND, SET, TRAINED
 from prac.lottery.search import SearchResult, search
 from prac.ticket.format import Ticket

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prac.config.recipes import digits
-from prac.config.sections import AugmentConfig, PruneConfig, RewindPoint, TrainConfig
+from prac.config.sections import AugmentConfig, PruneConfig, TrainConfig
+from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import ConfigError

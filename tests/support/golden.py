@@ -9,17 +9,17 @@ import torch
 from torch import nn
 
 from prac.config.methods import METHODS
+from prac.config.recipe import Recipe
 from prac.config.recipes import digits
 from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
     PruneConfig,
-    Recipe,
-    RewindPoint,
     SearchConfig,
     SelectConfig,
     TrainConfig,
 )
+from prac.config.values import RewindPoint
 from prac.data.dataset import ImageDataset
 from prac.data.given import as_source
 from prac.lottery.compose import build_graph

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from prac.config.recipe import Recipe
 from prac.config.recipes import digits
-from prac.config.sections import Recipe
 from prac.lottery.graph import Request
 
 

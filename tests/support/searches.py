@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from prac.config.sections import Recipe
+from prac.config.recipe import Recipe
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.data.given import as_source

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from prac.config.sections import AugmentConfig, RewindPoint, TrainConfig
+from prac.config.sections import AugmentConfig, TrainConfig
+from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.fingerprint import fingerprint

@@ -15,13 +15,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from prac.config.sections import (
-    AugmentConfig,
-    Precision,
-    RewindPoint,
-    Schedule,
-    TrainConfig,
-)
+from prac.config.sections import AugmentConfig, Precision, Schedule, TrainConfig
+from prac.config.values import RewindPoint
 from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import CheckpointError, ConfigError, PracError

@@ -11,7 +11,8 @@ import torch
 from support.played_device import DEVICE, Mixed, PlayedDevice, values
 from torch import Tensor, nn
 
-from prac.config.sections import AugmentConfig, RewindPoint, TrainConfig
+from prac.config.sections import AugmentConfig, TrainConfig
+from prac.config.values import RewindPoint
 from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.events import EventRecorder

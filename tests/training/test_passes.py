@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from prac.config.sections import AugmentConfig, RewindPoint, TrainConfig
+from prac.config.sections import AugmentConfig, TrainConfig
+from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.events.recorder import EventRecorder

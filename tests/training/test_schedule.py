@@ -14,7 +14,8 @@ from torch.optim import SGD, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
 from prac.config.recipes import get_recipe
-from prac.config.sections import BudgetConfig, Schedule, Share, TrainConfig
+from prac.config.sections import BudgetConfig, Schedule, TrainConfig
+from prac.config.values import Share
 from prac.training.schedule import Budget, full_budget, round_budget
 
 PUBLISHED = TrainConfig()

@@ -10,7 +10,8 @@ import torch
 
 import prac
 from prac.config.recipes import digits
-from prac.config.sections import RewindPoint, TrainConfig
+from prac.config.sections import TrainConfig
+from prac.config.values import RewindPoint
 from prac.errors import ConfigError, TicketError
 from prac.models import build_model
 from prac.models.state import load_state

@@ -22,15 +22,9 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from prac.config.sections import (
-    AugmentConfig,
-    DataConfig,
-    PruneConfig,
-    Recipe,
-    RewindPoint,
-    SearchConfig,
-    TrainConfig,
-)
+from prac.config.recipe import Recipe
+from prac.config.sections import AugmentConfig, DataConfig, PruneConfig, SearchConfig, TrainConfig
+from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.events.log import EventLog
