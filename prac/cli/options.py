@@ -44,6 +44,11 @@ class _MethodNames(tuple[str, ...]):
 
 def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
     """The options that all pipelines have."""
+    _add_what(parser)
+    _add_how(parser)
+
+
+def _add_what(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what is searched")
     what.add_argument(
         "--recipe",
@@ -122,6 +127,9 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         help="change any field of the recipe, e.g. select.threshold=2, budget.scaling=steps, "
         "search.rewind=init, prune.tolerance=none; `prac recipes NAME` lists them",
     )
+
+
+def _add_how(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how it runs")
     how.add_argument(
         "--executor",
