@@ -131,10 +131,9 @@ def train(
 
     Pruned weights are exactly zero from the first step to the last: they start at zero and their
     gradients are zero, so neither momentum nor weight decay moves them; an optimiser of the user's
-    is undone where it does. An observer that asks to
-    stop is obeyed by all workers; rank 0's answer counts. Torch's global generators are seeded for
-    each share of each step, and afterwards are as they were; a network that draws from others
-    (NumPy's, Python's) is refused by the trial.
+    is undone where it does. An observer that asks to stop is obeyed by all workers; rank 0's answer
+    counts. Torch's global generators are seeded for each share of each step, and afterwards are as
+    they were; a network that draws from others (NumPy's, Python's) is refused by the trial.
     Raises PracError where the loss is no longer finite, CheckpointError for a foreign checkpoint.
     """
     workers = workers or Workers(shares=training.shares)
@@ -144,9 +143,8 @@ def train(
         mask.apply_(model)
     optimizer = make_optimizer(model, training.config)
     trained = Trained()
-    if checkpoints is None or not _resume(
-        training, trained, model, optimizer, observers, checkpoints
-    ):
+    loop = _Loop(model, training, trained, optimizer, observers, workers)
+    if checkpoints is None or not loop.resume(checkpoints):
         for observer in observers:
             observer.on_start(model)
     reads_buffers = workers.size > 1 and _reads_buffers(model, training)
@@ -167,9 +165,7 @@ def train(
         trained.made_by = together(*before, *workers.told(here, device))
     while not trained.stopped_early and len(trained.epochs) < training.budget.epochs:
         with generators_kept(device), float32(device, training.precision):
-            record = _train_epoch(
-                model, parallel, passes, optimizer, masked, training, trained, observers, workers
-            )
+            record = loop.epoch(parallel, passes, masked)
         trained.epochs.append(record)
         if record.validation_accuracy > trained.best_accuracy:
             trained.best_epoch = record.epoch
@@ -182,7 +178,7 @@ def train(
         left = len(trained.epochs) < training.budget.epochs
         trained.stopped_early = workers.rank_0_says(any(wishes) and left, device)
         if checkpoints is not None and workers.rank == 0:
-            _checkpoint(training, trained, model, optimizer, observers).save(checkpoints)
+            loop.checkpoint().save(checkpoints)
     return trained
 
 
@@ -224,86 +220,6 @@ def _masked_parameters(
     return parameters, masks
 
 
-def _train_epoch(
-    model: nn.Module,
-    parallel: Parallel,
-    passes: Passes,
-    optimizer: Optimizer,
-    masked: tuple[list[Tensor], list[Tensor]],
-    training: Training,
-    trained: Trained,
-    observers: Sequence[Observer],
-    workers: Workers,
-) -> EpochRecord:
-    started = time.perf_counter()
-    images, epoch = training.images, len(trained.epochs)
-    step = first_step = epoch * training.budget.steps_per_epoch
-    # Sums of the loss and of right predictions, on the device: read once, after the epoch.
-    float_type = torch.float64 if images.device.type == "cpu" else torch.float32
-    loss_sum, right_sum = torch.zeros(2, dtype=float_type, device=images.device)
-    num_samples = 0
-    forward_seed = derived_seed(training.seed, *training.stream, epoch, "forward")
-    model.train()
-    rows, weights = training.epoch_rows(epoch)
-    feeds = [
-        images.epoch(
-            rows,
-            training.config.batch_size,
-            generator(training.seed, *training.stream, epoch),
-            rank=share,
-            world_size=workers.shares,
-            weights=weights,
-            trained=training.fresh if training.hardest else None,
-        )
-        for share in workers.mine
-    ]
-    for shares in zip(*feeds, strict=True):
-        learning_rate = training.budget.learning_rate(step)
-        optimizer.zero_grad()
-        for share, batch in zip(workers.mine, shares, strict=True):
-            # Shares of a step differ by one sample, so each counts by its samples in the step's
-            # mean.
-            weight = 1 / batch.step_size
-            seed_generators(images.device, counted_seed(forward_seed, step, share))
-            inputs, labels, presented = batch.images, batch.labels, None
-            if training.hardest:
-                inputs, labels, presented = hardest_part(model, batch, training.precision)
-            with parallel.taking(share):
-                logits, losses = passes(inputs, labels, weight, batch.weights)
-            for observer in observers:
-                observer.on_predictions(batch, logits if presented is None else presented)
-            with torch.no_grad():
-                loss_sum += losses
-                right_sum += (logits.argmax(dim=1) == labels).sum()
-            num_samples += len(labels)
-        parallel.finish()
-        _mask_gradients(*masked)
-        optimizer.step(learning_rate)
-        if not optimizer.keeps_zero:
-            _zero(*masked)
-        step += 1
-        for observer in observers:
-            observer.on_step(step, model)
-    workers.agree_on_buffers(model)
-    mine = images.validation_ids[workers.rank :: workers.size]
-    correct = count_correct(model, images, mine, training.precision)
-    sums = [loss_sum, right_sum, torch.full_like(loss_sum, num_samples), correct.to(loss_sum)]
-    loss, right, count, correct_total = workers.total(torch.stack(sums)).tolist()
-    if not np.isfinite(loss):
-        raise PracError(
-            f"the loss is not finite in epoch {epoch + 1}; lower train.learning_rate or add warm-up"
-        )
-    return EpochRecord(
-        epoch=epoch,
-        steps=step - first_step,
-        learning_rate=learning_rate,
-        loss=loss / count,
-        train_accuracy=right / count,
-        validation_accuracy=correct_total / len(images.validation_ids),
-        seconds=time.perf_counter() - started,
-    )
-
-
 def _mask_gradients(parameters: list[Tensor], masks: list[Tensor]) -> None:
     # A frozen layer, or one that the forward pass left out, has no gradient.
     pairs = zip((p.grad for p in parameters), masks, strict=True)
@@ -319,68 +235,143 @@ def _zero(parameters: list[Tensor], masks: list[Tensor]) -> None:
         parameter.masked_fill_(alive == 0, 0.0)
 
 
-def _checkpoint(
-    training: Training,
-    trained: Trained,
-    model: nn.Module,
-    optimizer: Optimizer,
-    observers: Sequence[Observer],
-) -> Checkpoint:
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= {f"best.{name}": tensor for name, tensor in trained.best_weights.items()}
-    tensors |= optimizer.state({p: name for name, p in model.named_parameters()})
-    states: dict[str, dict[str, Any]] = {}
-    for observer in observers:
-        kept, told = observer.state()
-        states[observer.name] = dict(told)
-        tensors |= {f"observer.{observer.name}.{name}": tensor for name, tensor in kept.items()}
-    progress = Progress(
-        epochs=tuple(trained.epochs),
-        best_epoch=trained.best_epoch,
-        best_accuracy=trained.best_accuracy,
-        stopped_early=trained.stopped_early,
-        observers=states,
-        made_by=dict(trained.made_by),
-    )
-    return Checkpoint(run=training.run, tensors=tensors, progress=progress)
+@dataclass(frozen=True)
+class _Loop:
+    """One training while this worker is at it."""
 
+    model: nn.Module
+    training: Training
+    trained: Trained
+    optimizer: Optimizer
+    observers: Sequence[Observer]
+    workers: Workers
 
-def _resume(
-    training: Training,
-    trained: Trained,
-    model: nn.Module,
-    optimizer: Optimizer,
-    observers: Sequence[Observer],
-    checkpoints: Folder,
-) -> bool:
-    checkpoint = Checkpoint.load(checkpoints, training.run)
-    if checkpoint is None:
-        return False
+    def epoch(
+        self, parallel: Parallel, passes: Passes, masked: tuple[list[Tensor], list[Tensor]]
+    ) -> EpochRecord:
+        """The next one. masked: parameters with pruned weights, and their masks."""
+        model, training, workers = self.model, self.training, self.workers
+        started = time.perf_counter()
+        images, epoch = training.images, len(self.trained.epochs)
+        step = first_step = epoch * training.budget.steps_per_epoch
+        # Sums of the loss and of right predictions, on the device: read once, after the epoch.
+        float_type = torch.float64 if images.device.type == "cpu" else torch.float32
+        loss_sum, right_sum = torch.zeros(2, dtype=float_type, device=images.device)
+        num_samples = 0
+        forward_seed = derived_seed(training.seed, *training.stream, epoch, "forward")
+        model.train()
+        rows, weights = training.epoch_rows(epoch)
+        feeds = [
+            images.epoch(
+                rows,
+                training.config.batch_size,
+                generator(training.seed, *training.stream, epoch),
+                rank=share,
+                world_size=workers.shares,
+                weights=weights,
+                trained=training.fresh if training.hardest else None,
+            )
+            for share in workers.mine
+        ]
+        for shares in zip(*feeds, strict=True):
+            learning_rate = training.budget.learning_rate(step)
+            self.optimizer.zero_grad()
+            for share, batch in zip(workers.mine, shares, strict=True):
+                # Shares of a step differ by one sample, so each counts by its samples in the step's
+                # mean.
+                weight = 1 / batch.step_size
+                seed_generators(images.device, counted_seed(forward_seed, step, share))
+                inputs, labels, presented = batch.images, batch.labels, None
+                if training.hardest:
+                    inputs, labels, presented = hardest_part(model, batch, training.precision)
+                with parallel.taking(share):
+                    logits, losses = passes(inputs, labels, weight, batch.weights)
+                for observer in self.observers:
+                    observer.on_predictions(batch, logits if presented is None else presented)
+                with torch.no_grad():
+                    loss_sum += losses
+                    right_sum += (logits.argmax(dim=1) == labels).sum()
+                num_samples += len(labels)
+            parallel.finish()
+            _mask_gradients(*masked)
+            self.optimizer.step(learning_rate)
+            if not self.optimizer.keeps_zero:
+                _zero(*masked)
+            step += 1
+            for observer in self.observers:
+                observer.on_step(step, model)
+        workers.agree_on_buffers(model)
+        mine = images.validation_ids[workers.rank :: workers.size]
+        correct = count_correct(model, images, mine, training.precision)
+        sums = [loss_sum, right_sum, torch.full_like(loss_sum, num_samples), correct.to(loss_sum)]
+        loss, right, count, correct_total = workers.total(torch.stack(sums)).tolist()
+        if not np.isfinite(loss):
+            raise PracError(
+                f"the loss is not finite in epoch {epoch + 1}; lower train.learning_rate or add "
+                "warm-up"
+            )
+        return EpochRecord(
+            epoch=epoch,
+            steps=step - first_step,
+            learning_rate=learning_rate,
+            loss=loss / count,
+            train_accuracy=right / count,
+            validation_accuracy=correct_total / len(images.validation_ids),
+            seconds=time.perf_counter() - started,
+        )
 
-    def under(prefix: str) -> dict[str, Tensor]:
-        return {
-            name.removeprefix(prefix): tensor
-            for name, tensor in checkpoint.tensors.items()
-            if name.startswith(prefix)
-        }
+    def checkpoint(self) -> Checkpoint:
+        """What the training goes on from after its last epoch."""
+        model, trained = self.model, self.trained
+        tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in trained.best_weights.items()}
+        tensors |= self.optimizer.state({p: name for name, p in model.named_parameters()})
+        states: dict[str, dict[str, Any]] = {}
+        for observer in self.observers:
+            kept, told = observer.state()
+            states[observer.name] = dict(told)
+            tensors |= {f"observer.{observer.name}.{name}": tensor for name, tensor in kept.items()}
+        progress = Progress(
+            epochs=tuple(trained.epochs),
+            best_epoch=trained.best_epoch,
+            best_accuracy=trained.best_accuracy,
+            stopped_early=trained.stopped_early,
+            observers=states,
+            made_by=dict(trained.made_by),
+        )
+        return Checkpoint(run=self.training.run, tensors=tensors, progress=progress)
 
-    progress = checkpoint.progress
-    trained.epochs = list(progress.epochs)
-    trained.best_epoch = progress.best_epoch
-    trained.best_accuracy = progress.best_accuracy
-    trained.stopped_early = progress.stopped_early
-    trained.made_by = progress.made_by
-    device = training.images.device
-    trained.best_weights = {name: tensor.to(device) for name, tensor in under("best.").items()}
-    try:
-        load_state(model, under("model."))
-        optimizer.restore(dict(model.named_parameters()), checkpoint.tensors)
-        for observer in observers:
-            kept = under(f"observer.{observer.name}.")
-            observer.restore(kept, progress.observers[observer.name])
-    except (RuntimeError, ValueError, LookupError) as error:
-        raise CheckpointError(
-            f"{checkpoints.describe(FILE_NAME)} doesn't fit this training ({first_line(error)}); "
-            "remove it to start this training again"
-        ) from error
-    return True
+    def resume(self, checkpoints: Folder) -> bool:
+        """Whether there was a checkpoint: then it goes on from there."""
+        model, trained = self.model, self.trained
+        checkpoint = Checkpoint.load(checkpoints, self.training.run)
+        if checkpoint is None:
+            return False
+
+        def under(prefix: str) -> dict[str, Tensor]:
+            return {
+                name.removeprefix(prefix): tensor
+                for name, tensor in checkpoint.tensors.items()
+                if name.startswith(prefix)
+            }
+
+        progress = checkpoint.progress
+        trained.epochs = list(progress.epochs)
+        trained.best_epoch = progress.best_epoch
+        trained.best_accuracy = progress.best_accuracy
+        trained.stopped_early = progress.stopped_early
+        trained.made_by = progress.made_by
+        device = self.training.images.device
+        trained.best_weights = {name: tensor.to(device) for name, tensor in under("best.").items()}
+        try:
+            load_state(model, under("model."))
+            self.optimizer.restore(dict(model.named_parameters()), checkpoint.tensors)
+            for observer in self.observers:
+                kept = under(f"observer.{observer.name}.")
+                observer.restore(kept, progress.observers[observer.name])
+        except (RuntimeError, ValueError, LookupError) as error:
+            raise CheckpointError(
+                f"{checkpoints.describe(FILE_NAME)} doesn't fit this training "
+                f"({first_line(error)}); remove it to start this training again"
+            ) from error
+        return True
