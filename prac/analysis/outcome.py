@@ -72,6 +72,7 @@ def collect_results(
         rows=tuple(rows),
         judging_seeds=request.judging_seeds,
         margin=request.margin / 100,
+        roles={method.name: method.role for method in request.methods},
         searches=tuple(_search_rows(request, graph, made)),
         dense_test_accuracies={
             name: tuple(facts.test_accuracy for facts in judged) for name, judged in dense.items()

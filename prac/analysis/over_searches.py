@@ -13,7 +13,7 @@ from typing import Any
 from prac.analysis.decision import Decision, Measured, decide
 from prac.analysis.results import Results, RoundRow, SearchRow, mean
 from prac.analysis.statistics import Accuracies, Interval, mean_interval, paired_interval
-from prac.config.methods import CONTROL, METHODS, PRAC, VANILLA
+from prac.config.methods import CONTROL, VANILLA
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class OverSearches:
 def over_searches(results: Results) -> list[OverSearches]:
     """One value for each architecture, round and method, in the order of the rows."""
     groups = dict.fromkeys((row.architecture, row.round) for row in results.searches)
-    return [each for group in groups for each in _group(results.searches, results.margin, *group)]
+    return [each for group in groups for each in _group(results, results.searches, *group)]
 
 
 def decided(results: Results, row: RoundRow) -> Decision | None:
@@ -59,7 +59,7 @@ def decided(results: Results, row: RoundRow) -> Decision | None:
     rows = results.searches or tuple(
         _single(r, results.seed) for r in results.rows if r.test_accuracies
     )
-    found = _group(rows, results.margin, row.architecture, row.round)
+    found = _group(results, rows, row.architecture, row.round)
     return next((each.decision for each in found if each.method == row.method), None)
 
 
@@ -71,7 +71,7 @@ def _single(row: RoundRow, seed: int) -> SearchRow:
 
 
 def _group(
-    searches: Sequence[SearchRow], margin: float, architecture: str, index: int
+    results: Results, searches: Sequence[SearchRow], architecture: str, index: int
 ) -> list[OverSearches]:
     rows = [r for r in searches if (r.architecture, r.round) == (architecture, index)]
     seeds = tuple(dict.fromkeys(row.search_seed for row in searches))
@@ -86,36 +86,18 @@ def _group(
     measured = {
         method: Measured(
             ours=ours,
-            control=control if _is_controlled(method, by_method) else None,
+            control=control if results.role(method) == "samples" else None,
             vanilla=vanilla,
             steps_saved=_mean([row.steps_saved for row in by_method[method].values()]),
         )
         for method, ours in found.items()
-        if index > 0 and method != VANILLA and _chooses_samples(method)
+        if index > 0 and results.role(method) in ("samples", "own sizes")
     }
-    decisions = decide(measured, margin=margin) if measured else {}
+    decisions = decide(measured, margin=results.margin) if measured else {}
     return [
         _over(list(by_method[method].values()), found, method, decisions.get(method))
         for method in by_method
     ]
-
-
-def _chooses_samples(method: str) -> bool:
-    """Whether the question is asked of it: neither of chance nor of what chooses weights."""
-    known = METHODS.get(method)
-    return known is None or (known.chooses == "samples" and not known.by_chance)
-
-
-def _is_controlled(method: str, rows: Mapping[str, Mapping[int, SearchRow]]) -> bool:
-    """Whether the control had as many samples and steps as this method: they are PrAC's."""
-    known = METHODS.get(method)
-    if method == PRAC.name or (known is not None and known.borrows == "steps"):
-        return True
-    ours, control = rows[method], rows.get(CONTROL, {})
-    return all(
-        (ours[s].set_size, ours[s].search_steps) == (control[s].set_size, control[s].search_steps)
-        for s in ours.keys() & control.keys()
-    )
 
 
 def _over(

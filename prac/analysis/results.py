@@ -8,6 +8,7 @@ import json
 import statistics
 from dataclasses import dataclass, field
 
+from prac.config.methods import METHODS, Role
 from prac.schema import Amount, Count, Share, read
 
 MAX_RESULTS = 2**30
@@ -290,7 +291,7 @@ class Results:
     a method may lose to vanilla and still keep its accuracy, in [0, 1]. recorded:
     the architectures whose round 0 recorded events: of others nothing is known about samples, which
     is not the same as none. data_notes: what a person should know of the data, a sentence each.
-    versions: what made the stages, all answers of all stages together.
+    versions: what made the stages, all answers of all stages together. roles: of the methods.
     """
 
     title: str
@@ -322,6 +323,12 @@ class Results:
     forward_flops: dict[str, int] = field(default_factory=dict)
     mlflow_link: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    roles: dict[str, Role] = field(default_factory=dict)
+
+    def role(self, method: str) -> Role:
+        """Of a method, by its name where an earlier version wrote no roles."""
+        known = METHODS.get(method)
+        return self.roles.get(method) or ("own sizes" if known is None else known.role)
 
     @property
     def dense_test_accuracy(self) -> dict[str, float]:

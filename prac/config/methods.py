@@ -28,6 +28,10 @@ Part = Literal["cet", "cep"]
 Start = Literal["rewind", "initial", "redrawn"]
 Borrows = Literal["nothing", "sizes", "steps", "rounds"]
 Trains = Literal["rounds", "dense", "nothing"]
+Role = Literal["samples", "own sizes", "weights", "chance", "everything"]
+"""What a search by a method may be asked: whether choosing the `samples` paid, since the random
+control has as many samples and steps; the same of sets of `own sizes`, which no control has;
+neither of methods that choose `weights`, draw by `chance`, or take `everything`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +108,17 @@ class Method:
     def by_chance(self) -> bool:
         """Whether its samples are drawn: nothing about them chooses."""
         return self.data == "fresh" or self.selects == "random"
+
+    @property
+    def role(self) -> Role:
+        """Its part where searches are compared: what `Role` says."""
+        if self.chooses == "weights":
+            return "weights"
+        if self.by_chance:
+            return "chance"
+        if self.data == "everything":
+            return "everything"
+        return "samples" if self.borrows == "steps" or self.name == PRAC.name else "own sizes"
 
     def trains_round(self, index: int) -> bool:
         """Whether it trains a network in round k = `index`."""

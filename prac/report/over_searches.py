@@ -6,7 +6,7 @@ from prac.analysis.decision import Decision
 from prac.analysis.over_searches import OverSearches, over_searches
 from prac.analysis.results import Results
 from prac.analysis.statistics import ALPHA, Interval
-from prac.config.methods import CONTROL, VANILLA, method_label
+from prac.config.methods import CONTROL, PRAC, VANILLA, method_label
 from prac.report.wording import ABSENT, count, duration, percent
 
 _GROUNDS = {
@@ -75,6 +75,7 @@ def searches_sentences(results: Results) -> list[str]:
     return sentences + [
         decided_sentence(
             each.decision,
+            each.method,
             f"{each.architecture}, {method_label(each.method)} at {percent(each.sparsity)}",
             results,
         )
@@ -83,11 +84,7 @@ def searches_sentences(results: Results) -> list[str]:
     ]
 
 
-def _has_control(results: Results) -> bool:
-    return CONTROL in {r.method for r in results.rows} | {r.method for r in results.searches}
-
-
-def decided_sentence(decision: Decision, where: str, results: Results) -> str:
+def decided_sentence(decision: Decision, method: str, where: str, results: Results) -> str:
     """Whether choosing the samples paid, why, and the option that would decide what is open."""
     grounds = " and ".join(_GROUNDS[ground] for ground in decision.grounds)
     if decision.verdict == "paid":
@@ -99,15 +96,8 @@ def decided_sentence(decision: Decision, where: str, results: Results) -> str:
     if decision.verdict == "did not pay":
         return f"{where}: choosing the samples did not pay, by {grounds}."
     if decision.verdict == "not measured":
-        if "control" in decision.grounds and _has_control(results):
-            return (
-                f"{where}: whether choosing the samples paid was not measured: the random subset "
-                "has PrAC's number of samples and steps, not those of this method."
-            )
-        missing = dict.fromkeys(_MISSING[ground] for ground in decision.grounds)
         return (
-            f"{where}: whether choosing the samples paid was not measured, for want of {grounds}: "
-            f"the same command with --compare {' '.join(missing)} measures it."
+            f"{where}: whether choosing the samples paid {_unmeasured(decision, method, results)}"
         )
     more = decision.searches_needed
     searches = len({row.search_seed for row in results.searches}) or 1
@@ -119,3 +109,20 @@ def decided_sentence(decision: Decision, where: str, results: Results) -> str:
         f"{told}About {count(more)} more would decide it: the same command with --searches "
         f"{searches + more}."
     )
+
+
+def _unmeasured(decision: Decision, method: str, results: Results) -> str:
+    """Why nothing is known, and what would tell."""
+    if "control" in decision.grounds and results.role(method) == "own sizes":
+        return (
+            "can't be measured: its sets have sizes and steps of their own, and the random subset "
+            "has PrAC's."
+        )
+    wanted = dict.fromkeys(_MISSING[ground] for ground in decision.grounds)
+    methods = [row.method for row in results.rows] + [row.method for row in results.searches]
+    searched = dict.fromkeys(name for name in methods if name != PRAC.name)
+    why = f"was not measured, for want of {' and '.join(_GROUNDS[g] for g in decision.grounds)}"
+    if wanted.keys() <= searched.keys():
+        return f"{why}: their tickets of this sparsity were not judged (--judge)."
+    names = " ".join({**searched, **wanted})
+    return f"{why}: the same command with --compare {names} measures it."

@@ -170,25 +170,34 @@ def _choice(
     judged: Sequence[Comparison], focus: Comparison | None, paid: Paid, own: str | None
 ) -> tuple[Comparison | None, Level, str]:
     """The ticket to take: of chosen samples only where that paid; vanilla's, which rests on no
-    choice, where it is sparser or where it did not pay. Else none: chance may be as good."""
+    choice, where it is sparser or where it did not pay; where nothing chose, the sparsest. Else
+    none: chance may be as good."""
     close, reference = _close(judged)
     if not judged:
         return None, "open", "No ticket was judged"
     if reference is None:
         return None, "open", "Nothing to compare the judged tickets with"
-    if not close:
+    vanilla = _vanilla(judged, close, reference)
+    if not close and (vanilla is None or paid != "did not pay"):
         return None, "poor", f"No judged ticket comes within 1 point of {reference} {_BY}"
     if focus is None:
         return (take := sparsest(close)), "mixed" if own else "good", _take(take)
-    vanilla = sparsest([c for c in close if c.row.method == VANILLA])
     candidate = sparsest([c for c in close if c is vanilla or c.row.method not in BASELINES])
     if candidate is vanilla is not None or (paid == "did not pay" and vanilla is not None):
         return vanilla, "mixed", _take(vanilla)
     if paid == "paid" and focus in close:
         return focus, "good", _take(focus)
-    if paid == "did not pay" or candidate is None:
+    if paid in ("paid", "did not pay") or candidate is None:
         return None, "poor", "No ticket to take"
     return None, "open", "No ticket to take yet"
+
+
+def _vanilla(
+    judged: Sequence[Comparison], close: Sequence[Comparison], reference: str | None
+) -> Comparison | None:
+    """Vanilla's sparsest ticket that is close enough; where it is the reference itself, any."""
+    enough = judged if reference == VANILLA else close
+    return sparsest([c for c in enough if c.row.method == VANILLA])
 
 
 def _take(ticket: Comparison | None) -> str:
@@ -315,7 +324,7 @@ def _choosing(results: Results, focus: Comparison, decision: Decision) -> str:
     where = f"{_ticket(focus.row)}, over {over}"
     if focus.random is not None:
         where += f", {_gap(focus.random, 'a random subset of the same size')}"
-    return decided_sentence(decision, where, results)
+    return decided_sentence(decision, focus.row.method, where, results)
 
 
 def _unjudged(results: Results, architecture: str, own: str | None) -> str:

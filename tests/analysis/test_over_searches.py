@@ -25,6 +25,8 @@ def _results(ours: tuple[tuple[float, ...], ...], *, methods: str = "pvr") -> Re
         "s": ("snip", ours),
         "f": ("rs2", ours),
         "t": ("random-tickets", ours),
+        "x": ("mine:weights", ours),
+        "y": ("mine:score", ours),
     }
     rows = [
         SearchRow(
@@ -153,4 +155,24 @@ def test_only_those_that_choose_samples_are_decided_and_against_a_control_of_the
     assert entropy.beats_control == "yes"
     assert entropy.p_value == pytest.approx(2 * alone.p_value), "of a family of two, not of three"
     (said,) = (s for s in searches_sentences(results) if "CET only" in s)
-    assert "has PrAC's number of samples and steps, not those of" in said
+    assert "can't be measured: its sets have sizes and steps of their own" in said
+
+
+def test_methods_of_ones_own_have_the_role_that_they_were_searched_with() -> None:
+    results = _results(PAID, methods="pvrxy")
+    roles = {"mine:weights": "weights", "mine:score": "samples"}
+    told = dataclasses.replace(results, roles=roles)
+    found = {each.method: each.decision for each in over_searches(told)}
+    assert found["mine:weights"] is None
+    assert found["mine:score"] is not None
+    assert found["mine:score"].beats_control == "yes"
+    # An earlier version wrote none: no control can be said to be theirs.
+    found = {each.method: each.decision for each in over_searches(results)}
+    assert [found[name].beats_control for name in roles] == [None, None]  # type: ignore[union-attr]
+
+
+def test_what_would_measure_it_leaves_out_nothing_that_was_searched() -> None:
+    """`--compare` replaces: what is asked for has to be said again."""
+    said = searches_sentences(_results(PAID, methods="pvc"))
+    (ours,) = (s for s in said if ", PrAC at" in s)
+    assert "the same command with --compare vanilla cet-only random-subset measures it" in ours

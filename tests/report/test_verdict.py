@@ -140,7 +140,7 @@ def test_three_seeds_say_what_matches(row: Rows, build: Build) -> None:
         "It does not match vanilla at the same sparsity: 0.5 ± 0.2 points below vanilla.",
         "PrAC at 67.2 % sparsity, over one search: whether choosing the samples paid was not "
         "measured, for want of the difference to chance: the same command with --compare "
-        "random-subset measures it.",
+        "vanilla random-subset measures it.",
     )
     assert verdict.noise == (
         "Tickets of one search, trained with 3 seeds: ± after an accuracy is the standard "
@@ -237,6 +237,22 @@ GAINS = (0.008, 0.006, 0.01, 0.009, 0.007)  # over the control: 0.8 +- 0.16 poin
 NONE = (0.002, -0.002, 0.001, -0.001, 0.0)  # as good as the control, shown
 
 
+def _as_good_as_vanilla(row: Rows, build: Build, gains: Sequence[float] | None) -> Results:
+    """Each badge by hand: PrAC is as good as vanilla to 0.02 points, better than chance by gains,
+    which without gains is not there."""
+    built = _over_searches(row, build, gains or NONE, 0.4)
+    near = {s: 0.9 + (gains or NONE)[s] + 0.001 * s + (-1) ** s * 0.0002 for s in range(5)}
+    searches = tuple(
+        dataclasses.replace(each, test_accuracies=(near[each.search_seed],))
+        if each.method == "vanilla"
+        else each
+        for each in built.searches
+        if gains is not None or each.method != "random-subset"
+    )
+    rows = tuple(dataclasses.replace(r, ticket=f"models:/a/{r.method}") for r in built.rows)
+    return dataclasses.replace(built, rows=rows, searches=searches)
+
+
 @pytest.mark.parametrize(
     ("gains", "paid", "headline", "recommended"),
     [
@@ -254,22 +270,31 @@ def test_only_what_paid_is_taken_and_recommended(
     headline: str,
     recommended: str | None,
 ) -> None:
-    """Each badge by hand: vanilla is as good as PrAC to 0.02 points in all of them."""
-    built = _over_searches(row, build, gains or NONE, 0.4)
-    near = {s: 0.9 + (gains or NONE)[s] + 0.001 * s + (-1) ** s * 0.0002 for s in range(5)}
-    searches = tuple(
-        dataclasses.replace(each, test_accuracies=(near[each.search_seed],))
-        if each.method == "vanilla"
-        else each
-        for each in built.searches
-        if gains is not None or each.method != "random-subset"
-    )
-    rows = tuple(dataclasses.replace(r, ticket=f"models:/a/{r.method}") for r in built.rows)
-    results = dataclasses.replace(built, rows=rows, searches=searches)
+    results = _as_good_as_vanilla(row, build, gains)
     (verdict,) = verdicts(results)
     assert (verdict.paid, verdict.headline) == (paid, headline)
     assert (verdict.level == "good") == (paid == "paid")
     assert earned_aliases(results)["a"]["recommended"] == recommended
+    if paid == "did not pay":
+        # Where no dense network was judged vanilla itself is what tickets are compared with.
+        alone = dataclasses.replace(
+            results, dense_test_accuracies={}, dense_validation_accuracies={}
+        )
+        assert verdicts(alone)[0].headline == headline
+
+
+def test_what_paid_and_is_too_poor_leaves_nothing_open(row: Rows, build: Build) -> None:
+    """SNIP is close, and chooses no samples: the badge is PrAC's, and nothing is left to decide."""
+    built = _as_good_as_vanilla(row, build, GAINS)
+    snip = row("a", "snip", built.rows[0].round, test=0.95)
+    results = dataclasses.replace(
+        built,
+        rows=(*built.rows, snip),
+        dense_test_accuracies={"a": (0.95,)},
+        dense_validation_accuracies={"a": (0.95,)},
+    )
+    (verdict,) = verdicts(results)
+    assert (verdict.paid, verdict.level, verdict.headline) == ("paid", "poor", "No ticket to take")
 
 
 def test_what_chance_does_better_is_not_taken(row: Rows, build: Build) -> None:
@@ -291,12 +316,13 @@ def test_a_search_that_saves_nothing_is_not_called_cheaper(row: Rows, build: Bui
     assert "0 % fewer" not in text
 
 
-def test_without_a_control_it_is_not_measured(row: Rows, build: Build) -> None:
+def test_without_vanilla_it_is_not_measured(row: Rows, build: Build) -> None:
     rows = (row("a", "prac", 3, test=0.90), row("a", "random-subset", 3, test=0.895))
     verdict = verdicts(build(rows=rows, dense_test_accuracy={"a": 0.90}))[0]
     assert (verdict.paid, verdict.level) == ("not measured", "open")
-    assert "the difference to vanilla: the same command with --compare vanilla measures it" in (
-        verdict.text
+    assert (
+        "the difference to vanilla: the same command with --compare random-subset vanilla "
+        "measures it" in verdict.text
     )
     assert "There is no vanilla ticket to compare with." in verdict.text
     assert "than vanilla" not in verdict.text

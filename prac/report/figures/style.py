@@ -67,10 +67,6 @@ class View:
     note: str = ""
 
 
-def _chooses(method: str) -> str:
-    return METHODS[method].chooses if method in METHODS else "samples"
-
-
 def views(results: Results) -> list[View]:
     """A panel for each architecture; where the methods are many, one for each kind of method.
 
@@ -85,8 +81,8 @@ def views(results: Results) -> list[View]:
         references = [m for m in methods if m in REFERENCES]
         others = [m for m in methods if m not in REFERENCES]
         for note, kind in (
-            ("other samples", [m for m in others if _chooses(m) == "samples"]),
-            ("other weights", [m for m in others if _chooses(m) == "weights"]),
+            ("other samples", [m for m in others if results.role(m) != "weights"]),
+            ("other weights", [m for m in others if results.role(m) == "weights"]),
         ):
             parts = _parts(kind)
             for number, part in enumerate(parts, start=1):
