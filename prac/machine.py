@@ -53,7 +53,8 @@ def reach_loopback_directly() -> None:
     """Where a proxy is set, have libraries ask it for no address of this machine: Ray, gRPC and
     MLflow's client would, and a proxy elsewhere can't reach what listens here."""
     known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
-    if known == "*" or not any(os.environ[n] for n in os.environ if n.lower().endswith("_proxy")):
+    proxies = {name.lower() for name, value in os.environ.items() if value} - {"no_proxy"}
+    if known == "*" or not any(name.endswith("_proxy") for name in proxies):
         return
     direct = dict.fromkeys([*filter(None, known.split(",")), "localhost", "127.0.0.1", "::1"])
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(direct)

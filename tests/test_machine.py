@@ -54,6 +54,9 @@ def test_a_proxy_is_asked_for_no_address_of_this_machine(monkeypatch: pytest.Mon
         monkeypatch.delenv(name)
     reach_loopback_directly()
     assert "no_proxy" not in os.environ, "there is nothing to keep from a proxy"
+    monkeypatch.setenv("NO_PROXY", "intern.example.com")
+    reach_loopback_directly()
+    assert os.environ["NO_PROXY"] == "intern.example.com", "a list of exceptions is no proxy"
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "intern.example.com")
     reach_loopback_directly()

@@ -132,12 +132,15 @@ def request_of(
 ) -> Request:
     """What the pipeline is asked for, as its graph reads it. Raises ConfigError."""
     precision = recipe.train.precision
-    on_gpu = given.gpus if options.executor == "local" else given.per_round
+    local = options.executor == "local"
+    on_gpu = given.gpus if local else given.per_round
+    every_on_gpu = given.gpus if local else given.per_round and given.per_worker
     if precision == "auto":
         precision = ("bf16" if given.devices.bf16 else "fp32") if on_gpu else cpu_precision()
-    elif precision == "tf32" and not on_gpu:
+    elif precision == "tf32" and not every_on_gpu:
         raise ConfigError(
-            "train.precision tf32 is of NVIDIA's GPUs, and none is used; allowed: auto, fp32, bf16"
+            "train.precision tf32 is of NVIDIA's GPUs, and rounds or workers of dense training "
+            "have none; allowed: auto, fp32, bf16"
         )
     return Request(
         recipe=recipe,

@@ -60,7 +60,7 @@ def guarded(action: Callable[[], dict[str, Any] | None], words: Sequence[str] = 
             return _end(_LACKS.format(str(error.name).replace(".", "/")), 1)
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
             return _READER_GONE
-        if isinstance(error, OSError) and error.errno in _NO_PATH:
+        if isinstance(error, OSError) and error.errno in _NO_PATH and error.filename is not None:
             return _end(f"{str(error.filename)[:200]}: {error.strerror}", ConfigError.exit_status)
         kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
         return _end(f"{kind}{first_line(error)} ({_keep(error)})", 1)

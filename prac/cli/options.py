@@ -189,7 +189,12 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
 
 
 def _gpus(text: str) -> int | str:
-    return text if text == "auto" else int(text)
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not allowed; allowed: auto, 0, 1, ..."
+        ) from error
 
 
 def recipe_from(arguments: argparse.Namespace) -> Recipe:

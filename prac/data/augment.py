@@ -46,11 +46,16 @@ def augmentation(config: AugmentConfig, image_shape: tuple[int, int, int]) -> Au
 
 
 def check_augmentation(config: AugmentConfig, image_shape: tuple[int, int, int]) -> None:
-    """Try it on an image of noise. Raises ConfigError."""
+    """Try it on images of noise. Raises ConfigError, also where it isn't the same twice."""
     augment = augmentation(config, image_shape)
     noise = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (2, *image_shape), generator=noise, dtype=torch.uint8)
-    augment(images, *augment.drawn(2, noise))
+    drawn = augment.drawn(2, noise)
+    if not torch.equal(augment(images, *drawn), augment(images, *drawn)):
+        raise ConfigError(
+            f"augment.transform {config.transform!r} gives other images for the same seeds; "
+            "allowed: random numbers of torch's alone"
+        )
 
 
 class _Published:
@@ -86,7 +91,9 @@ class _ResizedCrop:
     def drawn(self, count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         share, ratio, down, right = torch.rand((4, count), generator=generator, dtype=torch.float64)
         area = (self._area + (1 - self._area) * share) * self._height * self._width
+        # As far from 1 as an area of this size fits into the image.
         ratio = _RATIO ** (2 * ratio - 1)
+        ratio = ratio.clamp(area / self._height**2, self._width**2 / area)
         height = (area / ratio).sqrt().round().clamp(1, self._height)
         width = (area * ratio).sqrt().round().clamp(1, self._width)
         top = (down * (self._height - height + 1)).floor()
@@ -115,7 +122,7 @@ class _Own:
             for image, seed in zip(images.permute(0, 3, 1, 2), seeds.tolist(), strict=True):
                 torch.manual_seed(seed)
                 made.append(self._one(image))
-        return torch.stack(made).permute(0, 2, 3, 1)
+        return torch.stack(made).permute(0, 2, 3, 1).contiguous()
 
     def _one(self, image: Tensor) -> Tensor:
         try:

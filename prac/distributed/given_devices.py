@@ -36,11 +36,11 @@ def place_of(given: Sequence[str], visible: str | None) -> int:
     given: as `given_ids`. visible: CUDA_VISIBLE_DEVICES; without one, devices are counted through.
     Raises PracError where a process has none of them.
     """
-    listed = [name.strip() for name in (visible or "").split(",")]
+    listed = [name.strip() for name in visible.split(",")] if visible else None
     places = [
-        int(name) if listed == [""] else listed.index(name)
+        int(name) if listed is None else listed.index(name)
         for name in given
-        if listed == [""] or name in listed
+        if (name.isdecimal() if listed is None else name in listed)
     ]
     if not places:
         raise PracError(

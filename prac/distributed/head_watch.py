@@ -19,6 +19,8 @@ _ENDED = (
     "error: this run was killed, or Ray ended it because a part of the cluster on this machine was "
     "(short of memory?); finished stages are kept, the same command goes on from there"
 )
+_ASKED = 1.0
+"""Seconds for one answer: several are missed before the least patience is over."""
 _RAYS_NAME = "RAY_gcs_rpc_server_reconnect_timeout_s"
 
 
@@ -119,7 +121,7 @@ def _first_lost(parts: Sequence[Part], over: threading.Event, pause: float) -> P
 def _answers(part: Part) -> bool:
     host, _, port = part.address.rpartition(":")
     try:
-        knock(host.strip("[]"), int(port), seconds=5)
+        knock(host.strip("[]"), int(port), seconds=_ASKED)
     except OSError:
         return False
     return True

@@ -71,7 +71,8 @@ class FolderStore:
     @classmethod
     def of_runs(cls, folder: Path) -> FolderStore:
         """In a folder of runs, as commands and `prac.search` have them: events beside `stages`."""
-        return cls(folder / "stages", work=folder)
+        earlier = folder / "work"  # where searches in Python kept them
+        return cls(folder / "stages", work=earlier if earlier.is_dir() else folder)
 
     def _folder(self, key: str) -> Path:
         return self.root / key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ class Identity:
 
         where: it was found. Raises StoreError for what can't be read.
         """
+        # A path may hold what no text does.
+        place = os.fsencode(place).decode(errors="backslashreplace")
         if not text:
             return cls(name="", place=place)
         try:

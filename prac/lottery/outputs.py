@@ -234,8 +234,9 @@ def _weights(name: str) -> File[Mapping[str, Tensor]]:
     def write(folder: Path, weights: Mapping[str, Tensor]) -> None:
         import safetensors.torch
 
-        tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in weights.items()}
-        (folder / name).write_bytes(safetensors.torch.save(tensors))
+        from prac.models.state import free_copies
+
+        (folder / name).write_bytes(safetensors.torch.save(free_copies(weights)))
 
     def read(path: Path) -> Mapping[str, Tensor]:
         import safetensors.torch

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 
@@ -18,6 +19,13 @@ def tied_names(state: Mapping[str, Tensor]) -> dict[str, str]:
             if first.setdefault(place, name) != name:
                 tied[name] = first[place]
     return tied
+
+
+def free_copies(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU, in plain memory, that share none: safetensors refuses tensors that do, as
+    tied weights."""
+    plain = torch.contiguous_format
+    return {n: t.detach().cpu().clone(memory_format=plain) for n, t in weights.items()}
 
 
 def load_state(model: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from prac.errors import ConfigError, TicketError, first_line
+from prac.models.state import free_copies
 from prac.ticket.format import Ticket
 from prac.ticket.shrink import resized
 from prac.ticket.shrink import shrink as shrink_network
@@ -190,10 +191,7 @@ def _write_onnx(classifier: ImageClassifier, shape: tuple[int, ...], file: Path)
 def _write_safetensors(classifier: ImageClassifier, file: Path, ticket: Ticket, part: Part) -> None:
     keys = ("architecture", "num_classes", "image_shape", "class_names", "mean", "std")
     known = {key: json.dumps(ticket.lineage[key]) for key in keys if key in ticket.lineage}
-    # Clones: safetensors refuses tensors that share memory, as tied weights do.
-    plain = torch.contiguous_format
-    state = classifier.network.state_dict()
-    weights = {name: tensor.clone(memory_format=plain) for name, tensor in state.items()}
+    weights = free_copies(classifier.network.state_dict())
     metadata = {"part": part, "sparsity": f"{ticket.sparsity:.6f}", **known}
     safetensors.torch.save_file(weights, file, metadata=metadata)
 

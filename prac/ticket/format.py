@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from prac.errors import TicketError
 from prac.models import build_model
 from prac.models.catalogue import is_of_user
-from prac.models.state import load_state, tied_names
+from prac.models.state import free_copies, load_state, tied_names
 from prac.plugins import is_trusted, name_of
 from prac.plugins.beside import find_beside
 from prac.pruning.held import hold, release
@@ -268,10 +268,7 @@ def _require_numbers(what: str, weight: Tensor) -> None:
 
 
 def _to_bytes(weights: Mapping[str, Tensor]) -> bytes:
-    # Clones: safetensors refuses tensors that share memory, as tied weights do.
-    plain = torch.contiguous_format
-    tensors = {n: t.detach().cpu().clone(memory_format=plain) for n, t in weights.items()}
-    data: bytes = safetensors.torch.save(tensors)
+    data: bytes = safetensors.torch.save(free_copies(weights))
     return data
 
 

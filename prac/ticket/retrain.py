@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from prac.config.checks import require
 from prac.config.sections import AugmentConfig, Precision, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
@@ -134,8 +135,9 @@ def train_ticket(
     """Train a ticket from its rewind weights on any data of the same image shape.
 
     Where the number of classes differs, the layers that don't fit are drawn anew from the seed.
-    Raises TicketError for images of another shape.
+    Raises TicketError for images of another shape, ConfigError for a seed below 0 or of 2**31.
     """
+    require(0 <= seed < 2**31, "seed", seed, "0 to 2147483647")
     _check_shape(ticket, dataset)
     place = pick_device(device)
     precision = resolve_precision(config.precision, place)
@@ -153,7 +155,6 @@ def train_ticket(
         on_epoch=on_epoch,
     )
     trained, accuracy = found.trained, found.test_accuracy
-    after = {name: tensor.detach().cpu() for name, tensor in trained.best_weights.items()}
     lineage = {
         **start.lineage,
         "precision": precision,
@@ -164,7 +165,9 @@ def train_ticket(
         "made_by": together(ticket.lineage.get("made_by", {}), trained.made_by),
     }
     return Judgement(
-        ticket=Ticket(mask=start.mask, weights=start.weights, lineage=lineage, trained=after),
+        ticket=Ticket(
+            mask=start.mask, weights=start.weights, lineage=lineage, trained=trained.kept_weights
+        ),
         test_accuracy=accuracy,
         validation_accuracy=trained.best_accuracy,
         best_epoch=trained.best_epoch,

@@ -137,7 +137,7 @@ def _tickets(store: Connection) -> Iterator[TicketEntry]:
 def _ticket_entry(version: Any, aliases: tuple[str, ...]) -> TicketEntry:
     where, tags = f"models:/{version.name}/{version.version}", version.tags
     try:
-        numbers = {name: parse(tags.get(name, text)) for name, text in _NUMBERS.items()}
+        numbers = {name: _number(name, tags.get(name, text)) for name, text in _NUMBERS.items()}
         told = {name: tags.get(name, "") for name in ("data", "architecture", "method", "recipe")}
         known = {
             "where": where,
@@ -150,6 +150,13 @@ def _ticket_entry(version: Any, aliases: tuple[str, ...]) -> TicketEntry:
         return formed(TicketEntry, {**known, **told, **numbers}, within="tags")
     except SchemaError as error:
         raise TicketError(f"{where} can't be read: {error}") from None
+
+
+def _number(tag: str, text: str) -> Any:
+    try:
+        return parse(text)
+    except SchemaError as error:
+        raise SchemaError(f"tags.{tag}: {error}") from None
 
 
 _NUMBERS = {

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from prac.errors import CheckpointError
+from prac.models.state import free_copies
 from prac.schema import Count, Share, parse, read
 from prac.storage import Folder
 from prac.training.observers import EpochRecord
@@ -45,9 +46,7 @@ class Checkpoint:
 
     def save(self, folder: Folder) -> None:
         """Put it in place of the last one."""
-        # Clones: safetensors refuses tensors that share memory, as tied weights do.
-        plain = torch.contiguous_format
-        tensors = {n: t.detach().cpu().clone(memory_format=plain) for n, t in self.tensors.items()}
+        tensors = free_copies(self.tensors)
         progress = json.dumps(dataclasses.asdict(self.progress))
         checksum = str(_checksum(tensors, progress))
         metadata = {"prac.run": self.run, "prac.progress": progress, "prac.crc32": checksum}

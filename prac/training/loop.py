@@ -147,7 +147,10 @@ def train(
     if checkpoints is None or not loop.resume(checkpoints):
         for observer in observers:
             observer.on_start(model)
-    reads_buffers = workers.size > 1 and _reads_buffers(model, training)
+    # One answer for all: what they exchange in a step goes by it.
+    reads_buffers = workers.size > 1 and workers.rank_0_says(
+        _reads_buffers(model, training), device
+    )
     parallel = workers.parallel(model, reads_buffers=reads_buffers)
     passes = passes_for(
         EagerPasses(

@@ -120,6 +120,14 @@ def _repeated(model: nn.Module, passes: EagerPasses, images: Tensor, labels: Ten
         seed_generators(_CPU, 0)
         logits, _ = passes(images.clone(), labels, 0.5)
         found.append(logits.clone())
+        for name, buffer in model.named_buffers():
+            if name not in before or buffer.shape != before[name].shape:
+                raise ConfigError(
+                    f"buffer {name!r} comes, or changes its shape, in training; allowed: buffers "
+                    "that are registered, in their shape, when the network is made"
+                )
+        if not bool(torch.isfinite(logits).all()):
+            raise ConfigError("logits of random images are not finite before any training")
     if not torch.equal(*found):
         raise ConfigError(
             "two passes with the same weights, buffers and seed give different logits: it draws "

@@ -130,6 +130,13 @@ def test_a_broken_pipe_of_another_kind_is_an_error(capsys: pytest.CaptureFixture
     _kept(capsys.readouterr().err)
 
 
+def test_a_path_that_nobody_named_is_no_mistake_of_the_user(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert guarded(_raises(NotADirectoryError(20, "Not a directory"))) == 1
+    _kept(capsys.readouterr().err)
+
+
 def test_what_an_encoding_lacks_is_told_by_its_number() -> None:
     code = "sys.exit(guarded(lambda: print('81.2 \\u00b1 0.3 \\u2014 done')))"
     process = _python(code, PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0")

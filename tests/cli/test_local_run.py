@@ -223,7 +223,7 @@ def test_finished_rounds_are_looked_into(home: Path, ran: tuple[list[str], list[
         ("--gpus-per-round 0.5", "--gpus-per-round is for --executor ray"),
         ("--storage-is-shared", "--storage-is-shared is for --executor ray"),
         ("--storage nonsense://x", "storage 'nonsense://x' can't be opened"),
-        ("--gpus tpu", "argument --gpus: invalid"),
+        ("--gpus tpu", "argument --gpus: 'tpu' is not allowed; allowed: auto, 0, 1"),
         (
             "--gpus 1",
             "--gpus 1 is not allowed; allowed: 0 to 0; no GPU of this machine",

@@ -22,6 +22,7 @@ from prac.training.randomness import generator
 
 ToyData = Callable[..., ImageDataset]
 OWN = """
+import numpy as np
 import torch
 
 def noisy(image):
@@ -32,6 +33,9 @@ def floats(image):
 
 def smaller(image):
     return image[:, 1:]
+
+def unseeded(image):
+    return image + np.random.randint(0, 9, dtype=np.uint8)
 
 def broken(image):
     raise RuntimeError("no such picture")
@@ -75,6 +79,26 @@ def test_areas_and_shapes_are_as_told() -> None:
     assert (width / height).max() < 1.4
     assert (width / height).min() > 0.7
     assert 0.45 < flips.double().mean() < 0.55
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (32, 64, 3), (90, 30, 1)])
+@pytest.mark.parametrize("area", [0.3, 0.9, 1.0])
+def test_no_area_is_smaller_than_the_smallest(shape: tuple[int, int, int], area: float) -> None:
+    boxes, _ = augmentation(AugmentConfig(transform="resized-crop", area=area), shape).drawn(
+        2000, generator(0, "x")
+    )
+    height, width = boxes[:, 2].double(), boxes[:, 3].double()
+    # Sides are whole pixels: half of one is lost on each.
+    least = (height + 0.5) * (width + 0.5) / (shape[0] * shape[1])
+    assert least.min() >= area
+    if area == 1:
+        assert boxes.unique(dim=0).tolist() == [[0, 0, *shape[:2]]]
+
+
+def test_ones_own_leaves_batches_in_the_order_of_all_others(own: None) -> None:
+    augment = augmentation(AugmentConfig(transform="own_augment:noisy"), (8, 6, 3))
+    images = torch.zeros((4, 8, 6, 3), dtype=torch.uint8)
+    assert augment(images, *augment.drawn(4, generator(0, "x"))).is_contiguous()
 
 
 def test_padding_in_proportion_is_the_published_one_at_32_pixels(toy_data: ToyData) -> None:
@@ -130,6 +154,7 @@ def test_ones_own_is_drawn_by_seed_round_and_epoch_alone(
     [
         ("own_augment:floats", r"gives \(3, 8, 8\) torch.float32 for an image of \(3, 8, 8\)"),
         ("own_augment:smaller", r"gives \(3, 7, 8\) torch.uint8"),
+        ("own_augment:unseeded", "gives other images for the same seeds"),
         ("own_augment:broken", "failed: RuntimeError: no such picture"),
         ("own_augment:nosy", "has no 'nosy'; did you mean 'noisy'"),
     ],

@@ -67,7 +67,7 @@ def test_devices_are_addressed_by_their_place_in_the_list(given, visible, place)
     assert place_of(given, visible) == place
 
 
-@pytest.mark.parametrize(("given", "visible"), [([], None), (["2"], "0,1")])
+@pytest.mark.parametrize(("given", "visible"), [([], None), (["2"], "0,1"), (["GPU-aa"], None)])
 def test_a_process_that_has_no_such_device_says_so(given, visible) -> None:
     with pytest.raises(PracError, match="device") as raised:
         place_of(given, visible)

@@ -549,3 +549,21 @@ def test_what_is_in_a_stage_s_place_is_moved_aside(tmp_path: Path, what: str) ->
     assert store.find_one(stage) == finished
     (aside,) = (tmp_path / "revoked").iterdir()
     assert (aside / stage.key).exists()
+
+
+def test_a_folder_of_runs_has_its_events_where_earlier_searches_left_them(tmp_path: Path) -> None:
+    store = FolderStore.of_runs(tmp_path)
+    assert (store.root, store.work) == (tmp_path / "stages", tmp_path)
+    (tmp_path / "work").mkdir()
+    assert FolderStore.of_runs(tmp_path).work == tmp_path / "work"
+
+
+def test_weights_that_share_memory_are_kept_each(tmp_path: Path) -> None:
+    shared = torch.arange(6.0).view(2, 3)
+    BEST.write(tmp_path, {"one": shared, "two": shared, "turned": shared.T})
+    found = BEST.read(tmp_path / BEST.name)
+    assert {name: tensor.tolist() for name, tensor in found.items()} == {
+        "one": shared.tolist(),
+        "two": shared.tolist(),
+        "turned": shared.T.tolist(),
+    }

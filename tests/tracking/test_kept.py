@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import uuid
 from pathlib import Path
 
@@ -53,6 +54,17 @@ def _opened(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Kept, Store
 def _of(kept: Kept, *keys: str) -> list[Pipeline]:
     """The server is shared by tests."""
     return [pipeline for pipeline in kept.pipelines() if pipeline.key in keys]
+
+
+def test_a_store_lies_where_no_text_can_say(tmp_path: Path) -> None:
+    """Linux takes any bytes for a name."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    first = FolderKept(folder / "stages").identity(settle=True)
+    assert first.name
+    assert FolderKept(folder / "stages").identity(settle=True) == first
+    folder.rename(tmp_path / "moved")
+    moved = FolderKept(tmp_path / "moved" / "stages").identity()
+    assert (moved.name, moved.former) == ("", (first.name,))
 
 
 def test_noted_once_and_found_again(kept: Kept) -> None:

@@ -39,7 +39,7 @@ from prac.storage import Folder
 from prac.training.checkpoint import Checkpoint
 from prac.training.evaluation import predict
 from prac.training.loop import Trained, Training, train
-from prac.training.observers import EventObserver, Observer, StopAfter
+from prac.training.observers import EpochEnd, EventObserver, Observer
 from prac.training.passes import CudaRecorder, EagerPasses, RecordedPasses
 from prac.training.precision import float32, pick_device, resolve_precision, use_deterministic
 from prac.training.randomness import generators_kept, seed_generators
@@ -217,36 +217,32 @@ def test_the_same_bits_again_and_after_a_resumption(data, deterministic, tmp_pat
     assert again[2].equals(whole[2])
 
 
+class Interrupted(Observer):
+    """Ends the process, as it were, at the end of an epoch, before its checkpoint; 0: never."""
+
+    name = "interrupted"
+
+    def __init__(self, epoch: int = 0) -> None:
+        self._epoch = epoch
+
+    def on_epoch(self, end: EpochEnd) -> bool:
+        if end.record.epoch + 1 == self._epoch:
+            raise KeyboardInterrupt
+        return False
+
+
 @pytest.mark.parametrize(("first", "then"), [(CUDA, "cpu"), ("cpu", CUDA)])
 def test_a_checkpoint_goes_on_on_another_device(data, first, then, tmp_path: Path) -> None:
     work = Folder(tmp_path)
-    train_on(data, first, epochs=2, checkpoints=work, observers=[StopAfter(1)])
+    with pytest.raises(KeyboardInterrupt):
+        train_on(data, first, epochs=2, checkpoints=work, observers=[Interrupted(2)])
     kept = Checkpoint.load(work, "run")
     assert kept is not None
     assert {tensor.device.type for tensor in kept.tensors.values()} == {"cpu"}
-    # It was stopped: the finished epochs are taken as they are.
-    trained, _, _ = train_stopped(data, then, work)
+    trained, *_ = train_on(data, then, epochs=2, checkpoints=work, observers=[Interrupted()])
+    assert [record.epoch for record in trained.epochs] == [0, 1]
+    assert trained.epochs[1].loss < trained.epochs[0].loss
     assert {t.device.type for t in trained.best_weights.values()} == {torch.device(then).type}
-
-
-def train_stopped(data: ImageDataset, device: str, work: Folder) -> Any:
-    images = DeviceImages(data, AugmentConfig(), device)
-    model = build_model("resnet8", num_classes=10, image_shape=data.image_shape, seed=0)
-    config = TrainConfig(
-        epochs=2, milestones=(), batch_size=64, learning_rate=0.02, shares=1, precision="fp32"
-    )
-    training = Training(
-        run="run",
-        images=images,
-        sample_ids=images.training_ids,
-        config=config,
-        budget=full_budget(config, len(images.training_ids)),
-        precision="fp32",
-        seed=0,
-        stream=("round", 0),
-    )
-    observers = [EventObserver(EventRecorder()), StopAfter(1)]
-    return train(model, training, observers=observers, checkpoints=work), model, images
 
 
 class Strict(Observer):

@@ -179,6 +179,7 @@ class Meddler(Observer):
 def test_a_step_that_waits_is_seen(does: Callable[[Tensor], object], few: ImageDataset) -> None:
     with PlayedDevice() as play:
         watch, _, _ = _run(few, "dense", play, [Meddler(does)])
+    assert watch.waits
     assert all(waits for waits in watch.waits)
 
 
@@ -200,4 +201,5 @@ def test_a_step_that_copies_to_the_device_is_seen(few: ImageDataset) -> None:
         copies = [lambda logits: torch.zeros(3).to(logits.device), lambda logits: logits[[0, 1]]]
         for does in copies:
             watch, _, _ = _run(few, "dense", play, [Meddler(does)])
-            assert all(copies for copies in watch.copies)
+            assert watch.copies
+            assert all(copied for copied in watch.copies)

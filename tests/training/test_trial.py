@@ -42,6 +42,9 @@ def test_what_trains_passes(network: str, precision: str) -> None:
         ("Forgets", "buffer 'scale' changes in training and is not in the state dictionary"),
         ("Counts", "same weights, buffers and seed give different logits"),
         ("NumpyDrawn", "same weights, buffers and seed give different logits"),
+        ("Late", "buffer 'seen' comes, or changes its shape"),
+        ("Grows", "buffer 'cache' comes, or changes its shape"),
+        ("NotFinite", "logits of random images are not finite"),
         ("ExtraState", "its state dictionary has '_extra_state' of type dict"),
     ],
 )
