@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from prac.app.progress import Forecast, clock, summary
+from prac.app.progress import Forecast, about, summary
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import Facts
 from prac.lottery.progress import EpochNews
@@ -58,8 +58,8 @@ class Bars:
         told = summary(facts, self._samples)
         if told:
             self.say(f"{stage.name}: {told}")
-        left = clock(self._forecast.finished(stage))
-        self._bars.update(self._all, completed=self._done, note=f"about {left} left")
+        left = about(self._forecast.finished(stage))
+        self._bars.update(self._all, completed=self._done, note=left)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

@@ -11,16 +11,18 @@ from prac.lottery.progress import EpochNews
 
 
 class Forecast:
-    """When all will be done, at the pace so far; a guess, since sets and stops are known late."""
+    """When all will be done, at the pace so far; a guess, since sets and stops are known late, and
+    none at first: processes that start take longer than what they then do."""
 
     # A round on a PrAC set takes about this share of the full budget (as the published set sizes
     # have it), and a stage that trains nothing costs about as much as this share of one.
     SET_SHARE, OVERHEAD_SHARE = 0.3, 0.02
+    KNOWN_FROM = 0.2
 
     def __init__(self, stages: list[Stage]) -> None:
         self._began = time.monotonic()
         self._full = max((stage.max_steps for stage in stages), default=1) or 1
-        self._left = sum(map(self._work, stages))
+        self._all = self._left = sum(map(self._work, stages))
         self._done = 0.0
 
     def _work(self, stage: Stage) -> float:
@@ -28,10 +30,12 @@ class Forecast:
         share = self.SET_SHARE if on_a_set else 1.0
         return stage.max_steps * share + self._full * self.OVERHEAD_SHARE
 
-    def finished(self, stage: Stage) -> float:
-        """Take a finished stage; the seconds left."""
+    def finished(self, stage: Stage) -> float | None:
+        """Take a finished stage; the seconds left, None before a fifth of the work is done."""
         self._done += self._work(stage)
         self._left = max(0.0, self._left - self._work(stage))
+        if self._done < self.KNOWN_FROM * self._all:
+            return None
         return (time.monotonic() - self._began) * self._left / self._done
 
     @property
@@ -45,6 +49,11 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
+
+
+def about(seconds: float | None) -> str:
+    """A forecast in words; empty where there is none yet."""
+    return "" if seconds is None else f"about {clock(seconds)} left"
 
 
 def summary(facts: Facts, samples: int) -> str:
@@ -102,9 +111,9 @@ class Lines:
         """Say it, with what the stage found and when all will be done at this pace."""
         self._done += 1
         told = summary(facts, self._samples)
-        left = clock(self._forecast.finished(stage))
+        left = about(self._forecast.finished(stage))
         what = f"{stage.name}: {told}" if told else stage.name
-        self.say(f"{self._done}/{self._total} {what} (about {left} left)")
+        self.say(f"{self._done}/{self._total} {what}{f' ({left})' if left else ''}")
 
     def close(self) -> None:
         """Nothing to close."""

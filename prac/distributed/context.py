@@ -43,7 +43,6 @@ class Resources:
     gpus_per_worker: float = 0
     gpus_per_round: float = 0
     deterministic: bool = False
-    max_failures: int = 3
 
 
 @dataclass(frozen=True, kw_only=True)

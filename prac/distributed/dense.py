@@ -23,6 +23,8 @@ from prac.storage import Folder
 # Another pipeline that trains the same at the same time may put its earlier checkpoint in place of
 # the finished one; the training then goes on from there.
 _MAX_SHARED = 3
+MAX_FAILURES = 3
+"""How often workers of one training may fail."""
 
 
 def _worker(config: dict[str, Any]) -> None:
@@ -83,7 +85,7 @@ def train_on_workers(task: RoundTask, context: Context, stage: str) -> None:
     with as few as `resources.min_workers` where the others can't be had.
 
     What is left in the stage's work folder: the finished checkpoint, and the event files.
-    Raises PracError where workers fail more often than `resources.max_failures` times.
+    Raises PracError where workers fail more often than MAX_FAILURES times.
     """
     resources = context.resources
     per_worker: dict[str, float] = {"CPU": beside_small(resources.cpus_per_round)}
@@ -109,7 +111,7 @@ def train_on_workers(task: RoundTask, context: Context, stage: str) -> None:
         run_config=RunConfig(
             name=name,
             storage_path=work.describe(),
-            failure_config=FailureConfig(max_failures=resources.max_failures),
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
         ),
     )
     try:

@@ -225,7 +225,7 @@ def sparsest(found: Sequence[Comparison]) -> Comparison | None:
     return max(found, key=rank, default=None)
 
 
-def most_accurate(found: Sequence[Comparison]) -> Comparison | None:
+def best_validated(found: Sequence[Comparison]) -> Comparison | None:
     """The ticket with the highest validation accuracy, for the test split chooses none; None of
     none."""
     return max(found, key=lambda c: c.row.judge_validation_accuracy or 0.0, default=None)

@@ -22,9 +22,9 @@ from prac.report.compare import (
     BASELINES,
     Comparison,
     Difference,
+    best_validated,
     close_enough,
     comparisons,
-    most_accurate,
     noise_points,
     sparsest,
     steps_saved,
@@ -128,12 +128,12 @@ def _verdict(results: Results, architecture: str) -> Verdict:
     focus, decision = _focus(results, judged, close, own)
     paid: Paid = "not measured" if decision is None else decision.verdict
     take, level, headline = _choice(judged, focus, paid, own)
-    shown = take or (focus if level == "open" else None) or most_accurate(judged)
+    shown = take or (focus if level == "open" else None) or best_validated(judged)
     sentences: list[str] = []
     if shown is None:
         sentences.append(_unjudged(results, architecture, own))
     else:
-        nearest = "The most accurate is " if level == "poor" else ""
+        nearest = f"The best {_BY} is " if level == "poor" else ""
         sentences.append(nearest + _facts(shown))
     if focus is not None:
         sentences.extend(_matching(judged, focus, results.num_seeds))
@@ -349,7 +349,7 @@ def _focus(
     found: dict[str, tuple[Comparison, Decision | None]] = {}
     for method in dict.fromkeys(c.row.method for c in judged if c.row.method not in BASELINES):
         mine = [c for c in judged if c.row.method == method]
-        ticket = sparsest([c for c in mine if c in close]) or most_accurate(mine)
+        ticket = sparsest([c for c in mine if c in close]) or best_validated(mine)
         assert ticket is not None
         found[method] = ticket, decided(results, ticket.row)
     paid = [c for c, decision in found.values() if decision and decision.verdict == "paid"]

@@ -18,8 +18,8 @@ class Workers:
 
     shares: into how many shares a step is divided; 0 is one a worker. Fewer workers than shares
     take several shares each, one after the other: what is found depends on the shares (BatchNorm
-    normalises each alone), not on how many workers are there. One in the place of two finds the
-    same bits; fewer in the place of many add floats in another order.
+    normalises each alone), not on how many workers are there. Fewer in the
+    place of many find the same bits: gradients are added in the order of the shares.
     """
 
     rank: int = 0

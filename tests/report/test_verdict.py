@@ -336,7 +336,7 @@ def test_nothing_within_one_point(row: Rows, build: Build) -> None:
     assert (
         verdict.headline == "No judged ticket comes within 1 point of dense in validation accuracy"
     )
-    assert "The most accurate is PrAC at 36.0 % sparsity" in verdict.text
+    assert "The best in validation accuracy is PrAC at 36.0 % sparsity" in verdict.text
 
 
 def test_the_test_split_chooses_nothing(row: Rows, build: Build) -> None:
