@@ -23,7 +23,7 @@ from prac.lottery.networks import check_networks, initial_digests
 from prac.lottery.sizes import NetworkSize, network_size
 from prac.lottery.stage_config import check_rewind
 from prac.lottery.trials import Trial
-from prac.plugins import is_custom, is_of_this_process
+from prac.plugins import is_of_this_process
 from prac.training.schedule import shares_of
 
 if TYPE_CHECKING:
@@ -133,10 +133,8 @@ def _check(
 
 def _refuse_of_this_process(recipe: Recipe) -> None:
     """Raise ConfigError for a plug-in that a cluster's workers can't load."""
-    names = (*recipe.architectures, *recipe.compare, recipe.select.score, recipe.select.sampler)
-    own = (recipe.prune.criterion, recipe.train.optimizer, recipe.augment.transform)
-    for name in (*names, *own):
-        if is_custom(name) and is_of_this_process(name):
+    for name in recipe.plug_ins:
+        if is_of_this_process(name):
             raise ConfigError(
                 f"{name!r} is of this process alone, and the workers of a cluster can't load it; "
                 "allowed: --executor local (prac.search), or a module of its own: "

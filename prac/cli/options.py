@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from prac.app.console import say
 from prac.config.methods import METHODS, PRAC
+from prac.config.plug_ins import plug_ins
 from prac.config.recipe import Recipe
 from prac.config.recipes import get_recipe
 from prac.config.strategies import OURS, Scalar, option_types
@@ -262,7 +263,7 @@ def field_type(option: str, recipe: Recipe, name: str, *, own: bool = False) -> 
 
 
 def _names_own(recipe: Recipe) -> bool:
-    return any(map(is_custom, (recipe.select.score, recipe.select.sampler, *recipe.compare)))
+    return bool(plug_ins(recipe.select)) or any(map(is_custom, recipe.compare))
 
 
 def parse_value(name: str, text: str, kind: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from prac.config.checks import require as _require
 from prac.config.checks import require_strategy as _require_strategy
 from prac.config.methods import METHODS
+from prac.config.plug_ins import plug_ins
 from prac.config.sections import (
     AugmentConfig,
     BudgetConfig,
@@ -22,7 +23,7 @@ from prac.config.sections import (
 )
 from prac.config.values import RewindPoint
 from prac.errors import ConfigError
-from prac.plugins import name_of
+from prac.plugins import is_custom, name_of
 
 
 def fields_of(section: Any) -> dict[str, Any]:
@@ -84,6 +85,14 @@ class Recipe:
                 f"search.rewind {rewind} is past the budget; "
                 f"allowed: up to epoch:{self.train.epochs}"
             )
+
+    @property
+    def plug_ins(self) -> tuple[str, ...]:
+        """The user's that it names, wherever: networks, methods, strategies and their options."""
+        options = dict(self.select.options).values()
+        told = (value for value in options if isinstance(value, str))
+        named = filter(is_custom, (*self.architectures, *self.compare, *told))
+        return (*named, *plug_ins(self.augment, self.train, self.prune, self.select))
 
     def with_epochs(self, epochs: int) -> Recipe:
         """At another full budget: milestones and warm-up keep their share of it, and a rewind point

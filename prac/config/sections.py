@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 from prac.config.checks import require as _require
 from prac.config.checks import require_choice as _require_choice
-from prac.config.checks import require_strategy as _require_strategy
+from prac.config.plug_ins import hold_plug_ins, plug_in
 from prac.config.strategies import OURS, Scalar, own_options
 from prac.config.values import RewindPoint, Share
 from prac.plugins import name_of
@@ -42,9 +42,9 @@ def _told(value: Any) -> Scalar:
     return value if isinstance(value, Scalar) else name_of(value)
 
 
-def _name(section: object, field: str) -> None:
-    """Hold a plug-in that was handed over as an object by its name."""
-    object.__setattr__(section, field, name_of(getattr(section, field)))
+def _check(section: Any, name: str, holds: bool, allowed: str) -> None:
+    """Raise ConfigError where what must hold of a field doesn't."""
+    _require(holds, f"{section.WIRE}.{name}", getattr(section, name), allowed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +75,12 @@ class DataConfig:
     def __post_init__(self) -> None:
         for name in ("validation_fraction", "test_fraction"):
             value = getattr(self, name)
-            _require(0 < value < 1, f"data.{name}", value, "above 0 and below 1")
-        _require(
-            0 <= self.split_seed < 2**31, "data.split_seed", self.split_seed, "0 to 2147483647"
-        )
-        _require(self.channels in (None, 1, 3), "data.channels", self.channels, "1, 3 or none")
+            _check(self, name, 0 < value < 1, "above 0 and below 1")
+        _check(self, "split_seed", 0 <= self.split_seed < 2**31, "0 to 2147483647")
+        _check(self, "channels", self.channels in (None, 1, 3), "1, 3 or none")
         if self.image_size is not None:
             known = 4 <= self.image_size <= 16384
-            _require(known, "data.image_size", self.image_size, "4 to 16384 pixels")
+            _check(self, "image_size", known, "4 to 16384 pixels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +100,7 @@ class AugmentConfig:
     WIRE: ClassVar[str] = "augment"
     crop_padding: int | Share = 4
     flip: bool = True
-    transform: str = field(default="published", metadata={"later": True})
+    transform: str = plug_in("published", TRANSFORMS, later=True)
     area: float = field(default=0.08, metadata={"later": True})
 
     def __post_init__(self) -> None:
@@ -111,15 +109,9 @@ class AugmentConfig:
             padding = Share.parse(padding)
             object.__setattr__(self, "crop_padding", padding)
         if not isinstance(padding, Share):
-            _require(
-                0 <= padding <= 64,
-                "augment.crop_padding",
-                padding,
-                "0 to 64 pixels, or a share: 0.125x",
-            )
-        _name(self, "transform")
-        _require_strategy("augment.transform", self.transform, TRANSFORMS)
-        _require(0 < self.area <= 1, "augment.area", self.area, "above 0 to 1")
+            _check(self, "crop_padding", 0 <= padding <= 64, "0 to 64 pixels, or a share: 0.125x")
+        hold_plug_ins(self)
+        _check(self, "area", 0 < self.area <= 1, "above 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,12 +128,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for entry in self.weights:
-            _require(
-                isinstance(entry, str) and entry.endswith(".safetensors"),
-                "model.weights",
-                entry,
-                "FILE.safetensors, or ARCHITECTURE=FILE.safetensors",
-            )
+            known = isinstance(entry, str) and entry.endswith(".safetensors")
+            allowed = "FILE.safetensors, or ARCHITECTURE=FILE.safetensors"
+            _require(known, "model.weights", entry, allowed)
 
     def weights_of(self, architecture: str) -> str | None:
         """The file that a network starts from."""
@@ -189,43 +178,32 @@ class TrainConfig:
     label_smoothing: float = 0.0
     nesterov: bool = False
     shares: int = 2
-    optimizer: str = field(default="sgd", metadata={"later": True})
+    optimizer: str = plug_in("sgd", ("sgd", "adamw"), later=True)
 
     def __post_init__(self) -> None:
         # Events keep the epoch as int16.
-        _require(1 <= self.epochs < 2**15, "train.epochs", self.epochs, "1 to 32767")
-        _require(self.batch_size >= 1, "train.batch_size", self.batch_size, "1 or more samples")
-        _require(
-            0 < self.learning_rate < math.inf,
-            "train.learning_rate",
-            self.learning_rate,
-            "above 0, finite",
-        )
-        _require(0 <= self.momentum < 1, "train.momentum", self.momentum, "0 or more, below 1")
-        _require(
-            0 <= self.weight_decay < math.inf,
-            "train.weight_decay",
-            self.weight_decay,
-            "0 or more, finite",
-        )
-        _require(0 < self.decay <= 1, "train.decay", self.decay, "above 0, at most 1")
-        _require(
+        _check(self, "epochs", 1 <= self.epochs < 2**15, "1 to 32767")
+        _check(self, "batch_size", self.batch_size >= 1, "1 or more samples")
+        _check(self, "learning_rate", 0 < self.learning_rate < math.inf, "above 0, finite")
+        _check(self, "momentum", 0 <= self.momentum < 1, "0 or more, below 1")
+        _check(self, "weight_decay", 0 <= self.weight_decay < math.inf, "0 or more, finite")
+        _check(self, "decay", 0 < self.decay <= 1, "above 0, at most 1")
+        _check(
+            self,
+            "milestones",
             list(self.milestones) == sorted(set(self.milestones))
             and all(m >= 1 for m in self.milestones),
-            "train.milestones",
-            self.milestones,
             "rising epochs, 1 or more",
         )
-        _require(
+        _check(
+            self,
+            "warmup_epochs",
             0 <= self.warmup_epochs < self.epochs,
-            "train.warmup_epochs",
-            self.warmup_epochs,
             f"0 or more, below train.epochs ({self.epochs})",
         )
         _require_choice("train.precision", self.precision, get_args(Precision))
-        _require(1 <= self.shares <= 1024, "train.shares", self.shares, "1 to 1024")
-        _name(self, "optimizer")
-        _require_strategy("train.optimizer", self.optimizer, ("sgd", "adamw"))
+        _check(self, "shares", 1 <= self.shares <= 1024, "1 to 1024")
+        hold_plug_ins(self)
         self._check_modern()
 
     def with_epochs(self, epochs: int) -> TrainConfig:
@@ -241,22 +219,17 @@ class TrainConfig:
     def _check_modern(self) -> None:
         _require_choice("train.schedule", self.schedule, get_args(Schedule))
         if self.schedule == "onecycle":
-            _require(
+            _check(
+                self,
+                "warmup_epochs",
                 self.warmup_epochs == 0,
-                "train.warmup_epochs",
-                self.warmup_epochs,
                 "0 with train.schedule=onecycle, which has its own",
             )
-        _require(
-            0 <= self.label_smoothing < 1,
-            "train.label_smoothing",
-            self.label_smoothing,
-            "0 or more, below 1",
-        )
-        _require(
+        _check(self, "label_smoothing", 0 <= self.label_smoothing < 1, "0 or more, below 1")
+        _check(
+            self,
+            "nesterov",
             not self.nesterov or self.momentum > 0,
-            "train.nesterov",
-            self.nesterov,
             "false where train.momentum is 0",
         )
 
@@ -286,37 +259,29 @@ class PruneConfig:
     tolerance: float | None = 0.08
     patience: int = 5
     record_at_once: bool = False
-    criterion: str = "magnitude"
+    criterion: str = plug_in("magnitude", CRITERIA)
     iterations: int = 1
     scoring_samples: int | None = None
     layers: str = field(default="conv", metadata={"later": True})
 
     def __post_init__(self) -> None:
-        _name(self, "criterion")
+        hold_plug_ins(self)
         for term in self.layers.split("+"):
             known = term in ("conv", "linear") or self.layers == "all-but-head"
-            _require(
+            _check(
+                self,
+                "layers",
                 known or any(sign in term for sign in ".*?["),
-                "prune.layers",
-                self.layers,
                 "conv, conv+linear, linear, all-but-head, or layers' names with a dot or a "
                 "shell pattern in them (features.*), joined by +",
             )
-        _require(0 < self.fraction < 1, "prune.fraction", self.fraction, "above 0 and below 1")
+        _check(self, "fraction", 0 < self.fraction < 1, "above 0 and below 1")
         if self.tolerance is not None:
-            _require(
-                0 < self.tolerance <= 1, "prune.tolerance", self.tolerance, "above 0 to 1, or none"
-            )
-        _require(self.patience >= 1, "prune.patience", self.patience, "1 or more distances")
-        _require_strategy("prune.criterion", self.criterion, CRITERIA)
-        _require(1 <= self.iterations <= 1000, "prune.iterations", self.iterations, "1 to 1000")
+            _check(self, "tolerance", 0 < self.tolerance <= 1, "above 0 to 1, or none")
+        _check(self, "patience", self.patience >= 1, "1 or more distances")
+        _check(self, "iterations", 1 <= self.iterations <= 1000, "1 to 1000")
         if self.scoring_samples is not None:
-            _require(
-                self.scoring_samples >= 1,
-                "prune.scoring_samples",
-                self.scoring_samples,
-                "1 or more samples, or none",
-            )
+            _check(self, "scoring_samples", self.scoring_samples >= 1, "1 or more samples, or none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -357,39 +322,32 @@ class SelectConfig:
     cet: bool = True
     cep: bool = True
     cep_model: CepModel = "round"
-    score: str = "critical"
-    sampler: str = "top"
+    score: str = plug_in("critical", SCORES)
+    sampler: str = plug_in("top", SAMPLERS)
     fraction: float | None = None
     options: Mapping[str, Any] | tuple[tuple[str, Scalar], ...] = ()
     soft: float = field(default=0.0, metadata={"later": True})
     filter: float = field(default=0.0, metadata={"later": True})
 
     def __post_init__(self) -> None:
-        _name(self, "score")
-        _name(self, "sampler")
-        _require(self.threshold >= 0, "select.threshold", self.threshold, "0 or more forgets")
+        hold_plug_ins(self)
+        _check(self, "threshold", self.threshold >= 0, "0 or more forgets")
         late = self.late_threshold
-        _require(
-            late is None or late >= 0, "select.late_threshold", late, "0 or more forgets, or none"
-        )
-        _require(self.late_from >= 1, "select.late_from", self.late_from, "1 or more")
-        _require(0 <= self.easy < 1, "select.easy", self.easy, "0 or more, below 1")
-        _require(0 <= self.soft < 1, "select.soft", self.soft, "0 or more, below 1")
-        _require(0 <= self.filter < 1, "select.filter", self.filter, "0 or more, below 1")
-        _require(
+        _check(self, "late_threshold", late is None or late >= 0, "0 or more forgets, or none")
+        _check(self, "late_from", self.late_from >= 1, "1 or more")
+        _check(self, "easy", 0 <= self.easy < 1, "0 or more, below 1")
+        _check(self, "soft", 0 <= self.soft < 1, "0 or more, below 1")
+        _check(self, "filter", 0 <= self.filter < 1, "0 or more, below 1")
+        _check(
+            self,
+            "filter",
             not (self.soft and self.filter),
-            "select.filter",
-            self.filter,
             "0 with select.soft, which chooses an epoch's samples itself",
         )
         _require(self.cet or self.cep, "select.cet and select.cep", False, "at least one true")
         _require_choice("select.cep_model", self.cep_model, get_args(CepModel))
-        _require_strategy("select.score", self.score, SCORES)
-        _require_strategy("select.sampler", self.sampler, SAMPLERS)
         if self.fraction is not None:
-            _require(
-                0 < self.fraction <= 1, "select.fraction", self.fraction, "above 0 to 1, or none"
-            )
+            _check(self, "fraction", 0 < self.fraction <= 1, "above 0 to 1, or none")
         told = {name: _told(value) for name, value in dict(self.options).items()}
         object.__setattr__(self, "options", tuple(sorted(told.items())))
         for kind in OURS:
@@ -423,18 +381,13 @@ class BudgetConfig:
 
     def __post_init__(self) -> None:
         _require_choice("budget.scaling", self.scaling, get_args(Scaling))
-        _require(
-            self.min_round_epochs >= 1,
-            "budget.min_round_epochs",
-            self.min_round_epochs,
-            "1 or more",
-        )
+        _check(self, "min_round_epochs", self.min_round_epochs >= 1, "1 or more")
         steps: Any = self.min_round_steps
         if isinstance(steps, str):  # of a sweep, whose values are plain
             steps = Share.parse(steps)
             object.__setattr__(self, "min_round_steps", steps)
         if not isinstance(steps, Share):
-            _require(steps >= 0, "budget.min_round_steps", steps, "0 or more, or a share: 0.5x")
+            _check(self, "min_round_steps", steps >= 0, "0 or more, or a share: 0.5x")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -447,5 +400,5 @@ class SearchConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(1 <= self.rounds <= 1000, "search.rounds", self.rounds, "1 to 1000")
-        _require(0 <= self.seed < 2**31, "search.seed", self.seed, "0 to 2147483647")
+        _check(self, "rounds", 1 <= self.rounds <= 1000, "1 to 1000")
+        _check(self, "seed", 0 <= self.seed < 2**31, "0 to 2147483647")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prac.config.methods import PRAC, Method
+from prac.config.plug_ins import plug_ins
 from prac.config.sections import ModelConfig, PruneConfig, SelectConfig
 from prac.config.strategies import ProxyOptions
 from prac.config.values import RewindPoint
@@ -29,17 +30,21 @@ from prac.lottery.method_config import (
 from prac.lottery.stage_config import (
     JudgeConfig,
     MaskConfig,
+    NetworkConfig,
     ProxyConfig,
     ReduceConfig,
     ReportConfig,
+    RoundConfig,
     ScoreStageConfig,
     SelectStageConfig,
     StartConfig,
+    StartingConfig,
     SubsetStageConfig,
     TicketStageConfig,
+    TrainingConfig,
     round_config,
 )
-from prac.plugins import identity, is_custom
+from prac.plugins import identity
 from prac.pruning.criteria import find_criterion
 from prac.selection.scores import find_score
 from prac.training.schedule import full_budget
@@ -106,25 +111,8 @@ class _Stages:
         line, index: the search and the round that it is for.
         """
         inputs = inputs or {}
-        weights = self.request.weights.get(getattr(config, "architecture", ""))
-        if weights is not None:
-            config = dataclasses.replace(config, network=(*config.network, weights))
-        if hasattr(config, "weights"):
-            file = self.request.recipe.model.weights_of(config.architecture)
-            config = dataclasses.replace(config, weights=file)
-        own = [
-            name
-            for name in (
-                getattr(getattr(config, "train", None), "optimizer", ""),
-                getattr(getattr(config, "augment", None), "transform", ""),
-            )
-            if is_custom(name)
-        ]
-        if own:
-            told = tuple(part for name in own for part in identity(name))
-            config = dataclasses.replace(config, network=(*config.network, *told))
-        if self.request.trainer is not None and kind in ("dense", "round"):
-            config = dataclasses.replace(config, network=(*config.network, self.request.trainer))
+        if isinstance(config, NetworkConfig) and config.architecture:
+            config = self._told(config)
         keys = {role: self.by_name[other].key for role, other in inputs.items()}
         read = {"data": self.request.data, "reads": config}
         key = stage_key(kind, KINDS[kind].version, read, keys)
@@ -142,6 +130,22 @@ class _Stages:
                 max_steps=max_steps,
             )
         return self._names[key]
+
+    def _told(self, config: NetworkConfig) -> NetworkConfig:
+        """With what keys tell of its network, of what weights it has and how it is trained."""
+        request, told = self.request, list(identity(config.architecture))
+        weights = request.weights.get(config.architecture)
+        if weights is not None:
+            told.append(weights)
+        if isinstance(config, TrainingConfig):
+            for name in plug_ins(config.train, config.augment):
+                told += identity(name)
+        if isinstance(config, RoundConfig) and request.trainer is not None:
+            told.append(request.trainer)
+        if isinstance(config, StartingConfig):
+            file = request.recipe.model.weights_of(config.architecture)
+            config = dataclasses.replace(config, weights=file)
+        return dataclasses.replace(config, network=tuple(told))
 
 
 @dataclass
@@ -368,7 +372,6 @@ class _Line:
         return dataclasses.replace(
             config,
             architecture=architecture,
-            network=identity(architecture),
             precision=self.request.precision,
         )
 
@@ -403,7 +406,6 @@ class _Line:
             starts = "initial"
         config = StartConfig(
             architecture=self.architecture,
-            network=identity(self.architecture),
             start=starts,
             seed=self.request.recipe.search.seed,
         )
@@ -413,7 +415,6 @@ class _Line:
         request = self.request
         return JudgeConfig(
             architecture=self.architecture,
-            network=identity(self.architecture),
             train=dataclasses.replace(request.recipe.train, precision=request.precision),
             augment=request.recipe.augment,
             seed=0,
@@ -475,7 +476,6 @@ class _Line:
         rewinds = self.method.starts == "rewind"
         config = TicketStageConfig(
             architecture=self.architecture,
-            network=identity(self.architecture),
             method=self.method.name,
             round_index=index,
             budget_steps=self.stages.full_steps,

@@ -34,26 +34,45 @@ from prac.training.schedule import Budget, round_budget
 
 
 @dataclass(frozen=True, kw_only=True)
-class RoundConfig:
+class NetworkConfig:
+    """Of a stage with a network. network: all that keys tell of it, with the source of what is the
+    user's; `prac.lottery.compose` fills it in."""
+
+    architecture: str
+    network: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartingConfig(NetworkConfig):
+    """Of a stage that makes the first weights of the search. weights: the file that they are read
+    from; what it holds is in `network`."""
+
+    weights: str | None = field(default=None, metadata={"place": True})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(NetworkConfig):
+    """Of a stage that trains."""
+
+    train: TrainConfig
+    augment: AugmentConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundConfig(StartingConfig, TrainingConfig):
     """What a round reads of the configuration, and nothing else: of kinds `dense` and `round`.
 
-    network: what the architecture's name stands for, with the source of one of the user's.
     rewind: where to take the rewind weights; None in every round but the first.
     records_events: false where another architecture's sets are used, or none are needed.
     predicts_with: whose predictions of the training split it leaves, for critical sets; None: none.
     criterion: what makes the tentative masks: its name, and the source of one of the user's.
     soft: share of the samples outside its set that every epoch draws. filter: share of its samples
     that its steps train on: the hardest of each batch, or filtered_by_chance.
-    weights: the file that the network starts from; what it holds is in `network`.
     """
 
     WIRE: ClassVar[str] = "round"
-    architecture: str
-    network: tuple[str, ...]
     round_index: int
-    train: TrainConfig
     prune: PruneConfig
-    augment: AugmentConfig
     budget: BudgetConfig
     seed: int
     rewind: RewindPoint | None
@@ -63,7 +82,6 @@ class RoundConfig:
     soft: float = field(default=0.0, metadata={"later": True})
     filter: float = field(default=0.0, metadata={"later": True})
     filtered_by_chance: bool = field(default=False, metadata={"later": True})
-    weights: str | None = field(default=None, metadata={"place": True})
 
     def budget_for(self, num_samples: int, num_full_samples: int) -> Budget:
         """This round's budget on `num_samples`."""
@@ -98,7 +116,6 @@ def round_config(
     )
     return RoundConfig(
         architecture=architecture,
-        network=identity(architecture),
         round_index=round_index,
         train=dataclasses.replace(recipe.train, precision=precision),
         prune=prune,
@@ -158,7 +175,7 @@ class SelectStageConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreStageConfig:
+class ScoreStageConfig(NetworkConfig):
     """What scores the samples: of kind `score`. draw: the seed, and the number of the score: that
     of the round it is for, or 0 for one that serves the whole search. architecture: of the model
     that is called; empty where none is."""
@@ -167,7 +184,6 @@ class ScoreStageConfig:
     score: Mapping[str, Any]
     draw: tuple[int, int]
     architecture: str = ""
-    network: tuple[str, ...] = ()
     precision: Precision = "fp32"
 
 
@@ -196,14 +212,10 @@ class SubsetStageConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxyConfig:
+class ProxyConfig(TrainingConfig):
     """What the training of a proxy reads of the configuration: of kind `proxy`."""
 
     WIRE: ClassVar[str] = "proxy"
-    architecture: str
-    network: tuple[str, ...]
-    train: TrainConfig
-    augment: AugmentConfig
     seed: int
 
     @classmethod
@@ -215,7 +227,6 @@ class ProxyConfig:
             train = train.with_epochs(told.proxy_epochs)
         return cls(
             architecture=told.proxy,
-            network=identity(told.proxy),
             train=train,
             augment=recipe.augment,
             seed=recipe.search.seed,
@@ -223,7 +234,7 @@ class ProxyConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskConfig:
+class MaskConfig(StartingConfig):
     """What a mask that is made beside the training reads: of kind `prune`.
 
     criterion: its name, and the source of one of the user's. The options that the criterion doesn't
@@ -231,8 +242,6 @@ class MaskConfig:
     """
 
     WIRE: ClassVar[str] = "mask"
-    architecture: str
-    network: tuple[str, ...]
     criterion: tuple[str, ...]
     fraction: float
     iterations: int
@@ -240,7 +249,6 @@ class MaskConfig:
     seed: int
     round_index: int
     layers: str = field(default="conv", metadata={"later": True})
-    weights: str | None = field(default=None, metadata={"place": True})
 
     @classmethod
     def of(
@@ -249,7 +257,6 @@ class MaskConfig:
         """The configuration of the mask m_{k+1}, made after round k = `round_index`."""
         return cls(
             architecture=architecture,
-            network=identity(architecture),
             criterion=identity(prune.criterion),
             fraction=prune.fraction,
             seed=seed,
@@ -260,39 +267,30 @@ class MaskConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartConfig:
+class StartConfig(StartingConfig):
     """Where tickets start that don't rewind: of kind `start`."""
 
     WIRE: ClassVar[str] = "start"
-    architecture: str
-    network: tuple[str, ...]
     start: Start
     seed: int
-    weights: str | None = field(default=None, metadata={"place": True})
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgeConfig:
+class JudgeConfig(TrainingConfig):
     """What a judgement reads of the configuration: of kind `judge`. as_found: it trains nothing,
     and tests the network that a round of the search has left."""
 
     WIRE: ClassVar[str] = "judge"
-    architecture: str
-    network: tuple[str, ...]
-    train: TrainConfig
-    augment: AugmentConfig
     seed: int
     as_found: bool = field(default=False, metadata={"later": True})
 
 
 @dataclass(frozen=True, kw_only=True)
-class TicketStageConfig:
+class TicketStageConfig(NetworkConfig):
     """What a ticket tells beside what its inputs left: of kind `ticket`. budget_steps: of the full
     budget, which vanilla spends on every round."""
 
     WIRE: ClassVar[str] = "ticket"
-    architecture: str
-    network: tuple[str, ...]
     method: str
     round_index: int
     budget_steps: int

@@ -94,9 +94,23 @@ def test_the_criterion_of_a_plan_is_the_data_and_the_network_alone(write: Write)
     assert not [name for name in same if "mynet" in name]
 
 
-def test_a_cluster_refuses_what_only_this_process_has(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--architectures", "__main__:Net", "--plan", "--epochs", "1", "--rounds", "1"]
-    assert pipeline("x", words) == 2
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--architectures", "__main__:Net"],
+        ["--compare", "__main__:Net"],
+        ["--set", "train.optimizer=__main__:Net"],
+        ["--set", "augment.transform=__main__:Net"],
+        ["--set", "prune.criterion=__main__:Net"],
+        ["--set", "select.score=__main__:Net"],
+        ["--set", "select.sampler=__main__:Net", "--set", "select.score=el2n"],
+        ["--set", "select.proxy=__main__:Net", "--compare", "proxy"],
+    ],
+)
+def test_a_cluster_refuses_what_only_this_process_has(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pipeline("x", [*words, "--plan", "--epochs", "1", "--rounds", "1"]) == 2
     said = capsys.readouterr().err
     assert "'__main__:Net' is of this process alone" in said
     assert "--executor local" in said
