@@ -26,6 +26,7 @@ from prac.distributed.ray_internals import (
     forget_uv,
     head_address,
     hush,
+    let_be_found,
 )
 from prac.errors import OutsideError, PracError, first_line
 from prac.machine import available_cpus, cluster_address, knock
@@ -113,6 +114,7 @@ def _start(num_cpus: int, num_gpus: int, session: str) -> None:
             logging_level=logging.CRITICAL,
             _temp_dir=session,
         )
+        let_be_found()
     except Exception as error:
         error.add_note(session_logs(session))
         raise

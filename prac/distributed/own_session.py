@@ -15,7 +15,7 @@ import psutil
 from prac.errors import ConfigError
 from prac.scratch import SHORT_PLACES, abandoned_folders, short_folder
 
-_LONGEST_SOCKET = len("/r/session_2026-11-27_15-04-32_123456_1234567/sockets/dash_UsageStatsHead")
+_LONGEST_SOCKET = len("/ray/session_2026-11-27_15-04-32_123456_1234567/sockets/dash_UsageStatsHead")
 _LIMIT = 107
 """Bytes in the path of a socket."""
 
@@ -26,11 +26,12 @@ def session_folder() -> Iterator[str]:
 
     Ray opens its own folders to everybody, so this one lies in one that is closed; and where the
     path of the temporary folder leaves no room for the names of sockets, that is in another. Those
-    of runs that were killed go first.
+    of runs that were killed go first. Ray's processes look there, too, for the cluster they are of:
+    in the folder that all share they would find another, or one that is long gone.
     """
     known = [tempfile.gettempdir(), *SHORT_PLACES]
     for left in abandoned_folders():
-        if (left / "r").is_dir():
+        if (left / "ray").is_dir():
             shutil.rmtree(left, ignore_errors=True)
     room = _LIMIT - _LONGEST_SOCKET - len("/prac-12345678")
     for folder in (folder for folder in known if len(os.fsencode(folder)) <= room):
@@ -42,9 +43,13 @@ def session_folder() -> Iterator[str]:
             f"Ray needs a temporary folder that can be written and has a path of {room} bytes at "
             f"most, and none of {', '.join(known)} is one; set TMPDIR to another"
         )
+    before = {name: os.environ.pop(name, None) for name in ("RAY_TMPDIR", "RAY_ADDRESS")}
+    os.environ["RAY_TMPDIR"] = closed
     try:
-        yield os.path.join(closed, "r")
+        yield os.path.join(closed, "ray")
     finally:
+        del os.environ["RAY_TMPDIR"]
+        os.environ |= {name: value for name, value in before.items() if value is not None}
         shutil.rmtree(closed, ignore_errors=True)
 
 

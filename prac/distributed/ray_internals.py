@@ -8,13 +8,14 @@ import sys
 from typing import Any
 
 import ray
-from ray._private import ray_constants, services, worker
+from ray._private import ray_constants, services, utils, worker
 
 from prac.errors import PracError
 
 _SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _constants: Any = ray_constants
 _services: Any = services
+_utils: Any = utils
 _worker: Any = worker
 
 
@@ -32,6 +33,12 @@ def bind_loopback_only() -> None:
             "that RAY_ADDRESS names"
         )
     _constants.ENABLE_RAY_CLUSTER = os.environ[_SWITCH] != "0"
+
+
+def let_be_found() -> None:
+    """Note the cluster's address where its processes look for it, as `ray start` does: Ray Train
+    asks after its controller's health there, and waits 12 s at its end for an answer."""
+    _utils.write_ray_address(ray.get_runtime_context().gcs_address)
 
 
 def forget_uv() -> None:

@@ -7,6 +7,8 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,6 +160,7 @@ def test_a_cluster_of_our_own_is_on_loopback_and_its_session_private(
     loopback: list[bool] = []
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr("prac.distributed.cluster._needed", lambda ours: [])
+    monkeypatch.setattr("prac.distributed.cluster.let_be_found", lambda: None)
     monkeypatch.setattr(
         "prac.distributed.cluster.bind_loopback_only", lambda: loopback.append(True)
     )
@@ -168,6 +171,39 @@ def test_a_cluster_of_our_own_is_on_loopback_and_its_session_private(
         assert loopback == [True]
         session = Path(asked["_temp_dir"])
     assert not session.parent.exists()
+    assert os.environ.get("RAY_ADDRESS") == address
+    assert "RAY_TMPDIR" not in os.environ
+
+
+_ASKED_AS_BY_TRAIN = """
+import ray
+from ray.util.state import get_actor
+from prac.distributed.cluster import connected
+
+class Asks:
+    def about_itself(self):
+        return get_actor(ray.get_runtime_context().get_actor_id(), timeout=10).state
+
+with connected():
+    print(ray.get(ray.remote(num_cpus=0)(Asks).remote().about_itself.remote(), timeout=30))
+"""
+
+
+def test_its_processes_find_it_and_no_other() -> None:
+    """Where Ray looks by default stands another cluster's address, and it is long gone."""
+    with socket.socket() as gone, tempfile.TemporaryDirectory(prefix="r") as shared:
+        gone.bind(("127.0.0.1", 0))  # and doesn't listen
+        left = Path(shared, "ray", "ray_current_cluster")
+        left.parent.mkdir()
+        left.write_text(f"127.0.0.1:{gone.getsockname()[1]}")
+        asked = subprocess.run(
+            [sys.executable, "-c", _ASKED_AS_BY_TRAIN],
+            env=os.environ | {"TMPDIR": shared, "RAY_ADDRESS": "local"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert asked.stdout == "ALIVE\n", asked.stderr
 
 
 def test_a_long_temporary_folder_gives_way_to_a_short_one(
