@@ -13,7 +13,7 @@ from prac.config.recipe import Recipe
 from prac.data import Source
 from prac.errors import ConfigError
 from prac.lottery.graph import Request
-from prac.machine import available_cpus, in_ray_job
+from prac.machine import available_cpus, cluster_address, in_ray_job
 from prac.training.processor import cpu_precision
 from prac.training.schedule import shares_of
 
@@ -28,8 +28,8 @@ class Options:
     alone, with a folder.
     home: where the embedded store, events and reports go by default; None is the working folder,
     or `~/prac` for a job, whose working folder is thrown away.
-    workers: data-parallel workers of dense training, up to `train.shares`; None is as many, where
-    so many cores are there.
+    workers: data-parallel workers of dense training, up to `train.shares`; None is as many as there
+    are cores for, which dense trainings of a machine of one's own share.
     min_workers: that dense training starts or goes on with where more can't be had; None is all.
     gpus: that are used, of a cluster of one's own or of this process; `auto`: those that are there.
     deterministic: by algorithms that find the same bits in every run on the same device.
@@ -107,12 +107,20 @@ def home_of(options: Options) -> Path:
         raise ConfigError("the working folder is gone: go to another, or name --home") from error
 
 
-def workers_of(recipe: Recipe, options: Options, given: Given, num_training: int) -> int:
-    """The workers of dense training. Raises ConfigError for more than there are shares."""
+def workers_of(
+    recipe: Recipe, options: Options, given: Given, num_training: int, trainings: int
+) -> int:
+    """The workers of each dense training. Raises ConfigError for more than there are shares.
+
+    trainings: dense ones in all. On a machine of one's own they share the cores: several at a time
+    with a worker each waste none of them on each other.
+    """
     shares = shares_of(recipe.train, num_training)
     workers = options.workers if given.workers is None else given.workers
     if workers is None:
-        workers = min(shares, available_cpus())
+        at_once = trainings if cluster_address() == "local" else 1
+        each = available_cpus() // max(1, at_once)
+        workers = min(shares, max(each, options.min_workers or 1))
     if not 1 <= workers <= shares:
         fewer = ", which batches of this data are too small for" if shares < workers else ""
         raise ConfigError(

@@ -97,10 +97,14 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
         summary=summary,
         request=request,
         graph=graph.only(options.only) if options.only else graph,
-        workers=workers_of(recipe, options, share, num_training),
+        workers=workers_of(recipe, options, share, num_training, _dense(graph)),
         given=share,
         trials=trials,
     )
+
+
+def _dense(graph: Graph) -> int:
+    return sum(stage.kind == "dense" for stage in graph.stages.values())
 
 
 def bytes_left(planned: Planned, to_run: list[Stage]) -> dict[str, int]:

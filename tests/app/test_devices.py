@@ -113,8 +113,32 @@ def test_precision_is_what_the_devices_compute_in(
     monkeypatch.setattr("prac.app.planned.find_devices", lambda options: devices)
     planned = plan_pipeline(digits().set(train={"precision": "auto"}), Options(**options))
     assert planned.request.precision == precision
-    assert planned.workers == (2 if options else 1)
+    assert options or planned.workers == 1
     assert f"precision {precision}" in planned.told[-1]
+
+
+@pytest.mark.parametrize(
+    ("cores", "networks", "address", "options", "workers"),
+    [
+        (2, ("conv4",), "", {}, 2),
+        (1, ("conv4",), "", {}, 1),
+        # Of two cores each training has one, and of eight two, which are all shares of a batch.
+        (2, ("conv4", "resnet8", "vgg8s"), "", {}, 1),
+        (8, ("conv4", "resnet8", "vgg8s"), "", {}, 2),
+        (2, ("conv4", "resnet8"), "", {"workers": 2}, 2),
+        (2, ("conv4", "resnet8"), "", {"min_workers": 2}, 2),
+        # How many cores others' clusters have isn't known yet.
+        (2, ("conv4", "resnet8"), "10.0.0.1:6379", {}, 2),
+    ],
+)
+def test_dense_trainings_of_this_machine_share_its_cores(
+    cores, networks, address, options, workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prac.app.options.available_cpus", lambda: cores)
+    monkeypatch.setattr("prac.app.planned.find_devices", lambda options: Devices())
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    recipe = digits().replace(architectures=networks, compare=())
+    assert plan_pipeline(recipe, Options(**options)).workers == workers
 
 
 def test_devices_of_a_cluster_s_nodes() -> None:
