@@ -27,6 +27,15 @@ MAX_FAILURES = 3
 """How often workers of one training may fail."""
 
 
+class DenseTrainer(TorchTrainer):
+    """Without the process that Ray Train starts to hand out Ray datasets: here it would have none,
+    and the workers wait until it has imported what it needs."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        callbacks = super()._create_default_callbacks()  # type: ignore[misc]  # Ray's own
+        return [each for each in callbacks if type(each).__name__ != "DatasetsCallback"]
+
+
 def _worker(config: dict[str, Any]) -> None:
     context: Context = config["context"]
     task: RoundTask = config["task"]
@@ -97,7 +106,7 @@ def train_on_workers(task: RoundTask, context: Context, stage: str) -> None:
     work = context.work(task.run)
     if work.is_local:
         work.local_path.mkdir(parents=True, exist_ok=True)
-    trainer = TorchTrainer(
+    trainer = DenseTrainer(
         _worker,
         train_loop_config={"context": context, "task": task, "stage": stage},
         scaling_config=ScalingConfig(

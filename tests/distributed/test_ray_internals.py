@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import copy
 import inspect
+from typing import Any
 
 import pytest
 import ray
 from ray._private import ray_constants, worker
+from ray.train import ScalingConfig
+from ray.train.torch import TorchTrainer
 from ray.train.v2._internal import exceptions
 
+from prac.distributed.dense import DenseTrainer
 from prac.distributed.ray_internals import bind_loopback_only, cause_of, forget_uv, hush
 from prac.errors import PracError
 
@@ -64,3 +68,14 @@ def test_the_wrapped_error_of_a_worker_is_still_inside() -> None:
     assert str(found) == "no such image"
     other = ValueError("of a process that died")
     assert cause_of(other) is other
+
+
+def test_ray_train_still_has_a_process_for_datasets_that_can_be_left_out() -> None:
+    options: dict[str, Any] = {"scaling_config": ScalingConfig(num_workers=1)}
+    names, ours = (
+        [type(callback).__name__ for callback in made(print, **options)._create_default_callbacks()]
+        for made in (TorchTrainer, DenseTrainer)
+    )
+    assert "DatasetsCallback" in names, SEEN + "DatasetsCallback"
+    names.remove("DatasetsCallback")
+    assert ours == names
