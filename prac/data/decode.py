@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from prac.data.heads import other_sizes
 from prac.data.memory import refuse_larger_than_memory
 from prac.data.pixels import (
     Depth,
@@ -54,7 +55,7 @@ def decode_images(
     Raises ConfigError that counts and names the images that are absent, can't be decoded, or
     differ in size while no `size` is given; and where memory can't hold them.
     """
-    first = first_shape(encoded(), size=size, channels=channels)
+    first = _first_shape(encoded(), size=size, channels=channels)
     refuse_larger_than_memory(count, first or (1, 1, 1), source)
     images: Images = np.empty((count, *(first or (1, 1, 1))), dtype=np.uint8)
     one = _Pass(images, size=size, channels=channels, depth=depth, failed=first is None)
@@ -69,11 +70,8 @@ def decode_images(
     _refuse_any(one.corrupt, f"of {count} images can't be decoded", source, describe)
     if one.other_sizes:
         index, width, height = min(one.other_sizes)
-        raise ConfigError(
-            f"{source}: {len(one.other_sizes)} of {count} images are not {images.shape[2]}x"
-            f"{images.shape[1]} as the first is (e.g. {describe(index)} is {width}x{height}); "
-            "allowed: images of one size, or data.image_size to resize them"
-        )
+        usual, other = (images.shape[2], images.shape[1]), (describe(index), width, height)
+        raise other_sizes(source, len(one.other_sizes), count, usual, other)
     _refuse_lost(one.seen.halved, source)
     shared = one.seen.depth
     if shared is not None and shared != depth:
@@ -150,7 +148,7 @@ def shape_after(shape: Shape, size: int | None, channels: int | None) -> Shape:
 
 
 @quiet()
-def first_shape(
+def _first_shape(
     encoded: Iterable[Encoded], *, size: int | None, channels: int | None
 ) -> Shape | None:
     """(H, W, C) of the first image that can be decoded; None where none can."""

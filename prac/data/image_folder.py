@@ -11,9 +11,9 @@ import numpy as np
 
 from prac.config.sections import DataConfig
 from prac.data.dataset import DataSummary, ImageDataset, Origin
-from prac.data.decode import decode_images, first_shape
+from prac.data.decode import decode_images
 from prac.data.folder_layout import LAYOUTS, Split, find_layout, relative
-from prac.data.pixels import CARED, care_notes, needs_care
+from prac.data.heads import CARED, Heads
 from prac.data.splits import Labels, assemble, slug, split_options, summarise
 from prac.data.tiny_imagenet import annotations_of, check_classes, class_names
 from prac.errors import ConfigError
@@ -37,9 +37,9 @@ class ImageFolderSource:
         if not self._root.is_dir():
             raise ConfigError(f"{self._where} is not a folder; allowed: {LAYOUTS}")
         self.name = slug(self._root.resolve().name)
+        self._heads = Heads(size=config.image_size, channels=config.channels)
         self._layout = find_layout(self._root, self._where, config.test)
         self._train, self._test = self._layout.train, self._layout.test
-        self._cared: str | None = None
         self._classes = tuple(sorted({*self._train.classes, *self._train.empty}))
         self._class_names = self._classes
         if annotations_of(self._root) is not None:
@@ -47,23 +47,21 @@ class ImageFolderSource:
             self._class_names = class_names(self._root, self._classes)
 
     def summary(self) -> DataSummary:
-        """Counts, classes and the shape of the first image.
+        """Counts, classes and the shape of the images, by their heads.
 
-        The shape is None where the first image is grey (a colour one may follow) and
-        `channels` doesn't decide. Raises ConfigError for splits that can't be made.
+        Raises ConfigError for splits that can't be made, and for images of different sizes
+        without `image_size`.
         """
-        size, channels = self._config.image_size, self._config.channels
-        shape = first_shape(self._train.files[:1], size=size, channels=channels)
-        undecided = shape is not None and shape[2] == 1 and channels is None
+        digests = self._digests
         return summarise(
             self._config,
             name=self.name,
             class_names=self._class_names,
             train_labels=self._labels(self._train),
             test_labels=self._labels(self._test) if self._test else None,
-            image_shape=None if undecided else shape,
-            digests=(self._digests["train"], self._digests.get("test")),
-            origin=self._origin.told(care_notes(self._cared)),
+            image_shape=self._heads.shape(self._where),
+            digests=(digests["train"], digests.get("test")),
+            origin=self._origin.told(self._heads.notes),
         )
 
     def fingerprint(self) -> str:
@@ -114,8 +112,7 @@ class ImageFolderSource:
         for name, split in self._splits.items():
             for file, content in zip(split.files, self._contents(split), strict=True):
                 found[name].append(hashlib.sha256(content).digest())
-                if self._cared is None and needs_care(content):
-                    self._cared = self._relative(file)
+                self._heads.see(content, partial(self._relative, file))
         return found
 
     def _contents(self, split: Split) -> Iterator[bytes]:
@@ -150,7 +147,7 @@ class ImageFolderSource:
             "files": digests,
             "options": options,
         }
-        return fingerprint(known | (CARED if self._cared else {}))
+        return fingerprint(known | (CARED if self._heads.cared else {}))
 
     def _labels(self, split: Split) -> Labels:
         positions = {name: label for label, name in enumerate(self._classes)}

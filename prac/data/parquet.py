@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import islice
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ import pyarrow.parquet as pq
 from prac.config.sections import DataConfig
 from prac.data.classes import to_classes
 from prac.data.dataset import DataSummary, ImageDataset, Origin
-from prac.data.decode import Encoded, decode_images, first_shape
+from prac.data.decode import Encoded, decode_images
+from prac.data.heads import CARED, Heads
 from prac.data.labels import is_unlabelled, joined, plain_labels
 from prac.data.parquet_layout import Columns, find_columns, find_files, has_column, split_path
-from prac.data.pixels import CARED, care_notes, needs_care
 from prac.data.splits import Labels, assemble, slug, split_options, summarise
 from prac.errors import ConfigError, shown
 from prac.fingerprint import fingerprint
@@ -30,13 +29,14 @@ _READ_ROWS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class _Content:
-    """What one reading of all files gave: a digest of each file and of each image, the labels."""
+    """What one reading of all files gave: a digest of each file and of each image, the labels, what
+    the images' heads tell."""
 
     files: dict[str, list[bytes]]
     images: dict[str, list[bytes]]
     labels: dict[str, Labels]
     class_names: tuple[str, ...]
-    cared: str | None
+    heads: Heads
 
 
 class ParquetSource:
@@ -66,10 +66,10 @@ class ParquetSource:
         self._rows = {split: self._count_rows(split) for split in self._files}
 
     def summary(self) -> DataSummary:
-        """Counts and classes; the shape of the first image.
+        """Counts, classes and the shape of the images, by their heads.
 
-        The shape is None where the first image is grey (a colour one may follow) and
-        `channels` doesn't decide. Raises ConfigError for labels and splits that can't be used.
+        Raises ConfigError for labels and splits that can't be used, and for images of different
+        sizes without `image_size`.
         """
         content = self._content
         return summarise(
@@ -78,8 +78,8 @@ class ParquetSource:
             class_names=content.class_names,
             train_labels=content.labels["train"],
             test_labels=content.labels.get("test"),
-            image_shape=self._first_shape(),
-            origin=self._origin.told(care_notes(content.cared)),
+            image_shape=content.heads.shape(self._where),
+            origin=self._origin.told(content.heads.notes),
             digests=(content.images["train"], content.images.get("test")),
         )
 
@@ -140,13 +140,14 @@ class ParquetSource:
         if self._columns.class_names is None and content.class_names != counted:
             # What numbers 0, 1, ... mean needs no words; of anything else the order counts.
             known["classes"] = content.class_names
-        return fingerprint(known | (CARED if content.cared else {}))
+        return fingerprint(known | (CARED if content.heads.cared else {}))
 
     @cached_property
     def _content(self) -> _Content:
         files: dict[str, list[bytes]] = {}
         images: dict[str, list[bytes]] = {}
-        columns, cared = {}, None
+        columns = {}
+        heads = Heads(size=self._config.image_size, channels=self._config.channels)
         label = str(self._columns.label)
         for split in self._files:
             files[split], images[split], found = [], [], []
@@ -157,8 +158,7 @@ class ParquetSource:
                     opened = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
                     found.append(opened.read(columns=[label]).column(label))
                     for image in self._images_of(opened):
-                        if cared is None and needs_care(image):
-                            cared = f"{split} row {len(images[split])}"
+                        heads.see(image, partial("{} row {}".format, split, len(images[split])))
                         images[split].append(_digest(image))
             what = f"{self._where}: column '{shown(label)}'"
             columns[split] = joined(found, what)
@@ -175,7 +175,7 @@ class ParquetSource:
             of=f" in column '{shown(label)}'",
         )
         return _Content(
-            files=files, images=images, labels=labels, class_names=class_names, cared=cared
+            files=files, images=images, labels=labels, class_names=class_names, heads=heads
         )
 
     def _choose_test(self, splits: dict[str, list[Path]]) -> tuple[str, dict[str, list[Path]]]:
@@ -279,14 +279,6 @@ class ParquetSource:
             images = batch.column(0)
             # Flattening makes a null struct's bytes null; `field` would not.
             yield from (images.flatten()[0] if self._columns.nested else images).to_pylist()
-
-    def _first_shape(self) -> tuple[int, int, int] | None:
-        file = self._files["train"][0]
-        with self._reading(file):
-            first = list(islice(self._images_of(self._open(file)), 1))
-        shape = first_shape(first, size=self._config.image_size, channels=self._config.channels)
-        undecided = shape is not None and shape[2] == 1 and self._config.channels is None
-        return None if undecided else shape
 
     def _describe(self, index: int) -> str:
         num_train = self._rows["train"]

@@ -29,22 +29,21 @@ Images = NDArray[np.uint8]
 GROUND = 128
 """What transparent images are laid on: mid-grey, where black and white shapes both show."""
 
-CARED = {"decoding": 2}
-"""In fingerprints of images that `needs_care` finds: other pixels came of them before."""
-
 # Content decides, not the name. Pillow knows more, and some of those start other programs (EPS).
 _FORMATS = (
     *("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "MPO", "JPEG2000", "AVIF", "DIB", "TGA"),
     *("ICO", "PCX"),
 )
 _GREY_MODES = ("1", "L", "LA", "La", "I", "F")
+_DEEP_MODES = ("I", "F")  # and what begins so
 _FULL_SCALES = (8, 10, 12, 14, 16)
-_ORIENTATION = 0x0112
+ORIENTATION = 0x0112
+"""The EXIF tag."""
 
 _JPEG = b"\xff\xd8"
 _JPEG_EXTRAS = re.compile(rb"Exif\0\0|MPF\0")
 _PNG_EXTRAS = re.compile(b"tRNS|eXIf|acTL|zTXt|iTXt|tEXt")
-_PNG = b"\x89PNG\r\n\x1a\n"
+PNG = b"\x89PNG\r\n\x1a\n"
 
 _CORRUPT = (
     ArithmeticError,
@@ -153,7 +152,7 @@ def decode_image(
     """
     content = encoded.read_bytes() if isinstance(encoded, Path) else encoded
     seen = seen if seen is not None else Seen()
-    with _open(content) as opened:
+    with open_image(content) as opened:
         image: Image = opened
         _refuse_larger_than_memory(image)
         if not is_plain(content):
@@ -170,7 +169,7 @@ def to_pixels(
     image: Image, size: int | None, channels: int | None, *, seen: Seen, row: int = 0
 ) -> Images:
     """The same for an image of up to 8 bits that is open and upright."""
-    grey = image.mode in _GREY_MODES
+    grey = is_grey(image)
     image = _on_ground(image, seen, row)
     channels = channels or (1 if grey else 3)
     mode = "L" if channels == 1 else "RGB"
@@ -185,7 +184,7 @@ def to_pixels(
 def is_plain(content: bytes) -> bool:
     """Whether an encoded image is one of 8 bits without transparency, orientation or frames, as
     nearly all are; what the first bytes don't tell is not."""
-    if not content.startswith(_PNG):
+    if not content.startswith(PNG):
         return content.startswith(_JPEG) and not _JPEG_EXTRAS.search(content, 0, 4096)
     if content[24:25] == b"\x10" or content[25:26] not in (b"\0", b"\2", b"\3"):
         return False
@@ -201,25 +200,14 @@ def quiet() -> Iterator[None]:
         yield
 
 
-@quiet()
-def needs_care(content: bytes | None) -> bool:
-    """Whether an encoded image is turned, laid on a ground or brought to 8 bits; from its head."""
-    if not content or is_plain(content):
-        return False
-    try:
-        with _open(content) as image:
-            turned = image.getexif().get(_ORIENTATION, 1) != 1
-            return turned or image.has_transparency_data or image.mode.startswith(("I", "F"))
-    except corrupt_errors():
-        return False  # refused when it is decoded
+def is_deep(image: Image) -> bool:
+    """Whether its pixels have more than 8 bits, as Pillow reads them."""
+    return image.mode.startswith(_DEEP_MODES)
 
 
-def care_notes(example: str | None) -> tuple[str, ...]:
-    """What is told before all are decoded, when they are counted. example: where one of them is."""
-    if example is None:
-        return ()
-    told = f"laid on mid-grey ({GROUND}) or brought to 8 bits, {example} to begin with"
-    return (f"images are turned as their EXIF orientation says, {told}",)
+def is_grey(image: Image) -> bool:
+    """Whether it has no colours; of a palette that isn't known."""
+    return is_deep(image) or image.mode in _GREY_MODES
 
 
 def corrupt_errors() -> tuple[type[Exception], ...]:
@@ -229,7 +217,8 @@ def corrupt_errors() -> tuple[type[Exception], ...]:
     return (*_CORRUPT, DecompressionBombError)
 
 
-def _open(content: bytes) -> Image:
+def open_image(content: bytes) -> Image:
+    """An image of which only the head is read. Raises one of `corrupt_errors()`."""
     from PIL import Image, UnidentifiedImageError
 
     Image.preinit()
@@ -258,7 +247,7 @@ def _is_halved(image: Image) -> bool:
     """Whether an image that is not read yet has 16 bits in each of several channels, of which
     Pillow keeps the upper 8: it has no mode for them."""
     tiles = getattr(image, "tile", None)
-    if image.mode.startswith(("I", "F")) or not tiles:
+    if is_deep(image) or not tiles:
         return False
     told = tiles[0][3]
     if image.format == "PPM" and isinstance(told, tuple):
@@ -279,7 +268,7 @@ def _upright(image: Image, seen: Seen, row: int) -> Image:
         8: Transpose.ROTATE_90,
     }
     try:
-        turn = turns.get(image.getexif().get(_ORIENTATION, 1))
+        turn = turns.get(image.getexif().get(ORIENTATION, 1))
     except _CORRUPT:
         return image  # the pixels are good, only what is written beside them isn't
     if turn is None:
@@ -292,7 +281,7 @@ def _upright(image: Image, seen: Seen, row: int) -> Image:
 
 def _shallow(image: Image, depth: Depth | None, seen: Seen) -> Image:
     """An image of more than 8 bits as one of 8; Pillow's own conversion clips at 255."""
-    if not image.mode.startswith(("I", "F")):
+    if not is_deep(image):
         return image
     from PIL import Image as pillow
 

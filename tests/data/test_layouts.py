@@ -26,7 +26,7 @@ def load(source: str, **options) -> ImageDataset:
     opened = open_source(DataConfig(source=source, **options))
     summary, dataset = opened.summary(), opened.load()
     assert (summary.num_train, summary.num_test) == counts(dataset)[:2]
-    assert summary.class_names == dataset.class_names
+    assert (summary.class_names, summary.image_shape) == (dataset.class_names, dataset.image_shape)
     assert summary.origin.test_from == dataset.origin.test_from
     assert set(summary.origin.notes) <= set(dataset.origin.notes)
     return dataset

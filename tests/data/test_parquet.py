@@ -197,14 +197,16 @@ def test_a_null_struct_is_a_null_image(tmp_path) -> None:
 def test_sizes_differ_unless_they_are_resized(tmp_path) -> None:
     write(tmp_path / "train.parquet", [*range(9), png(9, (4, 6, 3))], [0, 1] * 5)
     with pytest.raises(ConfigError, match=r"train row 9 is 6x4.*data.image_size"):
-        open_(tmp_path, test_fraction=0.2).load()
+        open_(tmp_path, test_fraction=0.2).summary()
     assert open_(tmp_path, image_size=4).load().image_shape == (4, 4, 3)
 
 
-def test_a_grey_first_image_leaves_the_shape_open(tmp_path) -> None:
-    grey = [png(i, (4, 4)) for i in range(19)]
-    write(tmp_path / "train.parquet", [*grey, 3], [0, 1] * 10)
-    assert open_(tmp_path).summary().image_shape is None
+def test_the_shape_is_that_of_all_images(tmp_path) -> None:
+    grey = [png(i, (4, 4)) for i in range(20)]
+    write(tmp_path / "train.parquet", grey, [0, 1] * 10)
+    assert open_(tmp_path).summary().image_shape == (4, 4, 1)
+    write(tmp_path / "train.parquet", [*grey[1:], 3], [0, 1] * 10)
+    assert open_(tmp_path).summary().image_shape == (4, 4, 3)
     assert open_(tmp_path, channels=1).summary().image_shape == (4, 4, 1)
     assert open_(tmp_path).load().image_shape == (4, 4, 3)
 

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from prac.data.decode import decode_images
-from prac.data.pixels import GROUND, Depth, decode_image, needs_care
+from prac.data.heads import Head, head_of
+from prac.data.pixels import GROUND, Depth, decode_image
 from prac.errors import ConfigError
 
 RNG = np.random.default_rng(0)
@@ -136,7 +137,9 @@ def test_orientation_is_applied_and_told(orientation: int, kind: str) -> None:
     }[orientation]
     np.testing.assert_array_equal(images[0], shown)
     assert len(seen.notes()) == (orientation != 1)
-    assert needs_care(content) == (orientation != 1)
+    width, height = (6, 4) if orientation > 4 else (4, 6)
+    told = Head(width=width, height=height, grey=False, cared=orientation != 1)
+    assert head_of(content) == told
 
 
 def test_other_modes() -> None:
@@ -152,11 +155,31 @@ def test_other_modes() -> None:
     assert seen.notes() == ["1 images have several frames, of which the first is taken"]
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "GIF", "BMP", "PPM", "WEBP", "JPEG2000"])
+def test_heads_tell_what_decoding_gives(kind: str) -> None:
+    tried = 0
+    for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"):
+        try:
+            content = encode(Image.new(mode, (5, 3)), kind)
+        except (OSError, KeyError, ValueError):
+            continue  # Pillow writes no such
+        images, seen = decode([content])
+        head = head_of(content)
+        assert head is not None
+        assert (head.height, head.width, 1 if head.grey else 3) == images.shape[1:], mode
+        assert head.cared or not seen.notes(), mode
+        tried += 1
+    assert tried >= 3
+
+
 def test_plain_images_need_no_care() -> None:
     plain = (encode(Image.fromarray(COLOUR)), encode(Image.fromarray(GREY), "JPEG"))
-    assert not any(map(needs_care, (*plain, b"", None, b"\x89PNG\r\n\x1a\n", b"junk")))
-    assert needs_care(encode(Image.fromarray(np.zeros((2, 2, 4), np.uint8))))
-    assert needs_care(encode(Image.fromarray(np.zeros((2, 2), np.uint16))))
+    assert not any(head is None or head.cared for head in map(head_of, plain))
+    assert [head_of(bad) for bad in (b"", b"\x89PNG\r\n\x1a\n", b"junk")] == [None] * 3
+    for deep in (np.zeros((2, 2, 4), np.uint8), np.zeros((2, 2), np.uint16)):
+        head = head_of(encode(Image.fromarray(deep)))
+        assert head is not None
+        assert head.cared
 
 
 def test_formats_that_start_programs_are_no_images() -> None:
