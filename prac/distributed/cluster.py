@@ -106,6 +106,8 @@ def _start(num_cpus: int, num_gpus: int, session: str) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # A process for each dense training that asks whether this machine is about to be taken away.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+    # Trainings of seconds needn't wait two for somebody to see that they have ended.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     try:
         ray.init(
             address="local",

@@ -135,9 +135,12 @@ def _write_figures(results: Results, folder: Path) -> dict[str, _Picture]:
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {}
     for drawing in drawings(results):
-        (folder / f"{drawing.name}.png").write_bytes(to_png(drawing.draw(results)))
-        # A fresh figure: drawing one twice may move its layout by a fraction of a pixel.
-        svg = "" if drawing.pictures else to_svg(drawing.draw(results), drawing.name)
+        figure, svg = drawing.draw(results), ""
+        if not drawing.pictures:
+            svg = to_svg(figure, drawing.name)
+            # Its layout stays as it was found: that takes longer than the drawing.
+            figure.set_layout_engine("none")
+        (folder / f"{drawing.name}.png").write_bytes(to_png(figure))
         pictures[drawing.name] = _Picture(drawing=drawing, svg=Markup(svg))
     return pictures
 

@@ -167,7 +167,7 @@ def test_gallery_shows_pictures_and_survives_damaged_ones(results: Results) -> N
     damaged = dataclasses.replace(results.hardest[0], png=b"no picture")
     shown = dataclasses.replace(results, hardest=(damaged, *results.hardest[1:5]))
     figure = gallery(shown)
-    assert [len(ax.images) for ax in figure.axes] == [0, 1, 1, 1, 1]
+    assert [len(ax.images) for ax in figure.axes] == [4]
     texts = [text.get_text() for ax in figure.axes for text in ax.texts]
     assert {"unreadable\nimage", "never learned", "forgotten 8 of 18", "cat"} <= set(texts)
 

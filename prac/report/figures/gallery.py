@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image, UnidentifiedImageError
 
 from prac.analysis.results import HardSample, Results
@@ -82,8 +84,11 @@ def membership(sample: HardSample) -> str:
 def _grid(title: str, groups: Groups, under: Callable[[HardSample], str]) -> Figure:
     lines = sum(-(-len(samples) // _COLUMNS) for samples in groups.values())
     height = lines * (_CELL + 0.3) + 0.35 * len(groups) + 0.5
-    figure = Figure(figsize=(_COLUMNS * _CELL + 0.2, height), facecolor="white")
+    width = _COLUMNS * _CELL + 0.2
+    figure = Figure(figsize=(width, height), facecolor="white")
     figure.text(0.01, 1 - 0.3 / height, title, fontsize=12, fontweight="bold", color=INK)
+    # One plane in inches for all pictures: a hundred of their own take seconds to draw.
+    plane = figure.add_axes((0, 0, 1, 1), frameon=False, xticks=[], yticks=[])
     top = height - 0.5
     for name, samples in groups.items():
         figure.text(0.01, (top - 0.25) / height, literal(name), fontsize=10, color=INK)
@@ -93,28 +98,31 @@ def _grid(title: str, groups: Groups, under: Callable[[HardSample], str]) -> Fig
             if place and column == 0:
                 top -= _CELL + 0.3
             corner = (0.1 + column * _CELL, top - _CELL + 0.25)
-            _tile(figure, sample, under(sample), corner, height)
+            _tile(plane, sample, under(sample), corner)
         top -= _CELL + 0.3
+    plane.set(xlim=(0, width), ylim=(0, height))
     return figure
 
 
-def _tile(
-    figure: Figure, sample: HardSample, under: str, corner: tuple[float, float], height: float
-) -> None:
-    width, side = _COLUMNS * _CELL + 0.2, _CELL - 0.3
+def _tile(plane: Axes, sample: HardSample, under: str, corner: tuple[float, float]) -> None:
+    side = _CELL - 0.3
     left, bottom = corner
-    ax = figure.add_axes((left / width, bottom / height, side / width, side / height))
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.spines[:].set_color("#bbbbbb")
+    middle = (left + side / 2, bottom + side / 2)
     # A damaged picture must not cost the report of a run that took hours.
     try:
         image = Image.open(io.BytesIO(sample.png)).convert("RGB")
     except (UnidentifiedImageError, OSError):
-        ax.text(0.5, 0.5, "unreadable\nimage", ha="center", va="center", fontsize=7, color=GREY)
+        plane.text(*middle, "unreadable\nimage", ha="center", va="center", fontsize=7, color=GREY)
     else:
-        ax.imshow(image, interpolation="nearest" if max(image.size) < 100 else "antialiased")
-    ax.text(
-        0, -0.05, literal(sample.label, 18), transform=ax.transAxes, va="top", fontsize=8, color=INK
-    )
-    ax.text(0, -0.2, literal(under, 24), transform=ax.transAxes, va="top", fontsize=6.5, color=GREY)
+        longest = max(image.size)
+        how = "nearest" if longest < 100 else "antialiased"
+        across, up = (side / 2 * length / longest for length in image.size)
+        plane.imshow(
+            image,
+            interpolation=how,
+            extent=(middle[0] - across, middle[0] + across, middle[1] - up, middle[1] + up),
+        )
+    plane.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="#bbbbbb", linewidth=0.8))
+    label, reason = literal(sample.label, 18), literal(under, 24)
+    plane.text(left, bottom - 0.05 * side, label, va="top", fontsize=8, color=INK)
+    plane.text(left, bottom - 0.2 * side, reason, va="top", fontsize=6.5, color=GREY)
