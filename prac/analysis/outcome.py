@@ -19,7 +19,14 @@ from prac.analysis.results import (
 from prac.config.methods import PRAC, VANILLA, find_method, method_label
 from prac.config.recipe import Recipe
 from prac.data.dataset import ImageDataset
-from prac.lottery.bill import borrowed_stages, own_stages, payers, total
+from prac.lottery.bill import (
+    borrowed_stages,
+    own_stages,
+    payers,
+    saved,
+    steps_saved,
+    total,
+)
 from prac.lottery.graph import Graph, Request, SearchStages
 from prac.lottery.outputs import JudgeFacts, Made, MaskFacts, RoundFacts, SetFacts, TicketFacts
 from prac.models.cost import dense_flops
@@ -149,7 +156,7 @@ def _all_rows(
             )
     vanilla = {(r.architecture, r.round): r.search_seconds for r in rows if r.method == VANILLA}
     return [
-        dataclasses.replace(row, seconds_saved=1 - (row.search_seconds or 0.0) / full)
+        dataclasses.replace(row, seconds_saved=saved(row.search_seconds or 0.0, full))
         if (full := vanilla.get((row.architecture, row.round)))
         else row
         for row in rows
@@ -202,8 +209,7 @@ def _rows(
                 budget_epochs=0 if trained is None else trained.budget_epochs,
                 steps=0 if this is None else this.cost.steps,
                 search_steps=spent,
-                # Vanilla spends the full budget on every round.
-                steps_saved=1 - spent / (full * index) if index else None,
+                steps_saved=steps_saved(spent, full, index) if index else None,
                 validation_accuracy=None if trained is None else trained.best_accuracy,
                 best_epoch=None if trained is None else trained.best_epoch,
                 test_accuracies=tuple(facts.test_accuracy for facts in judged),

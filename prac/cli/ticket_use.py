@@ -103,7 +103,9 @@ def _measure(ticket: Ticket, arguments: argparse.Namespace) -> dict[str, Any]:
             "the ticket was not judged, so it has no accuracy to measure again; "
             "`prac tickets train` trains it"
         )
-    recipe = _recipe(ticket, None, arguments)
+    # What the data needs to be told; another split than the ticket's is refused below.
+    name = ticket.lineage.get("recipe")
+    recipe = _recipe(ticket, name if name in RECIPES else "digits", arguments)
     dataset = load_data(recipe.data, ticket.lineage.get("image_shape"))
     if dataset.fingerprint != ticket.lineage.get("data_fingerprint"):
         raise ConfigError(
@@ -125,8 +127,9 @@ def _measure(ticket: Ticket, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _recipe(ticket: Ticket, name: str | None, arguments: argparse.Namespace) -> Recipe:
     """The ticket's own recipe, or the one named, with the data set and all changes asked for."""
-    own = ticket.lineage.get("recipe", "")
-    recipe = get_recipe(name or (own if own in RECIPES else "digits"))
+    from prac.ticket.retrain import own_recipe
+
+    recipe = get_recipe(name) if name else own_recipe(ticket)
     if getattr(arguments, "epochs", None) is not None:
         recipe = recipe.with_epochs(arguments.epochs)
     changes = [("data.source", arguments.data), *split_settings(arguments.settings)]

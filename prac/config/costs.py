@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from prac.config.counts import held_out_count, num_batches
 from prac.config.recipe import Recipe
 from prac.errors import ConfigError
 
@@ -20,7 +21,7 @@ class KnownData:
 
     def num_training(self, validation_fraction: float) -> int:
         """Rows that are trained on, without the validation split."""
-        return self.num_train - round(validation_fraction * self.num_train)
+        return self.num_train - held_out_count(self.num_train, validation_fraction)
 
 
 KNOWN_DATA = {
@@ -99,7 +100,7 @@ def recipe_costs(recipe: Recipe) -> tuple[NetworkCost, ...]:
                 data=name,
                 image_shape=known.image_shape,
                 num_classes=known.num_classes,
-                steps=epochs * -(-num_training // recipe.train.batch_size),
+                steps=epochs * num_batches(num_training, recipe.train.batch_size),
                 samples=epochs * num_training,
                 flops=epochs * num_training * TRAINING_FLOPS * forward,
             )

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from prac.config.counts import num_batches
 from prac.config.sections import AugmentConfig
 from prac.data.augment import augmentation
 from prac.data.dataset import ImageDataset
-from prac.data.steps import num_batches
 from prac.errors import ConfigError
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from prac.config.counts import held_out_count
 from prac.config.sections import DataConfig
 from prac.data.dataset import DataSummary, ImageDataset, Origin
 from prac.data.findings import class_notes, constant_notes, image_notes, row_digests
@@ -22,11 +23,6 @@ LabelledImages = tuple[Images, Labels]
 
 _T = TypeVar("_T", bound=np.generic)
 _CHUNK_BYTES = 1 << 22
-
-
-def held_out_count(num_samples: int, fraction: float) -> int:
-    """How many of `num_samples` a split by `fraction` holds out."""
-    return round(fraction * num_samples)
 
 
 def training_rows(summary: DataSummary, fraction: float) -> int:

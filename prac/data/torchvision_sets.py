@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from prac.config.costs import KNOWN_DATA
 from prac.config.sections import DataConfig
 from prac.data.dataset import DataSummary, ImageDataset, Origin
 from prac.data.decode import convert_images, shape_after
@@ -22,7 +23,7 @@ DEFAULT_ROOT = Path("~/.cache/prac/torchvision")
 
 @dataclass(frozen=True, kw_only=True)
 class TorchvisionSet:
-    """What is known of a set before it is downloaded.
+    """What is known of a set before it is downloaded, beside its row in KNOWN_DATA.
 
     md5: of the archive, as torchvision checks it.
     """
@@ -30,9 +31,7 @@ class TorchvisionSet:
     factory: str
     md5: str
     class_names: tuple[str, ...]
-    num_train: int = 50_000
     num_test: int = 10_000
-    image_shape: tuple[int, int, int] = (32, 32, 3)
 
 
 _CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
@@ -70,7 +69,7 @@ class TorchvisionSource:
             raise unknown("torchvision set", config.source, SETS)
         self.name = config.source
         self._config = config
-        self._set = SETS[config.source]
+        self._set, self._size = SETS[config.source], KNOWN_DATA[config.source]
         self._root = (root or DEFAULT_ROOT).expanduser()
 
     def summary(self) -> DataSummary:
@@ -81,9 +80,9 @@ class TorchvisionSource:
             self._config,
             name=self.name,
             class_names=known.class_names,
-            train_labels=np.resize(classes, known.num_train),  # as many of each
+            train_labels=np.resize(classes, self._size.num_train),  # as many of each
             test_labels=np.resize(classes, known.num_test),
-            image_shape=shape_after(known.image_shape, size, channels),
+            image_shape=shape_after(self._size.image_shape, size, channels),
             origin=Origin(),
             digests=((), ()),
         )
@@ -95,7 +94,7 @@ class TorchvisionSource:
             "kind": "torchvision",
             "name": self.name,
             "md5": known.md5,
-            "counts": (known.num_train, known.num_test),
+            "counts": (self._size.num_train, known.num_test),
             "options": split_options(self._config, makes_test=False),
         }
         return fingerprint(content)

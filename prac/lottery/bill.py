@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from prac.config.costs import TRAINING_FLOPS
 from prac.lottery.graph import Graph, SearchStages
-from prac.lottery.outputs import BACKWARD, Cost
+from prac.lottery.outputs import Cost
 
 
 def own_stages(search: SearchStages, graph: Graph, index: int | None = None) -> list[str]:
@@ -48,6 +49,17 @@ def total(costs: Iterable[Cost]) -> Cost:
     )
 
 
+def saved(spent: float, vanilla: float) -> float:
+    """The share of what vanilla spends that was saved; below 0 where it was more."""
+    return 1 - spent / vanilla
+
+
+def steps_saved(steps: int, full_steps: int, index: int) -> float:
+    """By the search of m_k, k = `index` of 1 or more, in `steps`: vanilla spends the full budget on
+    every round."""
+    return saved(steps, full_steps * index)
+
+
 def flops(costs: Iterable[Cost], forward: int) -> int:
     """FLOPs of stages. forward: of one image through the search's dense network; a stage that ran
     another network counts its FLOPs itself."""
@@ -56,7 +68,7 @@ def flops(costs: Iterable[Cost], forward: int) -> int:
         if cost.other_flops is not None:
             found += cost.other_flops
             continue
-        passes = (1 + BACKWARD) * cost.samples + cost.score_passes
+        passes = TRAINING_FLOPS * cost.samples + cost.score_passes
         passes += cost.cep_samples + cost.score_samples + cost.evaluation_samples
         found += forward * passes
     return found

@@ -11,25 +11,29 @@ from prac.lottery.progress import EpochNews
 from prac.lottery.search import Local
 from prac.lottery.turn import turn
 from prac.ticket.format import Ticket
-from prac.ticket.retrain import Judgement, train_ticket
+from prac.ticket.retrain import Judgement, own_recipe, train_ticket
 
 
 def judge(
     ticket: Ticket,
     *,
     data: Any = None,
-    recipe: str | Recipe = "images",
+    recipe: str | Recipe | None = None,
     seed: int = 0,
     network: Any = None,
     how: Local = Local(),  # noqa: B008  a frozen value
 ) -> Judgement:
     """Train a ticket alone from its rewind weights, for the recipe's full budget, and test it once.
 
-    data: as `search` takes it; None is the recipe's. The same seed on the data of the search gives
-    the judgement of its graph, to the bit. network: makes the module, where the ticket's own was
+    data: as `search` takes it; None is the recipe's. recipe: a name or a value; None is that of the
+    ticket's search, by its name. With the search's own recipe, data and seed it is the
+    judgement of its graph, to the bit. network: makes the module, where the ticket's own was
     handed over in another process. Raises ConfigError and TicketError for what doesn't fit.
     """
-    recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
+    if recipe is None:
+        recipe = own_recipe(ticket)
+    elif isinstance(recipe, str):
+        recipe = get_recipe(recipe)
     source = as_source(recipe.data.source if data is None else data, recipe.data)
     if network is not None:
         ticket = ticket.with_network(network)

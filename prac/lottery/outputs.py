@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from prac.selection import PracSet
     from prac.ticket.format import Ticket
 
-BACKWARD = 2
-"""A backward pass costs two forward passes: the gradients of the activations and of the weights."""
-
 T = TypeVar("T")
 F = TypeVar("F", bound="Facts")
 

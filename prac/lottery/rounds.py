@@ -12,10 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from prac.config.counts import num_batches
 from prac.config.sections import PruneConfig
 from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
-from prac.data.steps import num_batches
 from prac.events.log import EventLog
 from prac.events.recorder import EventRecorder
 from prac.events.statistics import count_events

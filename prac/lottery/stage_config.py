@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from prac.config.counts import num_batches
 from prac.config.methods import PRAC, Method, Start
 from prac.config.recipe import Recipe
 from prac.config.sections import (
@@ -25,7 +26,6 @@ from prac.config.sections import (
 )
 from prac.config.strategies import ProxyOptions
 from prac.config.values import RewindPoint
-from prac.data.steps import num_batches
 from prac.errors import ConfigError
 from prac.lottery.method_config import prune_for, sampler_settings, score_settings
 from prac.plugins import identity

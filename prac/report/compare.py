@@ -117,16 +117,6 @@ def noise_points(results: Results) -> float:
     return max(SEED_NOISE_POINTS, 100 * 2 * math.sqrt(2 * variance / results.num_test_samples))
 
 
-def steps_saved(results: Results, row: RoundRow) -> float | None:
-    """The share of vanilla's SGD steps that this ticket's search saved; None if not known."""
-    if row.steps_saved is not None:
-        return row.steps_saved
-    vanilla = same_sparsity(results, row, "vanilla")
-    if vanilla is None or vanilla.search_steps == 0:
-        return None
-    return 1 - row.search_steps / vanilla.search_steps
-
-
 def comparisons(results: Results, architecture: str) -> list[Comparison]:
     """Every judged ticket of one architecture, in the order of the rows.
 
@@ -194,7 +184,7 @@ def _compare(results: Results, row: RoundRow, accuracy: float) -> Comparison:
         if vanilla is None
         else difference(row.validation_accuracies, vanilla.validation_accuracies),
         matches=_matches(row, vanilla),
-        steps_saved=steps_saved(results, row),
+        steps_saved=row.steps_saved,
     )
 
 

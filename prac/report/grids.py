@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from prac.analysis.results import Results, RoundRow, sample_std
 from prac.config.methods import method_label
-from prac.report.compare import SAME_SPARSITY, steps_saved, summaries
+from prac.report.compare import SAME_SPARSITY, summaries
 from prac.report.equal_steps import equal_steps
 from prac.report.verdict import own_method
 from prac.report.wording import (
@@ -206,4 +206,4 @@ def _saving(results: Results, row: RoundRow) -> str:
     if row.method == "vanilla":
         return ""
     time = "" if row.seconds_saved is None else f" ({percent(row.seconds_saved, 0)})"
-    return f"{percent(steps_saved(results, row), 0)}{time}"
+    return f"{percent(row.steps_saved, 0)}{time}"

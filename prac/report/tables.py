@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from prac.analysis.results import Bill, Results, RoundRow
 from prac.config.methods import method_label
-from prac.report.compare import steps_saved
 from prac.report.wording import (
     ABSENT,
     count,
@@ -39,7 +38,7 @@ def result_row(results: Results, row: RoundRow) -> dict[str, str]:
         "epochs (of budget)": f"{row.epochs} (of {row.budget_epochs})" if row.trained else ABSENT,
         "steps": count(row.steps) if row.trained else ABSENT,
         "steps to find": count(row.search_steps),
-        "saved": percent(steps_saved(results, row)),
+        "saved": percent(row.steps_saved),
         "time to find": duration(row.search_seconds),
         "time saved": percent(row.seconds_saved),
         "validation": percent(row.validation_accuracy, 2),

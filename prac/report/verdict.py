@@ -27,7 +27,6 @@ from prac.report.compare import (
     comparisons,
     noise_points,
     sparsest,
-    steps_saved,
 )
 from prac.report.over_searches import decided_sentence
 from prac.report.wording import (
@@ -335,7 +334,7 @@ def _unjudged(results: Results, architecture: str, own: str | None) -> str:
     )
     if last is None:
         return text
-    saved = steps_saved(results, last)
+    saved = last.steps_saved
     saving = "" if saved is None or last.method == "vanilla" else f", {_saving(saved, last)}"
     return f"{text} The search made {_ticket(last)}{saving}."
 

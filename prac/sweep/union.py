@@ -10,6 +10,7 @@ from typing import Any
 from prac.analysis.results import mean
 from prac.analysis.trials import State, TrialRow
 from prac.config.methods import PRAC
+from prac.lottery.bill import steps_saved
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request, SearchStages, Stage
 from prac.lottery.outputs import JudgeFacts, Made, RoundFacts, SetFacts
@@ -167,7 +168,6 @@ class Trial:
         # As everywhere: what was trained for the ticket, a proxy among it.
         paid = [self._made(name, made) for name in search.trainings(rounds)]
         steps = sum(found.cost.steps for found in paid if found is not None)
-        full = self.full_steps * rounds
         return TrialRow(
             trial=self.number,
             label=label(self.values),
@@ -177,8 +177,7 @@ class Trial:
             test_accuracy=mean(tuple(facts.test_accuracy for facts in whole)),
             validation_accuracy=mean(tuple(facts.best_accuracy for facts in whole)),
             search_steps=steps,
-            # Vanilla spends the full budget on each of these rounds.
-            steps_saved=1 - steps / full if rounds else None,
+            steps_saved=steps_saved(steps, self.full_steps, rounds) if rounds else None,
             set_size=None if last is None else last.known(SetFacts).set_size,
             sparsity=trained[-1].next_sparsity if rounds else None,
             note=self.note,

@@ -10,10 +10,12 @@ import torch
 from torch import nn
 
 from prac.config.checks import require
+from prac.config.recipe import Recipe
+from prac.config.recipes import RECIPES, get_recipe
 from prac.config.sections import AugmentConfig, Precision, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.errors import TicketError
+from prac.errors import ConfigError, TicketError
 from prac.fingerprint import fingerprint
 from prac.models import build_model
 from prac.models.layout import placed
@@ -93,6 +95,14 @@ class Judgement:
     best_epoch: int
     steps: int
     new_layers: tuple[str, ...]
+
+
+def own_recipe(ticket: Ticket) -> Recipe:
+    """What the ticket was searched with, by its name. Raises ConfigError where that isn't known."""
+    name = ticket.lineage.get("recipe", "")
+    if name not in RECIPES:
+        raise ConfigError(f"the ticket's recipe {name!r} is not one of prac's; name one of them")
+    return get_recipe(name)
 
 
 def measure_ticket(ticket: Ticket, dataset: ImageDataset, *, device: str = "cpu") -> float:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from prac.config.counts import num_batches
 from prac.config.sections import BudgetConfig, Schedule, TrainConfig
 from prac.config.values import Share
-from prac.data.steps import num_batches
 
 RISE = 0.3
 """The share of a one-cycle budget in which the learning rate rises."""

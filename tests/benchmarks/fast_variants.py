@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prac.config.counts import num_batches
 from prac.config.methods import Method
 from prac.config.recipe import Recipe
 from prac.config.sections import (
@@ -20,7 +21,6 @@ from prac.config.sections import (
     TrainConfig,
 )
 from prac.config.values import RewindPoint
-from prac.data.steps import num_batches
 
 ROWS = 10_000
 """Rows of the training split that take part in `part`, a tenth of them for validation."""

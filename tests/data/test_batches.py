@@ -13,11 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prac.config.counts import num_batches
 from prac.config.sections import AugmentConfig
 from prac.data.augment import padded_crops
 from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.data.steps import num_batches
 from prac.errors import ConfigError
 from prac.training.randomness import generator
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import threading
@@ -478,6 +479,16 @@ def test_the_caller_s_threads_are_left(pixels: tuple[np.ndarray, np.ndarray]) ->
         ]
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_ticket_is_judged_by_its_own_recipe(pixels: tuple[np.ndarray, np.ndarray]) -> None:
+    ticket = find(pixels, judge="none").ticket
+    how = prac.Local(device="cpu", threads=1)
+    with pytest.raises(ConfigError, match="recipe 'page' is not one of prac's"):
+        prac.judge(ticket, data=pixels, how=how)
+    digits = dataclasses.replace(ticket, lineage={**ticket.lineage, "recipe": "digits"})
+    # 108 of 120 images are trained on, in batches of 64, for 16 epochs.
+    assert prac.judge(digits, data=pixels, how=how).steps == 2 * 16
 
 
 def test_names_are_the_same_in_every_process() -> None:

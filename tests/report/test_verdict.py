@@ -9,7 +9,6 @@ import pytest
 
 from prac.analysis.results import Results, RoundRow, SearchRow
 from prac.report import comparisons, noise_points, summaries, verdicts
-from prac.report.compare import steps_saved
 from prac.report.verdict import earned_aliases
 
 Rows = Callable[..., RoundRow]
@@ -430,12 +429,6 @@ def test_baselines_alone(row: Rows, build: Build) -> None:
     verdict = verdicts(build(rows=rows, dense_test_accuracy={"a": 0.92}))[0]
     assert verdict.level == "good"
     assert "within 0.1 points of dense" in verdict.text
-
-
-def test_saving_is_computed_where_the_row_does_not_tell(row: Rows, build: Build) -> None:
-    ticket = dataclasses.replace(row("a", "prac", 3), steps_saved=None, search_steps=750)
-    assert steps_saved(build(rows=(ticket, row("a", "vanilla", 3))), ticket) == 0.75
-    assert steps_saved(build(rows=(ticket,)), ticket) is None
 
 
 def test_a_dearer_search_is_called_dearer(row: Rows, build: Build) -> None:

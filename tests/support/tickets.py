@@ -68,7 +68,7 @@ def make_ticket(
     inputs = {
         "mask": Made(facts=_mask_facts(mask), files={NEXT_MASK: mask}),
         "rewind": Made(facts=Facts(), files={REWIND: rewind}),
-        "round": Made(facts=Facts(), cost=Cost(steps=steps)),
+        "training_0": Made(facts=Facts(), cost=Cost(steps=steps)),
     }
     if method != "vanilla":
         inputs["samples"] = _set(data, 420 - 20 * round_index)

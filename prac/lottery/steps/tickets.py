@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
+from prac.data.dataset import ImageDataset
+from prac.lottery.bill import steps_saved
 from prac.lottery.env import Work
 from prac.lottery.outputs import (
     BEST,
@@ -27,49 +33,92 @@ from prac.ticket.format import Ticket
 from prac.training.made_by import together
 
 
-def ticket_stage(
-    config: TicketStageConfig,
-    work: Work,
-    *,
-    mask: Made,
-    rewind: Made,
-    samples: Made | None = None,
-    size: Made | None = None,
-    judge: Made | None = None,
-    dense_judge: Made | None = None,
-    found: Made | None = None,
-    **trainings: Made,
-) -> Made:
-    """The ticket with mask m_k.
+@dataclass(frozen=True, kw_only=True)
+class _Inputs:
+    """What a ticket with mask m_k is bound of, by role: what made each.
 
-    mask, rewind: made its parts. samples: D_k, the set chosen for training under m_k, with which
-    the search goes on, if it does; size: the set whose size that has. judge: trained it;
-    dense_judge: the dense network. found: tested what the search's own training under this mask
-    left, which is `found_in` of the trainings; the others are all that were needed to find it.
+    mask, rewind: its parts. samples: D_k, the set chosen for training under m_k, with which the
+    search goes on, if it does; size: the set whose size that has. judge: trained it; dense_judge:
+    the dense network. found: tested what the search's own training under this mask left, which is
+    `found_in`. trainings: all that were needed to find it.
     """
-    found_in = trainings.pop("found_in", None)
-    dataset = work.env.dataset()
-    alive = mask[NEXT_MASK]
-    judged = None if judge is None else judge.known(JudgeFacts)
-    dense = None if dense_judge is None else dense_judge.known(JudgeFacts)
-    own_set = samples if samples is not None else size
-    chosen = None if own_set is None else own_set.known(SetFacts)
-    steps = sum(training.cost.steps for training in trainings.values())
+
+    mask: Made
+    rewind: Made
+    trainings: tuple[Made, ...]
+    samples: Made | None = None
+    size: Made | None = None
+    judge: Made | None = None
+    dense_judge: Made | None = None
+    found: Made | None = None
+    found_in: Made | None = None
+
+    @classmethod
+    def of(cls, made: Mapping[str, Made]) -> _Inputs:
+        """Trainings are numbered: `training_0` and so on."""
+        trainings = {role: each for role, each in made.items() if role.startswith("training_")}
+        others = {role: each for role, each in made.items() if role not in trainings}
+        return cls(trainings=tuple(trainings.values()), **others)
+
+    @property
+    def chosen(self) -> SetFacts | None:
+        """Of D_k; None where it is everything."""
+        chosen = self.samples or self.size
+        return None if chosen is None else chosen.known(SetFacts)
+
+    @property
+    def made_by(self) -> dict[str, Any]:
+        """Of all that made a part of it, or tested one."""
+        tests = (self.judge, self.dense_judge, self.found, self.found_in)
+        parts = (*self.trainings, self.mask, self.rewind, *filter(None, tests))
+        return together(*(part.made_by for part in parts))
+
+
+def ticket_stage(config: TicketStageConfig, work: Work, **made: Made) -> Made:
+    """The ticket with mask m_k; `made` by role, as `_Inputs` has them."""
+    dataset, inputs = work.env.dataset(), _Inputs.of(made)
     model = build_model(
         config.architecture,
         num_classes=dataset.num_classes,
         image_shape=dataset.image_shape,
         seed=0,
     )
-    told: dict[str, Any] = {}
-    if found is not None and found_in is not None:
-        as_found = found.known(JudgeFacts)
-        told = {
-            "found_test_accuracy": as_found.test_accuracy,
-            "found_validation_accuracy": as_found.best_accuracy,
-            "found_steps": steps + found_in.cost.steps,
-        }
-    facts = TicketFacts(
+    facts = _facts(config, dataset, inputs, model)
+    known = dataclasses.asdict(facts)
+    lineage = {
+        **{n: v for n, v in known.items() if v is not None or not n.startswith("found_")},
+        "made_by": inputs.made_by,
+        "class_names": list(dataset.class_names),
+        "image_shape": list(dataset.image_shape),
+        "mean": list(dataset.mean),
+        "std": list(dataset.std),
+        "stage_key": work.run,
+        "transfer_from": config.transfer_from,
+        "precision": config.precision,
+    }
+    ticket = Ticket.of(
+        inputs.mask[NEXT_MASK],
+        starting_weights(inputs.rewind),
+        lineage,
+        None if inputs.judge is None else inputs.judge[TRAINED],
+        tied_names(model.state_dict()),
+        found=None if inputs.found_in is None else inputs.found_in[BEST],
+    )
+    ticket.verify()
+    files: dict[File[Any], Any] = {TICKET: ticket}
+    if inputs.samples is not None:
+        files[SET] = inputs.samples[SET]
+    return Made(facts=facts, files=files)
+
+
+def _facts(
+    config: TicketStageConfig, dataset: ImageDataset, inputs: _Inputs, model: nn.Module
+) -> TicketFacts:
+    alive, chosen = inputs.mask[NEXT_MASK], inputs.chosen
+    steps = sum(training.cost.steps for training in inputs.trainings)
+    test, validation = _accuracies(inputs.judge)
+    found_test, found_validation = _accuracies(inputs.found)
+    return TicketFacts(
         architecture=config.architecture,
         data=config.data_name,
         method=config.method,
@@ -82,11 +131,10 @@ def ticket_stage(
         set_size=len(dataset.training_ids) if chosen is None else chosen.set_size,
         num_training=len(dataset.training_ids),
         search_steps=steps,
-        # Vanilla spends the full budget on each of these rounds.
-        steps_saved=1 - steps / (config.budget_steps * config.round_index),
-        test_accuracy=None if judged is None else judged.test_accuracy,
-        validation_accuracy=None if judged is None else judged.best_accuracy,
-        dense_test_accuracy=None if dense is None else dense.test_accuracy,
+        steps_saved=steps_saved(steps, config.budget_steps, config.round_index),
+        test_accuracy=test,
+        validation_accuracy=validation,
+        dense_test_accuracy=_accuracies(inputs.dense_judge)[0],
         rewind=str(config.rewind),
         recipe=config.recipe,
         seed=config.seed,
@@ -94,35 +142,17 @@ def ticket_stage(
         splits=dataset.splits,
         num_classes=dataset.num_classes,
         data_fingerprint=dataset.fingerprint,
-        set_digest="" if samples is None or chosen is None else chosen.digest,
+        set_digest="" if inputs.samples is None or chosen is None else chosen.digest,
+        found_test_accuracy=found_test,
+        found_validation_accuracy=found_validation,
+        found_steps=None if inputs.found_in is None else steps + inputs.found_in.cost.steps,
         **vars(ticket_cost(model, alive, dataset.image_shape)),
-        **told,
     )
-    known = dataclasses.asdict(facts)
-    judges = [each for each in (judge, dense_judge, found, found_in) if each is not None]
-    parts = (*trainings.values(), mask, rewind, *judges)
-    lineage = {
-        **{n: v for n, v in known.items() if n in told or not n.startswith("found_")},
-        "made_by": together(*(part.made_by for part in parts)),
-        "class_names": list(dataset.class_names),
-        "image_shape": list(dataset.image_shape),
-        "mean": list(dataset.mean),
-        "std": list(dataset.std),
-        "stage_key": work.run,
-        "transfer_from": config.transfer_from,
-        "precision": config.precision,
-    }
-    trained = None if judge is None else judge[TRAINED]
-    ticket = Ticket.of(
-        alive,
-        starting_weights(rewind),
-        lineage,
-        trained,
-        tied_names(model.state_dict()),
-        found=None if found_in is None else found_in[BEST],
-    )
-    ticket.verify()
-    files: dict[File[Any], Any] = {TICKET: ticket}
-    if samples is not None:
-        files[SET] = samples[SET]
-    return Made(facts=facts, files=files)
+
+
+def _accuracies(judge: Made | None) -> tuple[float | None, float | None]:
+    """Of the test and the validation split, where it was judged."""
+    if judge is None:
+        return None, None
+    facts = judge.known(JudgeFacts)
+    return facts.test_accuracy, facts.best_accuracy

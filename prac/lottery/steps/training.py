@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 from torch import Tensor, nn
 
+from prac.config.costs import TRAINING_FLOPS
 from prac.lottery.env import Work
 from prac.lottery.outputs import (
-    BACKWARD,
     BEST,
     NEXT_MASK,
     PREDICTIONS,
@@ -187,7 +187,7 @@ def proxy_stage(config: ProxyConfig, work: Work) -> Made:
         on_epoch=work.on_epoch,
     )
     cost, dataset = _cost(trained, work), work.env.dataset()
-    passes = (1 + BACKWARD) * cost.samples + cost.evaluation_samples
+    passes = TRAINING_FLOPS * cost.samples + cost.evaluation_samples
     flops = dense_flops(
         config.architecture, num_classes=dataset.num_classes, image_shape=dataset.image_shape
     )

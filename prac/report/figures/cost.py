@@ -8,7 +8,6 @@ from matplotlib.lines import Line2D
 
 from prac.analysis.results import Results, RoundRow
 from prac.config.methods import method_label
-from prac.report.compare import steps_saved
 from prac.report.figures.style import (
     REFERENCES,
     MethodStyle,
@@ -54,7 +53,7 @@ def saving_in_words(results: Results, architecture: str) -> str:
     """What the first method that isn't vanilla saved by its last ticket against it, as a phrase."""
     for method in methods_of(results, architecture):
         rows = search_rows(results, architecture, method)
-        saved = steps_saved(results, rows[-1])
+        saved = rows[-1].steps_saved
         if method != "vanilla" and saved is not None:
             seconds = rows[-1].seconds_saved
             told = [f"{percent(abs(saved), 0)} {'more' if saved < 0 else 'fewer'} steps"]

@@ -1,6 +1,6 @@
 import pytest
 
-from prac.data.steps import num_batches
+from prac.config.counts import num_batches
 
 
 @pytest.mark.parametrize(
