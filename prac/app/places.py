@@ -24,7 +24,14 @@ from prac.tracking.connection import TICKETS, default_tracking_uri
 from prac.tracking.kept import MlflowKept
 from prac.tracking.shown import Metric, Picture, Shown
 from prac.tracking.store import MlflowStore
-from prac.tracking.tickets import model_name, model_of, note_seeds, ticket_locations, update_aliases
+from prac.tracking.tickets import (
+    model_name,
+    model_of,
+    note_seeds,
+    show_charts,
+    ticket_locations,
+    update_aliases,
+)
 from prac.tracking.views import ticket_page
 
 # A plan and a replay open a place and do without torch.
@@ -211,7 +218,7 @@ class MlflowPlace:
         request, graph = self._planned.request, self._planned.graph
         recipe = request.recipe
         shown = Shown(
-            title=f"{recipe.name}: {', '.join(recipe.architectures)}",
+            title=_run_title(results, request.data_name),
             note=f"{results.title}\n\nOpen `report.html` among the artifacts.",
             parameters=results.settings,
             metrics=list(_metrics(results.rows)),
@@ -245,6 +252,7 @@ class MlflowPlace:
                 note_seeds(self.mlflow, row.ticket, known)
         for architecture, chosen in earned_aliases(results).items():
             update_aliases(self.mlflow, self._model(architecture), chosen)
+        show_charts(self.mlflow)
 
     def lines(self) -> list[str]:
         """Where tickets can be browsed."""
@@ -312,11 +320,28 @@ def _sheets(graph: Graph, made: Mapping[str, Made], planned: Planned) -> list[Pi
     ]
 
 
+def _run_title(results: Results, data: str) -> str:
+    """The methods first, as tickets have them."""
+    methods = dict.fromkeys(row.method for row in results.rows)
+    networks = dict.fromkeys(row.architecture for row in results.rows)
+    return f"{', '.join(methods)}: {', '.join(networks)}, {data}"
+
+
 def _metrics(rows: Iterable[RoundRow]) -> Iterable[Metric]:
-    names = ("test_accuracy", "test_std", "validation_accuracy", "set_size", "search_steps")
     for row in rows:
-        for name in (*names, "sparsity"):
-            value: Any = getattr(row, name)
+        for name, value in _row_numbers(row).items():
             if value is not None:
                 label = f"{row.architecture}.{row.method}/{name}"
                 yield Metric(name=label, value=value, step=row.round)
+
+
+def _row_numbers(row: RoundRow) -> Mapping[str, float | None]:
+    """Of tickets `validation_accuracy` is of their judgement: that of a round has another name."""
+    return {
+        "test_accuracy": row.test_accuracy,
+        "test_std": row.test_std,
+        "round_validation": row.validation_accuracy,
+        "set_size": row.set_size,
+        "search_steps": row.search_steps,
+        "sparsity": row.sparsity,
+    }

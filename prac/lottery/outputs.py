@@ -175,8 +175,8 @@ class TicketFacts(Facts):
 
     @property
     def title(self) -> str:
-        """Architecture and sparsity first."""
-        return f"{self.architecture} {self.sparsity:.1%} sparse, {self.method}, {self.data}"
+        """The method first: lists cut names off at their end."""
+        return f"{self.method} {self.architecture} {100 * self.sparsity:.1f} % sparse, {self.data}"
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def list_tickets(
 
 
 def _tickets(store: Connection) -> Iterator[TicketEntry]:
-    finished = {run.info.run_id for run in finished_runs(store, TICKETS)}
+    finished = {run.info.run_id: run for run in finished_runs(store, TICKETS)}
     with store.reached():
         # Of any name: versions are promoted by copying them to another model, tags and all.
         versions = pages(store.client.search_model_versions, "tag.`prac.key` LIKE '%'")
@@ -131,11 +131,14 @@ def _tickets(store: Connection) -> Iterator[TicketEntry]:
         # A version whose pipeline was killed before its run was finished holds no ticket.
         if version.run_id in finished and "prac.key" in version.tags:
             named = aliases.get((version.name, str(version.version)), [])
-            yield _ticket_entry(version, tuple(sorted(named)))
+            yield _ticket_entry(version, finished[version.run_id], tuple(sorted(named)))
 
 
-def _ticket_entry(version: Any, aliases: tuple[str, ...]) -> TicketEntry:
-    where, tags = f"models:/{version.name}/{version.version}", version.tags
+def _ticket_entry(version: Any, run: Any, aliases: tuple[str, ...]) -> TicketEntry:
+    where = f"models:/{version.name}/{version.version}"
+    # Versions of earlier days have it all in tags of their own.
+    metrics = {name: f"{value:.10g}" for name, value in run.data.metrics.items()}
+    tags = {**run.data.params, **metrics, **version.tags}
     try:
         numbers = {name: _number(name, tags.get(name, text)) for name, text in _NUMBERS.items()}
         told = {name: tags.get(name, "") for name in ("data", "architecture", "method", "recipe")}

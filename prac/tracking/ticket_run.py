@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prac.errors import TicketError
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import SET, TICKET, Made, TicketFacts
-from prac.lottery.store import Finished
+from prac.lottery.store import DamagedArtifact, Finished
 from prac.ticket.format import Ticket
 from prac.tracking.connection import Connection
 from prac.tracking.datasets import DataInput
 from prac.tracking.models import usage, write_model
 from prac.tracking.shown import Metric, Shown
 from prac.tracking.tickets import model_name, register
+from prac.tracking.views import PERCENT, POINTS
+
+if TYPE_CHECKING:
+    from prac.tracking.store import MlflowStore
 
 Dress = Callable[[Ticket, TicketFacts, Path], None]
 """Adds to the folder of a ticket's stage what people look at."""
 
 _METRICS = (
     "sparsity",
+    "weights_alive",
     "set_size",
     "search_steps",
     "steps_saved",
@@ -29,20 +34,15 @@ _METRICS = (
     "bytes_sparse",
     "test_accuracy",
     "validation_accuracy",
+    "dense_test_accuracy",
     "found_test_accuracy",
     "found_validation_accuracy",
     "found_steps",
 )
 _PARAMETERS = ("architecture", "data", "method", "round", "rewind", "recipe", "seed")
-_TAGS = (
-    *("architecture", "data", "method", "round", "weights_alive", "set_size", "search_steps"),
-    *("recipe", "seed", "flops_dense", "flops_sparse", "bytes_dense", "bytes_sparse"),
-)
-_SHARES = (
-    *("sparsity", "steps_saved"),
-    *("validation_accuracy", "test_accuracy", "dense_test_accuracy"),
-    *("found_test_accuracy", "found_validation_accuracy"),
-)
+_TAGS = ("architecture", "data", "method")
+_SHARES = ("sparsity", "validation_accuracy", "test_accuracy")
+"""Of versions; the rest is in their texts, and in metrics and parameters of their runs."""
 
 
 def dressed(
@@ -72,9 +72,10 @@ def dressed(
         model_name(facts.data, facts.architecture),
         stage.key,
         lambda where: description(facts, where, no_graph),
-        ticket_tags(facts),
+        _registered(facts),
         inputs,
         facts.data_fingerprint,
+        _charted(facts),
     )
 
 
@@ -85,39 +86,52 @@ def ticket_shown(facts: TicketFacts) -> Shown:
     return Shown(
         title=facts.title,
         parameters={name: getattr(facts, name) for name in _PARAMETERS},
-        # Four decimals are what a column of MLflow's table has room for; the facts are whole.
+        # Six decimals are what a column of MLflow's table has room for; the facts are whole.
         metrics=[
-            Metric(name=name, value=round(value, 4))
+            Metric(name=name, value=round(value, 6))
             for name, value in known.items()
             if value is not None
         ],
-        tags=ticket_tags(facts),
+        tags={name: getattr(facts, name) for name in _TAGS},
     )
 
 
-def ticket_tags(facts: TicketFacts) -> dict[str, str]:
-    """For the registry and for the run; what is not known has none."""
-    known = dataclasses.asdict(facts)
-    tags = {name: str(known[name]) for name in _TAGS}
-    return tags | {n: f"{known[n]:.6f}" for n in _SHARES if known[n] is not None}
+def _registered(facts: TicketFacts) -> dict[str, str]:
+    """Tags of the model and of its version."""
+    shares = {name: getattr(facts, name) for name in _SHARES}
+    known = {name: f"{share:.6f}" for name, share in shares.items() if share is not None}
+    return {**{name: getattr(facts, name) for name in _TAGS}, **known}
 
 
-def register_again(store: Connection, finished: Finished) -> bool:
+def _charted(facts: TicketFacts) -> dict[str, float]:
+    accuracy, dense = facts.test_accuracy, facts.dense_test_accuracy
+    if accuracy is None:
+        return {}
+    points = {} if dense is None else {POINTS: round(100 * (accuracy - dense), 4)}
+    return {PERCENT: round(100 * accuracy, 4), **points}
+
+
+def register_again(store: MlflowStore, finished: Finished) -> bool:
     """Register a finished ticket whose registered model was deleted, as it was; False where it was
-    never registered."""
+    never registered, or can't be read, so that it will be made again."""
     with store.reached():
         run = store.client.get_run(finished.run_id)
         tags = run.data.tags
         if (before := tags.get("prac.ticket")) is None:
             return False
+        try:
+            facts = store.read(finished).known(TicketFacts)
+        except DamagedArtifact:
+            return False
         note = tags.get("mlflow.note.content", "")
         register(
             store,
-            model_name(tags["data"], tags["architecture"]),
+            model_name(facts.data, facts.architecture),
             finished.key,
             lambda where: note.replace(before, where),
-            {name: tags[name] for name in (*_TAGS, *_SHARES) if name in tags},
+            _registered(facts),
             data=tags.get("prac.data", ""),
+            charted=_charted(facts),
         )(finished.run_id, run.info.artifact_uri)
     return True
 
@@ -150,8 +164,9 @@ def description(facts: TicketFacts, where: str, no_graph: str | None = None) -> 
     if facts.sparsity_of_all is not None:
         pruned += f", {facts.sparsity_of_all:.2%} of all"
     return (
-        f"**{facts.architecture}** on **{facts.data}**, {pruned}: {facts.weights_alive:,} of "
-        f"{facts.weights:,} are left.\n\n"
+        # Lists show the first words as they are.
+        f"{facts.method}: {facts.architecture} on {facts.data}, {pruned}: "
+        f"{facts.weights_alive:,} of {facts.weights:,} are left.\n\n"
         "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows.items())
     ) + (
         "\n```python\nimport prac\n"

@@ -11,9 +11,11 @@ from typing import Any
 
 from prac.errors import TicketError, first_line
 from prac.scratch import scratch_folder
-from prac.tracking.connection import Connection, default_tracking_uri
+from prac.tracking.connection import TICKETS, Connection, default_tracking_uri
 from prac.tracking.datasets import DataInput, log_inputs
 from prac.tracking.local import local_folder
+from prac.tracking.pages import pages
+from prac.tracking.views import metric_of, ticket_view
 
 # MLflow takes a second to import: whoever only names a store, as a plan does, needs none of it.
 
@@ -21,6 +23,8 @@ _BROUGHT: list[tempfile.TemporaryDirectory[str]] = []
 """Copies of tickets on servers; each is removed when this process ends."""
 
 _DATA = "prac.data"
+_OF_MODEL = ("architecture", "data")
+"""Tags that all tickets of a model share: it has them in their place."""
 
 
 def model_name(data_name: str, architecture: str) -> str:
@@ -36,15 +40,17 @@ def register(
     tags: Mapping[str, str],
     inputs: Sequence[DataInput] = (),
     data: str = "",
+    charted: Mapping[str, float] | None = None,
 ) -> Callable[[str, str], None]:
     """What registers a ticket as a model version once its artifacts are logged.
 
     describe: makes the page's text from `models:/NAME/VERSION`, which is known only now. A version
     that a killed process left behind for the same key is replaced. data: the fingerprint of the
     data set; where another data set of the same name has the model, this one's has eight digits of
-    it behind its name.
+    it behind its name. charted: metrics of the run, each by its name among those of the model.
     """
     wanted = name
+    own = {tag: value for tag, value in tags.items() if tag not in _OF_MODEL}
 
     def register_run(run_id: str, artifact_uri: str) -> None:
         log_inputs(store, run_id, inputs)
@@ -53,6 +59,8 @@ def register(
         if not _make_model(store, name, tags, data) and _is_another_s(store, name, data):
             name = _named_by(name, data)
             _make_model(store, name, tags, data)
+        for metric, value in (charted or {}).items():
+            client.log_metric(run_id, metric_of(name, metric), value)
         for version in client.search_model_versions(f"name = '{name}'"):
             if version.tags.get("prac.key") == key:
                 client.delete_model_version(name, version.version)
@@ -60,7 +68,7 @@ def register(
             name,
             source=f"{artifact_uri.rstrip('/')}/ticket",
             run_id=run_id,
-            tags={"prac.key": key, **_data_tag(data), **tags},
+            tags={"prac.key": key, **_data_tag(data), **own},
         )
         where = f"models:/{name}/{version.version}"
         description = describe(where)
@@ -132,7 +140,7 @@ def _make_model(store: Connection, name: str, tags: Mapping[str, str], data: str
         store.client.create_registered_model(
             name,
             tags={
-                **{k: v for k, v in tags.items() if k in ("architecture", "data")},
+                **{k: v for k, v in tags.items() if k in _OF_MODEL},
                 **_data_tag(data),
             },
             description=(
@@ -182,6 +190,21 @@ def note_seeds(store: Connection, location: str, known: Mapping[str, Sequence[fl
     with store.reached():
         for tag, value in tags.items():
             store.client.set_model_version_tag(name, number, tag, value)
+
+
+def show_charts(store: Connection) -> None:
+    """Let the tickets' page have charts for each registered model with judged tickets."""
+    with store.reached():
+        versions = pages(store.client.search_model_versions, "tag.`prac.key` LIKE '%'")
+        judged: dict[str, set[str]] = {}
+        for version in sorted(versions, key=lambda v: int(v.creation_timestamp), reverse=True):
+            if "test_accuracy" in version.tags:
+                judged.setdefault(version.name, set()).add(version.tags.get("sparsity", "")[:5])
+        experiment = store.client.get_experiment(store.experiment(TICKETS))
+        view = ticket_view({name: len(found) > 1 for name, found in judged.items()})
+        for tag, value in view.items():
+            if experiment.tags.get(tag) != value:
+                store.client.set_experiment_tag(experiment.experiment_id, tag, value)
 
 
 def update_aliases(

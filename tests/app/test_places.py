@@ -20,7 +20,9 @@ from prac.lottery.local import LocalEnv, run_local
 from prac.lottery.outputs import RESULTS
 from prac.lottery.store import Finished
 from prac.storage import Folder
-from prac.tracking.connection import PIPELINES
+from prac.tracking.connection import PIPELINES, TICKETS
+from prac.tracking.mlflow_internals import VIEW_TAG
+from prac.tracking.views import VIEW
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,12 @@ def test_mlflow_shows_the_pipeline_and_names_its_tickets(kept: Kept) -> None:
     (last,) = (row for row in kept.results.rows if row.round == 1)
     history = client.get_metric_history(run.info.run_id, "conv4.prac/test_accuracy")
     assert {m.step: m.value for m in history}[1] == pytest.approx(last.test_accuracy)
+    # That of a ticket is of its judgement.
+    assert "conv4.prac/round_validation" in run.data.metrics
+    assert "conv4.prac/validation_accuracy" not in run.data.metrics
+    assert run.info.run_name == "prac: conv4, digits"
+    view = client.get_experiment(kept.place.mlflow.experiment(TICKETS)).tags[VIEW_TAG + VIEW]
+    assert "digits-conv4/test_percent" in view
     (version,) = client.search_model_versions("name = 'prac-digits-conv4'")
     assert version.tags["judging_seeds"] == "2"
     assert client.get_registered_model("prac-digits-conv4").aliases
@@ -145,8 +153,10 @@ def test_a_registered_model_that_was_deleted_is_registered_again(
     assert graph.stages["report"].key not in place.found(graph)
     (after,) = client.search_model_versions("name = 'prac-digits-conv4'")
     assert (after.source, after.description) == (before.source, before.description)
-    kinds = ("prac.key", "architecture", "sparsity", "test_accuracy")
+    # The deviations are told with the report, which comes anew.
+    kinds = ("prac.key", "prac.data", "method", "sparsity", "test_accuracy", "validation_accuracy")
     assert [after.tags[k] for k in kinds] == [before.tags[k] for k in kinds]
+    assert client.get_registered_model("prac-digits-conv4").tags["architecture"] == "conv4"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", place.where)
     (where,) = place.tickets(graph).values()
     Ticket.load(where).verify()

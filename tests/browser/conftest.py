@@ -67,7 +67,7 @@ def many_tickets(
     """A home with 30 tickets of three architectures; random weights, made-up accuracies."""
     from prac.app.places import dress_ticket
     from prac.tracking.store import MlflowStore
-    from prac.tracking.tickets import update_aliases
+    from prac.tracking.tickets import show_charts, update_aliases
 
     home = tmp_path_factory.mktemp("pages")
     shutil.copy(empty_database_file, home / "mlflow.db")
@@ -87,6 +87,7 @@ def many_tickets(
                 test_accuracy=0.98 - fall * k - 0.003 * offset,
             )
         update_aliases(store, f"prac-digits-{architecture}")
+    show_charts(store)
     return home
 
 

@@ -13,7 +13,7 @@ import pytest
 from prac.tracking.connection import TICKETS, Connection
 from prac.tracking.views import VIEW, ticket_page
 
-NAMES = ("resnet8 48.8% sparse", "vgg8s 48.8% sparse", "conv4 48.8% sparse")
+NAMES = tuple(f"prac {name} 48.8 % sparse" for name in ("resnet8", "vgg8s", "conv4"))
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def test_the_list_names_architecture_and_sparsity(browser: Any, experiment: str)
     page = browser.look(
         f"{experiment}/runs?{view}", *NAMES, "steps_saved", "30", shot="tickets-list", height=1400
     )
-    assert page.count("% sparse") >= 30
+    assert page.count(" % sparse") >= 30
 
 
 def test_a_tickets_page_says_what_it_is_and_how_to_take_it(
@@ -40,7 +40,7 @@ def test_a_tickets_page_says_what_it_is_and_how_to_take_it(
     version = store.client.get_model_version("prac-digits-resnet8", "3")
     browser.look(
         f"{experiment}/runs/{version.run_id}",
-        "resnet8 48.8% sparse, prac, digits",
+        "prac resnet8 48.8 % sparse, digits",
         "test accuracy, trained alone from here",
         "models:/prac-digits-resnet8/3",
         "steps_saved",
@@ -82,9 +82,10 @@ def test_tickets_can_be_compared(browser: Any, experiment: str, store: Connectio
 def test_the_chart_page_draws_the_metrics(browser: Any, experiment: str, server: str) -> None:
     browser.look(
         ticket_page(server, experiment.rpartition("/")[2]),
-        "Tickets (4)",
-        "test_accuracy",
-        "steps_saved",
+        # Of eight sparsities; MLflow adds the bars of the percents.
+        "prac-digits-conv4 (",
+        "digits-conv4/test_percent",
+        "digits-conv4/points_above_dense",
         NAMES[0],
         shot="tickets-chart",
         height=1300,

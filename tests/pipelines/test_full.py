@@ -20,6 +20,7 @@ from prac.config.recipe import Recipe
 from prac.lottery.outputs import NEXT_MASK, REWIND, SET, TRAINED
 from prac.lottery.search import SearchResult, search
 from prac.ticket.format import Ticket
+from prac.tracking.registry import list_tickets
 from prac.tracking.store import MlflowStore
 
 ARCHITECTURES = ("resnet8", "conv4")
@@ -147,11 +148,12 @@ def test_tickets_and_aliases(first: Done, monkeypatch: pytest.MonkeyPatch) -> No
         name = f"prac-digits-{architecture}"
         versions = store.client.search_model_versions(f"name = '{name}'")
         # PrAC's two, and the judged one of each comparison.
-        assert sorted((v.tags["method"], v.tags["round"]) for v in versions) == [
-            ("prac", "1"),
-            ("prac", "2"),
-            ("random-subset", "2"),
-            ("vanilla", "2"),
+        listed = list_tickets(store, architecture=architecture)
+        assert sorted((t.method, t.round) for t in listed) == [
+            ("prac", 1),
+            ("prac", 2),
+            ("random-subset", 2),
+            ("vanilla", 2),
         ]
         aliases = store.client.get_registered_model(name).aliases
         assert {"best", "smallest"} <= aliases.keys()
