@@ -7,12 +7,13 @@ needs to know nothing of this library.
 from __future__ import annotations
 
 import copy
+import io
 import json
 import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -153,8 +154,9 @@ def write_pt2(classifier: ImageClassifier, shape: tuple[int, ...], file: Path) -
     Raises TicketError for a network that can't be traced.
     """
     program = traced(classifier, shape)
-    with _told("pt2"), _quiet():
-        torch.export.save(program, file)
+    # An open file: of a name, torch allows one suffix alone.
+    with _told("pt2"), _quiet(), file.open("wb") as opened:
+        torch.export.save(program, opened)
 
 
 def traced(classifier: ImageClassifier, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
@@ -212,7 +214,8 @@ def _parsed(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _run_pt2(file: Path, ticket: Ticket) -> Callable[[Tensor], Tensor]:
-    return torch.export.load(file).module()
+    with file.open("rb") as opened:
+        return torch.export.load(opened).module()
 
 
 def _run_onnx(file: Path, ticket: Ticket) -> Callable[[Tensor], Tensor]:
@@ -274,14 +277,14 @@ def _told(format: ExportFormat) -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Exporters explain themselves on stderr; a command's user is told in one line or not."""
-    shapes = "torch.fx.experimental.symbolic_shapes"  # prints the whole graph that it gave up
-    names = ("torch.onnx", "onnxscript", "onnx_ir", shapes)
+    names = ("torch.onnx", "onnxscript", "onnx_ir")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        # torch prints the whole graph that it gave up.
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

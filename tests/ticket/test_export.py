@@ -233,3 +233,17 @@ def test_trained_weights_are_saved_verified_and_checksummed(ticket: Ticket, tmp_
     file.write_bytes(file.read_bytes()[:-4] + b"\0\0\0\1")
     with pytest.raises(TicketError, match="checksum"):
         Ticket.load(tmp_path)
+
+
+@pytest.mark.parametrize("format", ["onnx", "pt2"])
+def test_nothing_is_printed_beside_the_answer(
+    ticket: Ticket, tmp_path: Path, format: ExportFormat, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxscript")
+    export_ticket(ticket, tmp_path / f"network-of-{format}", format)
+    branches = build_model("support.networks:Branching", num_classes=3, image_shape=SHAPE, seed=0)
+    lineage = {**ticket.lineage, "architecture": "support.networks:Branching"}
+    weights = {name: tensor.clone() for name, tensor in branches.state_dict().items()}
+    with pytest.raises(TicketError, match="can't be exported"):
+        export_ticket(Ticket.of(Mask.dense(branches), weights, lineage), tmp_path / "x", format)
+    assert capfd.readouterr() == ("", "")
