@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar, get_args
@@ -119,8 +120,9 @@ class ModelConfig:
     """What networks start from, where that isn't drawn.
 
     weights: `FILE.safetensors`, of all networks, or `ARCHITECTURE=FILE.safetensors` of each: the
-    names of a state dictionary. A last layer of another number of classes is drawn anew. In keys
-    are the weights; where the file lies is not.
+    names of a state dictionary; or torchvision's name of weights, `IMAGENET1K_V1`, in place of a
+    file. A last layer of another number of classes is drawn anew. In keys are the weights; where
+    the file lies is not.
     """
 
     WIRE: ClassVar[str] = "model"
@@ -128,19 +130,27 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for entry in self.weights:
-            known = isinstance(entry, str) and entry.endswith(".safetensors")
-            allowed = "FILE.safetensors, or ARCHITECTURE=FILE.safetensors"
-            _require(known, "model.weights", entry, allowed)
+            known = isinstance(entry, str) and (_is_file(entry) or _NAMED.fullmatch(entry))
+            allowed = "FILE.safetensors, ARCHITECTURE=FILE.safetensors, or torchvision's name of "
+            allowed += "weights in place of a file: IMAGENET1K_V1"
+            _require(bool(known), "model.weights", entry, allowed)
 
     def weights_of(self, architecture: str) -> str | None:
-        """The file that a network starts from."""
+        """The file that a network starts from, or torchvision's name of it."""
         found = None
         for entry in self.weights:
             name, equals, file = entry.rpartition("=")
             if not equals or name == architecture:
                 # Workers may stand in another folder.
-                found = os.path.abspath(file)
+                found = os.path.abspath(file) if _is_file(file) else file
         return found
+
+
+def _is_file(weights: str) -> bool:
+    return weights.endswith(".safetensors")
+
+
+_NAMED = re.compile("(.*=)?[A-Z][A-Z0-9_]*", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import importlib
 import textwrap
-from types import ModuleType
+from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from prac.errors import ConfigError, unknown
-from prac.models.catalogue import ImageShape, require_library, unknown_architecture
+from prac.models.catalogue import (
+    ImageShape,
+    find_ours,
+    require_library,
+    unknown_architecture,
+)
 
 # GoogLeNet and Inception return a tuple in training mode and warn about their slow initial
 # weights unless told otherwise.
@@ -29,6 +35,40 @@ def build_library(architecture: str, num_classes: int, image_shape: ImageShape) 
     if architecture.startswith("timm:"):
         return _build_timm(architecture, num_classes, image_shape)
     return _build_torchvision(architecture, num_classes, image_shape)
+
+
+def torchvision_weights(architecture: str, name: str) -> dict[str, Tensor]:
+    """The state dictionary that torchvision has for a network by a name, `IMAGENET1K_V1`.
+
+    Read from where torch keeps what it downloads, never downloaded; the file runs no code. Raises
+    ConfigError for another name, and where the file isn't there or can't be read.
+    """
+    library = architecture.removeprefix("torchvision:")
+    models = None if ":" in library or find_ours(library) else _torchvision_models(architecture)
+    if models is None or library not in models.list_models(module=models):
+        raise ConfigError(
+            f"model.weights: {name} is of torchvision's networks, and {architecture} is none; "
+            "allowed: torchvision:NAME, or FILE.safetensors"
+        )
+    entries = models.get_model_weights(library)
+    known = list(entries.__members__)
+    if name not in known:
+        raise unknown(f"model.weights: torchvision's weights of {library}", name, known)
+    entry = entries[name]
+    file = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rpartition("/")[2]
+    if not file.is_file():
+        raise ConfigError(
+            f"model.weights: {name} of {architecture} is not on this machine, and nothing is "
+            f"downloaded unasked; put {entry.url} at {file}"
+        )
+    try:
+        torch.load(file, map_location="cpu", weights_only=True)  # what passes runs no code below
+        aside = {"aux_logits": False} if library in _TORCHVISION_ARGUMENTS else {}
+        # torchvision itself knows the names that its older files have.
+        state = models.get_model(library, weights=entry, progress=False, **aside).state_dict()
+    except Exception as error:
+        raise ConfigError(f"model.weights: {file} can't be read: {one_line(error)}") from error
+    return dict(state)
 
 
 def one_line(error: BaseException) -> str:
@@ -54,23 +94,29 @@ def _build_torchvision(architecture: str, num_classes: int, image_shape: ImageSh
     return model
 
 
-def _torchvision_models(architecture: str) -> ModuleType | None:
+def _torchvision_models(architecture: str) -> Any:
+    """None where it isn't there and isn't asked for by its name."""
     try:
-        return importlib.import_module("torchvision.models")
-    except ImportError as error:
+        return _imported("torchvision.models", architecture)
+    except ConfigError:
         if architecture.startswith("torchvision:"):
-            raise ConfigError(
-                f"architecture {architecture!r} needs torchvision: {one_line(error)}"
-            ) from error
+            raise
         return None
 
 
-def _build_timm(architecture: str, num_classes: int, image_shape: ImageShape) -> nn.Module:
+def _imported(module: str, architecture: str) -> Any:
     require_library(architecture)
     try:
-        timm: Any = importlib.import_module("timm")
+        return importlib.import_module(module)
     except ImportError as error:
-        raise ConfigError(f"architecture {architecture!r} needs timm: {one_line(error)}") from error
+        library = module.partition(".")[0]
+        raise ConfigError(
+            f"architecture {architecture!r} needs {library}: {one_line(error)}"
+        ) from error
+
+
+def _build_timm(architecture: str, num_classes: int, image_shape: ImageShape) -> nn.Module:
+    timm = _imported("timm", architecture)
     name = architecture.removeprefix("timm:")
     names: list[str] = timm.list_models()
     if name not in names:
