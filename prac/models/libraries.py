@@ -64,8 +64,9 @@ def torchvision_weights(architecture: str, name: str) -> dict[str, Tensor]:
     try:
         torch.load(file, map_location="cpu", weights_only=True)  # what passes runs no code below
         aside = {"aux_logits": False} if library in _TORCHVISION_ARGUMENTS else {}
-        # torchvision itself knows the names that its older files have.
-        state = models.get_model(library, weights=entry, progress=False, **aside).state_dict()
+        with torch.random.fork_rng(devices=[]):
+            # torchvision itself knows the names that its older files have.
+            state = models.get_model(library, weights=entry, progress=False, **aside).state_dict()
     except Exception as error:
         raise ConfigError(f"model.weights: {file} can't be read: {one_line(error)}") from error
     return dict(state)
