@@ -32,14 +32,12 @@ class Bars:
         self._bars.start()
 
     def say(self, line: str) -> None:
-        """Print it above the bars."""
         self._bars.console.print(line, highlight=False, markup=False)
 
     def started(self, stage: Stage) -> None:
         """A bar appears with the first epoch's news: a waiting stage shows nothing."""
 
     def news(self, news: EpochNews) -> None:
-        """Move the stage's bar."""
         if news.stage not in self._stages:
             self._stages[news.stage] = self._bars.add_task(news.stage, total=news.epochs, note="")
         left = (news.epochs - news.epoch) * news.seconds

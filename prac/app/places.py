@@ -100,11 +100,9 @@ class FolderPlace:
         self.where = str(self.folder)
 
     def begin(self, pipeline: Pipeline) -> None:
-        """Beside the stages."""
         _note(FolderKept(self.folder), pipeline, self._planned)
 
     def found(self, graph: Graph, *, plan: bool = False) -> dict[str, Finished]:
-        """By key."""
         return self.store.find(self._planned.request.data, _keys(graph))
 
     def prove(self) -> None:
@@ -116,25 +114,21 @@ class FolderPlace:
             raise StoreAway(f"the store {self.folder} can't be written ({error})") from error
 
     def tickets(self, graph: Graph) -> dict[str, str]:
-        """Folders."""
         stages = (stage for stage in graph.stages.values() if stage.kind == "ticket")
         return {stage.key: str(self.folder / stage.key / "ticket") for stage in stages}
 
     def link(self) -> str | None:
-        """None: a folder has no page."""
         return None
 
     def keep(
         self, stage: Stage, results: Results, pages: Path, made: Mapping[str, Made], started: float
     ) -> Finished:
-        """As a stage."""
         files: dict[File[Any], Any] = {PAGES: pages, RESULTS: results_to_json(results)}
         made_report = Made(facts=Facts(), files=files)
         data = self._planned.request.data
         return self.store.commit(stage, made_report, data=data, started=started)
 
     def lines(self) -> list[str]:
-        """Where tickets are."""
         return [f"tickets  {self.folder}"]
 
 
@@ -185,7 +179,6 @@ class MlflowPlace:
         return any(again)
 
     def prove(self) -> None:
-        """By a tag and a file."""
         self.mlflow.prove()
 
     def _model(self, architecture: str) -> str:
@@ -193,7 +186,6 @@ class MlflowPlace:
         return model_of(self.mlflow, request.data_name, architecture, request.data)
 
     def tickets(self, graph: Graph) -> dict[str, str]:
-        """`models:/NAME/VERSION`."""
         locations: dict[str, str] = {}
         for architecture in self._planned.request.recipe.architectures:
             locations |= self._located(architecture)
@@ -255,7 +247,6 @@ class MlflowPlace:
         show_charts(self.mlflow)
 
     def lines(self) -> list[str]:
-        """Where tickets can be browsed."""
         lines = [f"tickets  {self.link()}"]
         if self.mlflow.is_local:
             command = f"mlflow server --backend-store-uri {self.where}"

@@ -40,7 +40,6 @@ class Forecast:
 
     @property
     def elapsed(self) -> int:
-        """Whole seconds since the start."""
         return int(time.monotonic() - self._began)
 
 
@@ -86,7 +85,6 @@ class Lines:
         self._said: dict[str, float] = {}
 
     def say(self, line: str) -> None:
-        """Print it, with the time since the start."""
         say(f"[{clock(self._forecast.elapsed)}] {line}")
 
     def started(self, stage: Stage) -> None:
@@ -115,5 +113,4 @@ class Lines:
         what = f"{stage.name}: {told}" if told else stage.name
         self.say(f"{self._done}/{self._total} {what}{f' ({left})' if left else ''}")
 
-    def close(self) -> None:
-        """Nothing to close."""
+    def close(self) -> None: ...

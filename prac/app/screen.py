@@ -45,17 +45,14 @@ class RichScreen:
         self.console = console
 
     def line(self, text: str) -> None:
-        """A line that is not cut."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def plan(self, graph: Graph, finished: Iterable[str]) -> None:
-        """As a table."""
         from prac.app.plan import print_plan
 
         print_plan(graph, finished, self.console)
 
     def results(self, results: Results) -> None:
-        """As a table."""
         from prac.report.terminal import print_table
 
         print_table(results, self.console)
@@ -73,11 +70,9 @@ class PlainScreen:
     """Lines alone."""
 
     def line(self, text: str) -> None:
-        """Print it."""
         say(text)
 
     def plan(self, graph: Graph, finished: Iterable[str]) -> None:
-        """A line a stage."""
         done = set(finished)
         names = {stage.name for stage in graph.to_run(done)}
         for stage in graph.stages.values():
@@ -85,7 +80,6 @@ class PlainScreen:
             self.line(f"{stage.name}\t{state}\t{stage.max_steps or ''}")
 
     def results(self, results: Results) -> None:
-        """A line a row, and one a verdict."""
         from prac.report.odd_sets import odd_sets
         from prac.report.tables import key_rows, result_row
         from prac.report.verdict import noise_sentence, verdicts
@@ -101,7 +95,6 @@ class PlainScreen:
             self.line(noise_sentence(results))
 
     def display(self, stages: list[Stage], samples: int) -> Display:
-        """Plain lines."""
         return Lines(stages, samples)
 
 

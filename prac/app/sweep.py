@@ -88,7 +88,6 @@ class _Sweep:
         self.key = fingerprint(read)
 
     def run(self) -> dict[str, Any]:
-        """Plan, replay or run."""
         request = self.planned.request
         probes = [swept_stages(trial_graph(request, v)) for v in self.sweep.space.probes()]
         common = set.intersection(*({stage.key for stage in stages} for stages in probes))
@@ -118,7 +117,6 @@ class _Sweep:
         return self._run(shared, left, log, begun)
 
     def _note(self, stages: Iterable[Stage]) -> None:
-        """Stages that trials need are kept for them."""
         request, fields = self.planned.request, ", ".join(a.field for a in self.sweep.space.axes)
         self.place.begin(
             Pipeline(

@@ -49,7 +49,6 @@ examples:
 
 
 def add(commands: Any) -> None:
-    """Add the command."""
     parser = commands.add_parser(
         "connectivity",
         help="error barriers between two trainings, to choose the rewind point",

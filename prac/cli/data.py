@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 
 def add(commands: Any) -> None:
-    """Add the commands."""
     data = commands.add_parser("data", help="look at a data set before training on it")
     actions = data.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
     show = add_command(

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 
 def add(commands: Any) -> None:
-    """Add the commands."""
     pipelines = commands.add_parser(
         "pipelines", help="list, show and forget the pipelines that a store keeps"
     )
@@ -90,7 +89,6 @@ class _Looked:
         return set(pipeline.needs).difference(*others)
 
     def facts(self, pipeline: Pipeline) -> dict[str, Any]:
-        """As JSON values."""
         there = self.there(pipeline)
         return {
             "key": pipeline.key,
@@ -104,7 +102,6 @@ class _Looked:
         }
 
     def state(self, pipeline: Pipeline) -> str:
-        """For a table."""
         if pipeline.forgotten:
             return "forgotten" + (", its tickets too" if pipeline.forgotten == "tickets" else "")
         if not pipeline.needs:

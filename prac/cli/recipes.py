@@ -24,7 +24,6 @@ step); networks of one recipe are added up. Evaluation, judgements and other met
 
 
 def add(commands: Any) -> None:
-    """Add the command."""
     parser = commands.add_parser(
         "recipes",
         help="list the recipes with their cost, or show one whole",

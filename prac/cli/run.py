@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 
 def add(commands: Any) -> None:
-    """Add the commands."""
     run = commands.add_parser("run", help="the whole pipeline, as pipelines/full.py")
     add_pipeline_options(run)
     add_last_line(run)

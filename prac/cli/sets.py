@@ -37,7 +37,6 @@ in Python:
 
 
 def add(commands: Any) -> None:
-    """Add the commands."""
     sets = commands.add_parser("sets", help="find, take and check PrAC sets")
     actions = sets.add_subparsers(dest="set_command", required=True, metavar="COMMAND")
     listing = add_command(

@@ -35,7 +35,6 @@ examples:
 
 
 def add(commands: Any) -> None:
-    """Add the command."""
     parser = commands.add_parser(
         "stops",
         help="where other tolerances and patiences would have ended the rounds, from finished ones",

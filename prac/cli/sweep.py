@@ -50,7 +50,6 @@ examples:
 
 
 def add(commands: Any) -> None:
-    """Add the command."""
     parser = commands.add_parser(
         "sweep",
         help="try many selections on one dense run; Pareto front of accuracy and cost",

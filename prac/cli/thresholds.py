@@ -38,7 +38,6 @@ examples:
 
 
 def add(commands: Any) -> None:
-    """Add the command."""
     parser = commands.add_parser(
         "thresholds",
         help="set size, parts and classes for every threshold, from finished events",

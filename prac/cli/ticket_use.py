@@ -38,7 +38,6 @@ _FORMATS = ("safetensors", "onnx", "pt2")
 
 
 def add_verify(actions: Any) -> None:
-    """Add the command."""
     parser = add_command(
         actions,
         "verify",
@@ -141,7 +140,6 @@ SMALL = 1_000_000
 
 
 def add_train(actions: Any) -> None:
-    """Add the command."""
     parser = add_command(
         actions,
         "train",
@@ -239,7 +237,6 @@ def train_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def add_export(actions: Any) -> None:
-    """Add the command."""
     parser = add_command(
         actions,
         "export",

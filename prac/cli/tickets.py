@@ -36,7 +36,6 @@ _ORDERS = ("accuracy", "sparsity", "steps-saved", "set-size", "newest", "name")
 
 
 def add(commands: Any) -> None:
-    """Add the commands."""
     tickets = commands.add_parser("tickets", help="find, take, check, train and export tickets")
     actions = tickets.add_subparsers(dest="ticket_command", required=True, metavar="COMMAND")
     _add_list(actions)

@@ -65,7 +65,6 @@ class Context:
     resources: Resources
 
     def dataset(self) -> ImageDataset:
-        """The data set, from this node's shared memory."""
         dataset: ImageDataset = ray.get(self.shared[0])
         return dataset
 
@@ -94,7 +93,6 @@ class Context:
         return Folder(self.resources.storage).child(key)
 
     def on_epoch(self, stage: Stage) -> Callable[[EpochEnd], None]:
-        """Tell the desk."""
         return epoch_reporter(self.desk, stage.name)
 
     def meter(self, stage: Stage) -> EnergyMeter:

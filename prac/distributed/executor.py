@@ -109,11 +109,9 @@ class RayExecutor:
 
     @property
     def busy(self) -> bool:
-        """Whether any stage is at work."""
         return bool(self._running)
 
     def cancel(self) -> None:
-        """End what is at work."""
         for handle in self._running:
             self._tasks.cancel(handle)
 

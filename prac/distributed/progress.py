@@ -34,11 +34,9 @@ class _NewsDesk:
         self._news: dict[str, EpochNews] = {}
 
     def report(self, news: EpochNews) -> None:
-        """Take one; only a stage's newest is kept."""
         self._news[news.stage] = news
 
     def collect(self) -> list[EpochNews]:
-        """Hand over what has come since the last time."""
         news, self._news = list(self._news.values()), {}
         return news
 
@@ -55,7 +53,6 @@ class RayDesk:
         return cls(_NewsDesk.remote())  # type: ignore[attr-defined]
 
     def report(self, news: EpochNews) -> None:
-        """Take one; only a stage's newest is kept."""
         self.actor.report.remote(news)
 
     def collect(self) -> list[EpochNews]:

@@ -64,7 +64,6 @@ class RayTasks:
 
     @property
     def cpus(self) -> int:
-        """Of all nodes together."""
         return cluster_cpus()
 
     def submit(
@@ -75,7 +74,6 @@ class RayTasks:
         cpus: float = 1,
         gpus: float = 0,
     ) -> Hashable:
-        """As a named task."""
         options: dict[str, Any] = {"name": name, "num_cpus": cpus, "max_retries": _RETRIES}
         if gpus > 0:
             options |= {"num_gpus": gpus, "runtime_env": {"env_vars": dict(LEFT_ALONE)}}
@@ -83,7 +81,6 @@ class RayTasks:
         return handle
 
     def wait(self, handles: Sequence[Hashable]) -> Sequence[Hashable]:
-        """A second at most."""
         done: Sequence[Hashable]
         done, _ = ray.wait(list(handles), num_returns=1, timeout=1.0)
         return done
@@ -96,7 +93,6 @@ class RayTasks:
             raise own_error(error) from error
 
     def cancel(self, handle: Any) -> None:
-        """By force."""
         ray.cancel(handle, force=True)
 
 

@@ -53,7 +53,6 @@ class EventFile:
 
     @property
     def name(self) -> str:
-        """The file's name."""
         return (
             f"round-{self.round:02d}-epoch-{self.epoch:04d}-rank-{self.rank}-of-{self.ranks}"
             f"-attempt-{self.attempt}.parquet"

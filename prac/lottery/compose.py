@@ -195,7 +195,6 @@ class _Line:
         return self.source != self.architecture
 
     def named(self) -> SearchStages:
-        """The names of its stages."""
         return SearchStages(
             architecture=self.architecture,
             method=self.method.name,
@@ -304,7 +303,6 @@ class _Line:
             self.samples.append(self._subset(index))
 
     def _statistics(self) -> str:
-        """What counts the events of round 0."""
         inputs = {"dense": self.rounds[0]}
         name = f"reduce:{self.label}"
         return self.stages.add("reduce", name, ReduceConfig(), inputs=inputs, line=self)

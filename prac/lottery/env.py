@@ -28,9 +28,7 @@ class Env(Protocol):
         """The fingerprint of the data set."""
         ...
 
-    def dataset(self) -> ImageDataset:
-        """The data set."""
-        ...
+    def dataset(self) -> ImageDataset: ...
 
     def images(self) -> DeviceImages:
         """The data set on the device of this process, which computes with its threads."""

@@ -84,7 +84,6 @@ class FolderStore:
         return {key: finished for key, finished in found.items() if finished is not None}
 
     def find_one(self, stage: Stage) -> Finished | None:
-        """By key."""
         return self._looked_up(stage.key)
 
     def _listed(self) -> list[str]:

@@ -50,7 +50,6 @@ class Identity:
         return self if self.name else dataclasses.replace(self, name=uuid.uuid4().hex)
 
     def text(self) -> str:
-        """As JSON."""
         return json.dumps(dataclasses.asdict(self))
 
     def names_in(self, storage: Folder, *, alone: bool) -> frozenset[str]:

@@ -172,7 +172,6 @@ class FolderKept:
         self.root, self._notes = root, root / "kept"
 
     def file(self, key: str) -> Path:
-        """The note of a pipeline."""
         return self._notes / f"{key}.json"
 
     def identity(self, *, settle: bool = False) -> Identity:
@@ -189,7 +188,6 @@ class FolderKept:
         return found
 
     def note(self, pipeline: Pipeline) -> None:
-        """As a file that appears whole."""
         known = [p for p in self.pipelines() if p.key == pipeline.key]
         (now,) = merged([*known, pipeline])
         if known != [now]:
@@ -212,7 +210,6 @@ class FolderKept:
             raise StoreError(f"the store {self.root} can't be written ({error})") from error
 
     def pipelines(self) -> list[Pipeline]:
-        """All files."""
         try:
             files = sorted(self._notes.glob("[!.]*.json"))
             return merged(from_json(file_bytes(file), file) for file in files)
@@ -220,7 +217,6 @@ class FolderKept:
             raise StoreError(f"the store {self.root} can't be read ({error})") from error
 
     def forget(self, key: str, what: Forgotten) -> None:
-        """In its file."""
         found = find_pipeline(self.pipelines(), key)
         self._write(self.file(found.key), to_json(dataclasses.replace(found, forgotten=what)))
 

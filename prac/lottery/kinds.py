@@ -64,7 +64,6 @@ class StageKind:
     lasts: Lasts = "pipeline"
 
     def step(self) -> Callable[..., Any]:
-        """The function that makes it."""
         if self.run is None:
             raise TypeError(f"no step makes a {self.name}")
         module, _, name = self.run.partition(":")

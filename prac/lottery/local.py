@@ -52,7 +52,6 @@ class LocalEnv:
     display: Display = SILENT
 
     def dataset(self) -> ImageDataset:
-        """The data set."""
         return self._dataset
 
     @cached_property
@@ -60,7 +59,6 @@ class LocalEnv:
         return self.load()
 
     def images(self) -> DeviceImages:
-        """The data set on the device."""
         return self._images
 
     @cached_property
@@ -77,7 +75,6 @@ class LocalEnv:
         return DeviceImages(self.dataset(), self.augment, pick_device(self.device))
 
     def work(self, key: str) -> Folder:
-        """The folder of the stage with this key."""
         return self.storage.child(key)
 
     def train(self, task: RoundTask, work: Work) -> RoundOutcome:
@@ -100,7 +97,6 @@ class LocalEnv:
         return run(task, self.images(), work.folder, on_epoch=work.on_epoch)
 
     def count(self, key: str, epochs: int) -> pa.Table:
-        """In one pass."""
         from prac.lottery.round_events import count_epochs
 
         ids = self.dataset().training_ids
@@ -109,7 +105,6 @@ class LocalEnv:
         ).statistics()
 
     def on_epoch(self, stage: Stage) -> Callable[[EpochEnd], None] | None:
-        """Tell the display."""
         return lambda end: self.display.news(EpochNews.of(stage.name, end))
 
     def meter(self, stage: Stage) -> EnergyMeter:

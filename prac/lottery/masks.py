@@ -114,11 +114,9 @@ class CriterionMasks(Observer):
         return self._criterion.passes_for(self._sample.used, self._scorings)
 
     def state(self) -> State:
-        """The counts."""
         return {}, {"samples": self._sample.used, "scorings": self._scorings}
 
     def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
-        """Take them back."""
         counts = formed(dict[str, Count], progress, within=self.name)
         self._sample.used, self._scorings = counts["samples"], counts["scorings"]
 

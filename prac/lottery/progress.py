@@ -59,20 +59,15 @@ class Display(Protocol):
 
 
 class _Silent:
-    def started(self, stage: Stage) -> None:
-        """Nothing."""
+    def started(self, stage: Stage) -> None: ...
 
-    def news(self, news: EpochNews) -> None:
-        """Nothing."""
+    def news(self, news: EpochNews) -> None: ...
 
-    def finished(self, stage: Stage, facts: Facts) -> None:
-        """Nothing."""
+    def finished(self, stage: Stage, facts: Facts) -> None: ...
 
-    def say(self, line: str) -> None:
-        """Nothing."""
+    def say(self, line: str) -> None: ...
 
-    def close(self) -> None:
-        """Nothing."""
+    def close(self) -> None: ...
 
 
 SILENT: Display = _Silent()

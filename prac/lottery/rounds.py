@@ -120,16 +120,13 @@ class RoundOutcome:
 
     @property
     def steps(self) -> int:
-        """SGD steps done."""
         return sum(record.steps for record in self.epochs)
 
 
 class TrainRound(Protocol):
     """Trains one round: here in this process, or on the workers of a cluster."""
 
-    def __call__(self, task: RoundTask) -> RoundOutcome:
-        """Train it."""
-        ...
+    def __call__(self, task: RoundTask) -> RoundOutcome: ...
 
 
 def initial_model(config: RoundConfig, images: DeviceImages) -> nn.Module:

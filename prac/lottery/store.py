@@ -48,7 +48,6 @@ class Manifest:
     made_by: Mapping[str, str] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """As JSON text."""
         values = {**vars(self), "facts": as_json(self.facts), "cost": as_json(self.cost)}
         values["made_by"] = dict(self.made_by)
         return json.dumps(values, indent=2, sort_keys=True).encode()
@@ -168,7 +167,6 @@ class MemoryStore:
         return {key: self._finished(key) for key in keys if key in self._made}
 
     def find_one(self, stage: Stage) -> Finished | None:
-        """By key."""
         return self._finished(stage.key) if stage.key in self._made else None
 
     def _finished(self, key: str) -> Finished:
@@ -176,16 +174,13 @@ class MemoryStore:
         return Finished(key=key, name=name, run_id=key, where="memory", manifest_sha256="")
 
     def read(self, finished: Finished) -> Made:
-        """The very object."""
         return self._made[finished.key]
 
     def commit(self, stage: Stage, made: Made, *, data: str, started: float) -> Finished:
-        """Keep the object."""
         self._made[stage.key], self._names[stage.key] = made, stage.name
         return self._finished(stage.key)
 
     def revoke(self, finished: Finished, reason: str) -> None:
-        """Forget it."""
         self._made.pop(finished.key, None)
 
 

@@ -92,7 +92,6 @@ class Criterion:
 
     @property
     def name(self) -> str:
-        """Of the function."""
         return self.saliency.__name__
 
     def passes_for(self, images: int, scorings: int) -> int:

@@ -134,7 +134,6 @@ class _Hold:
         self.zero()
 
     def zero(self) -> None:
-        """Zero the pruned weights."""
         weight = self._followed()
         if self._places is not None and weight is not None:
             # `.data`, since what is zero already has not changed: its version, by which autograd
@@ -143,7 +142,6 @@ class _Hold:
                 self._places.zero_(weight.data)
 
     def zero_gradient(self, weight: Tensor) -> None:
-        """Zero their gradients."""
         if self._places is not None and weight.grad is not None:
             self._places.zero_(weight.grad)
 

@@ -60,7 +60,6 @@ class Sampler:
 
     @property
     def name(self) -> str:
-        """Of the function."""
         return self.function.__name__
 
     def __call__(self, draw: Draw) -> NDArray[np.integer]:

@@ -85,7 +85,6 @@ class Scorer:
 
     @property
     def name(self) -> str:
-        """Of the function."""
         return self.function.__name__
 
     def __call__(self, evidence: Evidence, options: Any = None) -> NDArray[np.floating]:

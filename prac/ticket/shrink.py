@@ -65,7 +65,6 @@ class Shrunk:
 
     @property
     def removed(self) -> int:
-        """Channels removed."""
         return sum(before - after for before, after in self.widths.values())
 
 

@@ -77,11 +77,9 @@ class EventObserver(Observer):
         self._recorder = recorder
 
     def on_predictions(self, batch: Batch, logits: Tensor) -> None:
-        """Record the batch."""
         self._recorder.record(batch.sample_ids, logits, batch.labels)
 
     def on_epoch(self, end: EpochEnd) -> bool:
-        """Hand the epoch's events on."""
         self._recorder.end_epoch(end.record.epoch)
         return False
 
@@ -99,12 +97,10 @@ class RewindCapture(Observer):
         self.weights = {n: t.detach().cpu().clone() for n, t in model.state_dict().items()}
 
     def on_start(self, model: nn.Module) -> None:
-        """Capture the initial weights."""
         if self._point.unit == "init":
             self._capture(model)
 
     def on_step(self, steps_done: int, model: nn.Module) -> None:
-        """Capture after that many steps."""
         if self._point.unit == "step" and steps_done == self._point.at:
             self._capture(model)
 
@@ -115,11 +111,9 @@ class RewindCapture(Observer):
         return False
 
     def state(self) -> State:
-        """The captured weights."""
         return self.weights or {}, {"captured": self.weights is not None}
 
     def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
-        """Take them back."""
         captured = formed(dict[str, bool], progress, within=self.name)["captured"]
         self.weights = dict(tensors) if captured else None
 
@@ -133,15 +127,12 @@ class TentativeObserver(Observer):
         self._tentative = tentative
 
     def on_epoch(self, end: EpochEnd) -> bool:
-        """Form the mask."""
         return self._tentative.update(end.model)
 
     def state(self) -> State:
-        """The mask's."""
         return self._tentative.state()
 
     def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
-        """Give it back."""
         self._tentative.restore(tensors, progress)
 
 
@@ -154,7 +145,6 @@ class StopAfter(Observer):
         self._epochs = epochs
 
     def on_epoch(self, end: EpochEnd) -> bool:
-        """Ask, once they are done."""
         return end.record.epoch + 1 >= self._epochs
 
 
@@ -167,6 +157,5 @@ class EpochCallback(Observer):
         self._callback = callback
 
     def on_epoch(self, end: EpochEnd) -> bool:
-        """Call it."""
         self._callback(end)
         return False

@@ -24,8 +24,7 @@ class Optimizer(Protocol):
 
     keeps_zero: bool
 
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
+    def zero_grad(self) -> None: ...
 
     def step(self, learning_rate: float) -> None:
         """One update."""
@@ -80,7 +79,6 @@ class TorchOptimizer:
         self._ratios = [group["lr"] / first for group in optimizer.param_groups]
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
         self._optimizer.zero_grad(set_to_none=True)
 
     def step(self, learning_rate: float) -> None:

@@ -62,7 +62,6 @@ class EagerPasses:
     def __call__(
         self, images: Tensor, labels: Tensor, weight: float, each: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Forward, losses, backward."""
         with autocast(images.device, self.precision):
             logits, *others = _logits(self.model(images))
         losses = self._losses(logits, labels, each)

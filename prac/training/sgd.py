@@ -37,7 +37,6 @@ class Sgd:
         self.momentum_of: dict[Tensor, Tensor] = {}
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
         for parameter in self._parameters:
             parameter.grad = None
 

@@ -161,7 +161,6 @@ class _Inputs:
         return keep
 
     def remove(self) -> None:
-        """Keep no more."""
         for handle in self._handles:
             handle.remove()
 

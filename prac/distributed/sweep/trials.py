@@ -68,17 +68,14 @@ class RayExchange:
         return cls(_Exchange.remote())  # type: ignore[attr-defined]
 
     def ask(self, ask: Ask) -> dict[str, Any]:
-        """Wait for a goal."""
         report: dict[str, Any] = ray.get(self.actor.ask.remote(ask))
         return report
 
     def collect(self) -> list[Ask]:
-        """Hand over what was asked since the last time."""
         asked: list[Ask] = ray.get(self.actor.collect.remote())
         return asked
 
     def answer(self, name: str, goal: int, report: dict[str, Any]) -> None:
-        """Answer a goal, without waiting."""
         self.actor.answer.remote(name, goal, report)
 
 
@@ -204,7 +201,6 @@ class ProposedPoints(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell the proposer, whatever became of it."""
         proposal = self._proposals.pop(trial_id)
         if result and not error:
             self._proposer.tell(proposal, result["accuracy"], result["steps"])
@@ -214,5 +210,4 @@ class ProposedPoints(Searcher):
     def save(self, checkpoint_path: str) -> None:
         """Nothing: what was tried is found by the stages' keys."""
 
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing."""
+    def restore(self, checkpoint_path: str) -> None: ...
