@@ -45,47 +45,37 @@ class Place(Protocol):
     @property
     def store(self) -> Store:
         """The finished stages."""
-        ...
 
     @property
     def where(self) -> str:
         """As a user would write it."""
-        ...
 
     @property
     def is_local(self) -> bool:
         """Whether its files lie on this machine."""
-        ...
 
     def begin(self, pipeline: Pipeline) -> None:
         """Note what a pipeline needs, before it looks up what is finished: nothing of that goes."""
-        ...
 
     def found(self, graph: Graph, *, plan: bool = False) -> dict[str, Finished]:
         """The finished stages of a graph, by key. plan: leave nothing behind."""
-        ...
 
     def prove(self) -> None:
         """See that what is made can be kept, before it is made. Raises StoreError."""
-        ...
 
     def tickets(self, graph: Graph) -> dict[str, str]:
         """Stage key to where `Ticket.load` finds the ticket."""
-        ...
 
     def link(self) -> str | None:
         """Where tickets can be browsed."""
-        ...
 
     def keep(
         self, stage: Stage, results: Results, pages: Path, made: Mapping[str, Made], started: float
     ) -> Finished:
         """Keep the report of a pipeline."""
-        ...
 
     def lines(self) -> list[str]:
         """What people are told in the end."""
-        ...
 
 
 class FolderPlace:

@@ -23,19 +23,15 @@ class Screen(Protocol):
 
     def line(self, text: str) -> None:
         """A line that is not cut."""
-        ...
 
     def plan(self, graph: Graph, finished: Iterable[str]) -> None:
         """The graph: each stage, cached or to run. finished: keys."""
-        ...
 
     def results(self, results: Results) -> None:
         """The table and the verdicts."""
-        ...
 
     def display(self, stages: list[Stage], samples: int) -> Display:
         """What shows the progress of these stages. samples: of the training split."""
-        ...
 
 
 class RichScreen:

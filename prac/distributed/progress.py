@@ -21,11 +21,9 @@ class Desk(Protocol):
 
     def report(self, news: EpochNews) -> None:
         """Take one, without waiting."""
-        ...
 
     def collect(self) -> list[EpochNews]:
         """What has come since the last time."""
-        ...
 
 
 @ray.remote(num_cpus=0, max_restarts=-1)

@@ -31,7 +31,6 @@ class Tasks(Protocol):
     @property
     def cpus(self) -> int:
         """Of all nodes together."""
-        ...
 
     def submit(
         self,
@@ -43,20 +42,16 @@ class Tasks(Protocol):
     ) -> Hashable:
         """Have a function of a module run with these CPUs and GPUs; it must bear being run again
         where a node is lost."""
-        ...
 
     def wait(self, handles: Sequence[Hashable]) -> Sequence[Hashable]:
         """Those that have ended, at least one of them or none within a second."""
-        ...
 
     def result(self, handle: Hashable) -> Any:
         """Wait for what the function returns. Raises what it raised, or RayError where the cluster
         failed."""
-        ...
 
     def cancel(self, handle: Hashable) -> None:
         """End it, whatever it does."""
-        ...
 
 
 class RayTasks:

@@ -26,33 +26,26 @@ class Env(Protocol):
     @property
     def data(self) -> str:
         """The fingerprint of the data set."""
-        ...
 
     def dataset(self) -> ImageDataset: ...
 
     def images(self) -> DeviceImages:
         """The data set on the device of this process, which computes with its threads."""
-        ...
 
     def work(self, key: str) -> Folder:
         """The folder of the stage with this key, for events and checkpoints."""
-        ...
 
     def train(self, task: RoundTask, work: Work) -> RoundOutcome:
         """Train a round; its events stay in its folder."""
-        ...
 
     def count(self, key: str, epochs: int) -> pa.Table:
         """Statistics of the events of the dense run with this key. Raises EventLogError."""
-        ...
 
     def on_epoch(self, stage: Stage) -> Callable[[EpochEnd], None] | None:
         """Who is told of a stage's epochs."""
-        ...
 
     def meter(self, stage: Stage) -> EnergyMeter:
         """Measures the energy of a stage that begins."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -50,24 +50,19 @@ class Kept(Protocol):
 
     def identity(self, *, settle: bool = False) -> Identity:
         """Which store it is. settle: where it has no name at this place, it gets one."""
-        ...
 
     def note(self, pipeline: Pipeline) -> None:
         """Keep what it needs; one that was forgotten is kept again."""
-        ...
 
     def pipelines(self) -> list[Pipeline]:
         """All that were noted, the newest first; several notes under one key are one."""
-        ...
 
     def forget(self, key: str, what: Forgotten) -> None:
         """Let go what the pipeline with this key needs; nothing is deleted."""
-        ...
 
     def there(self, pipeline: Pipeline) -> dict[str, Path | None]:
         """The stages that it needs and that are finished: key to the local folder of its files,
         None where another machine has them."""
-        ...
 
 
 def pipeline_of(request: Request, graph: Graph, began: float) -> Pipeline:

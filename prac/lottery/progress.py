@@ -39,23 +39,18 @@ class Display(Protocol):
 
     def started(self, stage: Stage) -> None:
         """A stage was started, or handed to a cluster."""
-        ...
 
     def news(self, news: EpochNews) -> None:
         """A stage finished an epoch."""
-        ...
 
     def finished(self, stage: Stage, facts: Facts) -> None:
         """A stage is done."""
-        ...
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        ...
 
     def close(self) -> None:
         """No more progress."""
-        ...
 
 
 class _Silent:

@@ -128,26 +128,21 @@ class Store(Protocol):
 
     def find(self, data: str, keys: Iterable[str]) -> dict[str, Finished]:
         """The finished stages among `keys` that were made from the data with this fingerprint."""
-        ...
 
     def find_one(self, stage: Stage) -> Finished | None:
         """The finished stage with this one's key, where it has been made."""
-        ...
 
     def read(self, finished: Finished) -> Made:
         """What the stage made. Raises DamagedArtifact where its manifest isn't right."""
-        ...
 
     def commit(self, stage: Stage, made: Made, *, data: str, started: float) -> Finished:
         """Keep what a stage made; nothing is found before all is written.
 
         data: the fingerprint of the data set. started: seconds since the epoch.
         """
-        ...
 
     def revoke(self, finished: Finished, reason: str) -> None:
         """Keep a damaged run out of every later look-up."""
-        ...
 
 
 class MemoryStore:

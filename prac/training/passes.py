@@ -44,7 +44,6 @@ class Passes(Protocol):
         sum; None: 1. Returns the logits (B, K) and the sum of the losses, both valid until the next
         call.
         """
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,11 +31,9 @@ class TrialLog(Protocol):
         self, number: int, label: str, values: Mapping[str, Any], tags: Mapping[str, str]
     ) -> None:
         """A trial begins, or goes on."""
-        ...
 
     def end(self, label: str, state: str, values: Iterable[Value], note: str = "") -> None:
         """A trial ended."""
-        ...
 
 
 @dataclass

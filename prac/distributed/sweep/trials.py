@@ -45,15 +45,12 @@ class Exchange(Protocol):
 
     def ask(self, ask: Ask) -> dict[str, Any]:
         """Wait for a goal; what is to be reported to Tune. Raises PracError where it failed."""
-        ...
 
     def collect(self) -> list[Ask]:
         """Hand over what was asked since the last time."""
-        ...
 
     def answer(self, name: str, goal: int, report: dict[str, Any]) -> None:
         """Answer a goal, once; a report with `failed` is an error for who asked."""
-        ...
 
 
 @dataclass(frozen=True)
