@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from prac.app.console import say
-from prac.cli.options import with_settings
+from prac.cli.options import split_settings, with_settings
 from prac.cli.stored import (
     WHERE_HELP,
     add_data_options,
@@ -18,8 +18,8 @@ from prac.cli.stored import (
     open_ticket,
     percent,
     print_rows,
-    split_settings,
 )
+from prac.config.checks import require
 from prac.config.recipes import RECIPES, get_recipe
 from prac.errors import ConfigError
 
@@ -78,8 +78,7 @@ def add(commands: Any) -> None:
 
 def connectivity_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Train, measure, print a row a rewind point."""
-    if arguments.points < 3:
-        raise ConfigError(f"--points {arguments.points} is not allowed; allowed: 3 or more")
+    require(arguments.points >= 3, "--points", arguments.points, "3 or more")
     ticket = None
     if arguments.where is not None:
         ticket = open_ticket(arguments.where, arguments.home, trust_code=arguments.trust_code)

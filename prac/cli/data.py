@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.app.console import say
-from prac.cli.options import with_settings
+from prac.cli.options import split_settings, with_settings
 from prac.cli.stored import (
     add_command,
     add_json_option,
     place_for,
     print_lines,
     print_rows,
-    split_settings,
 )
 from prac.config.recipes import get_recipe
 from prac.errors import ConfigError, shown

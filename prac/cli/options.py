@@ -217,12 +217,18 @@ def recipe_from(arguments: argparse.Namespace) -> Recipe:
     ):
         if getattr(arguments, option) is not None:
             changes.append((field, str(getattr(arguments, option))))
-    for setting in arguments.settings:
+    return with_settings(recipe, changes + split_settings(arguments.settings))
+
+
+def split_settings(settings: Sequence[str]) -> list[tuple[str, str]]:
+    """`SECTION.FIELD=VALUE` in two. Raises ConfigError."""
+    pairs = []
+    for setting in settings:
         field, equals, value = setting.partition("=")
         if not equals:
             raise ConfigError(f"--set {setting!r} is not SECTION.FIELD=VALUE")
-        changes.append((field, value))
-    return with_settings(recipe, changes)
+        pairs.append((field, value))
+    return pairs
 
 
 def with_settings(recipe: Recipe, settings: Sequence[tuple[str, str]]) -> Recipe:

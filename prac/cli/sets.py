@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from prac.app.console import say
-from prac.cli.options import with_settings
+from prac.cli.options import split_settings, with_settings
 from prac.cli.stored import (
     add_command,
     add_data_options,
     add_json_option,
     add_store_options,
+    check_limit,
     open_store,
     percent,
     place_for,
     print_lines,
     print_rows,
-    split_settings,
 )
 from prac.config.recipes import get_recipe
 from prac.errors import ConfigError
@@ -92,8 +92,7 @@ def add(commands: Any) -> None:
 
 def list_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Print the sets of the store."""
-    if arguments.limit is not None and arguments.limit < 1:
-        raise ConfigError(f"--limit {arguments.limit} is not allowed; allowed: 1 or more")
+    check_limit(arguments.limit)
     store = open_store(arguments.home)
     from prac.tracking.registry import list_sets
 

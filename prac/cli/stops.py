@@ -10,7 +10,7 @@ from prac.cli.options import add_pipeline_options, recipe_from
 from prac.cli.run import run_options
 from prac.cli.stored import print_rows
 from prac.cli.sweep import pipeline_command
-from prac.errors import ConfigError
+from prac.config.checks import require
 
 # Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ def stops_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
 
     tolerances = parse_tolerances(arguments.tolerances)
     patience = recipe.prune.patience if arguments.patience is None else arguments.patience
-    if patience < 1:
-        raise ConfigError(f"--patience {patience} is not allowed; allowed: 1 or more")
+    require(patience >= 1, "--patience", patience, "1 or more")
     from prac.analysis.stops import Stops
     from prac.app.stops import replayed_searches
 

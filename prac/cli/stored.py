@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.app.console import say
+from prac.config.checks import require
 from prac.errors import ConfigError, printable
 
 # Slow imports stand in functions: see `prac.cli`.
@@ -68,6 +69,11 @@ def add_trust_option(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="import and run the network that the ticket names as package.module:name",
     )
+
+
+def check_limit(limit: int | None) -> None:
+    """Of a listing. Raises ConfigError."""
+    require(limit is None or limit >= 1, "--limit", limit, "1 or more")
 
 
 def open_store(home: str | None) -> MlflowStore:
@@ -211,17 +217,6 @@ def add_data_options(parser: argparse.ArgumentParser, *, required: bool, help: s
         metavar="SECTION.FIELD=VALUE",
         help="change a field of the recipe, e.g. data.split_seed=1 (see `prac recipes NAME`)",
     )
-
-
-def split_settings(settings: Sequence[str]) -> list[tuple[str, str]]:
-    """`SECTION.FIELD=VALUE` in two. Raises ConfigError."""
-    pairs = []
-    for setting in settings:
-        field, equals, value = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {setting!r} is not SECTION.FIELD=VALUE")
-        pairs.append((field, value))
-    return pairs
 
 
 def load_data(config: DataConfig, image_shape: Sequence[int] | None) -> ImageDataset:

@@ -11,6 +11,7 @@ from prac.cli.options import add_pipeline_options, recipe_from
 from prac.cli.run import run_options
 from prac.cli.stored import print_rows
 from prac.cli.sweep import pipeline_command
+from prac.config.checks import require
 from prac.errors import ConfigError
 
 # Slow imports stand in functions: see `prac.cli`.
@@ -67,10 +68,8 @@ def thresholds_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     from prac.selection.thresholds import parse_thresholds
 
     thresholds = parse_thresholds(arguments.thresholds)
-    if arguments.after is not None and not 0 <= arguments.after < recipe.search.rounds:
-        raise ConfigError(
-            f"--after {arguments.after} is not allowed; allowed: 0 to {recipe.search.rounds - 1}"
-        )
+    after, rounds = arguments.after, recipe.search.rounds
+    require(after is None or 0 <= after < rounds, "--after", after, f"0 to {rounds - 1}")
     from prac.app.thresholds import stored_thresholds
 
     sets = stored_thresholds(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.app.console import say
-from prac.cli.options import with_settings
+from prac.cli.options import split_settings, with_settings
 from prac.cli.stored import (
     WHERE_HELP,
     add_command,
@@ -19,9 +19,9 @@ from prac.cli.stored import (
     percent,
     place_for,
     print_lines,
-    split_settings,
     ticket_folder,
 )
+from prac.config.checks import require
 from prac.config.recipes import RECIPES, get_recipe
 from prac.errors import ConfigError, TicketError
 
@@ -181,8 +181,7 @@ def _set_threads(ticket: Ticket, asked: int | None) -> None:
     """Of a CPU, for the rest of this process. Raises ConfigError."""
     import torch
 
-    if asked is not None and asked < 1:
-        raise ConfigError(f"--threads {asked} is not allowed; allowed: 1 or more")
+    require(asked is None or asked >= 1, "--threads", asked, "1 or more")
     small = sum(weight.numel() for weight in ticket.weights.values()) < SMALL
     if asked or small:
         torch.set_num_threads(asked or 1)

@@ -14,6 +14,7 @@ from prac.cli.stored import (
     add_command,
     add_store_options,
     add_trust_option,
+    check_limit,
     open_store,
     open_ticket,
     percent,
@@ -109,8 +110,7 @@ def list_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Print the tickets of the store."""
     import dataclasses
 
-    if arguments.limit is not None and arguments.limit < 1:
-        raise ConfigError(f"--limit {arguments.limit} is not allowed; allowed: 1 or more")
+    check_limit(arguments.limit)
     store = open_store(arguments.home)
     from prac.tracking.registry import list_tickets
 

@@ -6,10 +6,14 @@ They are marked where they stand, and who needs the user's asks here.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from prac.config.checks import require_strategy
-from prac.plugins import is_custom, name_of
+from prac.errors import ConfigError, unknown
+from prac.plugins import is_custom, load_custom, name_of
+
+T = TypeVar("T")
 
 
 def plug_in(default: str, ours: tuple[str, ...], **metadata: bool) -> Any:
@@ -36,3 +40,20 @@ def plug_ins(*sections: Any) -> tuple[str, ...]:
         if "plug_in" in each.metadata
     )
     return tuple(filter(is_custom, names))
+
+
+def find_plug_in(
+    setting: str, name: str, ours: Mapping[str, T], kind: type[T], decorator: Callable[..., Any]
+) -> T:
+    """One of ours by its name, or the user's `package.module:function`. Raises ConfigError."""
+    if name in ours:
+        return ours[name]
+    if not is_custom(name):
+        raise unknown(setting, name, [*ours, "package.module:function"])
+    found = load_custom(setting, name)
+    if not isinstance(found, kind):
+        raise ConfigError(
+            f"{setting} {name!r} is of type {type(found).__name__}; allowed: a function decorated "
+            f"with {decorator.__module__}.{decorator.__name__}"
+        )
+    return found

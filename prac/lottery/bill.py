@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 
 from prac.config.costs import TRAINING_FLOPS
@@ -34,16 +35,11 @@ def total(costs: Iterable[Cost]) -> Cost:
     joules = [cost.joules for cost in every if cost.joules is not None]
     whole = bool(every) and len(joules) == len(every)
     others = [cost.other_flops for cost in every if cost.other_flops is not None]
+    # All that is 0 where there is none of it.
+    counted = [each.name for each in dataclasses.fields(Cost) if each.default == 0]
     return Cost(
-        steps=sum(cost.steps for cost in every),
-        samples=sum(cost.samples for cost in every),
-        cep_samples=sum(cost.cep_samples for cost in every),
-        score_samples=sum(cost.score_samples for cost in every),
-        score_gradient_samples=sum(cost.score_gradient_samples for cost in every),
-        score_passes=sum(cost.score_passes for cost in every),
-        evaluation_samples=sum(cost.evaluation_samples for cost in every),
+        **{name: sum(getattr(cost, name) for cost in every) for name in counted},
         other_flops=sum(others) if others else None,
-        seconds=sum(cost.seconds for cost in every),
         joules=sum(joules) if whole else None,
         energy_source="; ".join(sources),
     )

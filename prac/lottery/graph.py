@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from prac.config.checks import require
 from prac.config.methods import METHODS, PRAC, Method, find_method
 from prac.config.recipe import Recipe
 from prac.config.sections import Precision
@@ -65,23 +66,17 @@ class Request:
     trainer: str | None = None
 
     def __post_init__(self) -> None:
-        known = self.recipe.architectures
-        if self.transfer_from is not None and self.transfer_from not in known:
+        if self.transfer_from not in (None, *self.recipe.architectures):
             raise ConfigError(
                 f"--transfer-from {self.transfer_from!r} is not among the architectures; "
-                f"allowed: {', '.join(known)}"
+                f"allowed: {', '.join(self.recipe.architectures)}"
             )
         rounds = self.recipe.search.rounds
-        if isinstance(self.judge, tuple) and not all(0 <= k <= rounds for k in self.judge):
-            raise ConfigError(f"--judge {self.judge} is not allowed; allowed: rounds 0 to {rounds}")
-        if not 0 < self.margin < 100:
-            raise ConfigError(
-                f"--margin {self.margin:g} is not allowed; allowed: points between 0 and 100"
-            )
-        for name in ("seeds", "searches"):
-            number = getattr(self, name)
-            if not 1 <= number <= MAX_SEEDS:
-                raise ConfigError(f"--{name} {number} is not allowed; allowed: 1 to {MAX_SEEDS}")
+        known = isinstance(self.judge, str) or all(0 <= k <= rounds for k in self.judge)
+        require(known, "--judge", self.judge, f"rounds 0 to {rounds}")
+        require(0 < self.margin < 100, "--margin", self.margin, "points between 0 and 100")
+        for name, number in (("seeds", self.seeds), ("searches", self.searches)):
+            require(1 <= number <= MAX_SEEDS, f"--{name}", number, f"1 to {MAX_SEEDS}")
 
     @property
     def methods(self) -> tuple[Method, ...]:

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from prac.config.checks import require_choice
 from prac.config.methods import Method, Trains
-from prac.errors import ConfigError, unknown
-from prac.plugins import is_custom, load_custom
+from prac.config.plug_ins import find_plug_in
 
 # A plan needs to know what a criterion reads, and does without torch.
 if TYPE_CHECKING:
@@ -79,16 +79,9 @@ class Criterion:
     own_images: int = 0
 
     def __post_init__(self) -> None:
-        if self.reads not in get_args(Reads):
-            raise ConfigError(
-                f"a criterion that reads {self.reads!r} is not allowed; "
-                f"allowed: {', '.join(get_args(Reads))}"
-            )
+        require_choice("a criterion that reads", self.reads, get_args(Reads))
         for option in self.options:
-            if option not in OPTIONS:
-                raise ConfigError(
-                    f"a criterion's option {option!r} is not allowed; allowed: {', '.join(OPTIONS)}"
-                )
+            require_choice("a criterion's option", option, OPTIONS)
 
     @property
     def name(self) -> str:
@@ -208,14 +201,4 @@ CRITERIA: Mapping[str, Criterion] = MappingProxyType(
 
 def find_criterion(name: str) -> Criterion:
     """The criterion with this name, or the user's `package.module:function`. Raises ConfigError."""
-    if name in CRITERIA:
-        return CRITERIA[name]
-    if not is_custom(name):
-        raise unknown("prune.criterion", name, [*CRITERIA, "package.module:function"])
-    found = load_custom("prune.criterion", name)
-    if not isinstance(found, Criterion):
-        raise ConfigError(
-            f"prune.criterion {name!r} is of type {type(found).__name__}; allowed: a function "
-            "decorated with prac.pruning.criteria.criterion"
-        )
-    return found
+    return find_plug_in("prune.criterion", name, CRITERIA, Criterion, criterion)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from prac.errors import ConfigError
+from prac.config.checks import require
 from prac.schema import Amount, Count, formed
 
 
@@ -35,12 +35,9 @@ class EarlyBird:
         record_at_once: bool = False,
         warmup_epochs: int = 0,
     ) -> None:
-        if not 0 < tolerance <= 1:
-            raise ConfigError(f"tolerance {tolerance} is not allowed; allowed: above 0 to 1")
-        if patience < 1:
-            raise ConfigError(f"patience {patience} is not allowed; allowed: 1 or more")
-        if warmup_epochs < 0:
-            raise ConfigError(f"warmup_epochs {warmup_epochs} is not allowed; allowed: 0 or more")
+        require(0 < tolerance <= 1, "tolerance", tolerance, "above 0 to 1")
+        require(patience >= 1, "patience", patience, "1 or more")
+        require(warmup_epochs >= 0, "warmup_epochs", warmup_epochs, "0 or more")
         self.tolerance = tolerance
         self.patience = patience
         self.warmup_epochs = warmup_epochs

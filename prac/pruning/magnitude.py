@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prac.errors import ConfigError, TicketError
+from prac.config.checks import require
+from prac.errors import TicketError
 from prac.pruning.mask import Mask
 
 
@@ -23,8 +24,7 @@ def global_magnitude(weights: Mapping[str, Tensor], mask: Mask, fraction: float)
     Raises ConfigError for a fraction outside [0, 1], TicketError for a mask of no weights and for
     weights that are missing, of another shape or not finite.
     """
-    if not 0 <= fraction <= 1:
-        raise ConfigError(f"fraction {fraction} is not allowed; allowed: 0 to 1")
+    require(0 <= fraction <= 1, "fraction", fraction, "0 to 1")
     if not mask:
         raise TicketError("the mask has no weights, so there is nothing to prune")
     for name, alive in mask.items():

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from prac.errors import ConfigError
+from prac.config.checks import require
 from prac.pruning.early_bird import EarlyBird
 from prac.pruning.magnitude import global_magnitude
 from prac.pruning.mask import Mask
@@ -47,8 +47,7 @@ class TentativeMask:
         earliest_epochs: int = 0,
         form: Callable[[Any], Mask] | None = None,
     ) -> None:
-        if not 0 <= fraction <= 1:
-            raise ConfigError(f"fraction {fraction} is not allowed; allowed: 0 to 1")
+        require(0 <= fraction <= 1, "fraction", fraction, "0 to 1")
         self.latest: Mask | None = None
         self.distances: list[float] = []
         self._mask = mask

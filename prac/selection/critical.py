@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from prac.config.checks import require
 from prac.errors import ConfigError
 
 
@@ -16,8 +17,7 @@ def critical_for_training(statistics: pa.Table, *, threshold: int = 0) -> NDArra
     statistics: rows of `forgetting_statistics`. A sample without a row was not presented and is not
     in the result. Returns the sample ids, sorted int32.
     """
-    if threshold < 0:
-        raise ConfigError(f"threshold {threshold} is not allowed; allowed: 0 or more forgets")
+    require(threshold >= 0, "threshold", threshold, "0 or more forgets")
     critical = pc.or_(
         pc.greater(statistics["forgotten"], threshold), pc.is_null(statistics["first_learned"])
     )

@@ -26,9 +26,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prac.config.checks import require
+from prac.config.plug_ins import find_plug_in
 from prac.config.strategies import NoOptions, StrataOptions
-from prac.errors import ConfigError, unknown
-from prac.plugins import is_custom, load_custom
+from prac.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +65,8 @@ class Sampler:
 
     def __call__(self, draw: Draw) -> NDArray[np.integer]:
         """(size,) positions, sorted. Raises ConfigError where they aren't `size` different ones."""
-        if not 1 <= draw.size <= len(draw.scores):
-            raise ConfigError(
-                f"a set of {draw.size} is not allowed; allowed: 1 to {len(draw.scores)}"
-            )
+        most = len(draw.scores)
+        require(1 <= draw.size <= most, "a set of", draw.size, f"1 to {most}")
         taken = np.unique(np.asarray(self.function(draw)))
         if len(taken) != draw.size or taken[0] < 0 or taken[-1] >= len(draw.scores):
             raise ConfigError(
@@ -146,14 +145,4 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
 
 def find_sampler(name: str) -> Sampler:
     """The sampler with this name, or the user's `package.module:function`. Raises ConfigError."""
-    if name in SAMPLERS:
-        return SAMPLERS[name]
-    if not is_custom(name):
-        raise unknown("select.sampler", name, [*SAMPLERS, "package.module:function"])
-    found = load_custom("select.sampler", name)
-    if not isinstance(found, Sampler):
-        raise ConfigError(
-            f"select.sampler {name!r} is of type {type(found).__name__}; allowed: a function "
-            "decorated with prac.selection.samplers.sampler"
-        )
-    return found
+    return find_plug_in("select.sampler", name, SAMPLERS, Sampler, sampler)

@@ -29,10 +29,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from prac.config.checks import require_choice
 from prac.config.methods import Method
+from prac.config.plug_ins import find_plug_in
 from prac.config.strategies import EventsOptions, NoOptions, WindowOptions
-from prac.errors import ConfigError, unknown
-from prac.plugins import is_custom, load_custom
+from prac.errors import ConfigError
 from prac.selection.true_class import true_probability
 
 Reads = Literal["nothing", "events", "model", "proxy"]
@@ -77,11 +78,7 @@ class Scorer:
     revision: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.reads not in get_args(Reads):
-            raise ConfigError(
-                f"a scorer that reads {self.reads!r} is not allowed; "
-                f"allowed: {', '.join(get_args(Reads))}"
-            )
+        require_choice("a scorer that reads", self.reads, get_args(Reads))
 
     @property
     def name(self) -> str:
@@ -222,17 +219,7 @@ SCORES: Mapping[str, Scorer] = MappingProxyType(
 
 def find_score(name: str) -> Scorer:
     """The score with this name, or the user's `package.module:function`. Raises ConfigError."""
-    if name in SCORES:
-        return SCORES[name]
-    if not is_custom(name):
-        raise unknown("select.score", name, [*SCORES, "package.module:function"])
-    found = load_custom("select.score", name)
-    if not isinstance(found, Scorer):
-        raise ConfigError(
-            f"select.score {name!r} is of type {type(found).__name__}; allowed: a function "
-            "decorated with prac.selection.scores.scorer"
-        )
-    return found
+    return find_plug_in("select.score", name, SCORES, Scorer, scorer)
 
 
 def _epochs(evidence: Evidence, options: EventsOptions) -> Iterator[pa.RecordBatch]:

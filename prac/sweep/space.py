@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
+from prac.config.checks import require, require_choice
 from prac.config.recipe import Recipe
 from prac.errors import ConfigError
 
@@ -79,10 +80,7 @@ class Space:
         fields = [axis.field for axis in self.axes]
         if len(set(fields)) < len(fields):
             raise ConfigError(f"--vary names a field twice: {', '.join(fields)}")
-        if self.sampler not in SAMPLERS:
-            raise ConfigError(
-                f"--sampler {self.sampler!r} is not allowed; allowed: {', '.join(SAMPLERS)}"
-            )
+        require_choice("--sampler", self.sampler, SAMPLERS)
         ranges = [axis.field for axis in self.axes if axis.is_range]
         if self.sampler == "grid" and ranges:
             raise ConfigError(
@@ -91,8 +89,7 @@ class Space:
             )
         if self.sampler != "grid" and self.trials is None:
             raise ConfigError(f"--sampler {self.sampler} needs --trials N")
-        if self.trials is not None and self.trials < 1:
-            raise ConfigError(f"--trials {self.trials} is not allowed; allowed: 1 or more")
+        require(self.trials is None or self.trials >= 1, "--trials", self.trials, "1 or more")
         if self.sampler == "grid" and self.trials is not None:
             raise ConfigError("--trials is for --sampler random or optuna; a grid is tried whole")
 
@@ -183,12 +180,9 @@ class SweepOptions:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        if self.concurrency is not None and self.concurrency < 1:
-            raise ConfigError(
-                f"--concurrency {self.concurrency} is not allowed; allowed: 1 or more"
-            )
-        if self.grace_rounds < 1:
-            raise ConfigError(f"--grace {self.grace_rounds} is not allowed; allowed: 1 or more")
+        at_once = self.concurrency
+        require(at_once is None or at_once >= 1, "--concurrency", at_once, "1 or more")
+        require(self.grace_rounds >= 1, "--grace", self.grace_rounds, "1 or more")
         if self.asha and self.space.sampler == "optuna":
             raise ConfigError(
                 "--asha is not allowed with --sampler optuna: the steps of a trial that was "
