@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from prac.analysis.metric import Metric
 from prac.analysis.results import Results, RoundRow, results_to_json
 from prac.app.planned import Planned
 from prac.errors import ConfigError
@@ -22,7 +23,7 @@ from prac.scratch import scratch_folder
 from prac.storage import Folder
 from prac.tracking.connection import TICKETS, default_tracking_uri
 from prac.tracking.kept import MlflowKept
-from prac.tracking.shown import Metric, Picture, Shown
+from prac.tracking.shown import Picture, Shown
 from prac.tracking.store import MlflowStore
 from prac.tracking.tickets import (
     model_name,

@@ -29,7 +29,7 @@ from prac.storage import Folder
 from prac.sweep.outcome import best_configuration, sweep_json, sweep_metrics, sweep_parameters
 from prac.sweep.space import SweepOptions, Values, label, varied
 from prac.sweep.union import Union, swept_stages, trial_graph
-from prac.tracking.shown import Metric, Shown
+from prac.tracking.shown import Shown
 from prac.tracking.sweeps import SweepLog
 
 # Ray takes seconds to import: a plan of a sweep does without.
@@ -232,9 +232,7 @@ class _Sweep:
                 title=f"sweep {request.recipe.name}: {fields}",
                 note=f"{results.title}\n\nThe table is `trials.csv`, the front `front.png`.",
                 parameters=sweep_parameters(request.recipe, self.sweep, len(foreman.trials)),
-                metrics=[
-                    Metric(name=v.name, value=v.value, step=v.step) for v in sweep_metrics(results)
-                ],
+                metrics=sweep_metrics(results),
             )
             finished = log.commit(
                 folder, shown, results=results.to_json(), config=self.sweep.space, started=started

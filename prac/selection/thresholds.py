@@ -25,13 +25,13 @@ class ThresholdRow:
     """
 
     threshold: int
-    set_size: int
-    cet_size: int
-    never_learned: int
-    cep_size: int
-    overlap: int
-    share: float
     class_shares: tuple[float, ...]
+    set_size: int = 0
+    cet_size: int = 0
+    never_learned: int = 0
+    cep_size: int = 0
+    overlap: int = 0
+    share: float = 0.0
 
 
 def what_if(
@@ -61,7 +61,7 @@ def what_if(
                 statistics, chosen, dense=dense, pruned=pruned, sample_ids=training_ids
             )
         except EmptySetError:
-            rows.append(_empty(threshold, num_classes))
+            rows.append(ThresholdRow(threshold=threshold, class_shares=(0.0,) * num_classes))
             continue
         rows.append(_row(made, threshold, labels, num_classes, len(training_ids)))
     return rows
@@ -94,17 +94,4 @@ def _row(
         overlap=len(np.intersect1d(cet, cep)),
         share=len(made) / num_training,
         class_shares=tuple(float(count) / len(made) for count in counts),
-    )
-
-
-def _empty(threshold: int, num_classes: int) -> ThresholdRow:
-    return ThresholdRow(
-        threshold=threshold,
-        set_size=0,
-        cet_size=0,
-        never_learned=0,
-        cep_size=0,
-        overlap=0,
-        share=0.0,
-        class_shares=(0.0,) * num_classes,
     )

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from prac.analysis.metric import Metric
 from prac.analysis.trials import SweepResults
 from prac.config.recipe import Recipe, fields_of
 from prac.sweep.space import SECTIONS, SweepOptions, Values, setting_text
-from prac.sweep.union import Value
 
 
 def sweep_parameters(recipe: Recipe, sweep: SweepOptions, num_trials: int) -> dict[str, Any]:
@@ -37,11 +37,11 @@ def sweep_parameters(recipe: Recipe, sweep: SweepOptions, num_trials: int) -> di
     }
 
 
-def sweep_metrics(results: SweepResults) -> list[Value]:
+def sweep_metrics(results: SweepResults) -> list[Metric]:
     """One step a trial: MLflow draws them as a curve over the trials."""
     several = len(results.architectures) > 1
     return [
-        Value(f"{row.architecture}/{name}" if several else name, float(value), row.trial)
+        Metric(f"{row.architecture}/{name}" if several else name, float(value), row.trial)
         for row in results.rows
         for name in ("test_accuracy", "search_steps", "set_size")
         if (value := getattr(row, name)) is not None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from prac.analysis.metric import Metric
 from prac.analysis.results import mean
 from prac.analysis.trials import State, TrialRow
 from prac.config.methods import PRAC
@@ -57,15 +58,6 @@ class Union:
                 self._names[stage.key] = name
             names[stage.name] = name
         return names
-
-
-@dataclass(frozen=True)
-class Value:
-    """A number of a trial; step counts rounds."""
-
-    name: str
-    value: float
-    step: int = 0
 
 
 @dataclass
@@ -122,10 +114,10 @@ class Trial:
             "steps": sum(row.search_steps for row in rows),
         }
 
-    def metrics(self, made: Mapping[str, Made]) -> list[Value]:
+    def metrics(self, made: Mapping[str, Made]) -> list[Metric]:
         """What its run in the tracker shows: by round, then the final numbers."""
         rows = self.rows(made)
-        values: list[Value] = []
+        values: list[Metric] = []
         for search, row in zip(self.searches, rows, strict=True):
             prefix = f"{row.architecture}/" if len(rows) > 1 else ""
             for index in range(row.rounds):
@@ -137,7 +129,7 @@ class Trial:
                     "round_steps": 0 if steps is None else steps.cost.steps,
                     "round_set_size": trained.set_size,
                 }
-                values += [Value(prefix + name, float(v), index) for name, v in by_round.items()]
+                values += [Metric(prefix + name, float(v), index) for name, v in by_round.items()]
             if prefix:
                 values += _final(prefix, [row])
         return values + _final("", rows)
@@ -194,12 +186,12 @@ _FINAL = (
 )
 
 
-def _final(prefix: str, rows: list[TrialRow]) -> list[Value]:
+def _final(prefix: str, rows: list[TrialRow]) -> list[Metric]:
     """Final numbers: steps are summed over architectures, all else is their mean."""
     values = []
     for name in _FINAL:
         known = [float(value) for row in rows if (value := getattr(row, name)) is not None]
         if known and len(known) == len(rows):
             share = 1 if name == "search_steps" else len(known)
-            values.append(Value(prefix + name, sum(known) / share))
+            values.append(Metric(prefix + name, sum(known) / share))
     return values

@@ -7,20 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from prac.analysis.metric import Metric
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import Made
 
 _BY_ROUND = ("set_size", "cet_size", "cep_size", "overlap")
 """Metrics of a set, whose step is the round."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """One value of one metric; step counts epochs or rounds."""
-
-    name: str
-    value: float
-    step: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

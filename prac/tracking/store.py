@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prac.analysis.metric import Metric
 from prac.errors import without_passwords
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import Made, TicketFacts
@@ -41,7 +42,7 @@ from prac.tracking.connection import (
 )
 from prac.tracking.local import local_folder
 from prac.tracking.mlflow_internals import finished_in_database
-from prac.tracking.shown import Metric, Shown, shown
+from prac.tracking.shown import Shown, shown
 
 # A plan and a replay open a store and do without torch.
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from prac.analysis.metric import Metric
 from prac.errors import StoreError
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import SWEEP, Facts, Made
@@ -20,25 +21,6 @@ from prac.tracking.shown import Shown
 from prac.tracking.store import MlflowStore
 
 # MLflow takes a second to import: whoever only names a store, as a plan does, needs none of it.
-
-
-class Value(Protocol):
-    """A number of a trial; step counts rounds."""
-
-    @property
-    def name(self) -> str:
-        """Of the metric."""
-        ...
-
-    @property
-    def value(self) -> float:
-        """The number."""
-        ...
-
-    @property
-    def step(self) -> int:
-        """The round."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +126,7 @@ class SweepLog:
             run_id=run.info.run_id, finished=False, number=number, values=values
         )
 
-    def end(self, label: str, state: str, values: Iterable[Value], note: str = "") -> None:
+    def end(self, label: str, state: str, values: Iterable[Metric], note: str = "") -> None:
         """A trial ended; one that had ended before stays as it is."""
         from mlflow.entities import Metric as MlflowMetric
 

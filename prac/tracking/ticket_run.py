@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prac.analysis.metric import Metric
 from prac.errors import TicketError
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import SET, TICKET, Made, TicketFacts
@@ -14,7 +15,7 @@ from prac.ticket.format import Ticket
 from prac.tracking.connection import Connection
 from prac.tracking.datasets import DataInput
 from prac.tracking.models import usage, write_model
-from prac.tracking.shown import Metric, Shown
+from prac.tracking.shown import Shown
 from prac.tracking.tickets import model_name, register
 from prac.tracking.views import PERCENT, POINTS
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.played import Asked, PlayedTasks, Recorder, RevokingStore, plain_made, played_context
 
+from prac.analysis.metric import Metric
 from prac.analysis.trials import COSTS, SweepResults, best_trial
 from prac.distributed.context import Room
 from prac.distributed.executor import RayExecutor
@@ -19,7 +20,7 @@ from prac.lottery.graph import Request, Stage
 from prac.lottery.outputs import Made
 from prac.lottery.store import DamagedArtifact, Finished
 from prac.sweep.space import label
-from prac.sweep.union import Value, swept_stages, trial_graph
+from prac.sweep.union import swept_stages, trial_graph
 
 ROUNDS = 2
 
@@ -31,7 +32,7 @@ class Trials:
         self.asks: list[Ask] = []
         self.answers: dict[tuple[str, int], dict[str, Any]] = {}
         self.begun: list[tuple[int, str]] = []
-        self.ended: dict[str, tuple[str, list[Value]]] = {}
+        self.ended: dict[str, tuple[str, list[Metric]]] = {}
 
     def ask(self, ask: Ask) -> dict[str, Any]:
         raise AssertionError("only trials wait")
@@ -48,7 +49,7 @@ class Trials:
     ) -> None:
         self.begun.append((number, label))
 
-    def end(self, label: str, state: str, values: Iterable[Value], note: str = "") -> None:
+    def end(self, label: str, state: str, values: Iterable[Metric], note: str = "") -> None:
         self.ended[label] = (state, list(values))
 
 

@@ -17,6 +17,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from support.stored import MASK_FACTS, blob, small_stage
 from support.stored import commit_small as commit
 
+from prac.analysis.metric import Metric
 from prac.data.dataset import ImageDataset
 from prac.errors import StoreError
 from prac.lottery.outputs import (
@@ -43,7 +44,7 @@ from prac.tracking.connection import (
     default_tracking_uri,
 )
 from prac.tracking.mlflow_internals import delete_artifacts
-from prac.tracking.shown import Metric, Shown
+from prac.tracking.shown import Shown
 from prac.tracking.store import MlflowStore
 
 

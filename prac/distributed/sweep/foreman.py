@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from prac.analysis.metric import Metric
 from prac.analysis.trials import State, TrialRow
 from prac.distributed.executor import Failed, RayExecutor
 from prac.distributed.sweep.trials import Ask, Exchange
@@ -20,7 +21,7 @@ from prac.lottery.graph import Graph, Request, Stage
 from prac.lottery.outputs import Made
 from prac.lottery.store import DamagedArtifact
 from prac.sweep.space import label
-from prac.sweep.union import Trial, Union, Value, trial_graph
+from prac.sweep.union import Trial, Union, trial_graph
 from prac.training.schedule import full_budget
 
 
@@ -32,7 +33,7 @@ class TrialLog(Protocol):
     ) -> None:
         """A trial begins, or goes on."""
 
-    def end(self, label: str, state: str, values: Iterable[Value], note: str = "") -> None:
+    def end(self, label: str, state: str, values: Iterable[Metric], note: str = "") -> None:
         """A trial ended."""
 
 
