@@ -65,7 +65,12 @@ def test_a_change_is_seen_in_the_kinds_that_it_changes(
         ("prac.training.passes", "_log.warning(", "_log.error("),
         ("prac.training.sgd", "import torch\n", "import torch  # what else\n"),
         ("prac.training.loop", "the loss is not finite in epoch", "no finite loss: epoch"),
-        ("prac.selection.critical", "if threshold < 0:", "if threshold < 0 or threshold > 99:"),
+        ("prac.selection.critical", "require(threshold >= 0", "require(99 > threshold >= 0"),
+        (
+            "prac.training.optimizers",
+            "if not isinstance(made, ",
+            "if made is None or not isinstance(made, ",
+        ),
         ("prac.pruning.mask", "def num_alive(self) -> int:", "def num_alive(self) -> object:"),
     ],
 )

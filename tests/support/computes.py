@@ -212,7 +212,9 @@ class _WithoutWords(ast.NodeTransformer):
     def visit_Expr(self, node: ast.Expr) -> Any:
         called = getattr(node.value, "func", None)
         logs = isinstance(called, ast.Attribute) and getattr(called.value, "id", "") in _LOGS
-        return None if logs or isinstance(node.value, ast.Constant) else self.generic_visit(node)
+        refuses = getattr(called, "id", "") in ("require", "require_choice")
+        told = logs or refuses or isinstance(node.value, ast.Constant)
+        return None if told else self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> Any:
         self.generic_visit(node)
