@@ -128,17 +128,19 @@ class RayExecutor:
         while (stage := self.schedule.peek(small=False)) is not None:
             needs = _needs(stage, resources)
             # One more dense run may prepare: Train's controller takes seconds to start, then waits.
-            prepares = stage.kind == "dense" and dense == 1
-            full = (room := self._room) is not None and (
-                (cpus > 0 and cpus + needs.all_cpus > room.cpus)
-                or (gpus > 0 and gpus + needs.all_gpus > room.gpus + _ROUNDING)
-            )
+            prepares = stage.kind == "dense" and dense > 0 and self._holds(cpus, gpus)
+            more = (cpus and cpus + needs.all_cpus, gpus and gpus + needs.all_gpus)
+            full = not self._holds(*more)
             if full and not prepares:
                 # Nothing overtakes: a later stage would take what this one waits for.
                 break
             cpus, gpus = cpus + needs.all_cpus, gpus + needs.all_gpus
             dense += stage.kind == "dense"
             self._start(self.schedule.start(small=False))
+
+    def _holds(self, cpus: float, gpus: float) -> bool:
+        room = self._room
+        return room is None or (cpus <= room.cpus and gpus <= room.gpus + _ROUNDING)
 
     def _start(self, stage: Stage) -> None:
         needs = _needs(stage, self.context.resources)

@@ -99,7 +99,8 @@ class RoundOutcome:
     tentative masks. events: `events(epochs)` reads the recorded events again, one batch for each of
     the first `epochs` epochs (None: all); None where there are none any more. score_samples,
     score_passes: images that the criterion of the masks was given, and forward passes of one image
-    that its scores cost. made_by: empty where nothing noted it.
+    that its scores cost. seconds: wall time without the start of workers; 0 where none were
+    started. made_by: empty where nothing noted it.
     """
 
     budget: Budget
@@ -116,6 +117,7 @@ class RoundOutcome:
     events: Callable[[int | None], Iterator[pa.RecordBatch]] | None = None
     score_samples: int = 0
     score_passes: int = 0
+    seconds: float = 0.0
     made_by: MadeBy = field(default_factory=dict)
 
     @property

@@ -68,8 +68,8 @@ def _blamed(error: EventLogError, dense: Finished, env: Env) -> StoreError:
 
 
 def make(stage: Stage, inputs: Mapping[str, Finished], env: Env, store: Store) -> Made:
-    """What a stage makes, with the wall time and the energy of all attempts at it, and what made
-    it."""
+    """What a stage makes, with the wall time (where it doesn't know better) and the energy of all
+    attempts at it, and what made it."""
     work = Work(stage, env, {role: finished.key for role, finished in inputs.items()})
     place = work.folder if KINDS[stage.kind].works else None
     with Attempt(place, env.meter(stage)) as attempt:
@@ -77,7 +77,10 @@ def make(stage: Stage, inputs: Mapping[str, Finished], env: Env, store: Store) -
         made: Made = KINDS[stage.kind].step()(stage.config, work, **read)
     paid = attempt.cost()
     cost = dataclasses.replace(
-        made.cost, seconds=paid.seconds, joules=paid.joules, energy_source=paid.energy_source
+        made.cost,
+        seconds=made.cost.seconds or paid.seconds,
+        joules=paid.joules,
+        energy_source=paid.energy_source,
     )
     # What computes with a network says so itself: its device, its workers, earlier attempts.
     return dataclasses.replace(made, cost=cost, made_by=made.made_by or process_made_by())

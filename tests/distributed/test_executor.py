@@ -137,16 +137,17 @@ def test_what_others_wait_for_goes_first(play, request_for) -> None:
     assert ready(*done, "round-1") == [*["select-2"] * 2, *tickets, *judges]
 
 
-def test_a_local_cluster_is_not_overfilled(play, request_for) -> None:
-    graph = build_graph(request_for())
-    tasks = play(graph, cpus=2).run().tasks
-    for names in tasks.at_work:
-        kinds = [graph.stages[name].kind for name in names]
-        # One dense run more may prepare; selections and the like take no time.
-        dense = 2 if "dense" in kinds else 0
-        assert kinds.count("dense") <= 2
-        assert dense + sum(k in ("round", "judge") for k in kinds) <= 2, names
-    assert max(map(len, tasks.at_work)) >= 2
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_local_cluster_is_not_overfilled(play, request_for, workers) -> None:
+    graph = build_graph(request_for(compare=("vanilla",)))
+    tasks = play(graph, cpus=2, workers=workers).run().tasks
+    at_work = [[graph.stages[name].kind for name in names] for names in tasks.at_work]
+    # One dense run more may prepare; selections and the like take no time.
+    most = 2 // workers + 1
+    assert max(kinds.count("dense") for kinds in at_work) == most
+    for kinds in at_work:
+        dense = workers * min(kinds.count("dense"), most - 1)
+        assert dense + sum(k in ("round", "judge") for k in kinds) <= 2, kinds
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.launch import Tracked
 
 from prac.cli.options import OneLineParser, add_pipeline_options, recipe_from
 from prac.config.recipe import Recipe
@@ -237,6 +239,15 @@ def test_the_report_shows_what_the_stages_left(first: Done) -> None:
     assert {s["inside"] for s in rows["samples"]} == {"true", "false"}
     assert all(int(bill["flops"]) > 0 for bill in rows["bills"])
     assert len({s["judging_seed"] for s in rows["seeds"]}) == 2
+
+
+def test_the_start_of_workers_is_no_time_of_a_search(first: Done) -> None:
+    manifest = json.loads(
+        (Tracked(first.home).finished()["dense:conv4:prac"]["folder"] / "manifest.json").read_text()
+    )
+    epochs = sum(manifest["facts"]["curves"]["seconds"])
+    # Two processes that import PyTorch take seconds to start; predictions and the mask a moment.
+    assert epochs < manifest["cost"]["seconds"] < epochs + 5
 
 
 def test_run_again_nothing_is_trained(first: Done, launched: Any, tracked: Any) -> None:

@@ -120,6 +120,7 @@ def _round_made(task: RoundTask, outcome: RoundOutcome, work: Work) -> Made:
             evaluation_samples=epochs * len(dataset.validation_ids),
             score_gradient_samples=outcome.score_samples,
             score_passes=outcome.score_passes,
+            seconds=outcome.seconds,
         ),
         files=files,
         made_by=outcome.made_by,
