@@ -55,8 +55,8 @@ def effort_sentence(results: Results) -> str:
         return f"{told}."
     seconds = sum(stage.seconds for stage in results.stages)
     return (
-        f"{told}; {count(len(trained))} trainings in {duration(seconds)} of wall time, all stages "
-        "added up although some ran side by side."
+        f"{told}; {count(len(trained))} trainings, {duration(seconds)} with all stages one after "
+        "another (some ran side by side)."
     )
 
 

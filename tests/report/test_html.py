@@ -109,7 +109,7 @@ def test_sections_and_numbers_are_there(page: Page) -> None:
     for part in (
         "Take vanilla at 83.2 % sparsity",
         "No ticket to take yet",
-        "All 81 rounds",
+        "Every round of every method: 81 rows",
         "Forgotten most often",
         "counted, not timed",
         "Judging, which is evaluation",

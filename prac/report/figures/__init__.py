@@ -89,7 +89,8 @@ AT_STEPS = Drawing(
     name="equal-steps",
     alt="Line chart: accuracy of tickets over the SGD steps that it took to find them",
     caption="Up and left is better: a mark is a ticket, trained alone and tested, at the SGD steps "
-    "of its search; the ring is the one that the answer is about, the dashed line is dense.",
+    "of its search; the ring is the one that the answer below is about, the dashed line is the "
+    "dense network.",
     table="equal_steps.csv",
     draw=accuracy_at_steps,
 )
@@ -124,9 +125,9 @@ MASKS = Drawing(
 CLASSES = Drawing(
     name="classes",
     alt="Heat map: share of each class in the set, against its share of the training data",
-    caption="A class above 1 (orange) is harder than most: the set holds that many times more of "
-    "it than the training data does. The hardest of the last round stand on top; of many classes "
-    "the outermost are shown.",
+    caption="Of a class above 1 (orange) the set holds more than its share of the training data, "
+    "that many times as much: its samples are harder, or pruning changes more of them. Classes "
+    "stand in the order of the last round's set; of many the outermost are shown.",
     table="classes.csv",
     draw=class_shares,
 )
@@ -161,8 +162,8 @@ GALLERY = Drawing(
 SAMPLES = Drawing(
     name="samples",
     alt="Grid of pictures: samples inside and outside the last set",
-    caption="Drawn at random from the last PrAC set, with the reason why each is in it, and from "
-    "the samples that it leaves out.",
+    caption="Drawn at random from the last PrAC set, with the reason why each is in it by the "
+    "events of the round before, and from the samples that it leaves out.",
     table="samples.csv",
     draw=set_gallery,
     pictures=True,
