@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from prac.analysis.results import Results, RoundRow, StageRow
+from prac.report.compare import SEED_NOISE_POINTS
 from prac.report.figures import (
     accuracy,
     accuracy_at_steps,
@@ -92,6 +93,21 @@ def test_the_ring_is_around_the_ticket_of_the_answer(results: Results) -> None:
         assert _points(_lines(ax)["shown"]) == [(shown.search_steps, 100 * shown.test_accuracy)]
         (words,) = (text.get_text() for text in ax.texts if "removed" in text.get_text())
         assert words.startswith("take: ") == (verdict.take is not None)
+
+
+@pytest.mark.parametrize(("seeds", "bands"), [(1, 1), (2, 0)])
+def test_what_one_seed_cannot_tell_from_dense_is_grey(
+    row: Callable[..., RoundRow], build: Callable[..., Results], seeds: int, bands: int
+) -> None:
+    rows = tuple(
+        dataclasses.replace(row("a", method, 3), test_accuracies=(0.9,) * seeds)
+        for method in ("prac", "vanilla")
+    )
+    results = dataclasses.replace(build(rows=rows), dense_test_accuracies={"a": (0.92,) * seeds})
+    drawn = [patch for patch in accuracy_at_steps(results).axes[0].patches if patch.get_gid()]
+    assert [patch.get_gid() for patch in drawn] == ["noise"] * bands
+    edges = [(p.get_y(), p.get_y() + p.get_height()) for p in drawn]
+    assert edges == [pytest.approx((92 - SEED_NOISE_POINTS, 92 + SEED_NOISE_POINTS))] * bands
 
 
 def test_accuracy_over_steps(results: Results) -> None:

@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from prac.analysis.results import Results, RoundRow
 from prac.config.methods import method_label
+from prac.report.compare import noise_points
 from prac.report.figures.style import (
     GREY,
     INK,
@@ -33,6 +34,7 @@ from prac.report.wording import ordered_methods, search_rows, short_count, spars
 
 _FEW = 3
 """Methods in a panel up to which every method has a band."""
+_FAINT = 0.15
 
 _WIDE, _SHIFT = 8, 0.4
 
@@ -81,7 +83,7 @@ def accuracy_at_steps(results: Results) -> Figure:
     """Test accuracy of judged tickets over the SGD steps of the search that found them; the ticket
     that the verdict is about has a ring."""
     title = "What a ticket is worth, and what it costs to find"
-    figure, shown, styles = _figure(results, title)
+    figure, shown, styles = _figure(results, title, noise=True)
     about = {verdict.architecture: verdict for verdict in verdicts(results)}
     for ax, view in shown:
         for method in reversed(view.methods):
@@ -89,7 +91,7 @@ def accuracy_at_steps(results: Results) -> Figure:
             judged = [row for row in rows if row.test_accuracies and row.sparsity > 0]
             steps = [row.search_steps for row in judged]
             _line(ax, method, judged, steps, styles, len(view.methods))
-        _dense(ax, results, view.architecture)
+        _dense(ax, results, view.architecture, noise=True)
         _ring(ax, about[view.architecture])
         ax.margins(y=0.16)  # the ring and its words stay within the axes
         _steps_axis(ax, [row for row in results.rows if row.architecture == view.architecture])
@@ -138,10 +140,10 @@ def _steps_axis(ax: Axes, rows: Sequence[RoundRow]) -> None:
 
 
 def _figure(
-    results: Results, title: str, tested: bool = True
+    results: Results, title: str, tested: bool = True, noise: bool = False
 ) -> tuple[Figure, list[tuple[Axes, View]], Styles]:
     shown, styles = views(results), method_styles(results)
-    handles = _handles(results, styles, tested)
+    handles = _handles(results, styles, tested, noise)
     legend = legend_room(len(handles), min(3, len(shown)))
     figure, axes = panels(len(shown), title=title, height=3.3, legend=legend)
     legend_below(figure, handles)
@@ -150,7 +152,7 @@ def _figure(
     return figure, list(zip(axes, shown, strict=True)), styles
 
 
-def _handles(results: Results, styles: Styles, tested: bool) -> list[Artist]:
+def _handles(results: Results, styles: Styles, tested: bool, noise: bool) -> list[Artist]:
     methods = ordered_methods(row.method for row in results.rows)
     handles: list[Artist] = [
         Line2D(
@@ -166,6 +168,9 @@ def _handles(results: Results, styles: Styles, tested: bool) -> list[Artist]:
         return handles
     if results.dense_test_accuracies:
         handles.append(Line2D([], [], color=INK, linestyle="--", label="test: dense model"))
+        if noise and results.num_seeds < 2:
+            label = "one seed can't tell these from dense"
+            handles.append(Patch(color=GREY, alpha=_FAINT, label=label))
     if results.num_seeds > 1:
         label = f"± one std of {results.num_seeds} seeds"
         handles.append(Patch(color=GREY, alpha=0.25, label=label))
@@ -210,7 +215,12 @@ def _line(
         bars[2][0].set_gid(f"std:{method}")
 
 
-def _dense(ax: Axes, results: Results, architecture: str) -> None:
+def _dense(ax: Axes, results: Results, architecture: str, noise: bool = False) -> None:
     dense = results.dense_test_accuracy.get(architecture)
-    if dense is not None:
-        ax.axhline(100 * dense, color=INK, linestyle="--", linewidth=1.2).set_gid("dense")
+    if dense is None:
+        return
+    ax.axhline(100 * dense, color=INK, linestyle="--", linewidth=1.2).set_gid("dense")
+    if noise and results.num_seeds < 2:
+        apart = noise_points(results)
+        around = (max(100 * dense - apart, 0), min(100 * dense + apart, 100))
+        ax.axhspan(*around, color=GREY, alpha=_FAINT, linewidth=0).set_gid("noise")
