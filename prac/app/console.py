@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.errors import printable
@@ -20,6 +21,12 @@ def say(text: str, *, end: str = "\n", error: bool = False) -> None:
     """Print a line now, to standard output or standard error."""
     file = sys.stderr if error else sys.stdout
     print(printable(text), end=end, file=file, flush=True)
+
+
+def near(path: Path) -> Path:
+    """A path for people: as seen from the working folder where it lies below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path
 
 
 def make_console() -> Console:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from prac.analysis.results import Results, results_from_json, results_to_json
 from prac.analysis.summary import summary_json
+from prac.app.console import near
 from prac.app.options import Options
 from prac.app.places import MlflowPlace, Place, make_home, open_place
 from prac.app.planned import Planned, bytes_left, plan_pipeline
@@ -217,8 +218,8 @@ class Pipeline:
         self.screen.results(results)
         page = self._report_folder() / "report.html"
         told = page if page.is_file() else page.parent
-        for line in (f"report   {told}", *self.place.lines()):
-            self.screen.line(line)
+        for line in (f"report   {near(told)}", *self.place.lines()):
+            self.screen.line(line, whole=True)
         link = results.mlflow_link
         where = {"run_id": report.run_id, "report": str(told)}
         return summary_json(results, where if link is None else {"mlflow": link, **where})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from prac.analysis.metric import Metric
 from prac.analysis.results import Results, RoundRow, results_to_json
+from prac.app.console import near
 from prac.app.planned import Planned
 from prac.errors import ConfigError
 from prac.lottery.claims import claim
@@ -120,7 +121,7 @@ class FolderPlace:
         return self.store.commit(stage, made_report, data=data, started=started)
 
     def lines(self) -> list[str]:
-        return [f"tickets  {self.folder}"]
+        return [f"tickets  {near(self.folder)}"]
 
 
 class MlflowPlace:
@@ -238,11 +239,16 @@ class MlflowPlace:
         show_charts(self.mlflow)
 
     def lines(self) -> list[str]:
-        lines = [f"tickets  {self.link()}"]
-        if self.mlflow.is_local:
-            command = f"mlflow server --backend-store-uri {self.where}"
-            lines.append(f"         (start the page with: {command})")
-        return lines
+        return [f"tickets  {self.link()}", *start_lines(self.mlflow)]
+
+
+def start_lines(mlflow: MlflowStore) -> list[str]:
+    """How the pages of a store of this machine are started; nothing of a server."""
+    if not mlflow.is_local:
+        return []
+    file = mlflow.database
+    uri = mlflow.shown_uri if file is None else f"sqlite:///{near(file)}"
+    return [f"         start it: mlflow server --backend-store-uri {uri}"]
 
 
 def open_place(planned: Planned) -> Place:

@@ -33,7 +33,6 @@ def print_plan(graph: Graph, finished: Iterable[str], console: Console) -> None:
         f"{len(to_run)} stages to run, {cached} cached; at most {total:,} SGD steps to go "
         "(early stops and smaller sets make it fewer)",
         highlight=False,
-        soft_wrap=True,
     )
 
 

@@ -10,6 +10,7 @@ from prac.app.console import say
 from prac.app.progress import Lines
 from prac.lottery.graph import Graph, Stage
 from prac.lottery.progress import Display
+from prac.report.wording import broken
 
 # rich is optional, and only a terminal needs what draws on it.
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 class Screen(Protocol):
     """Where a command shows what it does."""
 
-    def line(self, text: str) -> None:
-        """A line that is not cut."""
+    def line(self, text: str, *, whole: bool = False) -> None:
+        """A line, broken between words where the terminal is narrower; whole: never, for a path or
+        command to be copied."""
 
     def plan(self, graph: Graph, finished: Iterable[str]) -> None:
         """The graph: each stage, cached or to run. finished: keys."""
@@ -40,8 +42,10 @@ class RichScreen:
     def __init__(self, console: Console) -> None:
         self.console = console
 
-    def line(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+    def line(self, text: str, *, whole: bool = False) -> None:
+        """Words that are wider than the terminal are not broken, which rich would do."""
+        told = text if whole else "\n".join(broken(text, self.console.width))
+        self.console.print(told, highlight=False, markup=False, soft_wrap=True)
 
     def plan(self, graph: Graph, finished: Iterable[str]) -> None:
         from prac.app.plan import print_plan
@@ -65,7 +69,7 @@ class RichScreen:
 class PlainScreen:
     """Lines alone."""
 
-    def line(self, text: str) -> None:
+    def line(self, text: str, *, whole: bool = False) -> None:
         say(text)
 
     def plan(self, graph: Graph, finished: Iterable[str]) -> None:
@@ -78,15 +82,14 @@ class PlainScreen:
     def results(self, results: Results) -> None:
         from prac.report.odd_sets import odd_sets
         from prac.report.tables import key_rows, result_row
-        from prac.report.verdict import noise_sentence, verdicts
+        from prac.report.verdict import brief_verdicts, noise_sentence
 
         for row in key_rows(results):
             self.line("\t".join(f"{n} {cell}" for n, cell in result_row(results, row).items()))
         for sentence in odd_sets(results):
             self.line(sentence)
-        for verdict in verdicts(results):
-            told = " ".join(verdict.sentences)
-            self.line(f"{verdict.architecture}: {verdict.badge}{verdict.headline}. {told}")
+        for networks, told in brief_verdicts(results):
+            self.line(f"{networks}: {told}")
         if results.rows:
             self.line(noise_sentence(results))
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.analysis.trials import SweepResults, best_trial
+from prac.app.console import near
 from prac.app.options import Options
 from prac.app.pipeline import working
-from prac.app.places import MlflowPlace
+from prac.app.places import MlflowPlace, start_lines
 from prac.app.planned import Planned, plan_pipeline
 from prac.app.screen import RichScreen
 from prac.config.recipe import Recipe
@@ -265,15 +266,13 @@ class _Sweep:
         print_front(results, self.screen.console)
         folder, link = self._folder(), log.link()
         best = best_configuration(results, self.command)
-        lines = [f"figure   {folder / 'front.png'}", f"trials   {link}"]
-        if self.place.mlflow.is_local:
-            command = f"mlflow server --backend-store-uri {self.place.where}"
-            lines.append(f"         (start the page with: {command})")
+        lines = [f"figure   {near(folder / 'front.png')}", f"trials   {link}"]
+        lines += start_lines(self.place.mlflow)
         if best is not None:
             lines.append(f"best     trial {best['trial']}: {best['label']}")
             lines.append(f"run it   {best['command']}")
         for line in lines:
-            self.screen.line(line)
+            self.screen.line(line, whole=True)
         where = {"run_id": finished.run_id, "mlflow": link, "folder": str(folder)}
         return {**where, "stages_run": ran, "best": best, **sweep_json(results)}
 

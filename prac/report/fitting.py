@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from prac.report.wording import broken
+
 _ANY_WIDTH = 100_000
 
 
@@ -44,6 +46,7 @@ def print_fitting(table: Table, console: Console, *, heading: int = 1) -> None:
 
 def _blocks(table: Table, width: int, heading: int) -> Iterator[Text]:
     names = [" ".join(_plain(column.header).split()) for column in table.columns]
+    width = max(width, 20)
     for cells in zip(*(column.cells for column in table.columns), strict=True):
         told = [*map(_plain, cells)]
         yield Text("  ".join(told[:heading]), style="bold")
@@ -53,11 +56,11 @@ def _blocks(table: Table, width: int, heading: int) -> Iterator[Text]:
                 continue
             item = f"  {name} {value}"
             if line and len(line) + len(item) > width:
-                yield Text(line)
+                yield from map(Text, broken(line, width, "    "))
                 line = ""
             line += item
         if line:
-            yield Text(line)
+            yield from map(Text, broken(line, width, "    "))
 
 
 def _plain(cell: object) -> str:

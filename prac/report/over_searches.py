@@ -57,6 +57,20 @@ def points(difference: Interval | None) -> str:
 
 def searches_sentences(results: Results) -> list[str]:
     """What the table is of, and what of it is decided; empty of a single search."""
+    return about_searches(results) + [
+        decided_sentence(
+            each.decision,
+            each.method,
+            f"{each.architecture}, {method_label(each.method)} at {percent(each.sparsity)}",
+            results,
+        )
+        for each in over_searches(results)
+        if each.decision is not None
+    ]
+
+
+def about_searches(results: Results) -> list[str]:
+    """What the table is of; empty of a single search."""
     found = over_searches(results)
     if not found:
         return []
@@ -72,16 +86,7 @@ def searches_sentences(results: Results) -> list[str]:
     decided = [each for each in found if each.decision is not None]
     if len({each.method for each in decided}) > 1:
         sentences.append("Where several methods are compared, claims are corrected after Holm.")
-    return sentences + [
-        decided_sentence(
-            each.decision,
-            each.method,
-            f"{each.architecture}, {method_label(each.method)} at {percent(each.sparsity)}",
-            results,
-        )
-        for each in decided
-        if each.decision is not None
-    ]
+    return sentences
 
 
 def decided_sentence(decision: Decision, method: str, where: str, results: Results) -> str:
@@ -95,18 +100,26 @@ def decided_sentence(decision: Decision, method: str, where: str, results: Resul
         )
     if decision.verdict == "did not pay":
         return f"{where}: choosing the samples did not pay, by {grounds}."
+    open_ = advice(decision, method, results)
     if decision.verdict == "not measured":
-        return (
-            f"{where}: whether choosing the samples paid {_unmeasured(decision, method, results)}"
-        )
+        return f"{where}: whether choosing the samples paid {open_}"
+    return f"{where}: undecided whether choosing the samples paid, by {grounds}. {open_}"
+
+
+def advice(decision: Decision, method: str, results: Results) -> str:
+    """What would decide it; of what was not measured, why, behind "whether choosing the samples
+    paid". Empty where it is decided."""
+    if decision.verdict == "not measured":
+        return _unmeasured(decision, method, results)
+    if decision.verdict != "undecided":
+        return ""
     more = decision.searches_needed
     searches = len({row.search_seed for row in results.searches}) or 1
-    told = f"{where}: undecided whether choosing the samples paid, by {grounds}. "
     if more is None:
         wanted = max(_SEARCHES, searches + 1)
-        return f"{told}The same command with --searches {wanted} would tell more."
+        return f"The same command with --searches {wanted} would tell more."
     return (
-        f"{told}About {count(more)} more would decide it: the same command with --searches "
+        f"About {count(more)} more would decide it: the same command with --searches "
         f"{searches + more}."
     )
 

@@ -9,9 +9,9 @@ from prac.analysis.results import Results, RoundRow
 from prac.report.as_found import as_found_sentences
 from prac.report.fitting import make_table, print_fitting
 from prac.report.odd_sets import odd_sets
-from prac.report.over_searches import searches_sentences, searches_table
+from prac.report.over_searches import about_searches, searches_table
 from prac.report.tables import key_rows, result_row
-from prac.report.verdict import noise_sentence, verdicts
+from prac.report.verdict import brief_verdicts, noise_sentence
 from prac.report.wording import architectures
 
 _COLUMNS = {
@@ -30,7 +30,8 @@ _MAX_ROWS = 60
 
 
 def print_table(results: Results, console: Console) -> None:
-    """Print judged tickets and each search's last row, then the verdicts.
+    """Print judged tickets and each search's last row, then the verdicts in short: the page says
+    them in full.
 
     Of very many tickets each search's sparsest alone: the report has them all.
     """
@@ -43,11 +44,8 @@ def print_table(results: Results, console: Console) -> None:
         _print_tickets(results, architecture, rows, columns, console)
     for sentence in (*as_found_sentences(results), *odd_sets(results)):
         console.print(Text(sentence))
-    for verdict in verdicts(results):
-        line = Text.assemble(
-            (f"{verdict.architecture}: ", "bold"), verdict.badge, verdict.headline, ". "
-        )
-        console.print(line + Text(" ".join(verdict.sentences)))
+    for networks, told in brief_verdicts(results):
+        console.print(Text.assemble((f"{networks}: ", "bold"), told))
     if results.rows:
         console.print(Text(noise_sentence(results)))
     if results.searches:
@@ -91,5 +89,5 @@ def _print_searches(results: Results, console: Console) -> None:
     for cells in rows:
         table.add_row(*map(Text, cells.values()))
     print_fitting(table, console, heading=3)
-    for sentence in searches_sentences(results):
+    for sentence in about_searches(results):
         console.print(Text(sentence))

@@ -28,7 +28,7 @@ from prac.report.compare import (
     noise_points,
     sparsest,
 )
-from prac.report.over_searches import decided_sentence
+from prac.report.over_searches import advice, decided_sentence
 from prac.report.wording import (
     architectures,
     count,
@@ -52,7 +52,8 @@ class Verdict:
     paid: whether choosing the samples paid, of the method under test. take: the ticket to take;
     None where nothing was judged, none comes close enough or nothing is decided yet. shown: the
     ticket that the first sentence is about. level: `good`, `mixed` (a ticket, with a caveat),
-    `poor` (none close enough), `open` (can't be said yet). noise: what the seeds can't tell apart.
+    `poor` (none close enough), `open` (can't be said yet). brief: what decides, in a line or two.
+    advice: what would decide it, empty where it is decided. noise: what the seeds can't tell apart.
     """
 
     architecture: str
@@ -62,6 +63,8 @@ class Verdict:
     level: Level
     headline: str
     sentences: tuple[str, ...]
+    brief: str
+    advice: str
     noise: str
 
     @property
@@ -120,6 +123,18 @@ def _retrained(seeds: int) -> str:
     return f"Tickets of one search, trained with {seeds} seeds"
 
 
+def brief_verdicts(results: Results) -> list[tuple[str, str]]:
+    """For a terminal, whose table has the numbers: networks and what is said of them, one after the
+    other; what would decide it is said once for all that it is true of."""
+    found = verdicts(results)
+    told = [(v.architecture, f"{v.badge}{v.headline}. {v.brief}".strip()) for v in found]
+    advised: dict[str, list[str]] = {}
+    for verdict in found:
+        if verdict.advice:
+            advised.setdefault(verdict.advice, []).append(verdict.architecture)
+    return told + [(", ".join(networks), advice) for advice, networks in advised.items()]
+
+
 def _verdict(results: Results, architecture: str) -> Verdict:
     judged = comparisons(results, architecture)
     own = own_method(results, architecture)
@@ -151,6 +166,8 @@ def _verdict(results: Results, architecture: str) -> Verdict:
         level=level,
         headline=headline,
         sentences=tuple(_sentence(text) for text in sentences),
+        brief=sentences[0] if focus is None or decision is None else _brief(focus, decision),
+        advice=_advice(results, focus, decision),
         noise=noise_sentence(results),
     )
 
@@ -324,6 +341,24 @@ def _choosing(results: Results, focus: Comparison, decision: Decision) -> str:
     if focus.random is not None:
         where += f", {_gap(focus.random, 'a random subset of the same size')}"
     return decided_sentence(decision, focus.row.method, where, results)
+
+
+def _brief(focus: Comparison, decision: Decision) -> str:
+    """What the decision rests on, of one ticket."""
+    theirs = ((focus.random, "a random subset"), (focus.vanilla, VANILLA))
+    parts = [_gap(found, name) for found, name in theirs if found is not None]
+    if "steps" in decision.grounds and focus.steps_saved is not None:
+        parts.append(_saving(focus.steps_saved, focus.row))
+    return f"{_ticket(focus.row)}: {', '.join(parts)}." if parts else ""
+
+
+def _advice(results: Results, focus: Comparison | None, decision: Decision | None) -> str:
+    if focus is None or decision is None:
+        return ""
+    told = advice(decision, focus.row.method, results)
+    if told and decision.verdict == "not measured":
+        return f"Whether choosing the samples paid {told}"
+    return told
 
 
 def _unjudged(results: Results, architecture: str, own: str | None) -> str:

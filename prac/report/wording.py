@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 
 from prac.analysis.results import Results, RoundRow
@@ -9,6 +10,18 @@ from prac.config.methods import METHODS, method_label
 
 ABSENT = "–"
 """What a table shows where there is no number."""
+
+
+def broken(text: str, width: int, indent: str = "") -> list[str]:
+    """Lines so wide at most, broken between words alone. indent: of all lines but the first."""
+    return [
+        line
+        for told in text.split("\n")
+        for line in textwrap.wrap(
+            told, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+        or [""]
+    ]
 
 
 def percent(share: float | None, digits: int = 1) -> str:

@@ -38,7 +38,9 @@ def ticket_view(models: Mapping[str, bool] | None = None) -> dict[str, str]:
     charts: list[Mapping[str, Any]] = []
     for model, several in (models or {}).items():
         accuracy = metric_of(model, PERCENT)
-        sections.append({"uuid": model, "name": model, "display": True})
+        # MLflow puts charts of its own beside them, by what stands before the slash.
+        name = accuracy.partition("/")[0]
+        sections.append({"uuid": model, "name": name, "display": True})
         charts += [
             _scatter(model, x="search_steps", y=accuracy),
             *([_scatter(model, x="sparsity", y=accuracy)] if several else []),
@@ -69,11 +71,9 @@ def _view(sections: Sequence[Mapping[str, Any]], charts: Sequence[Mapping[str, A
 
 
 def ticket_page(base: str, experiment: str) -> str:
-    """The address of the tickets' page with the shared view; base: of the server."""
-    return (
-        f"{base.rstrip('/')}/#/experiments/{experiment}/runs"
-        f"?viewStateShareKey={VIEW}&workflowType=machine_learning&compareRunsMode=CHART"
-    )
+    """The address of the tickets' page with the shared view, a line of a terminal long: its charts
+    are a click away. base: of the server."""
+    return f"{base.rstrip('/')}/#/experiments/{experiment}/runs?viewStateShareKey={VIEW}"
 
 
 def _scatter(model: str, *, x: str, y: str) -> Mapping[str, Any]:

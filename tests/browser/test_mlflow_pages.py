@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from prac.tracking.connection import TICKETS, Connection
-from prac.tracking.views import VIEW, ticket_page
+from prac.tracking.views import ticket_page
 
 NAMES = tuple(f"prac {name} 48.8 % sparse" for name in ("resnet8", "vgg8s", "conv4"))
 
@@ -26,11 +26,11 @@ def experiment(store: Connection, server: str) -> str:
     return f"{server}/#/experiments/{store.experiment(TICKETS)}"
 
 
-def test_the_list_names_architecture_and_sparsity(browser: Any, experiment: str) -> None:
-    view = f"viewStateShareKey={VIEW}&workflowType=machine_learning"
-    page = browser.look(
-        f"{experiment}/runs?{view}", *NAMES, "steps_saved", "30", shot="tickets-list", height=1400
-    )
+def test_the_list_names_method_network_and_sparsity(
+    browser: Any, experiment: str, server: str
+) -> None:
+    address = ticket_page(server, experiment.rpartition("/")[2])
+    page = browser.look(address, *NAMES, "steps_saved", "30", shot="tickets-list", height=1400)
     assert page.count(" % sparse") >= 30
 
 
@@ -81,9 +81,9 @@ def test_tickets_can_be_compared(browser: Any, experiment: str, store: Connectio
 
 def test_the_chart_page_draws_the_metrics(browser: Any, experiment: str, server: str) -> None:
     browser.look(
-        ticket_page(server, experiment.rpartition("/")[2]),
-        # Of eight sparsities; MLflow adds the bars of the percents.
-        "prac-digits-conv4 (",
+        ticket_page(server, experiment.rpartition("/")[2]) + "&compareRunsMode=CHART",
+        # Of eight sparsities: two clouds and bars; MLflow adds the bars of the percents.
+        "digits-conv4 (4)",
         "digits-conv4/test_percent",
         "digits-conv4/points_above_dense",
         NAMES[0],

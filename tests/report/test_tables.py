@@ -23,6 +23,7 @@ from prac.report import (
 )
 from prac.report.as_found import as_found_sentences
 from prac.report.tables import result_row
+from prac.report.verdict import brief_verdicts, verdicts
 
 
 def test_one_row_a_round_in_words(results: Results) -> None:
@@ -177,8 +178,46 @@ def test_terminal_shows_key_rows_and_verdicts(results: Results) -> None:
     text = _printed(results)
     assert "67.23 %" in text
     words = " ".join(text.split())
-    assert "vgg16: choosing the samples: undecided. No ticket to take yet. PrAC at 83.2 %" in words
+    # In short: what decides, and what all need to decide it once. The page says the rest.
+    assert (
+        "vgg16: choosing the samples: undecided. No ticket to take yet. PrAC at 83.2 % sparsity: "
+        "3.7 points above a random subset, 0.1 points below vanilla. " in words
+    )
+    assert words.count("would tell more") == 1
+    assert "resnet8, resnet20s, vgg16: The same command with --searches 5" in words
     assert words.count("One seed: a difference") == 1
+
+
+def test_a_verdict_on_a_terminal_is_three_lines_at_most(results: Results) -> None:
+    buffer = io.StringIO()
+    print_table(results, Console(file=buffer, width=80))
+    lines = buffer.getvalue().splitlines()
+    starts = [n for n, line in enumerate(lines) if ": choosing the samples:" in line]
+    assert len(starts) == len(verdicts(results)) == 3
+    end = next(n for n, line in enumerate(lines) if "would tell more" in line)
+    assert all(b - a <= 3 for a, b in zip(starts, [*starts[1:], end], strict=True))
+
+
+def test_the_short_verdict_of_each_answer(
+    row: Callable[..., RoundRow], build: Callable[..., Results]
+) -> None:
+    cases = {
+        "not measured": (row("a", "prac", 2, test=0.91), row("a", "vanilla", 2, test=0.915)),
+        "did not pay": (
+            dear,
+            row("a", "vanilla", 2, test=0.915),
+            row("a", "random-subset", 2, test=0.92),
+        ),
+    }
+    told = {
+        paid: brief_verdicts(build(rows=rows, dense_test_accuracy={"a": 0.92}))
+        for paid, rows in cases.items()
+    }
+    assert told["not measured"][0][1].startswith("choosing the samples: not measured. ")
+    assert told["not measured"][1][0] == "a"
+    assert "--compare vanilla random-subset measures it." in told["not measured"][1][1]
+    assert "more SGD steps than vanilla" in told["did not pay"][0][1]
+    assert len(told["did not pay"]) == 1  # nothing is open
 
 
 def test_terminal_shows_one_row_a_search_of_very_many(crowd: Results) -> None:
