@@ -204,7 +204,7 @@ def test_the_short_verdict_of_each_answer(
     cases = {
         "not measured": (row("a", "prac", 2, test=0.91), row("a", "vanilla", 2, test=0.915)),
         "did not pay": (
-            dear,
+            row("a", "prac", 2, test=0.91, search_steps=4000),
             row("a", "vanilla", 2, test=0.915),
             row("a", "random-subset", 2, test=0.92),
         ),
