@@ -16,7 +16,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from prac.analysis.gallery import Gallery
-from prac.analysis.results import ClassShare, HardSample, MaskOverlap, RoundRow, ThresholdSet
+from prac.analysis.results import (
+    ClassShare,
+    HardSample,
+    LayerShare,
+    MaskOverlap,
+    RoundRow,
+    ThresholdSet,
+)
 from prac.config.sections import SelectConfig
 from prac.data.dataset import ImageDataset
 from prac.lottery.graph import Graph, SearchStages, Stage
@@ -186,6 +193,22 @@ class Evidence:
                         )
                     )
         return found
+
+    def layers(self, search: SearchStages) -> list[LayerShare]:
+        """The layers of the last mask that the search made."""
+        index = len(search.masks)
+        mask = self.read(search.masks[-1], NEXT_MASK) if index else None
+        return [
+            LayerShare(
+                architecture=search.architecture,
+                method=search.method,
+                round=index,
+                layer=name,
+                weights=kept.numel(),
+                alive=int(kept.sum()),
+            )
+            for name, kept in ({} if mask is None else mask).items()
+        ]
 
     def _masks(self, stages: Collection[str]) -> dict[str, Bits]:
         """The masks that these stages left, by stage; a server is asked for several at a time."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from prac.analysis.results import HardSample
+from prac.analysis.results import HardSample, Memorised
 from prac.data.dataset import ImageDataset
 from prac.selection import PracSet, Reason
 
@@ -51,8 +51,24 @@ class Gallery:
         self._ids = statistics["sample_id"].to_numpy()
         self._presentations = statistics["presentations"].to_numpy()
         self._forgotten = statistics["forgotten"].to_numpy()
+        self._first = statistics["first_learned"].fill_null(-1).to_numpy()
         self._never = statistics["first_learned"].is_null().to_numpy()
         self._margin = statistics["mean_margin"].to_numpy()
+
+    def memorised(self) -> Memorised:
+        """When the samples were learned, of as many epochs as any was presented in."""
+        epochs = int(self._presentations.max(initial=0))
+        first = self._first[~self._never]
+        late = int((first >= (epochs + 1) // 2).sum())
+        at_once = int((first == 0).sum())
+        return Memorised(
+            architecture=self._architecture,
+            epochs=epochs,
+            at_once=at_once,
+            early=len(first) - late - at_once,
+            late=late,
+            never=int(self._never.sum()),
+        )
 
     def never_learned(self) -> list[HardSample]:
         """All that were never predicted right, the most surely wrong first; some with images."""

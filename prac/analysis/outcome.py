@@ -245,19 +245,21 @@ def _evidence(evidence: Evidence, recipe: Recipe) -> dict[str, Any]:
     """The fields of the results that are read from artifacts."""
     of_samples = ("recorded", "hardest", "never_learned", "samples")
     found: dict[str, list[Any]] = {
-        name: [] for name in (*of_samples, "thresholds", "masks", "classes")
+        name: [] for name in (*of_samples, "memorised", "thresholds", "masks", "layers", "classes")
     }
     for search in evidence.graph.searches:
         method = find_method(search.method)
         # Samples that are drawn, or all taken, have the classes of the training split.
         if method.data == "selected" and method.selects != "random":
             found["classes"] += evidence.classes(search)
+        found["layers"] += evidence.layers(search)
         if search.method != PRAC.name:
             continue
         found["thresholds"] += evidence.thresholds(search, recipe.select)
         gallery = evidence.gallery(search)
         if gallery is not None:
             found["recorded"].append(search.architecture)
+            found["memorised"].append(gallery.memorised())
             found["hardest"] += gallery.most_forgotten()
             found["never_learned"] += gallery.never_learned()
             found["samples"] += evidence.last_samples(search, gallery)

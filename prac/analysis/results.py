@@ -190,6 +190,34 @@ class ThresholdSet:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Memorised:
+    """When round 0 predicted its training samples right for the first time, in numbers of samples.
+
+    at_once: in the first epoch; early: in the rest of the first half of its epochs; late: in the
+    second half; never: in none of them, which is no late epoch.
+    """
+
+    architecture: str
+    epochs: Count
+    at_once: Count
+    early: Count
+    late: Count
+    never: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerShare:
+    """What the last mask of a search leaves of one layer's weights."""
+
+    architecture: str
+    method: str
+    round: Count
+    layer: str
+    weights: Count
+    alive: Count
+
+
+@dataclass(frozen=True, kw_only=True)
 class MaskOverlap:
     """How alike the masks of two methods are in the same round.
 
@@ -317,6 +345,8 @@ class Results:
     samples: tuple[HardSample, ...] = ()
     thresholds: tuple[ThresholdSet, ...] = ()
     masks: tuple[MaskOverlap, ...] = ()
+    layers: tuple[LayerShare, ...] = ()
+    memorised: tuple[Memorised, ...] = ()
     classes: tuple[ClassShare, ...] = ()
     stages: tuple[StageRow, ...] = ()
     bills: tuple[Bill, ...] = ()

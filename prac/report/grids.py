@@ -186,6 +186,41 @@ def threshold_grids(results: Results) -> list[Grid]:
     return found
 
 
+def memorised_grids(results: Results) -> list[Grid]:
+    """When round 0 learned its samples: never is told apart from late."""
+    rows = tuple(
+        (m.architecture, count(m.epochs), *map(count, (m.at_once, m.early, m.late, m.never)))
+        for m in results.memorised
+    )
+    columns = ("network", "epochs", "in the first", "by half of them", "late: after half", "never")
+    title = "Samples by the epoch in which round 0 first predicted them right"
+    return [Grid(title=title, columns=columns, rows=rows)] if rows else []
+
+
+def layer_grids(results: Results) -> list[Grid]:
+    """For each architecture: the sparsity of every layer under the last mask of each method."""
+    found = []
+    for architecture in dict.fromkeys(layer.architecture for layer in results.layers):
+        own = [layer for layer in results.layers if layer.architecture == architecture]
+        methods = ordered_methods(layer.method for layer in own)
+        removed = {
+            (layer.layer, layer.method): f"{100 * (1 - layer.alive / max(1, layer.weights)):.1f}"
+            for layer in own
+        }
+        sizes = {layer.layer: layer.weights for layer in own}
+        found.append(
+            Grid(
+                title=architecture,
+                columns=("weights removed, %", "weights", *map(method_label, methods)),
+                rows=tuple(
+                    (name, count(size), *(removed.get((name, m), ABSENT) for m in methods))
+                    for name, size in sizes.items()
+                ),
+            )
+        )
+    return found
+
+
 def _ticks(rounds: dict[int, float]) -> Sequence[str]:
     return [sparsity_tick(rounds[k]) for k in sorted(rounds)]
 

@@ -31,6 +31,8 @@ from prac.report.glossary import GLOSSARY, MATCHES
 from prac.report.grids import (
     accuracy_grids,
     equal_steps_grids,
+    layer_grids,
+    memorised_grids,
     set_grids,
     summary_grids,
     threshold_grids,
@@ -122,6 +124,8 @@ def render(
         pictures=pictures,
         galleries=_galleries(results),
         unlearned=_unlearned(results),
+        memorised=memorised_grids(results),
+        layers=layer_grids(results),
         methods=_methods(results),
         makers=makers(results),
         mixture=mixture_sentence(results),

@@ -189,6 +189,16 @@ def test_the_gallery_knows_the_dense_prediction(evidence: Evidence) -> None:
     assert inside == [0, 1, 2, 6]
 
 
+def test_layers_of_the_last_mask(evidence: Evidence) -> None:
+    """Drawn by hand: of a's four weights and b's two."""
+    found = [layer for search in evidence.graph.searches for layer in evidence.layers(search)]
+    told = {(each.method, each.layer): (each.alive, each.weights, each.round) for each in found}
+    assert told["prac", "a.weight"] == (2, 4, 2)
+    assert told["prac", "b.weight"] == (1, 2, 2)
+    assert told["vanilla", "a.weight"] == (2, 4, 2)
+    assert ("random-subset", "a.weight") not in told  # it left none here
+
+
 def test_who_recorded_events_is_told_apart_from_who_never_learned_none(
     files: Files, request_for: Any, dataset: ImageDataset
 ) -> None:

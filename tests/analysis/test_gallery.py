@@ -67,6 +67,36 @@ def test_never_learned_come_most_surely_wrong_first(dataset: ImageDataset) -> No
     assert found[0].label == dataset.class_names[dataset.train_labels[6]]
 
 
+@pytest.mark.parametrize(
+    ("epochs", "first", "expected"),
+    [
+        # Of 16 epochs, counted from 0, the ninth to the sixteenth are late.
+        (16, [0, 0, 1, 7, 8, 15, None, None], (2, 2, 2, 2)),
+        (5, [0, 1, 2, 3, 4, None], (1, 2, 2, 1)),
+        (1, [0, None, None], (1, 0, 0, 2)),
+        (2, [1, 1], (0, 0, 2, 0)),
+    ],
+)
+def test_late_is_not_never(
+    dataset: ImageDataset,
+    epochs: int,
+    first: list[int | None],
+    expected: tuple[int, int, int, int],
+) -> None:
+    table = pa.table(
+        {
+            "sample_id": pa.array(dataset.training_ids[: len(first)], pa.int32()),
+            "presentations": pa.array([epochs] * len(first), pa.int32()),
+            "forgotten": pa.array([0] * len(first), pa.int32()),
+            "first_learned": pa.array(first, pa.int16()),
+            "mean_margin": pa.array([0.0] * len(first), pa.float32()),
+        }
+    )
+    told = Gallery("a", table, dataset).memorised()
+    assert (told.at_once, told.early, told.late, told.never) == expected
+    assert told.epochs == epochs
+
+
 def test_every_never_learned_is_listed_and_some_are_shown(
     dataset: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ import pytest
 
 from prac.analysis.results import (
     HardSample,
+    LayerShare,
+    Memorised,
     Results,
     RoundRow,
     results_from_json,
@@ -26,6 +28,7 @@ from prac.config.methods import find_method
 from prac.errors import ConfigError
 from prac.pruning.criteria import CRITERIA
 from prac.report import drawings, write_csv, write_report
+from prac.report.grids import layer_grids, memorised_grids
 from prac.report.html import render
 from prac.report.made_by import makers, mixture_sentence
 
@@ -219,13 +222,13 @@ def test_pictures_and_tables_lie_beside(folder: Path) -> None:
     assert {path.stem for path in (folder / "figures").iterdir()} == names
     for path in (folder / "figures").iterdir():
         assert path.read_bytes().startswith(b"\x89PNG")
-    assert len(list((folder / "tables").iterdir())) == 16
+    assert len(list((folder / "tables").iterdir())) == 18
 
 
 def test_same_results_same_bytes(folder: Path, results: Results, tmp_path: Path) -> None:
     write_report(results, tmp_path)
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    assert len(files) == 1 + 8 + 16
+    assert len(files) == 1 + 8 + 18
     for name in files:
         assert (folder / name).read_bytes() == (tmp_path / name).read_bytes(), name
 
@@ -358,3 +361,35 @@ def test_importing_the_package_is_light() -> None:
     )
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_layers_and_what_was_learned_when_are_told(
+    row: Callable[..., RoundRow], build: Callable[..., Results]
+) -> None:
+    """Never learned stands apart from late; layers are folded."""
+    sizes = {("conv1.weight", "prac"): 30, ("conv1.weight", "vanilla"): 60}
+    results = build(
+        rows=(row("a", "prac", 2, test=0.9), row("a", "vanilla", 2, test=0.9)),
+        layers=tuple(
+            LayerShare(
+                architecture="a", method=method, round=2, layer=name, weights=120, alive=alive
+            )
+            for (name, method), alive in sizes.items()
+        ),
+        memorised=(Memorised(architecture="a", epochs=16, at_once=9, early=5, late=4, never=2),),
+    )
+    assert layer_grids(results)[0].rows == (("conv1.weight", "120", "75.0", "50.0"),)
+    assert memorised_grids(results)[0].rows == (("a", "16", "9", "5", "4", "2"),)
+    page = render(results, {}, [])
+    folded = page.partition("Sparsity layer by layer")[0].rpartition("<details")[2]
+    assert "<summary>" in folded
+    assert "late: after half" in page
+    assert "conv1.weight" in page
+
+
+def test_a_page_without_them_says_nothing_of_them(
+    row: Callable[..., RoundRow], build: Callable[..., Results]
+) -> None:
+    page = render(build(rows=(row("a", "prac", 2, test=0.9),)), {}, [])
+    assert "layer by layer" not in page
+    assert "late: after half" not in page
