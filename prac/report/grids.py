@@ -192,8 +192,11 @@ def memorised_grids(results: Results) -> list[Grid]:
         (m.architecture, count(m.epochs), *map(count, (m.at_once, m.early, m.late, m.never)))
         for m in results.memorised
     )
-    columns = ("network", "epochs", "in the first", "by half of them", "late: after half", "never")
-    title = "Samples by the epoch in which round 0 first predicted them right"
+    columns = ("network", "epochs", "first", "half", "late", "never")
+    title = (
+        "Samples by the epoch in which round 0 first predicted them right: the first, up to half "
+        "of them, late (after half), never"
+    )
     return [Grid(title=title, columns=columns, rows=rows)] if rows else []
 
 

@@ -191,7 +191,7 @@ def test_never_learned_samples_are_shown_and_listed(
     words = " ".join(" ".join(page.words).split())
     assert "Never learned in the first round: 3 of 45,000 (a), 0 of 45,000 (b)." in words
     assert "seen as dog" in words
-    assert "learned late" in words
+    assert "right after training" in words
     assert "a, inside the set" in words
     assert "forgotten, disagreed on" in words
     assert "never forgotten" in words
@@ -383,7 +383,7 @@ def test_layers_and_what_was_learned_when_are_told(
     page = render(results, {}, [])
     folded = page.partition("Sparsity layer by layer")[0].rpartition("<details")[2]
     assert "<summary>" in folded
-    assert "late: after half" in page
+    assert "late (after half)" in page
     assert "conv1.weight" in page
 
 
@@ -392,4 +392,4 @@ def test_a_page_without_them_says_nothing_of_them(
 ) -> None:
     page = render(build(rows=(row("a", "prac", 2, test=0.9),)), {}, [])
     assert "layer by layer" not in page
-    assert "late: after half" not in page
+    assert "late (after half)" not in page

@@ -143,9 +143,9 @@ DISTANCES = Drawing(
 NEVER_LEARNED = Drawing(
     name="never-learned",
     alt="Grid of pictures: the samples that were never learned",
-    caption="Samples of the first round that were not predicted right a single time, the most "
-    "surely wrong first. A wrong label looks like this: where the network's word fits the picture "
-    "better than the label does, look at the label.",
+    caption="Samples that were not predicted right a single time while the first round trained, "
+    "the most surely wrong first. A wrong label looks like those that the trained network is still "
+    "wrong on: where its word fits the picture better than the label does, look at the label.",
     table="never_learned.csv",
     draw=never_learned_gallery,
     pictures=True,

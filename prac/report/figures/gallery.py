@@ -40,8 +40,17 @@ def hard_groups(results: Results) -> Groups:
 
 
 def never_groups(results: Results) -> Groups:
-    """The never-learned samples with images, by architecture."""
-    return _groups(results.never_learned, lambda sample: sample.architecture)
+    """The never-learned samples with images, by architecture; those that the trained network is
+    still wrong on, before the others."""
+
+    def name(sample: HardSample) -> str:
+        after = "right after training" if _right(sample) else "still wrong after training"
+        return sample.architecture + ("" if sample.predicted is None else f", {after}")
+
+    order = dict.fromkeys(sample.architecture for sample in results.never_learned)
+    places = {architecture: place for place, architecture in enumerate(order)}
+    told = sorted(results.never_learned, key=lambda s: (places[s.architecture], _right(s)))
+    return _groups(told, name)
 
 
 def set_groups(results: Results) -> Groups:
@@ -73,7 +82,11 @@ def doubt(sample: HardSample) -> str:
     """What the network says of a sample that it never learned."""
     if sample.predicted is None:
         return "never learned"
-    return "learned late" if sample.predicted == sample.label else f"seen as {sample.predicted}"
+    return "right after training" if _right(sample) else f"seen as {sample.predicted}"
+
+
+def _right(sample: HardSample) -> bool:
+    return sample.predicted == sample.label
 
 
 def membership(sample: HardSample) -> str:
