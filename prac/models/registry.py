@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from prac.errors import ConfigError
+from prac.models.answers import ALLOWED, answer_of, answer_with_logits, described
 from prac.models.catalogue import LIBRARIES, ImageShape, find_ours, require_pixels
 from prac.models.describe import zero_images
 from prac.models.layout import keep_plain
@@ -128,12 +129,17 @@ def _try_forward(
             f"{architecture} can't take {images}: {one_line(error)}; "
             "data.image_size and data.channels change the images"
         ) from error
-    if not isinstance(output, Tensor) or output.shape != (2, num_classes):
-        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    try:
+        fits = answer_of(output).shape == (2, num_classes)
+    except ConfigError:
+        fits = False
+    if not fits:
         raise ConfigError(
-            f"{architecture} gives {got} for 2 {images}; "
-            f"allowed: a tensor of shape (2, {num_classes})"
+            f"{architecture} gives {described(output)} for 2 {images}; allowed, with "
+            f"{num_classes} classes: {ALLOWED}"
         )
+    if not isinstance(output, Tensor):
+        answer_with_logits(model)
 
 
 def _takes_channels_last(model: nn.Module, images: Tensor) -> bool:

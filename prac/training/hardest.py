@@ -7,13 +7,12 @@ as any other, and an epoch has fewer steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from prac.config.sections import Precision
 from prac.data.batches import Batch
+from prac.models.answers import answer_of
 from prac.training.precision import autocast
 
 
@@ -43,9 +42,8 @@ def hardest_part(
     kept = [buffer.clone() for buffer in model.buffers()]
     with torch.no_grad():
         with autocast(batch.images.device, precision):
-            output: Tensor | Sequence[Tensor] = model(batch.images)
+            logits = answer_of(model(batch.images))
         for buffer, before in zip(model.buffers(), kept, strict=True):
             buffer.copy_(before)
-        logits = output if isinstance(output, Tensor) else output[0]
         places = hardest(logits, batch.labels, batch.trained)
         return batch.images[places], batch.labels[places], logits

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from prac.config.sections import Precision, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.errors import CheckpointError, PracError, first_line
+from prac.models.answers import answer_of
 from prac.models.layout import placed
 from prac.models.state import load_state
 from prac.pruning.mask import Mask
@@ -199,8 +200,7 @@ def _reads_buffers(model: nn.Module, training: Training) -> bool:
     ):
         for _ in range(2):
             seed_generators(images.device, 0)
-            output = model(images.clone())
-            given.append(output if isinstance(output, Tensor) else output[0])
+            given.append(answer_of(model(images.clone())))
         for buffer, kept in zip(model.buffers(), before, strict=True):
             buffer.copy_(kept)
     return not torch.equal(*given)

@@ -8,7 +8,7 @@ and the learning rate stay outside of the recording, so that it holds for all ep
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from prac.config.sections import Precision
-from prac.errors import ConfigError
+from prac.models.answers import logits_of
 from prac.training.precision import autocast
 from prac.training.randomness import generators_kept
 
@@ -62,7 +62,7 @@ class EagerPasses:
         self, images: Tensor, labels: Tensor, weight: float, each: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         with autocast(images.device, self.precision):
-            logits, *others = _logits(self.model(images))
+            logits, *others = logits_of(self.model(images))
         losses = self._losses(logits, labels, each)
         for auxiliary in others:
             losses = losses + AUXILIARY * self._losses(auxiliary, labels, each)
@@ -77,25 +77,6 @@ class EagerPasses:
             label_smoothing=self.label_smoothing,
         )
         return losses if each is None else (losses * each).sum()
-
-
-def _logits(output: object) -> list[Tensor]:
-    """What a network gives in training mode: its logits, and auxiliary ones where it has any.
-
-    Raises ConfigError for anything else: a loss of features would be one of something else.
-    """
-    parts = [output] if isinstance(output, Tensor) else output
-    found = [p for p in parts if p is not None] if isinstance(parts, Sequence) else []
-    tensors = [part for part in found if isinstance(part, Tensor)]
-    if not found or len(tensors) < len(found) or len({part.shape for part in tensors}) > 1:
-        told = type(output).__name__
-        if tensors:
-            told += f" of {', '.join(str(tuple(part.shape)) for part in tensors)}"
-        raise ConfigError(
-            f"in training mode it gives a {told}; allowed: logits (N, classes), or a tuple of them "
-            "and of auxiliary logits of the same shape"
-        )
-    return tensors
 
 
 @dataclass(frozen=True)

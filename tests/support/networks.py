@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -154,6 +156,58 @@ class Named(Ending):
     def forward(self, images: Tensor) -> Any:
         logits = super().forward(images)
         return {"logits": logits} if self.training else logits
+
+
+class NamedBeside(Ending):
+    """A dict as torchvision's networks of segmentation give it, with features beside."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__(num_classes, in_channels)
+        self.aside = nn.Linear(4, num_classes)
+
+    def forward(self, images: Tensor) -> Any:
+        found = self.features(images)
+        answer = {"features": found, "out": self.head(found)}
+        return {**answer, "aux": self.aside(found)} if self.training else answer
+
+
+@dataclasses.dataclass
+class Answer(OrderedDict[str, Any]):
+    """A mapping and a dataclass in one, without what is None, as transformers have it."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if (value := getattr(self, field.name)) is not None:
+                self[field.name] = value
+
+
+class Output(Ending):
+    def forward(self, images: Tensor) -> Any:
+        found = self.features(images)
+        return Answer(logits=self.head(found), hidden_states=(images, found))
+
+
+class Pair(NamedBeside):
+    """Two logits, in evaluation too."""
+
+    def forward(self, images: Tensor) -> Any:
+        found = self.features(images)
+        return self.head(found), self.aside(found)
+
+
+class Unnamed(Ending):
+    def forward(self, images: Tensor) -> Any:
+        found = self.features(images)
+        return {"scores": self.head(found), "features": found}
+
+
+class Segments(Ending):
+    def forward(self, images: Tensor) -> Any:
+        return {"out": super().forward(images)[:, :, None, None].expand(-1, -1, 8, 8)}
 
 
 class Forgets(Ending):

@@ -21,7 +21,10 @@ from prac.training.trial import try_network
 
 @pytest.mark.parametrize(
     "network",
-    ["Shared", "Branching", "Volumes", "Remembers", "LeavesOut", "NoneBeside", "Double", "Handed"],
+    [
+        *("Shared", "Branching", "Volumes", "Remembers", "LeavesOut", "NoneBeside", "Double"),
+        *("Handed", "Named", "NamedBeside", "Output", "Pair"),
+    ],
 )
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_what_trains_passes(network: str, precision: str) -> None:
@@ -38,7 +41,8 @@ def test_what_trains_passes(network: str, precision: str) -> None:
         ("pruned_before", "convolution '0' computes its weight"),
         ("linear_alone", "no convolution"),
         ("FeaturesBeside", r"in training mode it gives a tuple of \(2, 3\), \(2, 4\); allowed"),
-        ("Named", "in training mode it gives a dict; allowed: logits"),
+        ("Unnamed", r"a dict of 'scores' \(2, 3\), 'features' \(2, 4\) for 2 images .*; allowed"),
+        ("Segments", r"a dict of 'out' \(2, 3, 8, 8\) for 2 images .*; allowed, with 3 classes"),
         ("Forgets", "buffer 'scale' changes in training and is not in the state dictionary"),
         ("Counts", "same weights, buffers and seed give different logits"),
         ("NumpyDrawn", "same weights, buffers and seed give different logits"),
@@ -82,6 +86,9 @@ def test_networks_of_torchvision_pass_and_take_their_own_state(network: str) -> 
         ("Branching", "conv", ("onnx", "pt2")),
         ("Volumes", "conv", ()),
         ("Remembers", "conv", ()),
+        ("NamedBeside", "conv", ()),
+        ("Output", "conv", ()),
+        ("Pair", "conv", ()),
         ("LeavesOut", "conv", ()),
         ("Mlp", "conv+linear", ()),
         ("Attention", "all-but-head", ()),
