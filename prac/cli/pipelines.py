@@ -112,10 +112,10 @@ class _Looked:
 
 def _stores(home: str | None) -> Iterator[Kept]:
     """MLflow's and the folder of local runs, where they are. Raises ConfigError without any."""
-    from prac.cli.stored import open_store
+    from prac.cli.stored import open_store, stages_of
     from prac.lottery.kept import FolderKept
 
-    folder = Path(home or Path.cwd()).absolute() / "prac-runs" / "stages"
+    folder = stages_of(home)
     try:
         store = open_store(home)
     except ConfigError:

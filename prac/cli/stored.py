@@ -94,6 +94,11 @@ def open_store(home: str | None) -> MlflowStore:
     return store
 
 
+def stages_of(home: str | None) -> Path:
+    """Where runs in one process keep their stages, which may not be there."""
+    return Path(home or Path.cwd()).absolute() / "prac-runs" / "stages"
+
+
 def open_ticket(where: str, home: str | None, *, trust_code: bool = False) -> Ticket:
     """A verified ticket: from a folder, or by its registered name. Raises PracError."""
     from prac.ticket.format import Ticket

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from prac.cli.stored import (
     print_lines,
     print_rows,
     share,
+    stages_of,
     ticket_folder,
 )
 from prac.errors import ConfigError
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     import argparse
 
     from prac.ticket.format import Ticket
-    from prac.tracking.registry import TicketEntry
+    from prac.ticket.listed import TicketEntry
 
 _ORDERS = ("accuracy", "sparsity", "steps-saved", "set-size", "newest", "name")
 
@@ -111,11 +113,10 @@ def list_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     import dataclasses
 
     check_limit(arguments.limit)
-    store = open_store(arguments.home)
-    from prac.tracking.registry import list_tickets
+    from prac.ticket.listed import choose
 
-    tickets = list_tickets(
-        store,
+    tickets = choose(
+        _listed(arguments.home),
         data=arguments.data,
         architecture=arguments.architecture,
         method=arguments.method,
@@ -142,6 +143,23 @@ def list_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     )
     print_rows("tickets", columns, [_row(ticket) for ticket in tickets])
     return None
+
+
+def _listed(home: str | None) -> Iterator[TicketEntry]:
+    """MLflow's and those of local runs, where they are. Raises ConfigError without any store."""
+    from prac.ticket.listed import tickets_in
+
+    stages = stages_of(home)
+    try:
+        store = open_store(home)
+    except ConfigError:
+        if not stages.is_dir():
+            raise
+    else:
+        from prac.tracking.registry import list_tickets
+
+        yield from list_tickets(store)
+    yield from tickets_in(stages)
 
 
 def _row(ticket: TicketEntry) -> list[str]:

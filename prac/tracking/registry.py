@@ -3,52 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from prac.errors import ConfigError, StoreError, TicketError, unknown
 from prac.lottery.outputs import SET
 from prac.lottery.store import Finished, sha256
-from prac.schema import Count, SchemaError, Share, formed, parse
+from prac.schema import Count, SchemaError, formed, parse
 from prac.selection import PracSet
+from prac.ticket.listed import TicketEntry, Wanted, choose
 from prac.tracking.connection import STAGES, TICKETS, Connection, finished_run
 from prac.tracking.mlflow_internals import ADDED_FILE
 from prac.tracking.pages import pages
 from prac.tracking.store import MlflowStore
 
-TicketOrder = Literal["accuracy", "sparsity", "steps-saved", "set-size", "newest", "name"]
 SetOrder = Literal["name", "size", "newest"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TicketEntry:
-    """A registered ticket; accuracies and shares in [0, 1], None where it was not judged.
-
-    where: `models:/NAME/VERSION`. created: milliseconds since the epoch.
-    """
-
-    where: str
-    model: str
-    version: int
-    aliases: tuple[str, ...]
-    data: str
-    architecture: str
-    method: str
-    round: Count
-    sparsity: Share
-    weights_alive: Count
-    validation_accuracy: Share | None
-    test_accuracy: Share | None
-    dense_test_accuracy: Share | None
-    steps_saved: float
-    search_steps: Count
-    set_size: Count
-    recipe: str
-    seed: Count
-    run_id: str
-    created: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,43 +49,9 @@ class SetEntry:
         return {**values, "finished": self.finished.run_id}
 
 
-_TICKET_ORDERS: Mapping[TicketOrder, Callable[[TicketEntry], Any]] = {
-    "accuracy": lambda t: (-1.0 if t.test_accuracy is None else t.test_accuracy, t.sparsity),
-    "sparsity": lambda t: (t.sparsity, -1.0 if t.test_accuracy is None else t.test_accuracy),
-    "steps-saved": lambda t: (t.steps_saved, t.sparsity),
-    "set-size": lambda t: -t.set_size,
-    "newest": lambda t: (t.created, t.version),
-}
-
-
-def list_tickets(
-    store: Connection,
-    *,
-    data: str | None = None,
-    architecture: str | None = None,
-    method: str | None = None,
-    min_sparsity: float | None = None,
-    min_accuracy: float | None = None,
-    sort: TicketOrder = "accuracy",
-    limit: int | None = None,
-) -> list[TicketEntry]:
-    """The registered tickets of finished stages, best first by `sort` (`name` is alphabetical).
-
-    min_accuracy leaves out the tickets that were not judged.
-    """
-    chosen = [
-        ticket
-        for ticket in _tickets(store)
-        if data in (None, ticket.data)
-        and architecture in (None, ticket.architecture)
-        and method in (None, ticket.method)
-        and (min_sparsity is None or ticket.sparsity >= min_sparsity - 1e-9)
-        and (min_accuracy is None or (ticket.test_accuracy or -1.0) >= min_accuracy - 1e-9)
-    ]
-    chosen.sort(key=lambda t: (t.data, t.architecture, t.method, t.sparsity, t.version))
-    if sort != "name":
-        chosen.sort(key=_TICKET_ORDERS[sort], reverse=True)
-    return chosen[:limit]
+def list_tickets(store: Connection, **wanted: Unpack[Wanted]) -> list[TicketEntry]:
+    """The registered tickets of finished stages, as `choose` chooses and sorts them."""
+    return choose(_tickets(store), **wanted)
 
 
 def _tickets(store: Connection) -> Iterator[TicketEntry]:

@@ -311,3 +311,26 @@ def test_a_plan_tells_the_bytes_that_the_run_leaves(
     assert planned == pytest.approx(left, rel=0.15)
     again = json.loads(_prac("plan", *WORDS, "--home", str(home))[0][-1])
     assert (again["stages_to_run"], again["bytes_left"]) == (0, 0)
+
+
+def test_its_tickets_are_listed_without_mlflow(
+    home: Path, last: dict[str, object], tmp_path: Path
+) -> None:
+    lines, imported = _prac("tickets", "list", "--home", str(home), "--json", seek="ray,mlflow")
+    assert imported == []
+    tickets = json.loads(lines[-1])["tickets"]
+    assert tickets
+    for ticket in tickets:
+        loaded = prac.Ticket.load(ticket["where"])
+        assert loaded.sparsity == ticket["sparsity"]
+        assert loaded.lineage["test_accuracy"] == ticket["test_accuracy"]
+    none, _ = _prac("tickets", "list", "--home", str(home), "--json", "--architecture", "vgg8s")
+    assert json.loads(none[-1]) == {"tickets": []}
+    stranger = tmp_path / "prac-runs" / "stages" / "0" / "ticket"
+    shutil.copytree(tickets[0]["where"], stranger)
+    manifest = stranger / "ticket.json"
+    manifest.write_text(manifest.read_text().replace('"set_size":', '"set_size": [], "left":'))
+    words = [sys.executable, "-m", "prac.cli", "tickets", "list", "--home", str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "lineage.set_size" in done.stderr
