@@ -15,10 +15,11 @@ from prac.app.console import say
 from prac.config.methods import METHODS, PRAC
 from prac.config.plug_ins import plug_ins
 from prac.config.recipe import Recipe
-from prac.config.recipes import get_recipe
+from prac.config.recipes import RECIPES, get_recipe
 from prac.config.strategies import OURS, Scalar, option_types
 from prac.config.values import RewindPoint, Share
 from prac.errors import ConfigError, did_you_mean
+from prac.models import known_architectures
 from prac.plugins import is_custom
 from prac.plugins.beside import find_beside
 
@@ -43,6 +44,13 @@ class _MethodNames(tuple[str, ...]):
         return super().__contains__(name) or (isinstance(name, str) and is_custom(name))
 
 
+class Offered(tuple[str, ...]):
+    """Names that the Tab key offers. Any other word is taken too: what it names is read later."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
 def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
     """The options that all pipelines have."""
     _add_what(parser)
@@ -54,6 +62,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--recipe",
         metavar="NAME",
+        choices=Offered(RECIPES),
         help="a whole configuration: digits, cifar10_resnet20s, ...; `prac recipes` lists them "
         "(digits; with other --data: images)",
     )
@@ -61,12 +70,14 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         "--architectures",
         nargs="+",
         metavar="A",
+        choices=Offered(known_architectures()),
         help="networks: ours (resnet20s, vgg16, ...; resnet20s_x0.5 has half the channels), "
         "torchvision's, timm:NAME, package.module:callable",
     )
     what.add_argument(
         "--data",
         metavar="NAME",
+        choices=Offered(("digits", "cifar10", "cifar100", "folder:", "parquet:")),
         help="digits, cifar10, cifar100, folder:PATH (class folders) or parquet:PATH",
     )
     what.add_argument("--rounds", type=int, metavar="N", help="rounds of train, prune, rewind")
@@ -78,7 +89,10 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         help="full training budget; milestones and warm-up of the recipe scale with it",
     )
     what.add_argument(
-        "--transfer-from", metavar="A", help="the other architectures use the sets that A makes"
+        "--transfer-from",
+        metavar="A",
+        choices=Offered(known_architectures()),
+        help="the other architectures use the sets that A makes",
     )
     what.add_argument(
         "--compare",

@@ -228,13 +228,24 @@ def test_completion_knows_the_commands(cli: Any, shell: str) -> None:
     assert "min" in script
 
 
-def test_bash_accepts_the_completion(cli: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("tickets li", ["list"]),
+        ("run --architectures conv", ["conv4"]),
+        ("run --architectures conv4 vgg8", ["vgg8s"]),
+        ("sweep --recipe dig", ["digits"]),
+        ("run --data dig", ["digits"]),
+    ],
+)
+def test_bash_completes(cli: Any, tmp_path: Path, typed: str, offered: list[str]) -> None:
     (tmp_path / "prac").write_text(cli("complete", "bash", home=False))
-    words = 'COMP_WORDS=(prac tickets li); COMP_CWORD=2; _shtab_prac; echo "${COMPREPLY[@]}"'
+    at = len(typed.split())
+    words = f'COMP_WORDS=(prac {typed}); COMP_CWORD={at}; _shtab_prac; echo "${{COMPREPLY[@]}}"'
     done = subprocess.run(
         ["bash", "-c", f"source {tmp_path}/prac; {words}"], capture_output=True, text=True
     )
-    assert done.stdout.split() == ["list"], done.stderr
+    assert sorted(done.stdout.split()) == offered, done.stderr
 
 
 def test_a_pulled_set_has_its_reasons(tmp_path: Path) -> None:
