@@ -122,10 +122,12 @@ def workers_of(
         each = available_cpus() // max(1, at_once)
         workers = min(shares, max(each, options.min_workers or 1))
     if not 1 <= workers <= shares:
-        fewer = ", which batches of this data are too small for" if shares < workers else ""
+        why = f"--set train.shares={workers} makes more, and other results"
+        if shares < recipe.train.shares:
+            why = "which batches of this data are too small for"
         raise ConfigError(
             f"--workers {workers} is not allowed; allowed: 1 to {shares}, the shares of a batch "
-            f"(train.shares={recipe.train.shares}{fewer if shares < recipe.train.shares else ''})"
+            f"(train.shares={recipe.train.shares}{', ' + why if workers > 0 else ''})"
         )
     if options.min_workers is not None and not 1 <= options.min_workers <= workers:
         raise ConfigError(

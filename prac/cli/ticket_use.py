@@ -189,7 +189,8 @@ def _set_threads(ticket: Ticket, asked: int | None) -> None:
 
 def train_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Train, print the accuracy, leave a ticket with trained weights."""
-    from prac.ticket.format import MANIFEST_FILE, TRAINED_FILE
+    from prac.ticket.format import TRAINED_FILE
+    from prac.ticket.reading import MANIFEST_FILE
     from prac.ticket.retrain import train_ticket
 
     out = place_for(arguments.out)

@@ -253,8 +253,7 @@ def _pruned(alive: Any) -> float:
 
 def pull_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Copy a verified ticket into a folder."""
-    from prac.ticket.format import MANIFEST_FILE
-    from prac.ticket.reading import check_folder
+    from prac.ticket.reading import MANIFEST_FILE, check_folder
 
     out = place_for(arguments.out)
     if (out / MANIFEST_FILE).exists() and not arguments.force:

@@ -9,8 +9,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from prac.errors import TicketError
 from prac.schema import Count, SchemaError, Share, formed
-from prac.ticket.format import MANIFEST_FILE
-from prac.ticket.reading import MAX_MANIFEST, manifest_from, read_inside
+from prac.ticket.reading import MANIFEST_FILE, MAX_MANIFEST, manifest_from, read_inside
 
 TicketOrder = Literal["accuracy", "sparsity", "steps-saved", "set-size", "newest", "name"]
 

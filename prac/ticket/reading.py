@@ -13,6 +13,8 @@ from prac.config.sections import Precision
 from prac.errors import TicketError
 from prac.schema import Count, SchemaError, Sha256, Share, Within, file_bytes, formed, read
 
+MANIFEST_FILE = "ticket.json"
+
 MAX_MANIFEST = 16 * 2**20
 """Bytes of ticket.json: class names take most of it."""
 

@@ -53,7 +53,10 @@ def _refused(command, *words: str) -> str:
         ("--seed -1", "search.seed -1 is not allowed"),
         ("--epochs 0", "train.epochs 0 is not allowed; allowed: 1 to 32767"),
         ("--workers 0", "workers 0 is not allowed"),
-        ("--workers 3", "--workers 3 is not allowed; allowed: 1 to 2, the shares of a batch"),
+        (
+            "--workers 3",
+            "allowed: 1 to 2, the shares of a batch (train.shares=2, --set train.shares=3 makes",
+        ),
         ("--set train.shares=0", "train.shares 0 is not allowed"),
         ("--workers 2 --min-workers 3", "--min-workers 3 is not allowed; allowed: 1 to 2"),
         ("--workers 2 --min-workers 0", "--min-workers 0 is not allowed"),

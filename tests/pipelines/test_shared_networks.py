@@ -19,7 +19,7 @@ REFUSED = ("standardised", "spectral", "pruned_before")
 SMALL = (
     *("--rounds", "1", "--epochs", "1", "--compare", "--set", "data.image_size=32"),
     *("--set", "train.batch_size=16", "--set", "search.rewind=init", "--set", "select.easy=0.5"),
-    *("--set", "prune.layers=conv+linear"),
+    *("--set", "prune.layers=conv+linear", "--set", "train.shares=2"),
 )
 
 pytestmark = [

@@ -15,7 +15,8 @@ from prac.errors import TicketError
 from prac.models import build_model
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.prunable import prunable_weights
-from prac.ticket.format import MANIFEST_FILE, MASK_FILE, WEIGHTS_FILE, Ticket
+from prac.ticket.format import MASK_FILE, WEIGHTS_FILE, Ticket
+from prac.ticket.reading import MANIFEST_FILE
 
 LINEAGE = {
     "architecture": "resnet8",
