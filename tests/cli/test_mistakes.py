@@ -55,7 +55,7 @@ def _refused(command, *words: str) -> str:
         ("--workers 0", "workers 0 is not allowed"),
         (
             "--workers 3",
-            "allowed: 1 to 2, the shares of a batch (train.shares=2, --set train.shares=3 makes",
+            "1 to 2, the shares of a batch (train.shares=2, --set train.shares=3 makes more",
         ),
         ("--set train.shares=0", "train.shares 0 is not allowed"),
         ("--workers 2 --min-workers 3", "--min-workers 3 is not allowed; allowed: 1 to 2"),
