@@ -20,18 +20,21 @@ from prac.data.pixels import (
 from prac.errors import ConfigError
 
 CARED = {"decoding": 2}
-"""In fingerprints of images that `Head.cared` finds: other pixels came of them before."""
+"""In fingerprints of images of which some are changed so: other pixels came of them before."""
+
+TURNED = "turned as their EXIF orientation says"
+CLEAR = f"laid on mid-grey ({GROUND}) where they are transparent"
+DEEP = "brought to 8 bits"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """Of one image. width, height: once it is upright. cared: whether it is turned, laid on a
-    ground or brought to 8 bits."""
+    """Of one image. width, height: once it is upright. changes: of `TURNED`, `CLEAR`, `DEEP`."""
 
     width: int
     height: int
     grey: bool
-    cared: bool
+    changes: tuple[str, ...] = ()
 
 
 @quiet()
@@ -41,15 +44,20 @@ def head_of(content: bytes) -> Head | None:
     if plain and content.startswith(PNG):
         # Many data sets are of these, and Pillow takes fifty times as long.
         width, height, _, colours = struct.unpack(">IIBB", content[16:26])
-        return Head(width=width, height=height, grey=colours == 0, cared=False)
+        return Head(width=width, height=height, grey=colours == 0)
     try:
         with open_image(content) as image:
             turn = 1 if plain else image.getexif().get(ORIENTATION, 1)
-            cared = not plain and (turn != 1 or image.has_transparency_data or is_deep(image))
+            found = {
+                TURNED: turn != 1,
+                CLEAR: not plain and image.has_transparency_data,
+                DEEP: is_deep(image),
+            }
             # Pillow turns TIFF files itself.
             is_aside = turn in (5, 6, 7, 8) and image.format != "TIFF"
             width, height = reversed(image.size) if is_aside else image.size
-            return Head(width=width, height=height, grey=is_grey(image), cared=cared)
+            changes = tuple(what for what, applies in found.items() if applies)
+            return Head(width=width, height=height, grey=is_grey(image), changes=changes)
     except corrupt_errors():
         return None
 
@@ -57,12 +65,11 @@ def head_of(content: bytes) -> Head | None:
 class Heads:
     """The images of a data set, one after the other.
 
-    size, channels: as in `decode_images`. cared: where the first is that is changed in a way that
-    is told of; None where there is none.
+    size, channels: as in `decode_images`.
     """
 
     def __init__(self, *, size: int | None, channels: int | None) -> None:
-        self.cared: str | None = None
+        self._changed: dict[str, tuple[int, str]] = {}  # how many, and where the first is
         self._size, self._channels = size, channels
         self._first: Head | None = None
         self._other: tuple[str, Head] | None = None
@@ -74,8 +81,9 @@ class Heads:
         head = head_of(content) if content else None
         if head is None:
             return
-        if head.cared and self.cared is None:
-            self.cared = where()
+        for what in head.changes:
+            count, place = self._changed.get(what) or (0, where())
+            self._changed[what] = count + 1, place
         first = self._first = self._first or head
         if not head.grey:
             self._channels = self._channels or 3
@@ -100,11 +108,11 @@ class Heads:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is told before all are decoded, when they are counted."""
-        if self.cared is None:
-            return ()
-        told = f"laid on mid-grey ({GROUND}) or brought to 8 bits, {self.cared} to begin with"
-        return (f"images are turned as their EXIF orientation says, {told}",)
+        """What is told before they are decoded."""
+        return tuple(
+            f"{count} images are {what}, {place} to begin with"
+            for what, (count, place) in self._changed.items()
+        )
 
 
 def other_sizes(

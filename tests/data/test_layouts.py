@@ -503,8 +503,8 @@ def test_a_plan_tells_what_is_done_to_pixels(tmp_path) -> None:
         (f"parquet:{tmp_path}/a.parquet", "train row 0"),
     ):
         opened = open_source(DataConfig(source=source))
-        told = f"images are turned as their EXIF orientation says, laid on mid-grey ({GROUND}) or "
-        assert opened.summary().origin.notes[0] == f"{told}brought to 8 bits, {place} to begin with"
+        told = f"1 images are laid on mid-grey ({GROUND}) where they are transparent"
+        assert opened.summary().origin.notes[0] == f"{told}, {place} to begin with"
         assert (
             f"1 images are transparent and laid on mid-grey ({GROUND})"
             in opened.load().origin.notes
