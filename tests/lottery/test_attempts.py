@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from prac.config.sections import AugmentConfig
+from prac.errors import StoreError
 from prac.lottery import attempts
 from prac.lottery.attempts import Attempt, noted
 from prac.lottery.energy import Energy, EnergyMeter
@@ -145,11 +146,30 @@ def test_notes_go_with_the_checkpoint(kind: str, left: set[str], env: PlayedEnv)
     assert set(work.names()) | set(work.folders()) == left
 
 
-def test_a_place_that_takes_no_note_stops_no_work(env: PlayedEnv, step, tmp_path: Path) -> None:
-    (tmp_path / STAGE.key).write_text("a file where the folder would be")
-    step(lambda: time.sleep(0.2) or Made(facts=Facts()))  # type: ignore[func-returns-value]
-    with Attempt(Folder(tmp_path / STAGE.key), env.played):
+def test_a_place_that_takes_no_note_stops_no_work(
+    env: PlayedEnv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "EVERY_SECONDS", 0.05)
+    place = tmp_path / STAGE.key
+    place.write_text("a file where the folder would be")
+    refused: list[Exception] = []
+
+    class Refusing(Folder):
+        def write(self, name: str, data: bytes) -> None:
+            try:
+                super().write(name, data)
+            except (OSError, StoreError) as error:
+                refused.append(error)
+                raise
+
+    done = []
+    with Attempt(Refusing(place), env.played):
         time.sleep(0.2)
+        done.append("the work")
+    # Every note on the way, and the last one.
+    assert len(refused) > 1
+    assert done == ["the work"]
+    assert place.read_text() == "a file where the folder would be"
 
 
 PROGRAM = """

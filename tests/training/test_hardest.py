@@ -11,16 +11,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.trainings import training_of
 from torch import Tensor, nn
 
 from prac.config.sections import AugmentConfig, TrainConfig
 from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.training.hardest import hardest, part_size
-from prac.training.loop import Training, train
+from prac.training.loop import train
 from prac.training.observers import Observer
 from prac.training.randomness import generator
-from prac.training.schedule import full_budget
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +112,9 @@ def test_one_step_against_autograd_by_hand(images: DeviceImages, shares: int) ->
         epochs=1, batch_size=64, learning_rate=0.05, weight_decay=0.0, milestones=(),
         label_smoothing=0.1, shares=shares,
     )  # fmt: skip
-    training = Training(
-        run="x", images=images, sample_ids=ids, config=config, budget=full_budget(config, 24),
-        precision="fp32", seed=3, stream=("round", 1), fresh=24, hardest=True,
-    )  # fmt: skip
+    training = training_of(
+        images, config, ids=ids, seed=3, stream=("round", 1), fresh=24, hardest=True
+    )
     ours, plain, watch = _net(), _net(), _Seen()
     trained = train(ours, training, observers=[watch])
 
@@ -157,11 +156,7 @@ def test_a_training_that_goes_on_is_the_one_that_was_not_interrupted(
     images: DeviceImages,
 ) -> None:
     config = TrainConfig(epochs=3, batch_size=16, learning_rate=0.05, milestones=(), shares=1)
-    training = Training(
-        run="x", images=images, sample_ids=images.training_ids, config=config,
-        budget=full_budget(config, 50), precision="fp32", seed=3, stream=("round", 1),
-        fresh=50, hardest=True,
-    )  # fmt: skip
+    training = training_of(images, config, seed=3, stream=("round", 1), fresh=50, hardest=True)
     one, other = _net(), _net()
     train(one, training)
     whole = {n: t.clone() for n, t in one.state_dict().items()}

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from support.trainings import training_of
 from torch import Tensor, nn
 
 from prac.config.sections import AugmentConfig, Precision, Schedule, TrainConfig
@@ -82,16 +83,7 @@ def _training(
     run: str = "run",
     precision: Precision = "fp32",
 ) -> Training:
-    return Training(
-        run=run,
-        images=images,
-        sample_ids=images.training_ids,
-        config=config,
-        budget=full_budget(config, len(images.training_ids)),
-        precision=precision,
-        seed=3,
-        stream=("round", 0),
-    )
+    return training_of(images, config, run=run, precision=precision, seed=3)
 
 
 def _half(model: nn.Module) -> Mask:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from support.played_device import DEVICE, Mixed, PlayedDevice, values
+from support.trainings import training_of
 from torch import Tensor, nn
 
 from prac.config.sections import AugmentConfig, TrainConfig
@@ -80,16 +81,8 @@ def _training(images: DeviceImages, kind: str) -> Training:
         config = dataclasses.replace(config, optimizer="adamw", learning_rate=1e-3)
     elif kind == "whole":
         config = dataclasses.replace(config, shares=1)
-    return Training(
-        run="run",
-        images=images,
-        sample_ids=ids,
-        config=config,
-        budget=full_budget(config, ROWS),
-        precision="fp32",
-        seed=0,
-        stream=("round", 1),
-        **more,
+    return training_of(
+        images, config, ids=ids, budget=full_budget(config, ROWS), stream=("round", 1), **more
     )
 
 

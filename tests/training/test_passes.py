@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from support.trainings import training_of
 from torch import Tensor, nn
 
 from prac.config.sections import AugmentConfig, TrainConfig
@@ -20,7 +21,7 @@ from prac.events.recorder import EventRecorder
 from prac.models import build_model
 from prac.pruning import Mask, TentativeMask, global_magnitude
 from prac.pruning.prunable import prunable_weights
-from prac.training.loop import Trained, Training, train
+from prac.training.loop import Trained, train
 from prac.training.observers import EventObserver, RewindCapture, TentativeObserver
 from prac.training.passes import (
     EagerPasses,
@@ -29,7 +30,6 @@ from prac.training.passes import (
     Work,
     passes_for,
 )
-from prac.training.schedule import full_budget
 
 ToyData = Callable[..., ImageDataset]
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -77,16 +77,7 @@ def _train(images: DeviceImages) -> tuple[Trained, nn.Module, list[object]]:
     model = build_model("resnet8", num_classes=3, image_shape=images.image_shape, seed=1)
     mask = global_magnitude(prunable_weights(model), Mask.dense(model), 0.5)
     config = TrainConfig(epochs=3, batch_size=16, milestones=(2,), label_smoothing=0.1, shares=1)
-    training = Training(
-        run="run",
-        images=images,
-        sample_ids=images.training_ids,
-        config=config,
-        budget=full_budget(config, len(images.training_ids)),
-        precision="fp32",
-        seed=0,
-        stream=("passes",),
-    )
+    training = training_of(images, config, stream=("passes",))
     tables: list[object] = []
     rewind = RewindCapture(RewindPoint("step", 2))
     trained = train(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.trainings import training_of
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
@@ -19,11 +20,10 @@ from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import PracError
 from prac.storage import Folder
-from prac.training.loop import Training, train
+from prac.training.loop import train
 from prac.training.observers import EpochEnd, Observer
 from prac.training.passes import EagerPasses, RecordedPasses, Recording, Work
 from prac.training.randomness import counted_seed, generators_kept, seed_generators
-from prac.training.schedule import full_budget
 from prac.training.workers import Workers
 
 ToyData = Callable[..., ImageDataset]
@@ -87,16 +87,7 @@ def _trained(
         torch.manual_seed(0)
         model = make()
     config = dataclasses.replace(CONFIG, learning_rate=learning_rate)
-    training = Training(
-        run="run",
-        images=images,
-        sample_ids=images.training_ids,
-        config=config,
-        budget=full_budget(config, len(images.training_ids)),
-        precision="fp32",
-        seed=seed,
-        stream=("round", 0),
-    )
+    training = training_of(images, config, seed=seed)
     train(model, training, observers=observers, workers=workers, checkpoints=checkpoints)
     return model.state_dict()
 

@@ -13,13 +13,14 @@ import pytest
 import safetensors.torch
 import torch
 import torch.distributed as dist
+from support.trainings import training_of
 from torch import nn
 
 from prac.config.sections import AugmentConfig, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.training.loop import Training, train
-from prac.training.schedule import full_budget, shares_of
+from prac.training.loop import train
+from prac.training.schedule import shares_of
 from prac.training.workers import Workers
 
 SHARES = 4
@@ -89,17 +90,8 @@ def _one(
     config = TrainConfig(
         epochs=2, batch_size=17, learning_rate=0.1, milestones=(), precision="fp32", shares=shares
     )
-    training = Training(
-        run="shares",
-        images=images,
-        sample_ids=images.training_ids,
-        config=config,
-        budget=full_budget(config, hardest or len(images.training_ids)),
-        precision="fp32",
-        seed=3,
-        stream=("x",),
-        fresh=hardest,
-        hardest=hardest is not None,
+    training = training_of(
+        images, config, seed=3, stream=("x",), fresh=hardest, hardest=hardest is not None
     )
     train(model, training, workers=workers)
     return {name: tensor.contiguous() for name, tensor in model.state_dict().items()}

@@ -20,6 +20,7 @@ import pytest
 import safetensors.torch
 import torch
 import torch.distributed as dist
+from support.trainings import training_of
 from torch import nn
 
 from prac.config.recipe import Recipe
@@ -40,9 +41,8 @@ from prac.pruning import Mask, global_magnitude
 from prac.pruning.prunable import prunable_weights
 from prac.storage import Folder
 from prac.training.checkpoint import Checkpoint
-from prac.training.loop import Training, train
+from prac.training.loop import train
 from prac.training.observers import EpochEnd, Observer
-from prac.training.schedule import full_budget
 from prac.training.workers import Workers
 
 ToyData = Callable[..., ImageDataset]
@@ -126,16 +126,7 @@ class _Skipping(nn.Module):
 def _skipping(images: DeviceImages, workers: Workers) -> dict[str, torch.Tensor]:
     """The weights after 24 steps, in some of which one share takes a layer, or both, or neither."""
     config = TrainConfig(epochs=4, batch_size=8, milestones=(), learning_rate=0.05)
-    training = Training(
-        run="skipping",
-        images=images,
-        sample_ids=images.training_ids[:47],
-        config=config,
-        budget=full_budget(config, 47),
-        precision="fp32",
-        seed=0,
-        stream=("skipping",),
-    )
+    training = training_of(images, config, ids=images.training_ids[:47], stream=("skipping",))
     torch.manual_seed(2)
     model = _Skipping()
     # What a process drew before is its own.
@@ -164,16 +155,7 @@ def _one_step(
                 assert parameter.grad is not None
                 kept[f"gradient {name}"] = parameter.grad.detach().clone().contiguous()
 
-    training = Training(
-        run="step",
-        images=images,
-        sample_ids=images.training_ids[:47],
-        config=config,
-        budget=full_budget(config, 47),
-        precision="fp32",
-        seed=0,
-        stream=("step",),
-    )
+    training = training_of(images, config, ids=images.training_ids[:47], stream=("step",))
     trained = train(model, training, mask=mask, observers=[Gradients()], workers=workers)
     kept |= {n: t.contiguous() for n, t in model.state_dict().items()}
     record = trained.epochs[0]
@@ -225,16 +207,7 @@ def _disagree(images: DeviceImages, workers: Workers, folder: Path) -> None:
             return workers.rank == 1 or end.record.epoch == 1
 
     config = TrainConfig(epochs=4, batch_size=16, milestones=(), learning_rate=0.05)
-    training = Training(
-        run="disagree",
-        images=images,
-        sample_ids=images.training_ids,
-        config=config,
-        budget=full_budget(config, len(images.training_ids)),
-        precision="fp32",
-        seed=0,
-        stream=("x",),
-    )
+    training = training_of(images, config, stream=("x",))
     config_of_round = round_config(RECIPE, "resnet8", 0, precision="fp32", records_events=False)
     model = initial_model(config_of_round, images)
     trained = train(model, training, observers=[Wish()], workers=workers)

@@ -1,0 +1,27 @@
+"""A `Training` of what a test has to say of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prac.config.sections import TrainConfig
+from prac.data.batches import DeviceImages
+from prac.training.loop import Training
+from prac.training.schedule import full_budget
+
+
+def training_of(
+    images: DeviceImages,
+    config: TrainConfig,
+    *,
+    ids: NDArray[np.int32] | None = None,
+    **more: Any,
+) -> Training:
+    """On all training rows, or on these, for the full budget, in fp32."""
+    ids = images.training_ids if ids is None else ids
+    told: dict[str, Any] = {"run": "run", "precision": "fp32", "seed": 0, "stream": ("round", 0)}
+    told["budget"] = full_budget(config, more.get("fresh") or len(ids))
+    return Training(images=images, sample_ids=ids, config=config, **{**told, **more})
