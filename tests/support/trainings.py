@@ -1,7 +1,9 @@
-"""A `Training` of what a test has to say of it."""
+"""A `Training` of what a test has to say of it, and processes that take part in one."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,3 +27,10 @@ def training_of(
     told: dict[str, Any] = {"run": "run", "precision": "fp32", "seed": 0, "stream": ("round", 0)}
     told["budget"] = full_budget(config, more.get("fresh") or len(ids))
     return Training(images=images, sample_ids=ids, config=config, **{**told, **more})
+
+
+def workers_environment() -> dict[str, str]:
+    """Of processes on this machine that run a test's file as a program."""
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    told = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    return {**os.environ, **told, "PYTHONPATH": os.pathsep.join(filter(None, paths))}

@@ -23,7 +23,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from support.trainings import training_of
 from torch import Tensor, nn
 
 import prac
@@ -39,11 +38,12 @@ from prac.pruning.saliency import snip_saliency
 from prac.storage import Folder
 from prac.training.checkpoint import Checkpoint
 from prac.training.evaluation import predict
-from prac.training.loop import Trained, train
+from prac.training.loop import Trained, Training, train
 from prac.training.observers import EpochEnd, EventObserver, Observer
 from prac.training.passes import CudaRecorder, EagerPasses, RecordedPasses
 from prac.training.precision import float32, pick_device, resolve_precision, use_deterministic
 from prac.training.randomness import generators_kept, seed_generators
+from prac.training.schedule import full_budget
 from prac.training.workers import Workers
 
 CUDA = "cuda"
@@ -110,7 +110,16 @@ def train_on(
         mask = global_magnitude(prunable_weights(model), mask, sparse)
     settings = {"learning_rate": 0.02, "shares": 1, **config}
     train_config = TrainConfig(epochs=epochs, milestones=(), batch_size=64, **settings)
-    training = training_of(images, train_config, precision=precision)
+    training = Training(
+        run="run",
+        images=images,
+        sample_ids=images.training_ids,
+        config=train_config,
+        budget=full_budget(train_config, len(images.training_ids)),
+        precision=precision,
+        seed=0,
+        stream=("round", 0),
+    )
     # What an attempt has counted is gone with it: events of resumed runs go to files, in a search.
     recorder = EventRecorder()
     watching = [EventObserver(recorder), *observers]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,8 @@ import pytest
 import safetensors.torch
 import torch
 import torch.distributed as dist
-from support.trainings import training_of
+from support import networks
+from support.trainings import training_of, workers_environment
 from torch import nn
 
 from prac.config.sections import AugmentConfig, TrainConfig
@@ -71,9 +71,6 @@ def _trained(shares: int, workers: Workers | None = None) -> dict[str, torch.Ten
 
 
 def _special(shares: int, workers: Workers | None = None) -> dict[str, torch.Tensor]:
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from support import networks
-
     return {
         f"{name}.{key}": tensor
         for name in SPECIAL
@@ -114,7 +111,7 @@ def test_so_do_networks_whose_steps_differ_from_one_another(
 
 
 def _compare(folder: Path, size: int, what: str, alone: dict[str, torch.Tensor]) -> None:
-    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    environment = workers_environment()
     command = [sys.executable, __file__, str(folder), what, str(size)]
     processes = [subprocess.Popen([*command, str(rank)], env=environment) for rank in range(size)]
     try:

@@ -20,7 +20,7 @@ import pytest
 import safetensors.torch
 import torch
 import torch.distributed as dist
-from support.trainings import training_of
+from support.trainings import training_of, workers_environment
 from torch import nn
 
 from prac.config.recipe import Recipe
@@ -219,7 +219,7 @@ def _disagree(images: DeviceImages, workers: Workers, folder: Path) -> None:
 
 def _run_both(mode: str, folder: Path) -> list[int]:
     """The exit statuses of two workers; once one has failed, the other is killed."""
-    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    environment = workers_environment()
     processes = []
     for rank in (0, 1):
         command = [sys.executable, __file__, mode, str(rank), str(folder)]
