@@ -48,7 +48,7 @@ Rows = Mapping[tuple[str, str, int], RoundRow]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class StageFiles:
     """The files of one pipeline's finished stages. rows: by architecture, method and round."""
 
     graph: Graph

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from prac.analysis.bill import make_bill
-from prac.analysis.evidence import Evidence
+from prac.analysis.evidence import StageFiles
 from prac.analysis.results import (
     DistanceRow,
     HardSample,
@@ -60,7 +60,7 @@ def collect_results(
     }
     recipe = request.recipe
     by_round = {(row.architecture, row.method, row.round): row for row in rows}
-    evidence = Evidence(graph, made, dataset, by_round)
+    evidence = StageFiles(graph, made, dataset, by_round)
     flops = {
         name: dense_flops(name, num_classes=dataset.num_classes, image_shape=dataset.image_shape)
         for name in recipe.architectures
@@ -241,7 +241,7 @@ def _distances(search: SearchStages, made: Mapping[str, Made]) -> list[DistanceR
     ]
 
 
-def _evidence(evidence: Evidence, recipe: Recipe) -> dict[str, Any]:
+def _evidence(evidence: StageFiles, recipe: Recipe) -> dict[str, Any]:
     """The fields of the results that are read from artifacts."""
     of_samples = ("recorded", "hardest", "never_learned", "samples")
     found: dict[str, list[Any]] = {
@@ -272,7 +272,7 @@ def set_samples(
     graph: Graph, made: Mapping[str, Made], dataset: ImageDataset
 ) -> dict[tuple[str, int], list[HardSample]]:
     """Samples of every PrAC set, by architecture and round."""
-    evidence = Evidence(graph, made, dataset, {})
+    evidence = StageFiles(graph, made, dataset, {})
     found = {}
     for search in graph.searches:
         gallery = evidence.gallery(search) if search.method == PRAC.name else None

@@ -11,8 +11,8 @@ from typing import Literal
 from prac.schema import read
 
 State = Literal["finished", "stopped", "empty", "failed"]
-Cost = Literal["search_steps", "set_size"]
-COSTS: tuple[Cost, ...] = ("search_steps", "set_size")
+CostName = Literal["search_steps", "set_size"]
+COSTS: tuple[CostName, ...] = ("search_steps", "set_size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class SweepResults:
         """In the order in which their rows come."""
         return list(dict.fromkeys(row.architecture for row in self.rows))
 
-    def front(self, architecture: str, cost: Cost) -> list[TrialRow]:
+    def front(self, architecture: str, cost: CostName) -> list[TrialRow]:
         """The trials no other beats in both validation accuracy of the last ticket (up) and cost
         (down), cheapest first; the test split is told, and chooses nothing."""
         judged = [
@@ -82,7 +82,7 @@ class SweepResults:
         return sorted(kept, key=lambda row: (getattr(row, cost), row.trial))
 
 
-def _beats(one: TrialRow, other: TrialRow, cost: Cost) -> bool:
+def _beats(one: TrialRow, other: TrialRow, cost: CostName) -> bool:
     assert one.validation_accuracy is not None
     assert other.validation_accuracy is not None
     gain, cheaper = (

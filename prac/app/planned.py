@@ -22,7 +22,7 @@ from prac.lottery.graph import Graph, Request, Stage
 from prac.lottery.networks import check_networks, initial_digests
 from prac.lottery.sizes import NetworkSize, network_size
 from prac.lottery.stage_config import check_rewind
-from prac.lottery.trials import Trial
+from prac.lottery.trials import NetworkTrial
 from prac.plugins import is_of_this_process
 from prac.training.schedule import shares_of
 
@@ -44,7 +44,7 @@ class Planned:
     graph: Graph
     workers: int
     given: Given
-    trials: Mapping[str, Trial]
+    trials: Mapping[str, NetworkTrial]
 
     @cached_property
     def dataset(self) -> ImageDataset:
@@ -123,7 +123,7 @@ def bytes_left(planned: Planned, to_run: list[Stage]) -> dict[str, int]:
 
 def _check(
     request: Request, graph: Graph, options: Options, classes: int, shape: tuple[int, int, int]
-) -> dict[str, Trial]:
+) -> dict[str, NetworkTrial]:
     return check_networks(
         graph.architectures,
         classes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from prac.analysis.evidence import Evidence, StoredSets, StoredThresholds
+from prac.analysis.evidence import StageFiles, StoredSets, StoredThresholds
 from prac.app.options import Options
 from prac.app.places import open_place, read_found
 from prac.app.planned import plan_pipeline
@@ -33,7 +33,7 @@ def stored_thresholds(
         )
     planned = plan_pipeline(recipe, options)
     place = open_place(planned)
-    evidence = Evidence(planned.graph, read_found(place, planned.graph), planned.dataset, {})
+    evidence = StageFiles(planned.graph, read_found(place, planned.graph), planned.dataset, {})
     found: list[StoredThresholds] = []
     for search in planned.graph.searches:
         # What borrows another architecture's sets has no statistics of its own.

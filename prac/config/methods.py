@@ -174,12 +174,12 @@ def _untrained(label: str, look: str, name: str, summary: str) -> Method:
 _KNOWN = (
     PRAC,
     Method(
-        name="vanilla", label="vanilla", colour="#E69F00", marker="s",
+        name=VANILLA, label="vanilla", colour="#E69F00", marker="s",
         summary="the same rounds on everything, none stopped early",
         data="everything", stops_early=False,
     ),
     Method(
-        name="random-subset", label="random subset", colour="#009E73", marker="^",
+        name=CONTROL, label="random subset", colour="#009E73", marker="^",
         summary="random samples, sizes and steps those of PrAC",
         selects="random", samples="top", borrows="steps",
     ),

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial
 
+from prac.config.methods import CONTROL, VANILLA
 from prac.config.recipe import Recipe
 from prac.config.sections import (
     AugmentConfig,
@@ -67,7 +68,7 @@ def digits() -> Recipe:
         prune=PruneConfig(tolerance=0.08),
         budget=BudgetConfig(scaling="epochs", min_round_epochs=6),
         search=SearchConfig(rounds=8, rewind=RewindPoint("epoch", 1)),
-        compare=("vanilla", "random-subset"),
+        compare=(VANILLA, CONTROL),
     )
 
 
@@ -162,7 +163,7 @@ def cifar10_quick() -> Recipe:
         budget=BudgetConfig(scaling="steps"),
         search=SearchConfig(rounds=3, rewind=RewindPoint("epoch", 1)),
         # Its gap to vanilla is not small: every run measures its own.
-        compare=("vanilla", "random-subset"),
+        compare=(VANILLA, CONTROL),
     )
 
 
@@ -210,7 +211,7 @@ def cifar10_speed() -> Recipe:
         prune=PruneConfig(fraction=0.4),
         budget=BudgetConfig(scaling="steps"),
         search=SearchConfig(rounds=3, rewind=RewindPoint("epoch", 1)),
-        compare=("vanilla", "random-subset"),
+        compare=(VANILLA, CONTROL),
     )
 
 
@@ -287,7 +288,7 @@ def _fast(name: str, source: str, what: str) -> Recipe:
         budget=BudgetConfig(min_round_steps=2816),
         search=SearchConfig(rounds=3, rewind=RewindPoint("epoch", 1)),
         # Random subsets did as well: every run shows whether its choice of samples paid.
-        compare=("vanilla", "random-subset"),
+        compare=(VANILLA, CONTROL),
     )
 
 

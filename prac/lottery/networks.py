@@ -9,7 +9,7 @@ from prac.config.sections import Precision, PruneConfig
 from prac.config.strategies import ProxyOptions
 from prac.data.dataset import Source
 from prac.errors import unknown
-from prac.lottery.trials import Trial, try_kept
+from prac.lottery.trials import NetworkTrial, try_kept
 from prac.models import check_architecture
 from prac.models.catalogue import find_ours, is_of_user, require_library
 from prac.plugins import is_custom
@@ -63,7 +63,7 @@ def check_networks(
     recipe: Recipe,
     precision: Precision,
     graphs: bool = False,
-) -> dict[str, Trial]:
+) -> dict[str, NetworkTrial]:
     """What the trial of each network found that isn't ours, or is pruned in another way.
 
     graphs: whether an export is tried. Raises ConfigError for a network that can't be trained and

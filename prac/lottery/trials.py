@@ -26,7 +26,7 @@ _VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class NetworkTrial:
     """What a network that can be searched is like.
 
     prunable, parameters: weights, a tied one once. no_graph: why its tickets have no graph that
@@ -59,7 +59,7 @@ def try_kept(
     precision: Precision,
     *,
     graph: bool,
-) -> Trial:
+) -> NetworkTrial:
     """The trial of a network, or what an earlier one of the same source and settings found.
 
     graph: whether an export is tried. Refusals are not kept. Raises ConfigError.
@@ -91,15 +91,15 @@ def _folder() -> Path:
     return (Path(own) if own else Path(cache) / "prac") / "trials"
 
 
-def _read(file: Path) -> Trial | None:
+def _read(file: Path) -> NetworkTrial | None:
     """None for what isn't there or isn't whole: it is tried again."""
     try:
-        return read(Trial, file_bytes(file))
+        return read(NetworkTrial, file_bytes(file))
     except (OSError, SchemaError):
         return None
 
 
-def _write(file: Path, found: Trial) -> None:
+def _write(file: Path, found: NetworkTrial) -> None:
     """A cache that can't be written is none."""
     scratch = file.with_suffix(f".{os.getpid()}.tmp")
     try:

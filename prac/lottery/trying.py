@@ -5,7 +5,7 @@ from __future__ import annotations
 from prac.config.recipe import Recipe
 from prac.config.sections import Precision
 from prac.errors import TicketError
-from prac.lottery.trials import Trial
+from prac.lottery.trials import NetworkTrial
 from prac.models import build_model
 from prac.models.catalogue import ImageShape
 from prac.pruning.prunable import prunable_weights
@@ -21,7 +21,7 @@ def tried(
     precision: Precision,
     *,
     graph: bool,
-) -> Trial:
+) -> NetworkTrial:
     """Try a network. Raises ConfigError for one that can't be trained or pruned."""
     layers = recipe.prune.layers
     try_network(name, num_classes, image_shape, recipe.train, precision, layers)
@@ -35,7 +35,7 @@ def tried(
             traced(classifier.eval().requires_grad_(False), image_shape)
         except TicketError as error:
             no_graph = str(error)
-    return Trial(
+    return NetworkTrial(
         prunable=sum(weight.numel() for weight in weights.values()),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         no_graph=no_graph,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from prac.analysis.results import Results, RoundRow, mean, sample_std
 from prac.analysis.statistics import matches
+from prac.config.methods import CONTROL, PRAC, VANILLA
 from prac.report.wording import architectures, methods_of
 
 CLOSE_POINTS = 1.0
@@ -20,7 +21,7 @@ chosen by the test split would look better on it than it is.
 SEED_NOISE_POINTS = 1.0
 """What two seeds of one configuration may differ by; a rule of thumb, never less is claimed."""
 
-BASELINES = ("vanilla", "random-subset", "rs2", "random-pruning", "random-tickets")
+BASELINES = (VANILLA, CONTROL, "rs2", "random-pruning", "random-tickets")
 """The methods that stand for no choice of samples or weights: others are compared with them."""
 
 SAME_SPARSITY = 0.005
@@ -160,7 +161,7 @@ def difference(these: tuple[float, ...], those: tuple[float, ...]) -> Difference
 
 
 def _matches(row: RoundRow, vanilla: RoundRow | None) -> bool | None:
-    if vanilla is None or row.method == "vanilla":
+    if vanilla is None or row.method == VANILLA:
         return None
     return matches(row.test_accuracies, vanilla.test_accuracies)
 
@@ -169,7 +170,7 @@ def _compare(results: Results, row: RoundRow, accuracy: float) -> Comparison:
     def against(other: RoundRow | None) -> Difference | None:
         return None if other is None else difference(row.test_accuracies, other.test_accuracies)
 
-    vanilla = same_sparsity(results, row, "vanilla")
+    vanilla = same_sparsity(results, row, VANILLA)
     dense = results.dense_test_accuracies.get(row.architecture, ())
     validation = results.dense_validation_accuracies.get(row.architecture, ())
     return Comparison(
@@ -178,7 +179,7 @@ def _compare(results: Results, row: RoundRow, accuracy: float) -> Comparison:
         test_std=row.test_std,
         dense=difference(row.test_accuracies, dense),
         vanilla=against(vanilla),
-        random=against(same_sparsity(results, row, "random-subset")),
+        random=against(same_sparsity(results, row, CONTROL)),
         dense_validation=difference(row.validation_accuracies, validation),
         vanilla_validation=None
         if vanilla is None
@@ -209,7 +210,7 @@ def sparsest(found: Sequence[Comparison]) -> Comparison | None:
     # tickets cost more steps (vanilla) or are controls.
     def rank(c: Comparison) -> tuple[float, bool, bool, float]:
         method = c.row.method
-        place = (method == "prac", method not in BASELINES)
+        place = (method == PRAC.name, method not in BASELINES)
         return (round(c.row.sparsity, 6), *place, c.row.judge_validation_accuracy or 0.0)
 
     return max(found, key=rank, default=None)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prac.analysis.results import Results, RoundRow, sample_std
-from prac.config.methods import method_label
+from prac.config.methods import VANILLA, method_label
 from prac.report.compare import SAME_SPARSITY, summaries
 from prac.report.equal_steps import equal_steps
 from prac.report.verdict import own_method
@@ -241,7 +241,7 @@ def _points(points: float) -> str:
 
 def _saving(results: Results, row: RoundRow) -> str:
     """Of steps, and in brackets of wall time: `62 % (10 %)`."""
-    if row.method == "vanilla":
+    if row.method == VANILLA:
         return ""
     time = "" if row.seconds_saved is None else f" ({percent(row.seconds_saved, 0)})"
     return f"{percent(row.steps_saved, 0)}{time}"

@@ -229,14 +229,14 @@ def _facts(shown: Comparison) -> str:
     parts += [" and ".join(gaps)] if gaps else []
     row = shown.row
     parts.append(f"found in {count(row.search_steps)} SGD steps{_time(row)}")
-    if row.method != "vanilla" and shown.steps_saved is not None:
+    if row.method != VANILLA and shown.steps_saved is not None:
         # Known without a vanilla search: every round on everything has the full budget's steps.
         than = "every round on all samples" if shown.to_vanilla is None else "vanilla"
         parts.append(_fewer(shown.steps_saved, than) + _less(row))
     missing = []
     if shown.to_dense is None:
         missing.append("dense model")
-    if shown.to_vanilla is None and shown.row.method != "vanilla":
+    if shown.to_vanilla is None and shown.row.method != VANILLA:
         missing.append("vanilla ticket")
     text = ", ".join(parts) + "."
     if row.borrowed_steps:
@@ -370,7 +370,7 @@ def _unjudged(results: Results, architecture: str, own: str | None) -> str:
     if last is None:
         return text
     saved = last.steps_saved
-    saving = "" if saved is None or last.method == "vanilla" else f", {_saving(saved, last)}"
+    saving = "" if saved is None or last.method == VANILLA else f", {_saving(saved, last)}"
     return f"{text} The search made {_ticket(last)}{saving}."
 
 

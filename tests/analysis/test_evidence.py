@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from prac.analysis.evidence import Evidence, dice, pack, thinned
+from prac.analysis.evidence import StageFiles, dice, pack, thinned
 from prac.analysis.outcome import _evidence
 from prac.config.sections import SelectConfig
 from prac.data.dataset import ImageDataset
@@ -81,7 +81,7 @@ def files(dataset: ImageDataset) -> Files:
 
 
 @pytest.fixture
-def evidence(request_for: Any, dataset: ImageDataset, files: Files) -> Evidence:
+def evidence(request_for: Any, dataset: ImageDataset, files: Files) -> StageFiles:
     """Two rounds of conv4."""
     graph = build_graph(request_for(architectures=("conv4",), rounds=2))
     rows = {
@@ -94,14 +94,14 @@ def evidence(request_for: Any, dataset: ImageDataset, files: Files) -> Evidence:
         for method in ("prac", "vanilla", "random-subset")
         for index in range(3)
     }
-    return Evidence(graph, _made(graph, files), dataset, rows)  # type: ignore[arg-type]
+    return StageFiles(graph, _made(graph, files), dataset, rows)  # type: ignore[arg-type]
 
 
-def _search(evidence: Evidence, method: str) -> SearchStages:
+def _search(evidence: StageFiles, method: str) -> SearchStages:
     return next(s for s in evidence.graph.searches if s.method == method)
 
 
-def test_thresholds_by_hand(evidence: Evidence) -> None:
+def test_thresholds_by_hand(evidence: StageFiles) -> None:
     found = evidence.thresholds(_search(evidence, "prac"), SelectConfig())
     sizes = {(t.round, t.threshold): (t.set_size, t.cet_size, t.cep_size, t.overlap) for t in found}
     assert sizes == {
@@ -123,12 +123,12 @@ def test_thresholds_by_hand(evidence: Evidence) -> None:
     assert {t.never_learned for t in found} == {1}
 
 
-def test_a_search_without_events_has_no_thresholds(evidence: Evidence) -> None:
+def test_a_search_without_events_has_no_thresholds(evidence: StageFiles) -> None:
     assert evidence.thresholds(_search(evidence, "vanilla"), SelectConfig()) == []
     assert evidence.gallery(_search(evidence, "vanilla")) is None
 
 
-def test_mask_overlaps_by_hand(evidence: Evidence) -> None:
+def test_mask_overlaps_by_hand(evidence: StageFiles) -> None:
     found = {
         (m.round, m.method, m.other): (m.overlap, m.chance) for m in evidence.mask_overlaps("conv4")
     }
@@ -141,7 +141,7 @@ def test_mask_overlaps_by_hand(evidence: Evidence) -> None:
 
 
 def test_large_masks_are_compared_in_some_rounds_and_the_last(
-    evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+    evidence: StageFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Three searches of 6 weights: 18 bytes a round, so one of the two rounds.
     monkeypatch.setattr("prac.analysis.evidence.MAX_MASK_BYTES", 35)
@@ -165,7 +165,7 @@ def test_dice_of_masks_of_other_sizes() -> None:
     assert chance == pytest.approx(2 * (5 * 3 / 6) / 8)
 
 
-def test_classes_by_hand(evidence: Evidence, dataset: ImageDataset) -> None:
+def test_classes_by_hand(evidence: StageFiles, dataset: ImageDataset) -> None:
     found = evidence.classes(_search(evidence, "prac"))
     labels = dataset.train_labels.tolist()
     inside = [labels[i] for i in (0, 1, 2, 6)]
@@ -178,7 +178,7 @@ def test_classes_by_hand(evidence: Evidence, dataset: ImageDataset) -> None:
     )
 
 
-def test_the_gallery_knows_the_dense_prediction(evidence: Evidence) -> None:
+def test_the_gallery_knows_the_dense_prediction(evidence: StageFiles) -> None:
     search = _search(evidence, "prac")
     gallery = evidence.gallery(search)
     assert gallery is not None
@@ -189,7 +189,7 @@ def test_the_gallery_knows_the_dense_prediction(evidence: Evidence) -> None:
     assert inside == [0, 1, 2, 6]
 
 
-def test_layers_of_the_last_mask(evidence: Evidence) -> None:
+def test_layers_of_the_last_mask(evidence: StageFiles) -> None:
     """Drawn by hand: of a's four weights and b's two."""
     found = [layer for search in evidence.graph.searches for layer in evidence.layers(search)]
     told = {(each.method, each.layer): (each.alive, each.weights, each.round) for each in found}
@@ -215,7 +215,7 @@ def test_who_recorded_events_is_told_apart_from_who_never_learned_none(
     }
     chosen = PracSet.from_reasons({Reason.FORGOTTEN: np.array([1, 6])})
     made = _made(graph, {**files, "select:conv4:prac:2": {SET: chosen}})
-    both = Evidence(graph, made, dataset, rows)  # type: ignore[arg-type]
+    both = StageFiles(graph, made, dataset, rows)  # type: ignore[arg-type]
     found = _evidence(both, request.recipe)
     assert found["recorded"] == ("conv4",)
     assert [(s.architecture, s.sample_id) for s in found["never_learned"]] == [("conv4", 6)]

@@ -34,7 +34,7 @@ from prac.lottery.identity import Identity
 from prac.lottery.kept import Pipeline, from_json, to_json
 from prac.lottery.outputs import SET, Cost
 from prac.lottery.store import MANIFEST, DamagedArtifact, Manifest
-from prac.lottery.trials import Trial
+from prac.lottery.trials import NetworkTrial
 from prac.schema import Key, SchemaError, file_bytes, read
 from prac.storage import Folder
 from prac.training.checkpoint import Progress
@@ -130,7 +130,10 @@ READERS: dict[str, tuple[str, Callable[[str], str]]] = {
         _written(Identity),
     ),
     "claim": (f'["{"a" * 32}"]', _written(list[Key])),
-    "trial of a network": ('{"prunable": 1, "parameters": 2, "no_graph": null}', _written(Trial)),
+    "trial of a network": (
+        '{"prunable": 1, "parameters": 2, "no_graph": null}',
+        _written(NetworkTrial),
+    ),
 }
 """By kind: a whole file, and what reads it and writes it again."""
 

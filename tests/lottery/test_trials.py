@@ -10,7 +10,7 @@ from prac.config.recipes import digits
 from prac.config.sections import PruneConfig
 from prac.errors import ConfigError
 from prac.lottery import trying
-from prac.lottery.trials import Trial, try_kept
+from prac.lottery.trials import NetworkTrial, try_kept
 
 NETWORK = "from torch import nn\ndef make(): return nn.Sequential({layers})\n"
 LAYERS = "nn.Conv2d(3, 4, 3), nn.{activation}(), nn.Flatten(), nn.Linear(144, 3)"
@@ -23,14 +23,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "trials"
 
 
-def trial(name: str, *, layers: str = "conv", graph: bool = False, **train: object) -> Trial:
+def trial(name: str, *, layers: str = "conv", graph: bool = False, **train: object) -> NetworkTrial:
     recipe = digits().set(prune={"layers": layers}, train=train)
     return try_kept(name, 3, (8, 8, 3), recipe, "fp32", graph=graph)
 
 
 def test_weights_are_counted_by_what_is_prunable(cache: Path) -> None:
     # 192-16-16-3 with biases; a tied convolution counts once (networks of tests/support).
-    assert trial("support.networks:Mlp", layers="conv+linear") == Trial(
+    assert trial("support.networks:Mlp", layers="conv+linear") == NetworkTrial(
         prunable=192 * 16 + 16 * 16 + 16 * 3, parameters=192 * 16 + 16 * 16 + 16 * 3 + 16 + 16 + 3
     )
     all_but_head = trial("support.networks:Mlp", layers="all-but-head")
@@ -41,7 +41,7 @@ def test_weights_are_counted_by_what_is_prunable(cache: Path) -> None:
 
 
 def test_under_half_is_warned_of() -> None:
-    few, most = Trial(prunable=1, parameters=100), Trial(prunable=60, parameters=100)
+    few, most = NetworkTrial(prunable=1, parameters=100), NetworkTrial(prunable=60, parameters=100)
     (line,) = few.lines("net", PruneConfig())
     assert line.startswith("net: 1.0% of its 100 weights are prunable (prune.layers=conv); warning")
     assert "prune.layers=conv+linear" in line
@@ -62,15 +62,15 @@ def test_it_is_tried_again_only_where_something_changed(
 ) -> None:
     calls: list[str] = []
 
-    def counted(name: str, *given: object, **named: object) -> Trial:
+    def counted(name: str, *given: object, **named: object) -> NetworkTrial:
         calls.append(name)
-        return Trial(prunable=1, parameters=2)
+        return NetworkTrial(prunable=1, parameters=2)
 
     monkeypatch.setattr(trying, "tried", counted)
     file, name = tmp_path / "tried_net.py", "tried_net:make"
     file.write_text(NETWORK.format(layers=LAYERS.format(activation="ReLU")))
     for _ in range(2):
-        assert trial(name) == Trial(prunable=1, parameters=2)
+        assert trial(name) == NetworkTrial(prunable=1, parameters=2)
     assert len(calls) == 1
     file.write_text(NETWORK.format(layers=LAYERS.format(activation="Tanh")))
     trial(name)

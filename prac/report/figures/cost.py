@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from prac.analysis.results import Results, RoundRow
-from prac.config.methods import method_label
+from prac.config.methods import VANILLA, method_label
 from prac.report.figures.style import (
     REFERENCES,
     MethodStyle,
@@ -54,7 +54,7 @@ def saving_in_words(results: Results, architecture: str) -> str:
     for method in methods_of(results, architecture):
         rows = search_rows(results, architecture, method)
         saved = rows[-1].steps_saved
-        if method != "vanilla" and saved is not None:
+        if method != VANILLA and saved is not None:
             seconds = rows[-1].seconds_saved
             told = [f"{percent(abs(saved), 0)} {'more' if saved < 0 else 'fewer'} steps"]
             if seconds is not None:

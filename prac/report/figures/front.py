@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from prac.analysis.trials import COSTS, Cost, SweepResults, TrialRow
+from prac.analysis.trials import COSTS, CostName, SweepResults, TrialRow
 from prac.report.figures.style import (
     GREY,
     INK,
@@ -50,7 +50,7 @@ def pareto_front(results: SweepResults) -> Figure:
     return figure
 
 
-def _panel(ax: Axes, results: SweepResults, architecture: str, cost: Cost) -> None:
+def _panel(ax: Axes, results: SweepResults, architecture: str, cost: CostName) -> None:
     panel_title(ax, architecture, "each point is one configuration: up and left is better")
     front = results.front(architecture, cost)
     beaten = [
@@ -86,11 +86,11 @@ def _panel(ax: Axes, results: SweepResults, architecture: str, cost: Cost) -> No
     label_axes(ax, _AXIS[cost], "test accuracy (%)")
 
 
-def _points(rows: list[TrialRow], cost: Cost) -> tuple[list[int], list[float]]:
+def _points(rows: list[TrialRow], cost: CostName) -> tuple[list[int], list[float]]:
     return [getattr(r, cost) for r in rows], [100 * (r.test_accuracy or 0) for r in rows]
 
 
-def _labels(rows: list[TrialRow], cost: Cost) -> dict[tuple[int, float], str]:
+def _labels(rows: list[TrialRow], cost: CostName) -> dict[tuple[int, float], str]:
     """One label a point: trials that found the same are named together."""
     found: dict[tuple[int, float], list[str]] = {}
     for row in rows:

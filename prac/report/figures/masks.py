@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from prac.analysis.results import MaskOverlap, Results
-from prac.config.methods import method_label
+from prac.config.methods import VANILLA, method_label
 from prac.report.figures.style import (
     GREY,
     INK,
@@ -57,7 +57,7 @@ def mask_overlaps(results: Results) -> Figure:
 def reference(rows: list[MaskOverlap]) -> str:
     """The method whose masks the others' are compared with: vanilla where it is there."""
     methods = ordered_methods(m for row in rows for m in (row.method, row.other))
-    return "vanilla" if "vanilla" in methods else methods[0]
+    return VANILLA if VANILLA in methods else methods[0]
 
 
 def _lines(
