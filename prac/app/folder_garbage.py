@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import shutil
@@ -10,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prac.errors import StoreError
-from prac.lottery.folder_store import MAKING, kind_of
-from prac.lottery.kept import FolderKept, Pipeline, let_go
+from prac.lottery.folder_store import MAKING, kind_and_data
+from prac.lottery.kept import FolderKept, Pipeline, let_go, unlisted
 from prac.lottery.store import StoreAway
 from prac.schema import SchemaError
 from prac.storage import Folder
@@ -20,20 +21,25 @@ from prac.tracking.leftovers import KEY, Garbage, find_leftovers, garbage_at
 _GOING = ".going-"
 
 
-def find_in_folder(root: Path, storage: Folder, *, min_age_seconds: float) -> list[Garbage]:
+def find_in_folder(
+    root: Path, storage: Folder, *, min_age_seconds: float, also_unlisted: bool = False
+) -> list[Garbage]:
     """What could be deleted of a `FolderStore` and of its storage now.
 
-    root: of the store. min_age_seconds: younger things are left alone. Raises StoreError where it
-    can't be told what is needed.
+    root: of the store. min_age_seconds: younger things are left alone. also_unlisted: finished
+    stages too that no pipeline's note lists. Raises StoreError where it can't be told what is
+    needed.
     """
     before = time.time() - min_age_seconds
     kept = FolderKept(root)
     pipelines = kept.pipelines()
-    going = let_go(pipelines)
+    going = _going(root, pipelines, also_unlisted)
     stages = {folder.name: folder for folder in _folders(root) if KEY.fullmatch(folder.name)}
     names = {key: name for pipeline in pipelines for key, name in pipeline.needs.items()}
     found = [
-        dataclasses.replace(garbage_at(stages[key], "stage", why, key), name=names[key])
+        dataclasses.replace(
+            garbage_at(stages[key], "stage", why, key), name=names.get(key) or _kind(stages[key])
+        )
         for key, why in going.items()
         if key in stages and stages[key].stat().st_mtime <= before
     ]
@@ -51,6 +57,20 @@ def find_in_folder(root: Path, storage: Folder, *, min_age_seconds: float) -> li
     )
     why = "forgotten, and nothing of it is left"
     return found + [garbage_at(kept.file(key), "note", why, key) for key in sorted(forgotten)]
+
+
+def _going(root: Path, pipelines: list[Pipeline], also_unlisted: bool) -> dict[str, str]:
+    """Stages that may go: key to why."""
+    going = let_go(pipelines)
+    if also_unlisted:
+        there: dict[str, tuple[str, str]] = {}
+        for folder in _folders(root):
+            # Of what can't be read, all is kept.
+            with contextlib.suppress(OSError, SchemaError, StoreAway):
+                if KEY.fullmatch(folder.name):
+                    there[folder.name] = kind_and_data(folder)
+        going |= unlisted(pipelines, there)
+    return going
 
 
 def _folders(root: Path) -> list[Path]:
@@ -83,15 +103,18 @@ def _newest(folder: Path) -> float:
 
 def _kind(folder: Path) -> str:
     try:
-        return kind_of(folder)
+        return kind_and_data(folder)[0]
     except (OSError, SchemaError, StoreAway):
         return "dense"  # of what can't be read, all is kept
 
 
-def delete_in_folder(root: Path, garbage: Iterable[Garbage]) -> None:
+def delete_in_folder(
+    root: Path, garbage: Iterable[Garbage], *, also_unlisted: bool = False
+) -> None:
     """Delete what `find_in_folder` found; what a pipeline needs that was begun meanwhile stays."""
     pipelines: list[Pipeline] = FolderKept(root).pipelines()
-    going, forgotten = let_go(pipelines), {p.key for p in pipelines if p.forgotten}
+    going = _going(root, pipelines, also_unlisted)
+    forgotten = {p.key for p in pipelines if p.forgotten}
     spared: set[str] = set()
     for piece in garbage:
         if piece.kind == "stage" and piece.key and piece.key not in going:

@@ -41,6 +41,12 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--delete", action="store_true", help="delete what is listed")
     parser.add_argument(
+        "--unlisted",
+        action="store_true",
+        help="finished stages too that no pipeline's note lists, such as those of searches in "
+        "Python before they noted what they need; tickets stay",
+    )
+    parser.add_argument(
         "--older-than",
         type=float,
         default=1.0,
@@ -96,18 +102,20 @@ def _of_mlflow(arguments: argparse.Namespace, store: MlflowStore, storage: Folde
         storage,
         min_age_seconds=arguments.older_than * 3600,
         storage_is_ours=arguments.storage is not None,
+        also_unlisted=arguments.unlisted,
     )
     if arguments.delete:
-        delete_garbage(store, garbage)
+        delete_garbage(store, garbage, also_unlisted=arguments.unlisted)
     return garbage
 
 
 def _of_folder(arguments: argparse.Namespace, root: Path, storage: Folder) -> list[Garbage]:
     from prac.app.folder_garbage import delete_in_folder, find_in_folder
 
-    garbage = find_in_folder(root, storage, min_age_seconds=arguments.older_than * 3600)
+    age, unlisted = arguments.older_than * 3600, arguments.unlisted
+    garbage = find_in_folder(root, storage, min_age_seconds=age, also_unlisted=unlisted)
     if arguments.delete:
-        delete_in_folder(root, garbage)
+        delete_in_folder(root, garbage, also_unlisted=unlisted)
     return garbage
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.app.console import say
-from prac.cli.stored import add_command, add_store_options, print_lines, print_rows
+from prac.cli.stored import add_command, add_store_options, print_lines, print_rows, say_refused
 from prac.errors import ConfigError
 
 # Slow imports stand in functions: see `prac.cli`.
@@ -59,7 +59,8 @@ class _Looked:
 
     def __init__(self, kept: Kept) -> None:
         self.kept = kept
-        self.pipelines = kept.pipelines()
+        self.refused: list[str] = []
+        self.pipelines = kept.pipelines(self.refused)
         self._there: dict[str, dict[str, Path | None]] = {}
         self._sizes: dict[Path, int] = {}
 
@@ -131,14 +132,16 @@ def _stores(home: str | None) -> Iterator[Kept]:
 
 def list_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Print the pipelines of the store."""
+    stores = [_Looked(kept) for kept in _stores(arguments.home)]
     facts = [
         looked.facts(pipeline)
-        for looked in map(_Looked, _stores(arguments.home))
+        for looked in stores
         for pipeline in looked.pipelines
         if arguments.forgotten or not pipeline.forgotten
     ]
+    refused = say_refused(line for looked in stores for line in looked.refused)
     if arguments.json:
-        return {"pipelines": facts}
+        return {"pipelines": facts, "refused": refused}
     from prac.lottery.footprint import shown_bytes
 
     rows = [
@@ -163,6 +166,7 @@ def _find(home: str | None, start: str) -> list[tuple[_Looked, Pipeline]]:
     from prac.lottery.kept import find_pipeline
 
     looked = [_Looked(kept) for kept in _stores(home)]
+    say_refused(line for one in looked for line in one.refused)
     found = find_pipeline((p for one in looked for p in one.pipelines), start)
     return [(one, p) for one in looked for p in one.pipelines if p.key == found.key]
 

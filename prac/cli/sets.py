@@ -17,6 +17,7 @@ from prac.cli.stored import (
     place_for,
     print_lines,
     print_rows,
+    say_refused,
 )
 from prac.config.recipes import get_recipe
 from prac.errors import ConfigError
@@ -96,6 +97,7 @@ def list_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     store = open_store(arguments.home)
     from prac.tracking.registry import list_sets
 
+    refused: list[str] = []
     sets = list_sets(
         store,
         data=arguments.data,
@@ -104,9 +106,11 @@ def list_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
         round_index=arguments.round,
         sort=arguments.sort,
         limit=arguments.limit,
+        refused=refused,
     )
+    say_refused(refused)
     if arguments.json:
-        return {"sets": [entry.to_json() for entry in sets]}
+        return {"sets": [entry.to_json() for entry in sets], "refused": refused}
     columns = ("set", "data", "architecture", "method", "round", "samples", "CET", "CEP", "made by")
     print_rows("sets", columns, [_row(entry) for entry in sets])
     return None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from prac.app.console import say
 from prac.config.checks import require
-from prac.errors import ConfigError, printable
+from prac.errors import ConfigError, printable, shown
 
 # Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
@@ -97,6 +97,14 @@ def open_store(home: str | None) -> MlflowStore:
 def stages_of(home: str | None) -> Path:
     """Where runs in one process keep their stages, which may not be there."""
     return Path(home or Path.cwd()).absolute() / "prac-runs" / "stages"
+
+
+def say_refused(lines: Iterable[str]) -> list[str]:
+    """Tell of what a list leaves out because it can't be read; all else is listed."""
+    told = list(lines)
+    for line in told:
+        say(f"left out: {shown(line)}", error=True)
+    return told
 
 
 def open_ticket(where: str, home: str | None, *, trust_code: bool = False) -> Ticket:

@@ -22,6 +22,7 @@ from prac.cli.stored import (
     place_for,
     print_lines,
     print_rows,
+    say_refused,
     share,
     stages_of,
     ticket_folder,
@@ -115,8 +116,9 @@ def list_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     check_limit(arguments.limit)
     from prac.ticket.listed import choose
 
+    refused: list[str] = []
     tickets = choose(
-        _listed(arguments.home),
+        _listed(arguments.home, refused),
         data=arguments.data,
         architecture=arguments.architecture,
         method=arguments.method,
@@ -125,8 +127,9 @@ def list_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
         sort=arguments.sort,
         limit=arguments.limit,
     )
+    say_refused(refused)
     if arguments.json:
-        return {"tickets": [dataclasses.asdict(ticket) for ticket in tickets]}
+        return {"tickets": [dataclasses.asdict(ticket) for ticket in tickets], "refused": refused}
     columns = (
         "ticket",
         "aliases",
@@ -145,8 +148,11 @@ def list_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     return None
 
 
-def _listed(home: str | None) -> Iterator[TicketEntry]:
-    """MLflow's and those of local runs, where they are. Raises ConfigError without any store."""
+def _listed(home: str | None, refused: list[str]) -> Iterator[TicketEntry]:
+    """MLflow's and those of local runs, where they are. Raises ConfigError without any store.
+
+    refused: takes a line for each that can't be read.
+    """
     from prac.ticket.listed import tickets_in
 
     stages = stages_of(home)
@@ -158,8 +164,8 @@ def _listed(home: str | None) -> Iterator[TicketEntry]:
     else:
         from prac.tracking.registry import list_tickets
 
-        yield from list_tickets(store)
-    yield from tickets_in(stages)
+        yield from list_tickets(store, refused)
+    yield from tickets_in(stages, refused)
 
 
 def _row(ticket: TicketEntry) -> list[str]:

@@ -44,9 +44,10 @@ class _Run:
     manifest: Sha256
 
 
-def kind_of(folder: Path) -> str:
+def kind_and_data(folder: Path) -> tuple[str, str]:
     """Of the stage in a folder of a store. Raises SchemaError, or OSError."""
-    return _noted(folder).kind
+    run = _noted(folder)
+    return run.kind, run.data
 
 
 def _noted(folder: Path) -> _Run:

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -20,7 +20,9 @@ from prac.fingerprint import fingerprint
 from prac.lottery.graph import Graph, Request, Stage
 from prac.lottery.identity import Identity
 from prac.lottery.kinds import KINDS, Lasts
-from prac.schema import Key, SchemaError, file_bytes, read
+from prac.lottery.store import FORMAT, of_this_format
+from prac.plugins import name_of
+from prac.schema import Key, SchemaError, file_bytes, formed
 
 Forgotten = Literal["", "stages", "tickets"]
 """Kept; its stages may go, but for its tickets; its tickets may go as well."""
@@ -54,8 +56,12 @@ class Kept(Protocol):
     def note(self, pipeline: Pipeline) -> None:
         """Keep what it needs; one that was forgotten is kept again."""
 
-    def pipelines(self) -> list[Pipeline]:
-        """All that were noted, the newest first; several notes under one key are one."""
+    def pipelines(self, refused: list[str] | None = None) -> list[Pipeline]:
+        """All that were noted, the newest first; several notes under one key are one.
+
+        refused: takes a line for each note that can't be read; without it, the first of them is
+        raised. What may be deleted is decided without it: such a note may need anything.
+        """
 
     def forget(self, key: str, what: Forgotten) -> None:
         """Let go what the pipeline with this key needs; nothing is deleted."""
@@ -73,7 +79,7 @@ def pipeline_of(request: Request, graph: Graph, began: float) -> Pipeline:
     part = "" if whole else f"; {', '.join(sorted({graph.stages[t].kind for t in graph.targets}))}"
     return Pipeline(
         key=graph.stages["report"].key if whole else fingerprint(sorted(needs)),
-        title=f"{recipe.name}: {', '.join(recipe.architectures)}; {methods}; "
+        title=f"{recipe.name}: {', '.join(map(name_of, recipe.architectures))}; {methods}; "
         f"{recipe.search.rounds} rounds{part}",
         data=request.data,
         data_name=request.data_name,
@@ -141,15 +147,35 @@ def let_go(pipelines: Iterable[Pipeline]) -> dict[str, str]:
     }
 
 
+def unlisted(pipelines: Iterable[Pipeline], there: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """The finished stages that no note lists, a forgotten one's neither: key to why.
+
+    there: key to kind and data of every finished stage. Tickets stay, and so does all of data of
+    which a pipeline has a report and no note: what it needs is not known.
+    """
+    known = list(pipelines)
+    listed = {key for p in known for key in (p.key, *p.needs)}
+    left = {key: told for key, told in there.items() if key not in listed}
+    unknown_needs = {p.data for p in known if not p.needs}
+    unknown_needs |= {data for kind, data in left.values() if kind in ("report", "sweep")}
+    return {
+        key: "finished, and no pipeline's note lists it"
+        for key, (kind, data) in left.items()
+        if lasts(kind) == "pipeline" and data not in unknown_needs
+    }
+
+
 def to_json(pipeline: Pipeline) -> str:
     """As text."""
-    return json.dumps(dataclasses.asdict(pipeline), indent=2, sort_keys=True)
+    values = {"format": FORMAT, **dataclasses.asdict(pipeline)}
+    return json.dumps(values, indent=2, sort_keys=True)
 
 
-def from_json(text: str | bytes, where: object) -> Pipeline:
-    """What `to_json` wrote. Raises StoreError: what can't be read may be needed by anybody."""
+def from_json(text: bytes, where: object) -> Pipeline:
+    """What `to_json` wrote, by this version or one before. Raises StoreError: what can't be read
+    may be needed by anybody."""
     try:
-        return read(Pipeline, text)
+        return formed(Pipeline, of_this_format(text, str(where)))
     except SchemaError as error:
         raise StoreError(
             f"{where}, which says what a pipeline needs, can't be read ({error}); what it needs is "
@@ -183,7 +209,8 @@ class FolderKept:
         return found
 
     def note(self, pipeline: Pipeline) -> None:
-        known = [p for p in self.pipelines() if p.key == pipeline.key]
+        # Its own alone: another's that can't be read is no reason not to begin.
+        known = list(self._read([file])) if (file := self.file(pipeline.key)).exists() else []
         (now,) = merged([*known, pipeline])
         if known != [now]:
             self._write(self.file(now.key), to_json(now))
@@ -204,15 +231,25 @@ class FolderKept:
         except OSError as error:
             raise StoreError(f"the store {self.root} can't be written ({error})") from error
 
-    def pipelines(self) -> list[Pipeline]:
+    def pipelines(self, refused: list[str] | None = None) -> list[Pipeline]:
         try:
             files = sorted(self._notes.glob("[!.]*.json"))
-            return merged(from_json(file_bytes(file), file) for file in files)
-        except (OSError, SchemaError) as error:
+        except OSError as error:
             raise StoreError(f"the store {self.root} can't be read ({error})") from error
+        return merged(self._read(files, refused))
+
+    def _read(self, files: Iterable[Path], refused: list[str] | None = None) -> Iterator[Pipeline]:
+        for file in files:
+            try:
+                yield from_json(file_bytes(file), file)
+            except (OSError, SchemaError, StoreError) as error:
+                told = error if isinstance(error, StoreError) else f"{file} can't be read ({error})"
+                if refused is None:
+                    raise StoreError(str(told)) from error
+                refused.append(str(told))
 
     def forget(self, key: str, what: Forgotten) -> None:
-        found = find_pipeline(self.pipelines(), key)
+        found = find_pipeline(self.pipelines([]), key)
         self._write(self.file(found.key), to_json(dataclasses.replace(found, forgotten=what)))
 
     def there(self, pipeline: Pipeline) -> dict[str, Path | None]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ from prac.lottery.bill import own_stages, total
 from prac.lottery.compose import build_graph
 from prac.lottery.folder_store import FolderStore
 from prac.lottery.graph import Graph, Request, SearchStages
+from prac.lottery.kept import FolderKept, pipeline_of
 from prac.lottery.local import LocalEnv, Ran, run_local
 from prac.lottery.networks import check_networks, initial_digests
 from prac.lottery.outputs import (
@@ -263,6 +265,8 @@ def search(
                 recipe=recipe,
                 precision=request.precision,
             )
+            if isinstance(kept, FolderStore):
+                FolderKept(kept.root).note(pipeline_of(request, graph, time.time()))
             ran = run_local(graph, env, kept)
     # Where sets are transferred, their source is searched first.
     first = next(s for s in graph.searches if s.architecture == recipe.architectures[0])

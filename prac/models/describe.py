@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from prac.models.mode import in_mode
 
@@ -34,12 +35,36 @@ def forward_flops(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[s
             flops[name] = 0
             handles.append(module.register_forward_hook(_adder(flops, name)))
     try:
-        with in_mode(model, training=False), torch.no_grad():
-            model(zero_images(model, image_shape, count=1))
+        try:
+            on_shapes(model, image_shape, count=1)
+        except Exception:
+            flops.update(dict.fromkeys(flops, 0))
+            with in_mode(model, training=False), torch.no_grad():
+                model(zero_images(model, image_shape, count=1))
     finally:
         for handle in handles:
             handle.remove()
     return flops
+
+
+def on_shapes(
+    model: nn.Module,
+    image_shape: tuple[int, int, int],
+    count: int,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> object:
+    """What the model makes of images, shapes and strides alone: nothing is computed, and no memory
+    is taken that grows with the images. The model and its mode are left as they were.
+
+    Raises what the model raises, also where it needs values to go on: that is no refusal.
+    """
+    meta = torch.device("meta")
+    weights = {n: t.to(meta) for n, t in (*model.named_parameters(), *model.named_buffers())}
+    height, width, channels = image_shape
+    with in_mode(model, training=False), torch.no_grad(), meta:
+        images = torch.zeros(count, channels, height, width).to(memory_format=memory_format)
+        made: object = functional_call(model, weights, (images,))
+    return made
 
 
 def zero_images(model: nn.Module, image_shape: tuple[int, int, int], count: int) -> Tensor:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from prac.errors import ConfigError
 from prac.models.answers import ALLOWED, answer_of, answer_with_logits, described
-from prac.models.catalogue import LIBRARIES, ImageShape, find_ours, require_pixels
-from prac.models.describe import zero_images
+from prac.models.catalogue import LIBRARIES, ImageShape, find_ours, is_of_user, require_pixels
+from prac.models.describe import on_shapes, zero_images
 from prac.models.layout import keep_plain
 from prac.models.libraries import build_library, one_line
 from prac.models.mode import in_mode
@@ -42,10 +45,8 @@ def build_model(
             the callable can't be imported, fails or returns something else.
     """
     with _seeded(seed):
-        ours = find_ours(architecture)
-        if ours is not None:
-            require_pixels(architecture, ours.min_pixels, image_shape)
-            return ours.build(image_shape, num_classes)
+        if find_ours(architecture) is not None:
+            return _of_us_or_a_library(architecture, num_classes, image_shape)
         library, colon, _ = architecture.partition(":")
         if colon and library not in LIBRARIES:
             make = load_custom("architecture", architecture)
@@ -56,9 +57,44 @@ def build_model(
                 )
             model = _call(architecture, make, num_classes, image_shape[2], seed)
         else:
-            model = build_library(architecture, num_classes, image_shape)
+            model = _of_us_or_a_library(architecture, num_classes, image_shape)
         _try_forward(architecture, model, num_classes, image_shape)
         return model
+
+
+def state_shapes(
+    architecture: str, *, num_classes: int, image_shape: ImageShape
+) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of what `build_model` would make of a network of ours or a library's, in
+    less than a second and without memory for its weights. Raises ConfigError.
+
+    Code of the user's is not for this: it may need its weights while it makes them.
+    """
+    try:
+        with _seeded(0), _WithoutWeights():
+            model = _of_us_or_a_library(architecture, num_classes, image_shape)
+    except ConfigError:
+        # Some networks of timm add what has memory to what has none.
+        with _seeded(0), torch.device("meta"):
+            model = _of_us_or_a_library(architecture, num_classes, image_shape)
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def _of_us_or_a_library(architecture: str, num_classes: int, image_shape: ImageShape) -> nn.Module:
+    ours = find_ours(architecture)
+    if ours is None:
+        return build_library(architecture, num_classes, image_shape)
+    require_pixels(architecture, ours.min_pixels, image_shape)
+    return ours.build(image_shape, num_classes)
+
+
+class _WithoutWeights(TorchFunctionMode):
+    """What layers ask for to fill it with weights has a shape and no memory. Numbers that a network
+    computes to make its layers are real (RegNet's widths), so the device isn't `meta` for all."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        elsewhere = {"device": "meta"} if func is torch.empty else {}
+        return func(*args, **{**(kwargs or {}), **elsewhere})
 
 
 @contextmanager
@@ -119,11 +155,11 @@ def _try_forward(
     height, width, channels = image_shape
     images = f"images of {height}x{width} pixels and {channels} channel{'s' * (channels != 1)}"
     try:
-        with in_mode(model, training=False), torch.no_grad():
-            zeros = zero_images(model, image_shape, count=2)
-            output: object = model(zeros)
-            if not _takes_channels_last(model, zeros):
-                keep_plain(model)
+        # A stranger's ticket may name large images: of a library's networks, shapes tell enough.
+        run = partial(_on_zeros if is_of_user(architecture) else on_shapes, model, image_shape, 2)
+        output: object = run()
+        if not _takes_channels_last(model, run):
+            keep_plain(model)
     except Exception as error:
         raise ConfigError(
             f"{architecture} can't take {images}: {one_line(error)}; "
@@ -142,11 +178,22 @@ def _try_forward(
         answer_with_logits(model)
 
 
-def _takes_channels_last(model: nn.Module, images: Tensor) -> bool:
+def _on_zeros(
+    model: nn.Module,
+    image_shape: ImageShape,
+    count: int,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> object:
+    with in_mode(model, training=False), torch.no_grad():
+        made: object = model(zero_images(model, image_shape, count).to(memory_format=memory_format))
+    return made
+
+
+def _takes_channels_last(model: nn.Module, run: Callable[..., object]) -> bool:
     """Whether it runs in the order of memory that we train in; the model stays as it is."""
     try:
         model.to(memory_format=torch.channels_last)
-        model(images.to(memory_format=torch.channels_last))
+        run(memory_format=torch.channels_last)
     except RuntimeError:
         return False
     finally:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from prac.errors import TicketError
 from prac.models import build_model
 from prac.models.catalogue import is_of_user
+from prac.models.registry import state_shapes
 from prac.models.state import free_copies, load_state, tied_names
 from prac.plugins import is_trusted, name_of
 from prac.plugins.beside import find_beside
@@ -204,12 +205,12 @@ class Ticket:
                 "the ticket has no trained weights: it was not judged; train it first"
             )
         try:
-            model = build_model(
-                self.network_name(),
-                num_classes=int(self.lineage["num_classes"]),
-                image_shape=tuple(self.lineage["image_shape"]),
-                seed=0,
-            )
+            name = self.network_name()
+            classes, shape = int(self.lineage["num_classes"]), tuple(self.lineage["image_shape"])
+            if not is_of_user(name):
+                # A name of few letters may be a network of gigabytes.
+                self._require_fits(state_shapes(name, num_classes=classes, image_shape=shape))
+            model = build_model(name, num_classes=classes, image_shape=shape, seed=0)
         except KeyError as error:
             raise TicketError(
                 f"the ticket's lineage has no {error}; apply it to a model"
@@ -217,6 +218,16 @@ class Ticket:
         part = self.found if found else self.trained if trained else None
         told = self if part is None else dataclasses.replace(self, weights=part)
         return told.apply(model, keep=keep)
+
+    def _require_fits(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        own = {name: tuple(weight.shape) for name, weight in self.weights.items()}
+        for name in (*shapes, *own):
+            if shapes.get(name) != own.get(name):
+                raise TicketError(
+                    f"the ticket doesn't fit its network: the weight {name} is "
+                    f"{own.get(name, 'not there')}, and {self.lineage['architecture']} for "
+                    f"{self.lineage['num_classes']} classes has {shapes.get(name, 'none')}"
+                )
 
     def network_name(self) -> str:
         """The architecture, where it may be built. Raises TicketError for code without consent,

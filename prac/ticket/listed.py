@@ -87,10 +87,11 @@ def choose(tickets: Iterable[TicketEntry], **wanted: Unpack[Wanted]) -> list[Tic
     return chosen[: wanted.get("limit")]
 
 
-def tickets_in(stages: Path) -> Iterator[TicketEntry]:
+def tickets_in(stages: Path, refused: list[str] | None = None) -> Iterator[TicketEntry]:
     """The tickets that runs in one process left in their folder of stages.
 
-    Raises TicketError for one that can't be read.
+    refused: takes a line for each that can't be read; without it, the first of them is raised, a
+    TicketError.
     """
     for file in sorted(stages.glob(f"*/ticket/{MANIFEST_FILE}")):
         folder = file.parent
@@ -101,8 +102,12 @@ def tickets_in(stages: Path) -> Iterator[TicketEntry]:
             place = {"where": str(folder), "model": "", "version": 0, "aliases": (), "run_id": ""}
             created = {"created": int(file.stat().st_mtime * 1000)}
             yield formed(TicketEntry, {**_UNTOLD, **told, **place, **created}, within="lineage")
-        except (OSError, SchemaError) as error:
-            raise TicketError(f"{folder} can't be read: {error}") from None
+        except (OSError, SchemaError, TicketError) as error:
+            ours = isinstance(error, TicketError)
+            line = str(error) if ours else f"{folder} can't be read: {error}"
+            if refused is None:
+                raise TicketError(line) from None
+            refused.append(line)
 
 
 _TOLD = {field.name for field in fields(TicketEntry)}

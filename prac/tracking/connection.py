@@ -15,7 +15,7 @@ from prac.lottery.store import Finished, StoreAway
 from prac.tracking.embedded import make_database
 from prac.tracking.local import local_folder
 from prac.tracking.mlflow_internals import settle_places
-from prac.tracking.pages import pages
+from prac.tracking.pages import pages, unreadable
 from prac.tracking.reach import ask_once, few_retries, prove
 from prac.tracking.views import ticket_view
 
@@ -232,8 +232,10 @@ class Connection:
 
 
 def finished_run(run: Any) -> Finished:
-    """What a finished MLflow run stands for."""
+    """What a finished MLflow run stands for. Raises StoreError for one that stands for nothing."""
     tags = run.data.tags
+    if why := unreadable(run) or ("" if "prac.key" in tags else "it has no tag prac.key"):
+        raise StoreError(f"run {run.info.run_id} is no finished stage: {why}")
     return Finished(
         key=tags["prac.key"],
         name=tags.get("prac.stage", run.info.run_name),

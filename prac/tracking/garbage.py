@@ -13,14 +13,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prac.lottery.kept import Pipeline, let_go
+from prac.lottery.kept import Pipeline, let_go, unlisted
 from prac.storage import Folder
-from prac.tracking.connection import DESCRIPTIONS, KEPT, SWEEPS, TICKETS, Connection
+from prac.tracking.connection import (
+    DESCRIPTIONS,
+    KEPT,
+    PIPELINES,
+    STAGES,
+    SWEEPS,
+    TICKETS,
+    Connection,
+)
 from prac.tracking.kept import MlflowKept
 from prac.tracking.leftovers import KEY, Garbage, bytes_at, find_leftovers
 from prac.tracking.local import local_folder
 from prac.tracking.mlflow_internals import delete_artifacts
-from prac.tracking.pages import pages
+from prac.tracking.pages import pages, unreadable
 from prac.tracking.store import MlflowStore
 
 # MLflow takes a second to import: whoever only names a store, as a plan does, needs none of it.
@@ -35,21 +43,25 @@ def find_garbage(
     *,
     min_age_seconds: float,
     storage_is_ours: bool = False,
+    also_unlisted: bool = False,
 ) -> list[Garbage]:
     """What could be deleted now.
 
     storage: where events and checkpoints are; None leaves it alone. min_age_seconds: younger things
     are left alone, for a pipeline may be at work on them. storage_is_ours: also folders that no
     store claims; without it only in a storage in which a finished stage of this store has one.
-    What another store claims is left alone.
+    What another store claims is left alone. also_unlisted: finished stages too that no pipeline's
+    note lists.
     """
     before = time.time() - min_age_seconds
     kept = MlflowKept(store)
     pipelines = kept.pipelines()
-    going = let_go(pipelines)
     with store.reached():
-        by_name = {name: _runs(store, name) for name in DESCRIPTIONS}
-        runs = [run for found in by_name.values() for run in found]
+        going = _going(store, pipelines, also_unlisted)
+        every = {name: _runs(store, name) for name in DESCRIPTIONS}
+        runs = [run for found in every.values() for run in found]
+        # Of what can't be read, nothing goes.
+        by_name = {name: [r for r in some if not unreadable(r)] for name, some in every.items()}
         promoted = _promoted(store, by_name[TICKETS])
         dead = [
             (run, why)
@@ -114,7 +126,23 @@ def _is_database(file: Path) -> bool:
         return opened.read(16) == b"SQLite format 3\0"
 
 
-def delete_garbage(store: MlflowStore, garbage: Iterable[Garbage]) -> None:
+def _going(store: Connection, pipelines: list[Pipeline], also_unlisted: bool) -> Mapping[str, str]:
+    """Stages that may go: key to why."""
+    going = let_go(pipelines)
+    if also_unlisted:
+        tags = [run.data.tags for name in (STAGES, PIPELINES) for run in _runs(store, name)]
+        there = {
+            t["prac.key"]: (t.get("prac.stage", "").partition(":")[0], t.get("prac.data", ""))
+            for t in tags
+            if "prac.key" in t
+        }
+        going |= unlisted(pipelines, there)
+    return going
+
+
+def delete_garbage(
+    store: MlflowStore, garbage: Iterable[Garbage], *, also_unlisted: bool = False
+) -> None:
     """Delete what `find_garbage` found, and nothing else. A run's artifacts go with it.
 
     What a pipeline needs that was begun meanwhile stays.
@@ -122,9 +150,10 @@ def delete_garbage(store: MlflowStore, garbage: Iterable[Garbage]) -> None:
     pipelines = MlflowKept(store).pipelines()
     spared: set[str] = set()
     with store.reached():
+        going = _going(store, pipelines, also_unlisted)
         for piece in garbage:
             if piece.kind == "run":
-                if not _still_dead(piece.item, pipelines):
+                if not _still_dead(piece.item, pipelines, going):
                     spared.add(piece.key)
                     continue
                 # Restored from MLflow's bin, it would count as finished without its artifacts.
@@ -189,10 +218,10 @@ def _need(run: Any) -> str:
     return str(tags.get("prac.key") or tags.get("prac.sweep") or tags.get("prac.pipeline", ""))
 
 
-def _still_dead(run: Any, pipelines: list[Pipeline]) -> bool:
+def _still_dead(run: Any, pipelines: list[Pipeline], going: Mapping[str, str]) -> bool:
     if "prac.pipeline" in run.data.tags and run.info.status == "FINISHED":
         return _need(run) in {p.key for p in pipelines if p.forgotten}
-    return _why_dead(run, math.inf, let_go(pipelines)) is not None
+    return _why_dead(run, math.inf, going) is not None
 
 
 def _dead_notes(
@@ -213,7 +242,8 @@ def _dead_versions(store: Connection, alive: set[str], before: float) -> Iterato
         return
     for version in pages(store.client.search_model_versions, "name LIKE 'prac-%'"):
         ours = "prac.key" in version.tags and version.run_id not in alive
-        if ours and version.creation_timestamp / 1000 <= before:
+        made = version.creation_timestamp
+        if ours and isinstance(made, int) and made / 1000 <= before:
             yield Garbage(
                 kind="version",
                 name=f"models:/{version.name}/{version.version}",
@@ -231,7 +261,8 @@ def _runless_artifacts(store: Connection, before: float) -> Iterator[Garbage]:
 
     for name in DESCRIPTIONS:
         found = store.client.get_experiment_by_name(name)
-        root = None if found is None else local_folder(found.artifact_location)
+        # Whoever writes to the database can leave its place out.
+        root = None if found is None else local_folder(found.artifact_location or "")
         if root is None or not root.is_dir() or not store.owns(root) or not _is_alone(store):
             continue
         for folder in sorted(root.iterdir()):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from prac.errors import StoreError
 from prac.lottery.identity import Identity
 from prac.lottery.kept import Forgotten, Pipeline, find_pipeline, from_json, merged, to_json
 from prac.lottery.store import StoreAway
@@ -52,7 +53,7 @@ class MlflowKept:
         known: set[str] = set()
         with self._store.reached():
             client = self._store.client
-            for run_id, note in self._notes(pipeline.key):
+            for run_id, note in self._notes(None, pipeline.key):
                 known |= note.needs.keys()
                 if note.forgotten:
                     client.set_tag(run_id, _FORGOTTEN, "")
@@ -71,11 +72,19 @@ class MlflowKept:
             client.log_text(run.info.run_id, to_json(pipeline), _FILE)
             client.set_terminated(run.info.run_id, "FINISHED")
 
-    def _notes(self, key: str | None = None) -> Iterator[tuple[str, Pipeline]]:
+    def _notes(
+        self, refused: list[str] | None, key: str | None = None
+    ) -> Iterator[tuple[str, Pipeline]]:
         """Run and note, of one pipeline or of all."""
         wanted = f"tags.`prac.pipeline` = '{key}'" if key is not None else ""
-        for run in finished_runs(self._store, KEPT, wanted):
-            note = self._read_note(run)
+        for run in finished_runs(self._store, KEPT, wanted, refused=refused):
+            try:
+                note = self._read_note(run)
+            except StoreError as error:
+                if refused is None or isinstance(error, StoreAway):
+                    raise
+                refused.append(str(error))
+                continue
             yield run.info.run_id, dataclasses.replace(note, forgotten=_forgotten(run))
 
     def _read_note(self, run: Any) -> Pipeline:
@@ -98,29 +107,29 @@ class MlflowKept:
             self._read[run_id] = from_json(text, f"{_FILE} of run {run_id}")
         return self._read[run_id]
 
-    def pipelines(self) -> list[Pipeline]:
+    def pipelines(self, refused: list[str] | None = None) -> list[Pipeline]:
         """From notes, and from reports that have none."""
-        noted = merged(note for _, note in self._notes())
+        noted = merged(note for _, note in self._notes(refused))
         keys = {pipeline.key for pipeline in noted}
-        reports = [run for run in self._reports() if run.data.tags["prac.key"] not in keys]
+        reports = [run for run in self._reports(refused) if run.data.tags["prac.key"] not in keys]
         return [*noted, *merged(map(_of_report, reports))]
 
-    def _reports(self) -> Iterator[Any]:
+    def _reports(self, refused: list[str] | None) -> Iterator[Any]:
         for experiment in (PIPELINES, SWEEPS):
-            for run in finished_runs(self._store, experiment):
+            for run in finished_runs(self._store, experiment, refused=refused):
                 if "prac.key" in run.data.tags:
                     yield run
 
     def forget(self, key: str, what: Forgotten) -> None:
         """In tags. A report without a note is revoked."""
-        key = find_pipeline(self.pipelines(), key).key
-        notes = list(self._notes(key))
+        key = find_pipeline(self.pipelines([]), key).key
+        notes = list(self._notes(None, key))
         with self._store.reached():
             for run_id, _ in notes:
                 self._store.client.set_tag(run_id, _FORGOTTEN, what)
             if notes:
                 return
-            for run in self._reports():
+            for run in self._reports([]):
                 if run.data.tags["prac.key"] == key:
                     told = f"forgotten {time.strftime('%Y-%m-%d')}"
                     self._store.client.set_tag(run.info.run_id, "prac.revoked", told)

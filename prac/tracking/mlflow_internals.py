@@ -32,7 +32,9 @@ LEFT JOIN tags AS stage ON stage.run_uuid = run.run_uuid AND stage.key = 'prac.s
 LEFT JOIN tags AS manifest ON manifest.run_uuid = run.run_uuid AND manifest.key = 'prac.manifest'
 LEFT JOIN tags AS revoked ON revoked.run_uuid = run.run_uuid AND revoked.key = 'prac.revoked'
 WHERE run.experiment_id = ? AND data.value = ? AND run.status = 'FINISHED'
-    AND run.lifecycle_stage = 'active' AND revoked.value IS NULL
+    AND run.lifecycle_stage = 'active' AND revoked.run_uuid IS NULL
+    AND run.artifact_uri <> '' AND key.value IS NOT NULL
+    AND typeof(run.start_time) = 'integer' AND typeof(run.end_time) IN ('integer', 'null')
 ORDER BY run.start_time DESC, run.run_uuid
 """
 

@@ -1,4 +1,4 @@
-"""MLflow answers a search in pages."""
+"""MLflow answers a search in pages; of what somebody else wrote, not all can be read."""
 
 from __future__ import annotations
 
@@ -21,3 +21,23 @@ def pages(search: Callable[..., Any], *wanted: Any) -> list[Any]:
         page = search(*wanted, max_results=PAGE, page_token=page.token)
         found += page
     return found
+
+
+def unreadable(run: Any) -> str:
+    """Why nothing can be made of a run; empty where all is as MLflow writes it.
+
+    Whoever writes to a database can leave out what the code of everybody else takes for granted.
+    """
+    info, tags, metrics = run.info, run.data.tags, run.data.metrics
+    wrong = [name for name in ("run_id", "status", "artifact_uri") if not _is_text(info, name)]
+    wrong += [] if type(info.start_time) is int else ["start_time"]
+    wrong += [] if info.end_time is None or type(info.end_time) is int else ["end_time"]
+    wrong += [f"the tag {tag!r}" for tag, value in tags.items() if not isinstance(value, str)]
+    wrong += [f"the metric {m!r}" for m, v in metrics.items() if not isinstance(v, int | float)]
+    told = ", ".join(wrong[:3])
+    return f"run {info.run_id} can't be read: {told} is not as MLflow writes it" if wrong else ""
+
+
+def _is_text(info: Any, name: str) -> bool:
+    value = getattr(info, name)
+    return isinstance(value, str) and value != ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
-from prac.errors import ConfigError, StoreError, TicketError, unknown
+from prac.errors import ConfigError, PracError, StoreError, TicketError, unknown
 from prac.lottery.outputs import SET
 from prac.lottery.store import Finished, sha256
 from prac.schema import Count, SchemaError, formed, parse
@@ -16,7 +16,7 @@ from prac.selection import PracSet
 from prac.ticket.listed import TicketEntry, Wanted, choose
 from prac.tracking.connection import STAGES, TICKETS, Connection, finished_run
 from prac.tracking.mlflow_internals import ADDED_FILE
-from prac.tracking.pages import pages
+from prac.tracking.pages import pages, unreadable
 from prac.tracking.store import MlflowStore
 
 SetOrder = Literal["name", "size", "newest"]
@@ -49,13 +49,30 @@ class SetEntry:
         return {**values, "finished": self.finished.run_id}
 
 
-def list_tickets(store: Connection, **wanted: Unpack[Wanted]) -> list[TicketEntry]:
-    """The registered tickets of finished stages, as `choose` chooses and sorts them."""
-    return choose(_tickets(store), **wanted)
+def list_tickets(
+    store: Connection, refused: list[str] | None = None, **wanted: Unpack[Wanted]
+) -> list[TicketEntry]:
+    """The registered tickets of finished stages, as `choose` chooses and sorts them.
+
+    refused: takes a line for each that can't be read; without it, the first of them is raised, a
+    TicketError.
+    """
+    tickets, bad = _tickets(store)
+    _tell(bad.values(), refused, TicketError)
+    return choose(tickets, **wanted)
 
 
-def _tickets(store: Connection) -> Iterator[TicketEntry]:
-    finished = {run.info.run_id: run for run in finished_runs(store, TICKETS)}
+def _tell(bad: Iterable[str], refused: list[str] | None, error: type[PracError]) -> None:
+    for line in bad:
+        if refused is None:
+            raise error(line)
+        refused.append(line)
+
+
+def _tickets(store: Connection) -> tuple[list[TicketEntry], dict[str, str]]:
+    """All, and why some can't be read by `models:/NAME/VERSION`."""
+    tickets, bad, lost = list[TicketEntry](), dict[str, str](), list[str]()
+    finished = {r.info.run_id: r for r in finished_runs(store, TICKETS, refused=lost)}
     with store.reached():
         # Of any name: versions are promoted by copying them to another model, tags and all.
         versions = pages(store.client.search_model_versions, "tag.`prac.key` LIKE '%'")
@@ -68,7 +85,12 @@ def _tickets(store: Connection) -> Iterator[TicketEntry]:
         # A version whose pipeline was killed before its run was finished holds no ticket.
         if version.run_id in finished and "prac.key" in version.tags:
             named = aliases.get((version.name, str(version.version)), [])
-            yield _ticket_entry(version, finished[version.run_id], tuple(sorted(named)))
+            try:
+                run = finished[version.run_id]
+                tickets.append(_ticket_entry(version, run, tuple(sorted(named))))
+            except TicketError as error:
+                bad[f"models:/{version.name}/{version.version}"] = str(error)
+    return tickets, bad | dict(zip(lost, lost, strict=True))
 
 
 def _ticket_entry(version: Any, run: Any, aliases: tuple[str, ...]) -> TicketEntry:
@@ -85,7 +107,7 @@ def _ticket_entry(version: Any, run: Any, aliases: tuple[str, ...]) -> TicketEnt
             "version": int(version.version),
             "aliases": aliases,
             "run_id": version.run_id,
-            "created": int(version.creation_timestamp),
+            "created": version.creation_timestamp,
         }
         return formed(TicketEntry, {**known, **told, **numbers}, within="tags")
     except SchemaError as error:
@@ -115,9 +137,15 @@ def find_ticket(store: Connection, name: str) -> str:
     bare = name.removeprefix("models:/")
     model, at, alias = bare.partition("@")
     model, slash, version = model.partition("/")
-    tickets = [ticket for ticket in _tickets(store) if ticket.model == model]
+    every, bad = _tickets(store)
+    tickets = [ticket for ticket in every if ticket.model == model]
+    refused = [why for where, why in bad.items() if where.startswith(f"models:/{model}/")]
+    refused = refused if every else list(bad.values())
+    asked = bad.get(f"models:/{model}/{version}") if slash else None
+    if asked or (refused and not tickets):
+        raise TicketError(asked or refused[0])
     if not tickets:
-        known = sorted({ticket.model for ticket in _tickets(store)})
+        known = sorted({ticket.model for ticket in every})
         raise unknown("ticket", model, known or ["none; run a pipeline first"])
     if slash:
         matching = [t for t in tickets if str(t.version) == version]
@@ -143,11 +171,19 @@ def list_sets(
     round_index: int | None = None,
     sort: SetOrder = "name",
     limit: int | None = None,
+    refused: list[str] | None = None,
 ) -> list[SetEntry]:
-    """The sets that finished stages made. data: a name, or the start of a fingerprint."""
+    """The sets that finished stages made. data: a name, or the start of a fingerprint.
+
+    refused: takes a line for each that can't be read; without it, the first of them is raised, a
+    StoreError.
+    """
+    bad = list[str]()
+    sets = list(_sets(store, bad))
+    _tell(bad, refused, StoreError)
     chosen = [
         entry
-        for entry in _sets(store)
+        for entry in sets
         if (data is None or data == entry.data_name or entry.data.startswith(data))
         and architecture in (None, entry.architecture)
         and method in (None, entry.method)
@@ -161,18 +197,23 @@ def list_sets(
     return chosen[:limit]
 
 
-def _sets(store: Connection) -> Iterator[SetEntry]:
+def _sets(store: Connection, bad: list[str]) -> Iterator[SetEntry]:
     names = {
         run.data.tags.get("prac.data"): run.data.tags.get("data")
-        for run in finished_runs(store, TICKETS)
+        for run in finished_runs(store, TICKETS, refused=[])
     }
     for kind in ("select", "subset"):
-        for run in finished_runs(store, STAGES, f"tags.kind = '{kind}'"):
+        for run in finished_runs(store, STAGES, f"tags.kind = '{kind}'", refused=bad):
             tags = run.data.tags
             if "prac.key" not in tags:
                 continue  # somebody's own
             # Stages that were made before the round was a tag have it in their name.
             number = tags.get("round") or tags.get("prac.stage", "").rpartition(":")[2]
+            try:
+                sizes = {size: _size(run, size) for size in ("set_size", "cet_size", "cep_size")}
+            except StoreError as error:
+                bad.append(str(error))
+                continue
             yield SetEntry(
                 key=tags["prac.key"],
                 name=tags.get("prac.stage", run.info.run_name),
@@ -181,8 +222,8 @@ def _sets(store: Connection) -> Iterator[SetEntry]:
                 architecture=tags.get("architecture", ""),
                 method=tags.get("method", ""),
                 round=int(number) if number.isdecimal() and len(number) < 5 else 0,
-                **{size: _size(run, size) for size in ("set_size", "cet_size", "cep_size")},
-                created=int(run.info.start_time),
+                **sizes,
+                created=run.info.start_time,
                 finished=finished_run(run),
             )
 
@@ -196,9 +237,11 @@ def _size(run: Any, name: str) -> int:
 
 def find_set(store: Connection, which: str) -> SetEntry:
     """The set whose key begins with `which`, or whose stage has this name. Raises ConfigError."""
-    entries = list_sets(store)
+    bad = list[str]()
+    entries = list_sets(store, refused=bad)
     matching = [e for e in entries if which == e.name or (len(which) >= 4 and _has_key(e, which))]
     if not matching:
+        _tell(bad, None, StoreError)  # it may be one of those
         shown = [e.key[:8] for e in entries[:20]] or ["none; run a pipeline first"]
         raise unknown("set", which, shown)
     if len({entry.key for entry in matching}) > 1:
@@ -243,12 +286,20 @@ def check_files(store: MlflowStore, where: str, folder: Path) -> int:
     return len(expected)
 
 
-def finished_runs(store: Connection, experiment: str, and_also: str = "") -> Iterable[Any]:
-    """Runs that count, of an experiment that may not be there; looking must not make it."""
+def finished_runs(
+    store: Connection, experiment: str, and_also: str = "", *, refused: list[str] | None = None
+) -> list[Any]:
+    """Runs that count, of an experiment that may not be there; looking must not make it.
+
+    refused: takes a line for each that can't be read; without it, the first of them is raised, a
+    StoreError.
+    """
     with store.reached():
         found = store.client.get_experiment_by_name(experiment)
         if found is None:
             return []
         wanted = "attributes.status = 'FINISHED'" + (f" and {and_also}" if and_also else "")
         runs = pages(store.client.search_runs, [found.experiment_id], wanted)
-    return [run for run in runs if "prac.revoked" not in run.data.tags]
+    wrong = {run.info.run_id: unreadable(run) for run in runs}
+    _tell((why for why in wrong.values() if why), refused, StoreError)
+    return [r for r in runs if not wrong[r.info.run_id] and "prac.revoked" not in r.data.tags]

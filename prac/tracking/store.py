@@ -42,6 +42,7 @@ from prac.tracking.connection import (
 )
 from prac.tracking.local import local_folder
 from prac.tracking.mlflow_internals import finished_in_database
+from prac.tracking.pages import unreadable
 from prac.tracking.shown import Shown, shown
 
 # A plan and a replay open a store and do without torch.
@@ -94,7 +95,7 @@ class MlflowStore(Connection):
         return [
             finished_run(run)
             for run, tags in tagged
-            if "prac.key" in tags and "prac.revoked" not in tags
+            if "prac.key" in tags and "prac.revoked" not in tags and not unreadable(run)
         ]
 
     def find_one(self, stage: Stage) -> Finished | None:
@@ -104,7 +105,7 @@ class MlflowStore(Connection):
                 experiment_of(stage),
                 f"tags.`prac.key` = '{stage.key}' and attributes.status = 'FINISHED'",
             )
-        whole = (run for run in runs if "prac.revoked" not in run.data.tags)
+        whole = (r for r in runs if "prac.revoked" not in r.data.tags and not unreadable(r))
         return next((finished_run(run) for run in whole), None)
 
     def commit(self, stage: Stage, made: Made, *, data: str, started: float) -> Finished:

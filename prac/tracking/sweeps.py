@@ -17,6 +17,7 @@ from prac.lottery.outputs import SWEEP, Facts, Made
 from prac.lottery.store import Finished, seal
 from prac.schema import Count, SchemaError, formed, parse
 from prac.tracking.connection import SWEEPS, finished_run
+from prac.tracking.pages import unreadable
 from prac.tracking.shown import Shown
 from prac.tracking.store import MlflowStore
 
@@ -43,6 +44,8 @@ class _Trial:
 def _trial(run: Any) -> _Trial:
     tags = run.data.tags
     try:
+        if why := unreadable(run):
+            raise SchemaError(why)
         number, values = (parse(tags.get(f"prac.trial.{t}", "null")) for t in ("number", "values"))
         told = {"label": tags.get("prac.trial"), "number": number, "values": values}
         return formed(_Trial, told, within="prac.trial")
@@ -92,7 +95,8 @@ class SweepLog:
         """The finished sweep, if it is one."""
         for run in self._search("sweep"):
             tags = run.data.tags
-            if run.info.status == "FINISHED" and "prac.revoked" not in tags:
+            own = tags.get("prac.key") == self._sweep and not unreadable(run)
+            if own and run.info.status == "FINISHED" and "prac.revoked" not in tags:
                 return finished_run(run)
         return None
 

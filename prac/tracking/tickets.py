@@ -227,6 +227,8 @@ def update_aliases(
     def number(version: Any, tag: str) -> float:
         return float(version.tags.get(f"{tag}_mean", version.tags.get(tag, "0")))
 
+    versions = [v for v in versions if all(map(_is_share, _numbers_of(v)))]
+
     def merit(version: Any) -> tuple[float, float, int]:
         accuracy = number(version, "validation_accuracy")
         return accuracy, number(version, "sparsity"), int(version.version)
@@ -252,6 +254,20 @@ def update_aliases(
             elif versions:
                 store.client.delete_registered_model_alias(name, alias)
     return {alias: version for alias, version in aliases.items() if version is not None}
+
+
+def _numbers_of(version: Any) -> list[str]:
+    """What its tags say by which aliases are chosen."""
+    tags = ("validation_accuracy_mean", "validation_accuracy", "sparsity")
+    return [version.tags[tag] for tag in tags if tag in version.tags]
+
+
+def _is_share(text: object) -> bool:
+    """Whether it is one; whoever writes to the store may have written anything."""
+    try:
+        return 0 <= float(str(text)) <= 1
+    except ValueError:
+        return False
 
 
 def download_ticket(where: str, store: Connection | None = None) -> str:

@@ -216,7 +216,7 @@ def test_a_set_of_wrong_rows_is_refused(
 
 
 def test_sets_and_garbage_of_an_empty_store(cli: Any, tmp_path: Path) -> None:
-    assert cli("sets", "list", "--json") == {"sets": []}
+    assert cli("sets", "list", "--json") == {"sets": [], "refused": []}
     assert "known: none" in cli("sets", "show", "12345678", status=2)
     assert cli("gc", "--json") == {"deleted": False, "garbage": []}
 

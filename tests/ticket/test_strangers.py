@@ -20,12 +20,14 @@ import safetensors.torch
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from prac import Mask, Ticket
 from prac.cli import build_parser, main
 from prac.cli.stored import WHERE_HELP
 from prac.errors import PracError, TicketError
 from prac.models import build_model
+from prac.ticket.cost import ticket_cost
 
 
 def _ticket(architecture: str = "conv4", *, trained: bool = True) -> Ticket:
@@ -173,6 +175,52 @@ def test_what_is_consented_to_is_found_beside_the_working_folder(
 @pytest.mark.parametrize("name", ["torchvision:squeezenet1_1", "squeezenet1_1"])
 def test_a_network_of_a_library_needs_no_consent(name: str, tmp_path: Path) -> None:
     assert Ticket.load(_ticket(name).save(tmp_path / "ticket")).network_name() == name
+
+
+class _Largest(TorchDispatchMode):
+    """Notes the most numbers that a tensor with memory has."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.device.type != "meta":
+            self.numbers = max(self.numbers, made.numel())
+        return made
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "weight"),
+    [
+        ("torchvision:vit_h_14", 1000, "class_token"),  # 632 million weights
+        ("torchvision:regnet_y_128gf", 1000, "stem.0.weight"),  # widths from its own arithmetic
+        ("resnet18_x16", 10**6, "stem.0.weight"),
+        ("conv4", 10**6, "features.0.weight"),
+    ],
+)
+def test_a_network_far_larger_than_its_weights_is_refused_before_it_is_made(
+    name: str, classes: int, weight: str
+) -> None:
+    ticket = _ticket(name)
+    lineage = {**ticket.lineage, "image_shape": [224, 224, 3], "num_classes": classes}
+    stranger = dataclasses.replace(ticket, lineage=lineage)
+    with _Largest() as largest, pytest.raises(TicketError, match=f"doesn't fit.*{weight}"):
+        stranger.build()
+    assert largest.numbers < 10**6
+
+
+@pytest.mark.parametrize("name", ["resnet8", "torchvision:squeezenet1_1"])
+def test_images_far_larger_than_the_network_cost_nothing_to_look_at(name: str) -> None:
+    shape = (4096, 4096, 3)
+    model = build_model(name, num_classes=3, image_shape=(64, 64, 3), seed=0)
+    lineage = {"architecture": name, "num_classes": 3, "image_shape": list(shape)}
+    stranger = Ticket.of(Mask.dense(model), model.state_dict(), lineage)
+    small = ticket_cost(stranger.apply(model), stranger.mask, (512, 512, 3))
+    with _Largest() as largest:
+        cost = ticket_cost(stranger.build(), stranger.mask, shape)
+    assert largest.numbers < 10**6
+    # Strides and pools divide evenly in the one, and cut a border off in the other.
+    assert cost.flops_dense / small.flops_dense == pytest.approx(8**2, rel=0.1)
 
 
 def test_leaving_the_process_is_no_way_to_be_right(tmp_path: Path) -> None:

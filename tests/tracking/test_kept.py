@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import uuid
 from pathlib import Path
@@ -13,7 +14,15 @@ from support.stored import commit_small
 from prac.errors import ConfigError, StoreError
 from prac.lottery.compose import build_graph
 from prac.lottery.folder_store import FolderStore
-from prac.lottery.kept import FolderKept, Kept, Pipeline, find_pipeline, pipeline_of, to_json
+from prac.lottery.kept import (
+    FolderKept,
+    Kept,
+    Pipeline,
+    find_pipeline,
+    from_json,
+    pipeline_of,
+    to_json,
+)
 from prac.lottery.store import Store, StoreAway
 from prac.tracking.connection import KEPT
 from prac.tracking.kept import MlflowKept
@@ -138,6 +147,47 @@ def test_a_note_that_can_not_be_read_is_an_error_and_not_a_pipeline_less(tmp_pat
         file.write_text(damaged)
         with pytest.raises(StoreError, match="can't be read"):
             kept.pipelines()
+
+
+def test_notes_have_a_format_and_those_of_before_are_read(kept: Kept) -> None:
+    pipeline = _pipeline(uuid.uuid4().hex, "k1", "k2")
+    values = json.loads(to_json(pipeline))
+    assert values.pop("format") == 1
+    before = json.dumps(values).encode()
+    assert from_json(before, "a note") == pipeline
+    with pytest.raises(
+        StoreError, match="a note has format 2, which a later version of prac wrote"
+    ):
+        from_json(json.dumps({**values, "format": 2}).encode(), "a note")
+    if isinstance(kept, FolderKept):
+        kept.note(pipeline)
+        kept.file(pipeline.key).write_bytes(before)
+        assert kept.pipelines() == [pipeline]
+
+
+def test_one_note_that_can_not_be_read_hides_no_other(kept: Kept) -> None:
+    good, bad = (_pipeline(uuid.uuid4().hex, "k1", began=n) for n in (1.0, 2.0))
+    kept.note(good)
+    if isinstance(kept, FolderKept):
+        kept.file(bad.key).write_text("{")
+    else:
+        assert isinstance(kept, MlflowKept)
+        client = kept._store.client
+        tags = {"prac.pipeline": bad.key, "prac.data": "d1"}
+        run = client.create_run(kept._store.experiment(KEPT), tags=tags)
+        client.log_text(run.info.run_id, "{", "pipeline.json")
+        client.set_terminated(run.info.run_id)
+    refused: list[str] = []
+    assert good in kept.pipelines(refused)
+    assert len(refused) == 1
+    assert "can't be read" in refused[0]
+    # Another pipeline begins, and one is forgotten; what may be deleted is not decided.
+    kept.note(_pipeline(uuid.uuid4().hex, "k1"))
+    kept.forget(good.key, "stages")
+    with pytest.raises(StoreError, match="can't be read"):
+        kept.pipelines()
+    if isinstance(kept, MlflowKept):  # the server is shared by tests
+        kept._store.client.delete_run(run.info.run_id)
 
 
 def test_a_note_that_is_away_is_an_error(store: MlflowStore, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.stored import commit_small
@@ -15,7 +16,7 @@ from prac.app.folder_garbage import delete_in_folder, find_in_folder
 from prac.errors import StoreError
 from prac.lottery.claims import claim
 from prac.lottery.folder_store import FolderStore
-from prac.lottery.kept import FolderKept, Kept, Pipeline, let_go, to_json
+from prac.lottery.kept import FolderKept, Kept, Pipeline, let_go, to_json, unlisted
 from prac.lottery.outputs import Facts
 from prac.lottery.store import Finished
 from prac.storage import Folder
@@ -77,16 +78,17 @@ class Both:
     def finished(self) -> set[str]:
         return set(self.store.find("d1", (DENSE, MINE, OTHERS, OPEN)))
 
-    def find(self) -> list[Garbage]:
+    def find(self, *, unlisted: bool = False, age: float = -1) -> list[Garbage]:
+        how: dict[str, Any] = {"min_age_seconds": age, "also_unlisted": unlisted}
         if isinstance(self.store, FolderStore):
-            return find_in_folder(self.root, self.storage, min_age_seconds=-1)
-        return find_garbage(self.store, self.storage, min_age_seconds=-1)
+            return find_in_folder(self.root, self.storage, **how)
+        return find_garbage(self.store, self.storage, **how)
 
-    def delete(self, garbage: Iterable[Garbage]) -> None:
+    def delete(self, garbage: Iterable[Garbage], *, unlisted: bool = False) -> None:
         if isinstance(self.store, FolderStore):
-            delete_in_folder(self.root, garbage)
+            delete_in_folder(self.root, garbage, also_unlisted=unlisted)
         else:
-            delete_garbage(self.store, garbage)
+            delete_garbage(self.store, garbage, also_unlisted=unlisted)
 
     def work_folders(self) -> set[str]:
         return set(self.storage.folders()) & {DENSE, MINE, OTHERS, OPEN}
@@ -135,6 +137,38 @@ def test_what_is_needed_again_meanwhile_stays(both: Both) -> None:
     assert both.finished() == {DENSE, MINE}
     assert DENSE in both.work_folders()
     assert [p.key for p in both.kept.pipelines()] == [FIRST]
+
+
+def test_what_no_note_lists_goes_only_when_it_is_asked_for(both: Both) -> None:
+    lost = "e" * 32
+    commit_small(both.store, lost)
+    assert {g.key for g in both.find()} == {OPEN}
+    assert both.find(unlisted=True, age=3600) == []
+    found = both.find(unlisted=True)
+    assert {g.key for g in found} == {OPEN, lost}
+    # A pipeline that needs it begins before it is deleted.
+    both.begin(_pipeline("9" * 32, lost))
+    both.delete(found, unlisted=True)
+    assert both.store.find("d1", [lost]).keys() == {lost}
+    assert both.finished() == {DENSE, MINE, OTHERS}
+
+
+def test_what_no_note_lists_is_deleted(both: Both) -> None:
+    lost, other = "e" * 32, "f" * 32
+    commit_small(both.store, lost)
+    commit_small(both.store, other, data="d2")
+    # Of this data a report is there that no note belongs to: what it needs is not known.
+    commit_small(both.store, "9" * 32, data="d2", kind="report", facts=Facts())
+    both.delete(both.find(unlisted=True), unlisted=True)
+    assert both.store.find("d1", [lost]) == {}
+    assert both.store.find("d2", [other]).keys() == {other}
+    assert both.finished() == {DENSE, MINE, OTHERS}
+    assert both.work_folders() == {DENSE}
+
+
+def test_a_ticket_that_no_note_lists_stays() -> None:
+    there = {MINE: ("ticket", "d1"), OTHERS: ("round", "d1"), DENSE: ("dense", "d1")}
+    assert unlisted([_pipeline(FIRST, DENSE)], there).keys() == {OTHERS}
 
 
 def test_young_things_stay(both: Both) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import re
 import shutil
+import sqlite3
 import time
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from support.stored import small_stage
 from prac.errors import ConfigError, StoreError, TicketError
 from prac.lottery.outputs import SET, Made, SetFacts
 from prac.selection import PracSet, Reason
+from prac.tracking.garbage import find_garbage
 from prac.tracking.registry import (
     check_files,
     find_set,
@@ -24,7 +28,7 @@ from prac.tracking.registry import (
     read_set,
 )
 from prac.tracking.store import MlflowStore
-from prac.tracking.tickets import download_ticket
+from prac.tracking.tickets import download_ticket, update_aliases
 
 
 @pytest.fixture
@@ -167,6 +171,73 @@ def test_a_version_whose_tags_somebody_wrote_is_refused_by_name(
         list_tickets(store)
     assert ticket.where in str(info.value)
     assert tag in str(info.value)
+    # All others are listed and found; asked for, this one is refused.
+    refused: list[str] = []
+    assert len(list_tickets(store, refused=refused)) == 3
+    assert refused == [str(info.value)]
+    assert find_ticket(store, "prac-digits-resnet8@best") == "models:/prac-digits-resnet8/1"
+    with pytest.raises(TicketError, match=re.escape(ticket.where)):
+        find_ticket(store, f"{ticket.model}/{ticket.version}")
+    # No alias goes to what nobody can read, and none is lost.
+    if tag in ("sparsity", "test_accuracy"):
+        store.client.set_model_version_tag(
+            ticket.model, str(ticket.version), "validation_accuracy", "many"
+        )
+        known = update_aliases(store, ticket.model)
+        assert str(ticket.version) not in known.values()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("artifact_uri", None),
+        ("artifact_uri", ""),
+        ("start_time", "long ago"),
+        ("end_time", "soon"),
+    ],
+)
+def test_a_run_that_somebody_wrote_in_the_database_is_one_line_and_no_more(
+    own_store: MlflowStore, column: str, value: object
+) -> None:
+    store = own_store
+    tickets = list_tickets(store, sort="name")
+    run, file = tickets[0].run_id, store.database
+    data = store.client.get_run(run).data.tags["prac.data"]
+    keys = {store.client.get_run(t.run_id).data.tags["prac.key"] for t in tickets}
+    assert file is not None
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        database.execute(f"UPDATE runs SET {column} = ? WHERE run_uuid = ?", (value, run))
+    refused: list[str] = []
+    left = list_tickets(store, sort="name", refused=refused)
+    assert left == tickets[1:]
+    assert len(store.find(data, keys)) == 3
+    assert refused == [f"run {run} can't be read: {column} is not as MLflow writes it"]
+    # What can't be read is not known to be of no use.
+    assert find_garbage(store, None, min_age_seconds=0) == []
+
+
+@pytest.mark.parametrize("when", [None, "", "long ago"])
+def test_a_version_that_was_made_at_no_time(own_store: MlflowStore, when: object) -> None:
+    tickets, file = list_tickets(own_store, sort="name"), own_store.database
+    assert file is not None
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        database.execute(
+            "UPDATE model_versions SET creation_time = ? WHERE run_id = ?",
+            (when, tickets[0].run_id),
+        )
+    refused: list[str] = []
+    assert list_tickets(own_store, sort="name", refused=refused) == tickets[1:]
+    assert len(refused) == 1
+    assert f"{tickets[0].where} can't be read: tags.created: " in refused[0]
+
+
+@pytest.mark.parametrize("column", ["artifact_location", "lifecycle_stage"])
+def test_an_experiment_without_a_place(own_store: MlflowStore, column: str) -> None:
+    file = own_store.database
+    assert file is not None
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        database.execute(f"UPDATE experiments SET {column} = NULL")
+    assert find_garbage(own_store, None, min_age_seconds=0) == []
 
 
 @pytest.mark.parametrize("size", [float("inf"), -1.0])
@@ -181,3 +252,8 @@ def test_a_size_that_no_set_has_is_refused(own_store: MlflowStore, size: float) 
             assert list_sets(store) == known  # somebody's own run
     with pytest.raises(StoreError, match=f"{run.info.run_id}: the metric set_size"):
         list_sets(store)
+    refused: list[str] = []
+    assert list_sets(store, refused=refused) == known
+    assert len(refused) == 1
+    with pytest.raises(StoreError, match=run.info.run_id):
+        find_set(store, "e" * 32)
