@@ -149,6 +149,7 @@ class Ordered(Parallel):
         self._reads_buffers = reads_buffers
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self._taken: list[Tensor] = []
+        self._lacking = set(range(len(self._parameters)))
         for tensor in (*model.parameters(), *model.buffers()):
             _of_rank_0(tensor)
 
@@ -160,13 +161,22 @@ class Ordered(Parallel):
         gradients = [p.grad for p in self._parameters]
         pairs = zip(self._parameters, gradients, strict=True)
         parts = [torch.zeros_like(p) if g is None else g for p, g in pairs]
-        there = parts[0].new_tensor([g is not None for g in gradients])
+        # Ones are made on the device; a list of them would be copied there, in every step.
+        there = parts[0].new_ones(len(parts))
+        lacking = {place for place, g in enumerate(gradients) if g is None}
+        for place in lacking:
+            there[place] = 0
+        self._lacking &= lacking
         self._taken.append(torch.cat([part.reshape(-1) for part in (*parts, there)]))
         for parameter in self._parameters:
             parameter.grad = None
 
     def finish(self) -> None:
-        """Gather them from all workers and add them; what no share took has no gradient."""
+        """Gather them from all workers and add them; what no share took has no gradient.
+
+        What one of its own shares took is known here; only of the rest does a worker ask the
+        device, and waits for it: of networks that leave layers out.
+        """
         workers = self.workers
         if self._reads_buffers:
             workers.agree_on_buffers(self.model)
@@ -180,9 +190,12 @@ class Ordered(Parallel):
             total += every[share % workers.size][share // workers.size]
         sizes = [parameter.numel() for parameter in self._parameters]
         *gradients, there = torch.split(total, [*sizes, len(sizes)])
-        found = zip(self._parameters, gradients, there.tolist(), strict=True)
-        for parameter, gradient, shares in found:
-            if shares:
+        shares = there.tolist() if self._lacking else []
+        for place, (parameter, gradient) in enumerate(
+            zip(self._parameters, gradients, strict=True)
+        ):
+            if place not in self._lacking or shares[place]:
                 parameter.grad = torch.empty_like(parameter)
                 parameter.grad.copy_(gradient.view_as(parameter))
         self._taken.clear()
+        self._lacking = set(range(len(self._parameters)))

@@ -31,6 +31,7 @@ from prac.training.observers import (
     TentativeObserver,
 )
 from prac.training.schedule import full_budget
+from prac.training.workers import Workers
 
 EPOCHS, ROWS, BATCH = 2, 96, 24
 
@@ -138,6 +139,49 @@ def test_no_step_waits_for_the_device(kind: str, few: ImageDataset) -> None:
     _, there, counted = _run(few, kind, None)
     assert all(torch.equal(state[name], there[name]) for name in there)
     assert statistics.equals(counted)
+
+
+@pytest.fixture
+def twin(monkeypatch: pytest.MonkeyPatch) -> Workers:
+    """The first of two workers; the other does what it does."""
+
+    def gather(every: list[Tensor], mine: Tensor) -> None:
+        for each in every:
+            each.copy_(mine)
+
+    monkeypatch.setattr(torch.distributed, "all_gather", gather)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda values: values.add_(values))
+    monkeypatch.setattr(torch.distributed, "broadcast", lambda values, rank: None)
+    return Workers(rank=0, size=2)
+
+
+@pytest.mark.parametrize("kind", ["dense", "round", "adamw"])
+def test_no_step_of_several_workers_waits_for_the_device(
+    kind: str, few: ImageDataset, twin: Workers
+) -> None:
+    def trained(play: PlayedDevice | None) -> tuple[Watch, dict[str, Tensor]]:
+        images = DeviceImages(few, AugmentConfig(), "cpu" if play is None else DEVICE)
+        model = build_model("resnet8", num_classes=10, image_shape=few.image_shape, seed=0)
+        mask = global_magnitude(prunable_weights(model), Mask.dense(model), 0.5)
+        watch = Watch(play)
+        train(
+            model,
+            _training(images, kind),
+            mask=None if kind == "dense" else mask,
+            observers=[watch],
+            workers=twin,
+        )
+        return watch, {name: values(t).clone() for name, t in model.state_dict().items()}
+
+    with PlayedDevice() as play:
+        watch, state = trained(play)
+    assert len(watch.waits) == EPOCHS * ROWS // BATCH
+    for step, (waits, copies) in enumerate(zip(watch.waits, watch.copies, strict=True)):
+        # Before an epoch they agree whether there is one, and take its rows to the device.
+        if step % (ROWS // BATCH):
+            assert (waits, copies) == ([], []), step
+    _, there = trained(None)
+    assert all(torch.equal(state[name], there[name]) for name in there)
 
 
 class Meddler(Observer):
