@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -107,6 +109,22 @@ __all__ = [
     "scorer",
     "search",
 ]
+
+
+_PACKAGES = (
+    *("analysis", "app", "cli", "config", "data", "distributed", "distributed/sweep", "events"),
+    *("lottery", "lottery/steps", "models", "plugins", "pruning", "report", "report/figures"),
+    *("selection", "sweep", "ticket", "tracking", "training"),
+)
+
+
+_gone = [p for p in _PACKAGES if not (Path(__file__).parent / p / "__init__.py").is_file()]
+if _gone:
+    from prac.errors import lacks
+
+    # The way to it tells nothing: one line, in place of a traceback.
+    sys.tracebacklimit = 0
+    raise ModuleNotFoundError(lacks(", ".join(f"prac/{package}" for package in _gone)))
 
 
 def __getattr__(name: str) -> Any:

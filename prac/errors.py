@@ -131,3 +131,11 @@ def telling_line(text: str) -> str:
         if before.startswith(" ") and not line.startswith(" ") and line
     ]
     return (ends or lines[:1])[-1]
+
+
+def lacks(what: str) -> str:
+    """The line for a copy of the project that lacks a part of it."""
+    return (
+        f"this copy of the project lacks {what}; a Ray job is sent without what .gitignore names, "
+        "at any depth: 'data/' there takes prac/data, '/data/' does not"
+    )

@@ -18,7 +18,15 @@ from types import FrameType
 from typing import Any
 
 from prac.app.console import say
-from prac.errors import ConfigError, OutsideError, PracError, first_line, shown, without_passwords
+from prac.errors import (
+    ConfigError,
+    OutsideError,
+    PracError,
+    first_line,
+    lacks,
+    shown,
+    without_passwords,
+)
 from prac.machine import reach_loopback_directly
 
 _NO_PATH = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
@@ -26,10 +34,6 @@ _NO_PATH = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
 _LONGEST = 8000
 _READER_GONE = 141
 """The status that a shell gives a program which SIGPIPE ended."""
-_LACKS = (
-    "this copy of the project lacks {}; a Ray job is sent without what .gitignore names, at any "
-    "depth: 'data/' there takes prac/data, '/data/' does not"
-)
 
 
 def guarded(action: Callable[[], dict[str, Any] | None], words: Sequence[str] = ()) -> int:
@@ -57,7 +61,7 @@ def guarded(action: Callable[[], dict[str, Any] | None], words: Sequence[str] = 
         return _end(f"interrupted; {kept}", 130)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("prac."):
-            return _end(_LACKS.format(str(error.name).replace(".", "/")), 1)
+            return _end(lacks(str(error.name).replace(".", "/")), 1)
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
             return _READER_GONE
         if isinstance(error, OSError) and error.errno in _NO_PATH and error.filename is not None:
