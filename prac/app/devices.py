@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,8 +15,13 @@ from prac.machine import cluster_address, may_have_gpu
 if TYPE_CHECKING:
     from prac.app.options import Options
 
-_WITHOUT_BF16 = frozenset({"K80", "M60", "P4", "P40", "P100", "T4", "V100"})
-"""What Ray calls NVIDIA's GPUs that compute no bf16: those before compute capability 8."""
+_BF16 = re.compile(
+    r"(A|L|H|GH|B|GB)\d+\w*(-.*)?|RTX-(A\d+|PRO-).*|GeForce-RTX-[3-9]0\d\d.*"
+    r"|AMD-Instinct-.*|Intel-.*"
+)
+"""What Ray calls GPUs that compute bf16: NVIDIA's from compute capability 8 on."""
+_NO_BF16 = re.compile(r"[KMPTV]\d+(-.*)?|GeForce-(GTX-|RTX-20).*|(GTX|TITAN|NVIDIA-TITAN)-.*")
+"""Of other names, Quadro's `RTX-6000` among them, cards of both sorts are called."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,14 +29,14 @@ class Devices:
     """The GPUs that a run can have.
 
     count: of all nodes; largest: of the node that has most. name: of one of them. bf16: whether
-    they compute in it. joined: they are of a cluster that others brought. unusable: why one that is
-    there is none of them.
+    they compute in it, None where their name doesn't tell. joined: they are of a cluster that
+    others brought. unusable: why one that is there is none of them.
     """
 
     count: int = 0
     largest: int = 0
     name: str = "GPU"
-    bf16: bool = True
+    bf16: bool | None = True
     joined: bool = False
     unusable: str = ""
 
@@ -57,9 +63,15 @@ def of_nodes(nodes: list[dict[str, float]]) -> Devices:
         count=sum(has),
         largest=max(has, default=0),
         name=" and ".join(dict.fromkeys(names)) or "GPU",
-        bf16=not _WITHOUT_BF16 & set(names),
+        bf16=_all_compute_bf16(names),
         joined=True,
     )
+
+
+def _all_compute_bf16(names: list[str]) -> bool | None:
+    if any(_NO_BF16.fullmatch(name) for name in names):
+        return False
+    return True if all(_BF16.fullmatch(name) for name in names) else None
 
 
 def _of_this_machine() -> Devices:

@@ -146,6 +146,12 @@ def request_of(
     on_gpu = given.gpus if local else given.per_round
     every_on_gpu = given.gpus if local else given.per_round and given.per_worker
     if precision == "auto":
+        if on_gpu and given.devices.bf16 is None:
+            raise ConfigError(
+                f"whether the GPUs of the cluster ({given.devices.name}) compute in bf16 is not "
+                "known by their name; allowed: --set train.precision=bf16 where they do (compute "
+                "capability 8 or higher), or --set train.precision=fp32"
+            )
         precision = ("bf16" if given.devices.bf16 else "fp32") if on_gpu else cpu_precision()
     elif precision == "tf32" and not every_on_gpu:
         raise ConfigError(

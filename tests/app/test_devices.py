@@ -157,3 +157,34 @@ def test_devices_of_a_cluster_s_nodes() -> None:
 def test_none_is_looked_for_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     assert find_devices(Options(gpus=0)) == Devices()
+
+
+@pytest.mark.parametrize(
+    ("name", "bf16"),
+    [
+        *[(name, True) for name in ("A100", "A10G", "L4", "L40S", "H200", "GB200", "H100-80GB")],
+        *[(name, True) for name in ("RTX-A6000", "RTX-PRO-6000", "AMD-Instinct-MI300X-OAM")],
+        *[(name, True) for name in ("GeForce-RTX-3090", "GeForce-RTX-4070-Ti", "GeForce-RTX-5090")],
+        *[(name, False) for name in ("K80", "M60", "P4", "P40", "P100", "T4", "V100", "T4-16GB")],
+        *[(name, False) for name in ("GeForce-RTX-2080-Ti", "GeForce-GTX-1080", "TITAN-RTX")],
+        # Quadro RTX 6000 (Turing) and RTX 6000 Ada are both called so.
+        *[(name, None) for name in ("RTX-6000", "RTX-5000", "GeForce-MX450", "Something-New")],
+    ],
+)
+def test_what_the_name_of_a_gpu_tells_of_bf16(name: str, bf16: bool | None) -> None:
+    nodes = [{"CPU": 8.0}, {"CPU": 8.0, "GPU": 1.0, f"accelerator_type:{name}": 1.0}]
+    assert of_nodes(nodes).bf16 is bf16
+    # One that has none decides for all.
+    both = [*nodes, {"CPU": 8.0, "GPU": 1.0, "accelerator_type:T4": 1.0}]
+    assert of_nodes(both).bf16 is False
+
+
+def test_a_gpu_whose_name_does_not_tell_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = dataclasses.replace(ONE, name="RTX-6000", bf16=None)
+    monkeypatch.setattr("prac.app.planned.find_devices", lambda options: unknown)
+    recipe = digits().set(train={"precision": "auto"})
+    with pytest.raises(ConfigError, match=r"RTX-6000.*not known.*train.precision=bf16.*fp32"):
+        plan_pipeline(recipe, Options())
+    told = plan_pipeline(recipe.set(train={"precision": "bf16"}), Options())
+    assert told.request.precision == "bf16"
+    assert plan_pipeline(recipe, Options(gpus=0)).workers
