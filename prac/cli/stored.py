@@ -237,9 +237,16 @@ def load_data(config: DataConfig, image_shape: Sequence[int] | None) -> ImageDat
     import dataclasses
 
     from prac.data import open_source
+    from prac.data.heads import OtherSizesError
 
     source = open_source(config)
-    shape = source.summary().image_shape
+    shape: tuple[int, ...] | None
+    try:
+        shape = source.summary().image_shape
+    except OtherSizesError:
+        if not image_shape:
+            raise
+        shape = ()
     if image_shape and shape is not None and tuple(shape) != tuple(image_shape):
         height, width, channels = image_shape
         size = height if height == width and config.image_size is None else config.image_size

@@ -115,12 +115,16 @@ class Heads:
         )
 
 
+class OtherSizesError(ConfigError):
+    """Images of different sizes, and none is named to bring them to."""
+
+
 def other_sizes(
     source: str, others: int, count: int, first: tuple[int, int], other: tuple[str, int, int]
-) -> ConfigError:
+) -> OtherSizesError:
     """The error for images of different sizes. first, other: width and height."""
     where, width, height = other
-    return ConfigError(
+    return OtherSizesError(
         f"{source}: {others} of {count} images are not {first[0]}x{first[1]} as the first is "
         f"(e.g. {where} is {width}x{height}); allowed: images of one size, or data.image_size: "
         "the shorter side becomes that long, and the middle is taken"

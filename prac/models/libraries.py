@@ -44,7 +44,8 @@ def torchvision_weights(architecture: str, name: str) -> dict[str, Tensor]:
     ConfigError for another name, and where the file isn't there or can't be read.
     """
     library = architecture.removeprefix("torchvision:")
-    models = None if ":" in library or find_ours(library) else _torchvision_models(architecture)
+    is_other = ":" in library or find_ours(architecture) is not None
+    models = None if is_other else _torchvision_models(architecture)
     if models is None or library not in models.list_models(module=models):
         raise ConfigError(
             f"model.weights: {name} is of torchvision's networks, and {architecture} is none; "

@@ -117,6 +117,7 @@ def test_weights_of_torchvision_that_cant_be_read_are_one_line(hub: Path) -> Non
             "'IMAGENET1K_V9' is not known; known: DEFAULT, IMAGENET1K_V1",
         ),
         ("resnet8", "IMAGENET1K_V1", "of torchvision's networks, and resnet8 is none"),
+        ("torchvision:resnet18", "IMAGENET1K_V1", "nothing is downloaded unasked; put https"),
         ("resnet18", "IMAGENET1K_V1", "resnet18 is none; allowed: torchvision:NAME"),
         ("support.networks:Ending", "DEFAULT", "support.networks:Ending is none"),
     ):

@@ -56,13 +56,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.param(
             "--data folder:photos --set data.image_size=64 --architectures torchvision:resnet18 "
             "--set model.weights=pretrained.safetensors --set search.rewind=init",
-            "--set data.image_size=64",
+            "",
             marks=pytest.mark.slow,
         ),
         (
             "--data folder:photos --set data.image_size=48 --architectures birdnets:vit "
             "--set prune.layers=conv+linear --set train.optimizer=adamw",
-            "--set data.image_size=48 --trust-code",
+            "--trust-code",
         ),
         (
             "--data folder:grey --architectures birdnets:mlp --set prune.layers=conv+linear",
