@@ -27,7 +27,7 @@ from prac.cli.stored import (
     stages_of,
     ticket_folder,
 )
-from prac.errors import ConfigError
+from prac.errors import ConfigError, StoreError
 
 # Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
@@ -272,21 +272,31 @@ def pull_ticket(arguments: argparse.Namespace) -> dict[str, Any] | None:
         raise ConfigError(f"{out} is there and holds no ticket; give a folder that is new or empty")
     folder, named = ticket_folder(arguments.where, arguments.home)
     ticket = open_ticket(folder, arguments.home)
+    check_folder(Path(folder))
+    try:
+        _copied(folder, out)
+    except OSError as error:
+        # Of a whole folder, `shutil.Error` has a list of what failed.
+        first = error.args[0][0][-1] if isinstance(error, shutil.Error) else error
+        raise StoreError(f"{named} can't be copied into {out} ({first})") from error
+    facts = {"ticket": named, "folder": str(out), "sparsity": ticket.sparsity}
+    if arguments.json:
+        return facts
+    say(f"{named} is in {out}: {ticket.sparsity:.2%} sparse, {ticket.mask.num_alive:,} weights")
+    return None
+
+
+def _copied(folder: str, out: Path) -> None:
+    """Whole, or not at all."""
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=".prac-pull-") as scratch:
         new, old = Path(scratch) / "new", Path(scratch) / "old"
-        check_folder(Path(folder))
         shutil.copytree(folder, new, symlinks=True)
         # What was copied is what is checked: the source may have been at work.
         open_ticket(str(new), None)
         if out.exists():
             out.replace(old)
         new.replace(out)
-    facts = {"ticket": named, "folder": str(out), "sparsity": ticket.sparsity}
-    if arguments.json:
-        return facts
-    say(f"{named} is in {out}: {ticket.sparsity:.2%} sparse, {ticket.mask.num_alive:,} weights")
-    return None
 
 
 def compare_tickets(arguments: argparse.Namespace) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -279,3 +280,27 @@ def test_a_version_copied_to_another_model_is_a_ticket(
         assert "models:/vision-prod/1" in [ticket["where"] for ticket in listed]
     finally:
         client.delete_registered_model("vision-prod")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (1, ("tickets", "pull", NAME, "--out", "new")),
+        (2, ("tickets", "export", NAME, "--format", "safetensors", "--out", "new.safetensors")),
+    ],
+)
+def test_a_disk_that_is_full_is_a_line_and_nothing_half_written(
+    cli: Any, status: int, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        said = cli(*words, status=status)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "File too large" in said
+    assert len(said) < 400
+    assert list(tmp_path.iterdir()) == []
+    # There is room again.
+    assert cli(*words, "--json")
