@@ -13,7 +13,7 @@ from typing import Any
 
 import ray
 
-from prac.distributed.head_watch import Part, ray_patience, watched
+from prac.distributed.head_watch import Part, far_patience, watched
 from prac.distributed.own_session import (
     end_session,
     private_token,
@@ -83,7 +83,7 @@ def _needed(ours: bool) -> list[Part]:
     head = Part(
         "head of the Ray cluster",
         context.gcs_address,
-        _ON_THIS_NODE if ours else ray_patience() * 0.75,
+        _ON_THIS_NODE if ours else far_patience(),
         again if ours else f"{again} once it is back",
     )
     mine = [node for node in _untyped.nodes() if node["NodeID"] == context.get_node_id()]
@@ -104,6 +104,9 @@ def _start(num_cpus: int, num_gpus: int, session: str) -> None:
     private_token()
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # A machine can be too busy for Ray's own watch over its processes. On one machine they are lost
+    # when they end, which is seen without it.
+    os.environ.setdefault("RAY_health_check_failure_threshold", "30")
     # A process for each dense training that asks whether this machine is about to be taken away.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     # Trainings of seconds needn't wait two for somebody to see that they have ended.

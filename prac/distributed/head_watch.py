@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prac.errors import OutsideError
 from prac.machine import knock
@@ -27,7 +27,9 @@ _RAYS_NAME = "RAY_gcs_rpc_server_reconnect_timeout_s"
 @dataclass(frozen=True)
 class Part:
     """What a run can't do without. name: in words. address: `HOST:PORT`, where it takes
-    connections. patience: seconds without an answer until it is given up. way_out: what then."""
+    connections. patience: seconds without an answer until it is given up, where nobody listens at
+    the address any more; one who listens and is too busy to answer has Ray's own. way_out: what
+    then."""
 
     name: str
     address: str
@@ -48,6 +50,11 @@ def ray_patience() -> float:
         return float(os.environ.get(_RAYS_NAME, "60"))
     except ValueError:
         return 60.0
+
+
+def far_patience() -> float:
+    """With what may be busy, or behind a network: until shortly before Ray ends this process."""
+    return ray_patience() * 0.75
 
 
 @contextmanager
@@ -109,22 +116,29 @@ def _last_words() -> Iterator[None]:
 
 def _first_lost(parts: Sequence[Part], over: threading.Event, pause: float) -> Part | None:
     answered = dict.fromkeys(parts, time.monotonic())
+    missed = dict.fromkeys(parts, 0)
     while not over.wait(pause):
         for part in parts:
-            if _answers(part):
+            patience = _without_answer(part)
+            missed[part] = 0 if patience is None else missed[part] + 1
+            if patience is None:
                 answered[part] = time.monotonic()
-            elif time.monotonic() - answered[part] > part.patience:
-                return part
+            # This process may have been at rest itself: once is not enough.
+            elif missed[part] > 1 and time.monotonic() - answered[part] > patience:
+                return replace(part, patience=patience)
     return None
 
 
-def _answers(part: Part) -> bool:
+def _without_answer(part: Part) -> float | None:
+    """How long to be patient with a part that gives none now; None: it does."""
     host, _, port = part.address.rpartition(":")
     try:
         knock(host.strip("[]"), int(port), seconds=_ASKED)
+    except TimeoutError:
+        return max(part.patience, far_patience())
     except OSError:
-        return False
-    return True
+        return part.patience
+    return None
 
 
 def _error(part: Part) -> OutsideError:

@@ -65,6 +65,39 @@ def test_any_part_that_is_lost_is_told(head: socket.socket) -> None:
             work()
 
 
+def test_a_part_too_busy_to_answer_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One connection waits to be taken and no other has room: the machine is busy, nobody ended."""
+    monkeypatch.setattr("prac.distributed.head_watch._ASKED", 0.1)
+    with socket.socket() as busy, socket.socket() as first:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen(0)
+        first.connect(busy.getsockname())
+        with watched(_part(busy, 0.2), pause=0.05) as watch:
+            time.sleep(1.5)
+            assert not watch.lost
+        monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "1")
+
+        def work() -> None:
+            with watched(_part(busy, 0.2), pause=0.05):
+                time.sleep(60)
+
+        with pytest.raises(OutsideError, match="no answer for 1 s"):
+            work()
+
+
+def test_one_answer_that_is_missed_after_a_rest_is_none(
+    head: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that slept longer than its patience asks twice."""
+    answers = iter([None, 0.0, None])
+    monkeypatch.setattr(
+        "prac.distributed.head_watch._without_answer", lambda part: next(answers, None)
+    )
+    with watched(_part(head, 0.0), pause=0.05) as watch:
+        time.sleep(0.5)
+        assert not watch.lost
+
+
 def test_what_ray_makes_of_it_is_told_the_same(head: socket.socket) -> None:
     """Its compiled functions wrap what is raised in them."""
     part = _part(head, 0.1)
