@@ -197,6 +197,8 @@ def train_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     if (out / MANIFEST_FILE).exists() and not arguments.force:
         raise ConfigError(f"{out} holds a ticket already; --force replaces it")
     ticket = open_ticket(arguments.where, arguments.home, trust_code=arguments.trust_code)
+    if "architecture" in ticket.lineage:
+        ticket.network_name()  # consent comes before whatever else is missing
     recipe = _recipe(ticket, arguments.recipe, arguments)
     seed = arguments.seed if arguments.seed is not None else int(ticket.lineage.get("seed", 0))
     dataset = load_data(recipe.data, ticket.lineage.get("image_shape"))
