@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import time
 import uuid
 from typing import Any
 
@@ -53,11 +52,10 @@ def train_dense(task: RoundTask, context: Context, stage: str) -> RoundOutcome:
     """Train round 0 on workers, and take what they left. Raises PracError where they fail."""
     for _ in range(_MAX_SHARED):
         train_on_workers(task, context, stage)
-        trained = time.perf_counter()
         outcome = take_outcome(task, context, stage)
         if outcome is not None:
             seconds = sum(record.seconds for record in outcome.epochs)
-            return dataclasses.replace(outcome, seconds=seconds + time.perf_counter() - trained)
+            return dataclasses.replace(outcome, seconds=seconds)
     raise StoreError(
         f"{context.work(task.run).describe()} holds no finished checkpoint after the training: "
         "another pipeline trains the same; run this again when that has ended"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from prac.analysis.results import Results, RoundRow
 from prac.config.methods import METHODS, method_label
+from prac.errors import printable
 
 ABSENT = "–"
 """What a table shows where there is no number."""
@@ -16,7 +17,7 @@ def broken(text: str, width: int, indent: str = "") -> list[str]:
     """Lines so wide at most, broken between words alone. indent: of all lines but the first."""
     return [
         line
-        for told in text.split("\n")
+        for told in map(printable, text.split("\n"))
         for line in textwrap.wrap(
             told, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
         )
