@@ -1,6 +1,8 @@
+import io
 import os
 import pickle
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -132,6 +134,15 @@ def test_weights_of_torchvision_that_cant_be_read_are_one_line(hub: Path) -> Non
             start("squeezenet1_1", "IMAGENET1K_V1")
         assert "\n" not in str(caught.value)
     torch.save({"a": RunsCode()}, place)
+    with pytest.raises(ConfigError, match="can't be read"):
+        start("squeezenet1_1", "IMAGENET1K_V1")
+    # By its beginning a harmless old file, by its end an archive that torch.hub would unpack.
+    inner, archive = io.BytesIO(), io.BytesIO()
+    torch.save({"a": RunsCode()}, inner, _use_new_zipfile_serialization=False)
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("inner.pth", inner.getvalue())
+    torch.save({"a": torch.zeros(1)}, place, _use_new_zipfile_serialization=False)
+    place.write_bytes(place.read_bytes() + archive.getvalue())
     with pytest.raises(ConfigError, match="can't be read"):
         start("squeezenet1_1", "IMAGENET1K_V1")
     assert not (hub.parents[1] / "ran").exists()
