@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import shutil
@@ -65,10 +64,16 @@ def _going(root: Path, pipelines: list[Pipeline], also_unlisted: bool) -> dict[s
     if also_unlisted:
         there: dict[str, tuple[str, str]] = {}
         for folder in _folders(root):
-            # Of what can't be read, all is kept.
-            with contextlib.suppress(OSError, SchemaError, StoreAway):
-                if KEY.fullmatch(folder.name):
-                    there[folder.name] = kind_and_data(folder)
+            if not KEY.fullmatch(folder.name):
+                continue
+            try:
+                there[folder.name] = kind_and_data(folder)
+            except (OSError, SchemaError, StoreAway) as error:
+                # It may be a report, which keeps all of its data.
+                raise StoreError(
+                    f"{folder} can't be read ({error}): what no pipeline's note lists can't be "
+                    "told apart from what it needs"
+                ) from error
         going |= unlisted(pipelines, there)
     return going
 

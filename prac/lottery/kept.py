@@ -161,7 +161,7 @@ def unlisted(pipelines: Iterable[Pipeline], there: Mapping[str, tuple[str, str]]
     return {
         key: "finished, and no pipeline's note lists it"
         for key, (kind, data) in left.items()
-        if lasts(kind) == "pipeline" and data not in unknown_needs
+        if kind in KINDS and lasts(kind) == "pipeline" and data not in unknown_needs
     }
 
 
@@ -193,6 +193,7 @@ class FolderKept:
         self.root, self._notes = root, root / "kept"
 
     def file(self, key: str) -> Path:
+        """Where the note of the pipeline with this key lies."""
         return self._notes / f"{key}.json"
 
     def identity(self, *, settle: bool = False) -> Identity:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from prac.errors import StoreError
 from prac.lottery.kept import Pipeline, let_go, unlisted
 from prac.storage import Folder
 from prac.tracking.connection import (
@@ -130,13 +131,20 @@ def _going(store: Connection, pipelines: list[Pipeline], also_unlisted: bool) ->
     """Stages that may go: key to why."""
     going = let_go(pipelines)
     if also_unlisted:
-        tags = [run.data.tags for name in (STAGES, PIPELINES) for run in _runs(store, name)]
-        there = {
-            t["prac.key"]: (t.get("prac.stage", "").partition(":")[0], t.get("prac.data", ""))
-            for t in tags
-            if "prac.key" in t
-        }
-        going |= unlisted(pipelines, there)
+        runs = [run for name in (STAGES, PIPELINES) for run in _runs(store, name)]
+        there: dict[str, set[tuple[str, str]]] = {}
+        for run in runs:
+            tags = run.data.tags
+            if any(tags.get(name) is None for name in ("prac.key", "prac.stage", "prac.data")):
+                # It may be a report's, which keeps all of its data.
+                raise StoreError(
+                    f"run {run.info.run_id} doesn't say of what stage and data it is: what no "
+                    "pipeline's note lists can't be told apart from what it needs"
+                )
+            kind = tags["prac.stage"].partition(":")[0]
+            there.setdefault(tags["prac.key"], set()).add((kind, tags["prac.data"]))
+        told = {key: found.pop() for key, found in there.items() if len(found) == 1}
+        going |= unlisted(pipelines, told)
     return going
 
 

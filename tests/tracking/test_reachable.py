@@ -166,6 +166,28 @@ def test_what_no_note_lists_is_deleted(both: Both) -> None:
     assert both.work_folders() == {DENSE}
 
 
+def test_where_a_report_may_be_unreadable_nothing_unlisted_goes(both: Both, sort: str) -> None:
+    """It would have kept all of its data."""
+    lost, report = "e" * 32, "9" * 32
+    commit_small(both.store, lost)
+    commit_small(both.store, report, kind="report", facts=Facts())
+    assert {g.key for g in both.find(unlisted=True)} == {OPEN}
+    if isinstance(both.store, FolderStore):
+        (both.root / report / "run.json").write_text("{")
+    else:
+        run = both.store.find("d1", [report])[report].run_id
+        both.store.client.delete_tag(run, "prac.data")
+    with pytest.raises(StoreError, match="can't be told apart from what it needs"):
+        both.find(unlisted=True)
+    assert both.store.find("d1", [lost]).keys() == {lost}
+    assert {g.key for g in both.find()} == {OPEN}
+
+
+@pytest.mark.parametrize("kind", ["", "something-new"])
+def test_what_no_version_knows_stays(kind: str) -> None:
+    assert unlisted([_pipeline(FIRST, DENSE)], {MINE: (kind, "d1")}) == {}
+
+
 def test_a_ticket_that_no_note_lists_stays() -> None:
     there = {MINE: ("ticket", "d1"), OTHERS: ("round", "d1"), DENSE: ("dense", "d1")}
     assert unlisted([_pipeline(FIRST, DENSE)], there).keys() == {OTHERS}
