@@ -193,7 +193,7 @@ def _choice(
         return None, "open", "No ticket was judged"
     if reference is None:
         return None, "open", "Nothing to compare the judged tickets with"
-    vanilla = _vanilla(judged, close, reference)
+    vanilla = _vanilla(judged, close, reference, focus)
     if not close and (vanilla is None or paid != "did not pay"):
         return None, "poor", f"No judged ticket comes within 1 point of {reference} {_BY}"
     if focus is None:
@@ -209,11 +209,17 @@ def _choice(
 
 
 def _vanilla(
-    judged: Sequence[Comparison], close: Sequence[Comparison], reference: str | None
+    judged: Sequence[Comparison],
+    close: Sequence[Comparison],
+    reference: str,
+    focus: Comparison | None,
 ) -> Comparison | None:
-    """Vanilla's sparsest ticket that is close enough; where it is the reference itself, any."""
-    enough = judged if reference == VANILLA else close
-    return sparsest([c for c in enough if c.row.method == VANILLA])
+    """Vanilla's sparsest ticket that is close enough; where it is the reference itself, the one
+    that the ticket in question is compared with: how good it is, nothing tells."""
+    if reference == VANILLA:
+        rounds = () if focus is None else (focus.row.round,)
+        return sparsest([c for c in judged if c.row.method == VANILLA and c.row.round in rounds])
+    return sparsest([c for c in close if c.row.method == VANILLA])
 
 
 def _take(ticket: Comparison | None) -> str:

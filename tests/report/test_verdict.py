@@ -280,6 +280,10 @@ def test_only_what_paid_is_taken_and_recommended(
             results, dense_test_accuracies={}, dense_validation_accuracies={}
         )
         assert verdicts(alone)[0].headline == headline
+        # Nothing tells how good a sparser one of vanilla's is.
+        sparser = dataclasses.replace(row("a", "vanilla", 9, test=0.1), ticket="models:/a/9")
+        more = dataclasses.replace(alone, rows=(*alone.rows, sparser))
+        assert verdicts(more)[0].headline == headline
 
 
 def test_what_paid_and_is_too_poor_leaves_nothing_open(row: Rows, build: Build) -> None:
