@@ -57,6 +57,7 @@ class Folder:
             ) from error
 
     def child(self, *names: str) -> Folder:
+        """A folder inside this one."""
         return Folder("/".join([self.where.rstrip("/"), *names]))
 
     def describe(self, name: str = "") -> str:

@@ -25,7 +25,10 @@ def say(text: str, *, end: str = "\n", error: bool = False) -> None:
 
 def near(path: Path) -> Path:
     """A path for people: as seen from the working folder where it lies below."""
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # deleted since
+        return path
     return path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path
 
 

@@ -58,11 +58,12 @@ def of_nodes(nodes: list[dict[str, float]]) -> Devices:
     """Those of a cluster, by what its nodes have."""
     prefix = "accelerator_type:"
     has = [int(node.get("GPU", 0)) for node in nodes]
-    names = [n.removeprefix(prefix) for node in nodes for n in node if n.startswith(prefix)]
+    own = [[n.removeprefix(prefix) for n in node if n.startswith(prefix)] for node in nodes]
+    names = [name for here, count in zip(own, has, strict=True) if count for name in here or [""]]
     return Devices(
         count=sum(has),
         largest=max(has, default=0),
-        name=" and ".join(dict.fromkeys(names)) or "GPU",
+        name=" and ".join(filter(None, dict.fromkeys(names))) or "GPU",
         bf16=_all_compute_bf16(names),
         joined=True,
     )

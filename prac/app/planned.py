@@ -86,6 +86,8 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
     )
     check_rewind(recipe, request.num_training)
     graph = build_graph(request)
+    if options.only:
+        graph = graph.only(options.only)
     trials = {}
     if summary.image_shape is not None:
         trials = _check(request, graph, options, len(summary.class_names), summary.image_shape)
@@ -96,7 +98,7 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
         source=source,
         summary=summary,
         request=request,
-        graph=graph.only(options.only) if options.only else graph,
+        graph=graph,
         workers=workers_of(recipe, options, share, num_training, _dense(graph)),
         given=share,
         trials=trials,
@@ -104,7 +106,7 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
 
 
 def _dense(graph: Graph) -> int:
-    return sum(stage.kind == "dense" for stage in graph.stages.values())
+    return sum(stage.kind == "dense" for stage in graph.needed())
 
 
 def bytes_left(planned: Planned, to_run: list[Stage]) -> dict[str, int]:

@@ -40,6 +40,7 @@ class Forecast:
 
     @property
     def elapsed(self) -> int:
+        """Whole seconds since the start."""
         return int(time.monotonic() - self._began)
 
 

@@ -46,16 +46,20 @@ def augmentation(config: AugmentConfig, image_shape: tuple[int, int, int]) -> Au
 
 
 def check_augmentation(config: AugmentConfig, image_shape: tuple[int, int, int]) -> None:
-    """Try it on images of noise. Raises ConfigError, also where it isn't the same twice."""
+    """Try it on images of noise. Raises ConfigError, also where it isn't the same twice, which
+    what seldom draws may be by chance."""
     augment = augmentation(config, image_shape)
     noise = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (2, *image_shape), generator=noise, dtype=torch.uint8)
-    drawn = augment.drawn(2, noise)
+    images = torch.randint(0, 256, (_TRIED, *image_shape), generator=noise, dtype=torch.uint8)
+    drawn = augment.drawn(_TRIED, noise)
     if not torch.equal(augment(images, *drawn), augment(images, *drawn)):
         raise ConfigError(
             f"augment.transform {config.transform!r} gives other images for the same seeds; "
             "allowed: random numbers of torch's alone"
         )
+
+
+_TRIED = 32
 
 
 class _Published:
@@ -126,7 +130,8 @@ class _Own:
 
     def _one(self, image: Tensor) -> Tensor:
         try:
-            made: Any = self._transform(image.contiguous())
+            # A copy: it may work in place.
+            made: Any = self._transform(image.clone(memory_format=torch.contiguous_format))
         except Exception as error:
             raise ConfigError(
                 f"augment.transform {self._name!r} failed: {type(error).__name__}: "

@@ -74,8 +74,7 @@ def connected(*, num_cpus: int | None = None, num_gpus: int = 0) -> Iterator[boo
 
 
 def _needed(ours: bool) -> list[Part]:
-    """The cluster's head, and what speaks for this process on its own node. There nothing but its
-    end keeps a process from taking connections, and Ray ends who has lost it some seconds later."""
+    """The cluster's head, and what speaks for this process on its own node."""
     context = ray.get_runtime_context()
     again = "the same command goes on from there"
     if ours:

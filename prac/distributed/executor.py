@@ -109,6 +109,7 @@ class RayExecutor:
 
     @property
     def busy(self) -> bool:
+        """Whether any stage is at work."""
         return bool(self._running)
 
     def cancel(self) -> None:

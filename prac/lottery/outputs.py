@@ -38,9 +38,9 @@ class Cost:
     only predicted (for CEP, for scores, for validation and test). score_gradient_samples: passed
     forward and backward for scores of weights, without an SGD step; score_passes: what those scores
     cost, in forward passes of one image. other_flops: of a stage that ran another network than the
-    search's (a proxy), in place of what its images would cost. seconds: wall time, without the
-    start of workers. joules: None where nothing told it; energy_source: what told it, or why
-    nothing did.
+    search's (a proxy), in place of what its images would cost. seconds: wall time; of
+    data-parallel training that of its epochs, without the start of workers. joules: None where
+    nothing told it; energy_source: what told it, or why nothing did.
     """
 
     steps: Count = 0

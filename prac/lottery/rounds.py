@@ -99,8 +99,8 @@ class RoundOutcome:
     tentative masks. events: `events(epochs)` reads the recorded events again, one batch for each of
     the first `epochs` epochs (None: all); None where there are none any more. score_samples,
     score_passes: images that the criterion of the masks was given, and forward passes of one image
-    that its scores cost. seconds: wall time without the start of workers; 0 where none were
-    started. made_by: empty where nothing noted it.
+    that its scores cost. seconds: of the epochs of data-parallel training; 0 where this process
+    trained. made_by: empty where nothing noted it.
     """
 
     budget: Budget

@@ -200,6 +200,7 @@ class _Reader:
             return self.store.read(self.ran.finished[name])
 
     def file(self, name: str, file: File[T]) -> T:
+        """One file of a finished stage, read; StoreError where it is damaged."""
         made = self(name)
         with self._revoking():
             return made[file]

@@ -95,11 +95,14 @@ def tickets_in(stages: Path, refused: list[str] | None = None) -> Iterator[Ticke
     """
     for file in sorted(stages.glob(f"*/ticket/{MANIFEST_FILE}")):
         folder = file.parent
+        if folder.parent.name.startswith(".") or folder.parent.is_symlink():
+            continue  # being made or deleted, or somebody else's
         try:
-            lineage = manifest_from(read_inside(folder, file.name, MAX_MANIFEST), folder).lineage
-            told = {name: lineage[name] for name in _TOLD & lineage.keys()}
-            # Where it is, no lineage decides.
+            manifest = manifest_from(read_inside(folder, file.name, MAX_MANIFEST), folder)
+            told = {name: manifest.lineage[name] for name in _TOLD & manifest.lineage.keys()}
+            # Where it is, and what its mask is, no lineage decides.
             place = {"where": str(folder), "model": "", "version": 0, "aliases": (), "run_id": ""}
+            place |= {"sparsity": manifest.sparsity, "weights_alive": manifest.weights_alive}
             created = {"created": int(file.stat().st_mtime * 1000)}
             yield formed(TicketEntry, {**_UNTOLD, **told, **place, **created}, within="lineage")
         except (OSError, SchemaError, TicketError) as error:

@@ -65,6 +65,7 @@ class Shrunk:
 
     @property
     def removed(self) -> int:
+        """Channels that are gone, of all layers together."""
         return sum(before - after for before, after in self.widths.values())
 
 

@@ -142,7 +142,6 @@ def find_ticket(store: Connection, name: str) -> str:
     refused = [why for where, why in bad.items() if where.startswith(f"models:/{model}/")]
     refused = refused if every else list(bad.values())
     asked = bad.get(f"models:/{model}/{version}") if slash else None
-    refused = refused if every else list(bad.values())
     if asked or (refused and not tickets):
         raise TicketError(asked or refused[0])
     if not tickets:

@@ -197,9 +197,11 @@ def show_charts(store: Connection) -> None:
     with store.reached():
         versions = pages(store.client.search_model_versions, "tag.`prac.key` LIKE '%'")
         judged: dict[str, set[str]] = {}
-        for version in sorted(versions, key=lambda v: int(v.creation_timestamp), reverse=True):
-            if "test_accuracy" in version.tags:
-                judged.setdefault(version.name, set()).add(version.tags.get("sparsity", "")[:5])
+        # What somebody else wrote may lack anything, and must not cost a finished run its report.
+        for version in sorted(versions, key=lambda v: v.creation_timestamp or 0, reverse=True):
+            if version.tags.get("test_accuracy"):
+                sparsity = version.tags.get("sparsity") or ""
+                judged.setdefault(version.name, set()).add(sparsity[:5])
         experiment = store.client.get_experiment(store.experiment(TICKETS))
         view = ticket_view({name: len(found) > 1 for name, found in judged.items()})
         for tag, value in view.items():

@@ -154,6 +154,14 @@ def test_devices_of_a_cluster_s_nodes() -> None:
     assert of_nodes(nodes[:1]).count == 0
 
 
+def test_a_gpu_without_a_name_tells_nothing() -> None:
+    unnamed, a100 = {"GPU": 2.0}, {"GPU": 1.0, "accelerator_type:A100": 1.0}
+    assert of_nodes([unnamed]).bf16 is None
+    assert of_nodes([unnamed, a100]).bf16 is None
+    # Nobody computes on what a node without GPUs has.
+    assert of_nodes([a100, {"TPU": 4.0, "accelerator_type:TPU-V4": 1.0}]).bf16 is True
+
+
 def test_none_is_looked_for_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     assert find_devices(Options(gpus=0)) == Devices()

@@ -37,6 +37,9 @@ def smaller(image):
 def unseeded(image):
     return image + np.random.randint(0, 9, dtype=np.uint8)
 
+def inverted(image):
+    return image.bitwise_xor_(255)
+
 def broken(image):
     raise RuntimeError("no such picture")
 """
@@ -164,6 +167,17 @@ def test_what_can_not_be_used_is_refused_before_anything_starts(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         check_augmentation(AugmentConfig(transform=name), (8, 8, 3))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_transform_may_work_in_place(channels: int, own: None) -> None:
+    config = AugmentConfig(transform="own_augment:inverted")
+    check_augmentation(config, (8, 8, channels))
+    augment = augmentation(config, (8, 8, channels))
+    images = torch.randint(0, 256, (5, 8, 8, channels), dtype=torch.uint8)
+    before = images.clone()
+    assert torch.equal(augment(images, *augment.drawn(5, torch.Generator())), 255 - before)
+    assert torch.equal(images, before)
 
 
 def test_settings_that_are_none() -> None:
