@@ -31,7 +31,8 @@ def test_a_script_can_be_run_and_passes_shellcheck(script: Path) -> None:
 
 
 def test_the_check_builds_and_uses_a_wheel() -> None:
-    assert "\n.ci/wheel\n" in RUN
+    assert "\n.ci/wheel &\nwheel=$!\n" in RUN
+    assert '\nwait "$wheel" || failed=1\n' in RUN
 
 
 def test_the_workflow_is_one() -> None:

@@ -50,7 +50,7 @@ class Done:
 
 def _ended(launched: Any, home: Path) -> Done:
     started = time.monotonic()
-    with launched(home, *WORDS) as run:
+    with launched(home, *WORDS, ports=True) as run:
         status = run.wait(1200)
         assert status == 0, run.said()
         assert run.alive() == []

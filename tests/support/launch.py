@@ -22,10 +22,15 @@ LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 
 class Launch:
-    """One run of a pipeline: its output, every process it had, and where they listened."""
+    """One run of a pipeline: its output, every process it had; where they listened, if asked."""
 
     def __init__(
-        self, home: Path, *words: str, script: str = "full.py", before: tuple[str, ...] = ()
+        self,
+        home: Path,
+        *words: str,
+        script: str = "full.py",
+        before: tuple[str, ...] = (),
+        ports: bool = False,
     ) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
@@ -55,6 +60,7 @@ class Launch:
         self._driver = psutil.Process(self.process.pid)
         self.seen: set[psutil.Process] = {self._driver}
         self.listened: set[str] = set()
+        self._ports = ports
         self._watch = threading.Thread(target=self._look, daemon=True)
         self._watch.start()
 
@@ -62,7 +68,8 @@ class Launch:
         while self.process.poll() is None:
             with contextlib.suppress(psutil.Error):
                 self.seen.update(self._driver.children(recursive=True))
-            for process in list(self.seen):
+            # To ask all processes of a cluster costs a fifth of a core.
+            for process in list(self.seen) if self._ports else ():
                 with contextlib.suppress(psutil.Error):
                     self.listened |= {
                         c.laddr.ip
@@ -218,10 +225,15 @@ def empty_database(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def launched(
-    home: Path, *words: str, script: str = "full.py", before: tuple[str, ...] = ()
+    home: Path,
+    *words: str,
+    script: str = "full.py",
+    before: tuple[str, ...] = (),
+    ports: bool = False,
 ) -> Iterator[Launch]:
-    """A run that leaves nothing behind, however the test ends. before: words that start it."""
-    run = Launch(home, *words, script=script, before=before)
+    """A run that leaves nothing behind, however the test ends. before: words that start it;
+    ports: where it listens is watched."""
+    run = Launch(home, *words, script=script, before=before, ports=ports)
     try:
         yield run
     finally:
