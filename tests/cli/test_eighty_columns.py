@@ -9,12 +9,15 @@ import os
 import re
 import shutil
 import struct
-import subprocess
 import sys
 import termios
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from prac.cli import main
 
 COLUMNS = 80
 TINY = ("--architectures", "conv4", "--epochs", "1", "--rounds", "1", "--gpus", "0")
@@ -26,21 +29,45 @@ def _printed(home: Path, *words: str) -> list[str]:
     """The lines that `prac WORDS` leaves on such a terminal."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
-    unwanted = ("COLUMNS", "LINES", "MLFLOW_TRACKING_URI")
-    environ = {k: v for k, v in os.environ.items() if k not in unwanted}
-    environ |= {"TERM": "xterm", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "prac", *words]
-    process = subprocess.Popen(command, env=environ, stdout=theirs, stderr=theirs, cwd=home)
-    os.close(theirs)
-    raw = b""
-    with contextlib.suppress(OSError):  # Linux' way to say that nobody has the other end
-        while piece := os.read(ours, 65536):
-            raw += piece
+    with ThreadPoolExecutor(1) as reader:
+        raw = reader.submit(_all_of, ours)
+        # Rich asks the descriptors themselves how wide they are.
+        with pytest.MonkeyPatch.context() as patch, _descriptors(theirs), contextlib.chdir(home):
+            for name in ("COLUMNS", "LINES", "MLFLOW_TRACKING_URI"):
+                patch.delenv(name, raising=False)
+            patch.setenv("TERM", "xterm")
+            with open(os.dup(theirs), "w") as terminal:
+                patch.setattr(sys, "stdout", terminal)
+                patch.setattr(sys, "stderr", terminal)
+                status = main(words)
+        text = ESCAPES.sub("", raw.result().decode()).replace("\r\n", "\n")
     os.close(ours)
-    text = ESCAPES.sub("", raw.decode()).replace("\r\n", "\n")
-    assert process.wait(timeout=60) == 0, text
+    assert status == 0, text
     # A bar is drawn again over itself.
     return [piece for line in text.split("\n") for piece in line.split("\r")]
+
+
+@contextlib.contextmanager
+def _descriptors(terminal: int) -> Iterator[None]:
+    """stdout and stderr of this process are this terminal, which is closed at the end."""
+    kept = [(number, os.dup(number)) for number in (1, 2)]
+    for number, _ in kept:
+        os.dup2(terminal, number)
+    try:
+        yield
+    finally:
+        os.close(terminal)
+        for number, copy in kept:
+            os.dup2(copy, number)
+            os.close(copy)
+
+
+def _all_of(terminal: int) -> bytes:
+    raw = b""
+    with contextlib.suppress(OSError):  # Linux' way to say that nobody has the other end
+        while piece := os.read(terminal, 65536):
+            raw += piece
+    return raw
 
 
 def _fits(lines: list[str]) -> None:
