@@ -3,76 +3,148 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
+import time
+from itertools import pairwise
 
 import numpy as np
+import torch
 
-from prac.config.sections import AugmentConfig, TrainConfig
+from prac.analysis.speeds import Speed, Timed
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.models import build_model
+from prac.training.evaluation import count_correct
 from prac.training.loop import Training, train
+from prac.training.observers import EpochEnd, Observer
 from prac.training.precision import pick_device, resolve_precision
 from prac.training.schedule import full_budget
 
-CPU_BATCH = 32
-"""Images of a timed step on a CPU, whose speed an image hardly depends on it."""
+CPU_BATCHES = 8, 32
+"""Images of a step that are tried on a CPU before a whole batch, which takes minutes of a large
+network."""
+_LONG = 0.5
+"""Seconds of a step: the speed of what takes longer hardly depends on the images of a step."""
+_PATIENCE = 2.0
+"""Seconds after which no further epoch is timed."""
 _STEPS, _TIMED_EPOCHS = 2, 4
 
 
-def seconds_per_image(
-    architecture: str,
-    image_shape: tuple[int, int, int],
-    num_classes: int,
-    config: TrainConfig,
-    *,
-    device: str = "auto",
-) -> float:
+def seconds_per_image(timed: Timed) -> float:
     """Wall seconds that training takes for one image: augmentation, forward, backward, update.
 
-    image_shape: `(H, W, C)`. After two steps that warm up, the least time of four times two steps,
-    in the precision that the configuration resolves to on this device; at most `CPU_BATCH` images a
-    step on a CPU. What other programs take all the time is in the figure, evaluation is not.
+    After two steps that warm up, the least time of up to four times two steps, in the precision
+    that the configuration resolves to on this device. Evaluation is not in it.
     """
-    place = pick_device(device)
-    batch = min(config.batch_size, CPU_BATCH) if place.type == "cpu" else config.batch_size
-    config = dataclasses.replace(
-        config,
-        epochs=1 + _TIMED_EPOCHS,
-        milestones=(),
-        warmup_epochs=0,
-        batch_size=batch,
-        precision=resolve_precision(config.precision, place),
-        # Random labels teach nothing; a small rate keeps the loss finite.
-        learning_rate=1e-3,
-    )
-    images = DeviceImages(
-        _random_images(batch * _STEPS, image_shape, num_classes), AugmentConfig(), place
-    )
-    training = Training(
-        run="calibration",
-        images=images,
-        sample_ids=images.training_ids,
-        config=config,
-        budget=full_budget(config, len(images.training_ids)),
-        precision=config.precision,
+    return _trained(timed)[0].training
+
+
+def calibrate(timed: Timed, threads: int) -> Speed:
+    """The speed of a network with so many threads, in a process that does nothing else: its memory
+    is counted. What a whole batch would hold is told from a smaller one where that was timed.
+    """
+    start = time.process_time()
+    torch.set_num_threads(threads)
+    before = _most_held()
+    speed, batch, state = _trained(timed)
+    # Gradients and momentum are as large as the weights, whatever the batch.
+    grown = max(0, speed.memory - before - 2 * state)
+    held = before + 2 * state + grown * timed.train.batch_size // batch
+    return dataclasses.replace(speed, start=start, memory=held)
+
+
+def _trained(timed: Timed) -> tuple[Speed, int, int]:
+    """The speed, with the most that this process ever held; the images of the steps that were
+    timed; bytes of the weights."""
+    place, whole = pick_device(timed.device), timed.train.batch_size
+    model = build_model(
+        timed.architecture,
+        num_classes=timed.num_classes,
+        image_shape=timed.image_shape,
         seed=0,
-        stream=("calibration",),
     )
-    model = build_model(architecture, num_classes=num_classes, image_shape=image_shape, seed=0)
-    trained = train(model, training)
-    return min(record.seconds for record in trained.epochs[1:]) / len(images.training_ids)
+    tried = [size for size in CPU_BATCHES if size < whole and place.type == "cpu"]
+    for batch, following in pairwise([*tried, whole, whole]):
+        images = DeviceImages(_random_images(batch * _STEPS, timed), timed.augment, place)
+        config = dataclasses.replace(
+            timed.train,
+            epochs=1 + _TIMED_EPOCHS,
+            milestones=(),
+            warmup_epochs=0,
+            batch_size=batch,
+            precision=resolve_precision(timed.train.precision, place),
+            # Random labels teach nothing; a small rate keeps the loss finite.
+            learning_rate=1e-3,
+        )
+        training = Training(
+            run="calibration",
+            images=images,
+            sample_ids=images.training_ids,
+            config=config,
+            budget=full_budget(config, len(images.training_ids)),
+            precision=config.precision,
+            seed=0,
+            stream=("calibration",),
+        )
+        clock = _Clock(place)
+        train(model, training, observers=[clock])
+        seconds = min(clock.seconds[1:]) / len(images.training_ids)
+        if seconds * following > _LONG:
+            break
+    for _ in range(2):  # the first of them warms up
+        clock.lap()
+        # Read, so that a device is done.
+        int(count_correct(model, images, images.training_ids, config.precision))
+        predicting = clock.lap() / len(images.training_ids)
+    state = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    speed = Speed(training=seconds, predicting=predicting, start=0, memory=_most_held())
+    return speed, batch, state
 
 
-def _random_images(count: int, image_shape: tuple[int, int, int], num_classes: int) -> ImageDataset:
+class _Clock(Observer):
+    """The seconds of each epoch; ends a training once a time has passed and an epoch was timed.
+
+    On one thread of a CPU they are those that this process was at work: what other programs take
+    meanwhile is not in them, nor kept with them.
+    """
+
+    name = "clock"
+
+    def __init__(self, device: torch.device) -> None:
+        self._counts_work = device.type == "cpu"
+        self._began = self._last = self._now()
+        self.seconds: list[float] = []
+
+    def _now(self) -> tuple[float, float]:
+        return time.perf_counter(), time.process_time()
+
+    def lap(self) -> float:
+        """Seconds since the last one."""
+        before, self._last = self._last, self._now()
+        wall, work = (now - then for now, then in zip(self._last, before, strict=True))
+        # Several threads work longer than the time that passes.
+        return min(wall, work) if self._counts_work else wall
+
+    def on_epoch(self, end: EpochEnd) -> bool:
+        self.seconds.append(self.lap())
+        return end.record.epoch > 0 and self._now()[0] - self._began[0] > _PATIENCE
+
+
+def _most_held() -> int:
+    """Bytes of memory; Linux counts in units of 1024."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _random_images(count: int, timed: Timed) -> ImageDataset:
     """Noise: `count` training rows, one validation row."""
     random = np.random.default_rng(0)
-    pixels = random.integers(0, 256, (count + 1, *image_shape), dtype=np.uint8)
-    labels = random.integers(0, num_classes, count + 1)
-    channels = image_shape[2]
+    pixels = random.integers(0, 256, (count + 1, *timed.image_shape), dtype=np.uint8)
+    labels = random.integers(0, timed.num_classes, count + 1)
+    channels = timed.image_shape[2]
     return ImageDataset(
         name="noise",
         fingerprint="noise",
-        class_names=tuple(map(str, range(num_classes))),
+        class_names=tuple(map(str, range(timed.num_classes))),
         train_images=pixels,
         train_labels=labels,
         test_images=pixels[:1],

@@ -101,6 +101,7 @@ def _hours(recipe: Recipe, costs: Iterable[NetworkCost], speeds: dict[_Timed, fl
 
 def _calibrate(recipes: Iterable[Recipe]) -> dict[_Timed, float]:
     from prac.analysis.calibration import seconds_per_image
+    from prac.analysis.speeds import Timed
 
     speeds: dict[_Timed, float] = {}
     for recipe in recipes:
@@ -108,7 +109,12 @@ def _calibrate(recipes: Iterable[Recipe]) -> dict[_Timed, float]:
             key = _timed(recipe, cost)
             if key not in speeds:
                 speeds[key] = seconds_per_image(
-                    cost.architecture, cost.image_shape, cost.num_classes, recipe.train
+                    Timed(
+                        architecture=cost.architecture,
+                        image_shape=cost.image_shape,
+                        num_classes=cost.num_classes,
+                        train=recipe.train,
+                    )
                 )
     return speeds
 

@@ -11,10 +11,11 @@ import ray
 from prac.config.sections import AugmentConfig
 from prac.data.dataset import ImageDataset
 from prac.distributed.cluster import cluster_cpus, cluster_gpus, connected, nodes
-from prac.distributed.context import Resources, Room
+from prac.distributed.context import Resources
 from prac.distributed.env import RayEnv
 from prac.distributed.progress import RayDesk
 from prac.errors import ConfigError
+from prac.lottery.room import Room
 
 
 @contextmanager

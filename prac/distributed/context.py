@@ -15,6 +15,7 @@ from prac.distributed.progress import Desk, epoch_reporter
 from prac.lottery.energy import EnergyMeter, NvmlCounter, num_gpus
 from prac.lottery.graph import Stage
 from prac.lottery.kinds import KINDS
+from prac.lottery.room import Shares
 from prac.machine import available_cpus
 from prac.storage import Folder
 
@@ -25,32 +26,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resources:
+class Resources(Shares):
     """Machinery that changes how fast a result comes, not what it is.
 
     storage: a folder or URI that all nodes reach, for events and checkpoints.
-    workers: data-parallel workers of dense training, up to `train.shares`.
     min_workers: that are enough to go on with; None is all of them.
-    cpus_per_round: threads of a round. gpus: of a cluster of one's own. gpus_per_worker,
-    gpus_per_round: may be fractions. deterministic: by algorithms that find the same bits again.
+    gpus: of a cluster of one's own. deterministic: by algorithms that find the same bits again.
     """
 
     storage: str
-    workers: int
     min_workers: int | None = None
-    cpus_per_round: int = 1
     gpus: int = 0
-    gpus_per_worker: float = 0
-    gpus_per_round: float = 0
     deterministic: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Room:
-    """What the nodes of a cluster have together, where no more will come."""
-
-    cpus: int
-    gpus: float = 0
 
 
 @dataclass(frozen=True, kw_only=True)

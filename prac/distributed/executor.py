@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from ray.exceptions import RayError
 
-from prac.distributed.context import Resources, Room
+from prac.distributed.context import Resources
 from prac.distributed.env import RayEnv
 from prac.distributed.tasks import RAY, SMALL, Tasks, beside_small
 from prac.errors import OutsideError, PracError, first_line
@@ -16,15 +15,13 @@ from prac.lottery.graph import Graph, Stage
 from prac.lottery.kinds import KINDS
 from prac.lottery.local import Ran, repair, told, wanted
 from prac.lottery.progress import Display
+from prac.lottery.room import Room
 from prac.lottery.run import run_stage
 from prac.lottery.schedule import Schedule
 from prac.lottery.store import DamagedArtifact, Finished, Store
 
 _MOST_SMALL = 4
 """Stages of moments at once: each is a process with torch in it, which is memory."""
-
-_ROUNDING = 1e-6
-"""Of sums of fractions of devices."""
 
 
 @dataclass(frozen=True)
@@ -36,32 +33,15 @@ class Failed:
     told: PracError
 
 
-@dataclass(frozen=True)
-class _Needs:
-    """cpus, gpus: what a stage's task asks Ray for. all_cpus, all_gpus: what it uses in all."""
-
-    cpus: float
-    all_cpus: float
-    gpus: float = 0
-    all_gpus: float = 0
-
-
-def _needs(stage: Stage, resources: Resources) -> _Needs:
-    needs, cpus, gpus = KINDS[stage.kind].needs, resources.cpus_per_round, resources.gpus_per_round
+def _asked(stage: Stage, resources: Resources) -> Room:
+    """What a stage's task asks Ray for."""
+    needs = KINDS[stage.kind].needs
     if needs == "workers":
-        # The task itself only waits: for the workers, which ask for their own, and then for the
-        # predictions, which are a round's.
-        all_gpus = resources.workers * _held(resources.gpus_per_worker)
-        return _Needs(0, resources.workers * cpus, all_gpus=max(all_gpus, _held(gpus)))
+        # It only waits: for the workers, which ask for their own.
+        return Room(0)
     if needs == "a device":
-        return _Needs(beside_small(cpus), cpus, gpus, _held(gpus))
-    return _Needs(SMALL, 0)
-
-
-def _held(gpus: float) -> float:
-    """What of the devices one who asks for so much keeps from others like it: two of 0.6 don't fit
-    on one device."""
-    return 1 / math.floor(1 / gpus) if 0 < gpus < 1 else gpus
+        return Room(beside_small(resources.cpus_per_round), resources.gpus_per_round)
+    return Room(SMALL)
 
 
 class RayExecutor:
@@ -119,32 +99,31 @@ class RayExecutor:
     def submit(self) -> None:
         """Hand over what is ready and finds room."""
         resources = self.context.resources
-        running = [_needs(stage, resources) for stage in self._running.values()]
-        cpus, gpus = sum(n.all_cpus for n in running), sum(n.all_gpus for n in running)
-        dense = sum(stage.kind == "dense" for stage in self._running.values())
-        small = sum(n.cpus == SMALL for n in running)
+        running = list(self._running.values())
+        busy = sum((resources.used(stage) for stage in running), Room(0))
+        dense = sum(stage.kind == "dense" for stage in running)
+        small = sum(KINDS[stage.kind].needs == "moments" for stage in running)
         while small < _MOST_SMALL and (stage := self.schedule.peek(small=True)) is not None:
             small += 1
             self._start(self.schedule.start(small=True))
         while (stage := self.schedule.peek(small=False)) is not None:
-            needs = _needs(stage, resources)
+            used = resources.used(stage)
             # One more dense run may prepare: Train's controller takes seconds to start, then waits.
-            prepares = stage.kind == "dense" and dense > 0 and self._holds(cpus, gpus)
-            more = (cpus and cpus + needs.all_cpus, gpus and gpus + needs.all_gpus)
-            full = not self._holds(*more)
+            prepares = (
+                stage.kind == "dense"
+                and dense > 0
+                and (self._room is None or self._room.holds(busy))
+            )
+            full = self._room is not None and not self._room.holds_beside(busy, used)
             if full and not prepares:
                 # Nothing overtakes: a later stage would take what this one waits for.
                 break
-            cpus, gpus = cpus + needs.all_cpus, gpus + needs.all_gpus
+            busy += used
             dense += stage.kind == "dense"
             self._start(self.schedule.start(small=False))
 
-    def _holds(self, cpus: float, gpus: float) -> bool:
-        room = self._room
-        return room is None or (cpus <= room.cpus and gpus <= room.gpus + _ROUNDING)
-
     def _start(self, stage: Stage) -> None:
-        needs = _needs(stage, self.context.resources)
+        asked = _asked(stage, self.context.resources)
         handle = self._tasks.submit(
             run_stage,
             stage,
@@ -152,8 +131,8 @@ class RayExecutor:
             self.context,
             self.store,
             name=stage.name,
-            cpus=needs.cpus,
-            gpus=needs.gpus,
+            cpus=asked.cpus,
+            gpus=asked.gpus,
         )
         self._running[handle] = stage
         self.display.started(stage)

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import importlib.metadata
-import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from prac import __version__
+from prac.cache import keep, kept
 from prac.config.recipe import Recipe
 from prac.config.sections import Precision, PruneConfig
 from prac.fingerprint import fingerprint
 from prac.models.catalogue import ImageShape
 from prac.plugins import identity, is_custom, is_of_this_process
-from prac.schema import Count, SchemaError, file_bytes, read
+from prac.schema import Count
 
-CACHE = "PRAC_CACHE"
-"""Environment variable: the folder of what is kept and can be found again, in place of
-`~/.cache/prac`."""
+_KEPT = "trials"
 _VERSION = 2
 """Rises when a trial finds more than it did."""
 
@@ -73,39 +67,13 @@ def try_kept(
         "train": recipe.train,
         "reads": (precision, recipe.prune.layers, graph),
     }
-    file = _folder() / f"{fingerprint(read)}.json"
+    digest = fingerprint(read)
     keeps = not (is_custom(name) and is_of_this_process(name))
-    found = _read(file) if keeps else None
+    found = kept(NetworkTrial, _KEPT, digest) if keeps else None
     if found is None:
         from prac.lottery.trying import tried  # torch
 
         found = tried(name, num_classes, image_shape, recipe, precision, graph=graph)
         if keeps:
-            _write(file, found)
+            keep(found, _KEPT, digest)
     return found
-
-
-def _folder() -> Path:
-    own = os.environ.get(CACHE)
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return (Path(own) if own else Path(cache) / "prac") / "trials"
-
-
-def _read(file: Path) -> NetworkTrial | None:
-    """None for what isn't there or isn't whole: it is tried again."""
-    try:
-        return read(NetworkTrial, file_bytes(file))
-    except (OSError, SchemaError):
-        return None
-
-
-def _write(file: Path, found: NetworkTrial) -> None:
-    """A cache that can't be written is none."""
-    scratch = file.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_text(json.dumps(dataclasses.asdict(found)))
-        scratch.replace(file)
-    except OSError:
-        with contextlib.suppress(OSError):
-            scratch.unlink()

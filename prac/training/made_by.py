@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prac.training.processor import processor_name
+
 # torch takes a second to import: stages that move tables and bytes do without.
 if TYPE_CHECKING:
     import torch
@@ -22,7 +24,6 @@ earlier versions."""
 
 NOT_NOTED = "not noted"
 _PACKAGES = ("prac", "torch", "torchvision", "numpy", "pyarrow", "ray", "mlflow")
-_LINUX = Path("/proc/cpuinfo")
 
 
 def process_made_by() -> dict[str, str]:
@@ -65,18 +66,9 @@ def _process() -> MadeBy:
     for name in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             known[name] = importlib.metadata.version(name)
-    known |= {"python": platform.python_version(), "processor": _processor()}
+    known |= {"python": platform.python_version(), "processor": processor_name()}
     commit = _commit(Path(__file__).parents[2])
     return {**known, **({"commit": commit} if commit else {})}
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in _LINUX.read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
 
 
 def _commit(clone: Path) -> str:

@@ -1,13 +1,25 @@
-"""What this machine's processor can compute, known without torch."""
+"""What this machine's processor is called and can compute, known without torch."""
 
 from __future__ import annotations
 
+import contextlib
+import platform
 from pathlib import Path
 from typing import Literal
 
 # torch takes a second to import: plans, replays and checks of names do without.
 
 _LINUX = Path("/proc/cpuinfo")
+
+
+def processor_name() -> str:
+    """Its maker's name for it, or what kind it is."""
+    with contextlib.suppress(OSError):
+        for line in _LINUX.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
 
 
 def cpu_precision() -> Literal["bf16", "fp32"]:

@@ -7,14 +7,25 @@ import time
 import torch
 
 from prac.analysis.calibration import seconds_per_image
+from prac.analysis.speeds import Timed
 from prac.config.sections import TrainConfig
 from prac.models import build_model
+
+
+def timed(architecture: str, image_shape: tuple[int, int, int], train: TrainConfig) -> Timed:
+    return Timed(
+        architecture=architecture,
+        image_shape=image_shape,
+        num_classes=10,
+        train=train,
+        device="cpu",
+    )
 
 
 def test_the_time_is_that_of_training_steps() -> None:
     config = TrainConfig(batch_size=32, milestones=(), precision="fp32", schedule="cosine")
     before = torch.random.get_rng_state()
-    seconds = seconds_per_image("conv4", (16, 16, 3), 10, config, device="cpu")
+    seconds = seconds_per_image(timed("conv4", (16, 16, 3), config))
     assert torch.equal(before, torch.random.get_rng_state())
 
     model = build_model("conv4", num_classes=10, image_shape=(16, 16, 3), seed=0)
@@ -29,6 +40,6 @@ def test_the_time_is_that_of_training_steps() -> None:
 
 def test_a_larger_network_takes_longer() -> None:
     config = TrainConfig(batch_size=16, milestones=(), precision="fp32")
-    small = seconds_per_image("resnet8", (8, 8, 1), 10, config, device="cpu")
-    large = seconds_per_image("resnet56s", (32, 32, 1), 10, config, device="cpu")
+    small = seconds_per_image(timed("resnet8", (8, 8, 1), config))
+    large = seconds_per_image(timed("resnet56s", (32, 32, 1), config))
     assert large > 5 * small

@@ -303,7 +303,14 @@ def test_a_plan_tells_the_bytes_that_the_run_leaves(
     last: dict[str, object], home: Path, tmp_path: Path
 ) -> None:
     words = ("plan", *WORDS, "--home", str(tmp_path / "new"))
-    planned = json.loads(_prac(*words)[0][-1])["bytes_left"]
+    lines, imported = _prac(*words, seek="torch,ray,mlflow")
+    told = json.loads(lines[-1])
+    # Networks are timed in processes of their own.
+    assert imported == []
+    assert any(line.startswith("at most ") and "of memory" in line for line in lines)
+    assert 0 < told["hours_at_most"] < 1
+    assert 0.3e9 < told["memory_bytes"] < 5e9
+    planned = told["bytes_left"]
     # Stages and the dense run's events; a ticket was not taken yet by other tests.
     work = home / "prac-runs"
     kept = [work / "stages", *work.glob("*/events")]
@@ -311,6 +318,7 @@ def test_a_plan_tells_the_bytes_that_the_run_leaves(
     assert planned == pytest.approx(left, rel=0.15)
     again = json.loads(_prac("plan", *WORDS, "--home", str(home))[0][-1])
     assert (again["stages_to_run"], again["bytes_left"]) == (0, 0)
+    assert (again["hours_at_most"], again["memory_bytes"]) == (None, None)
 
 
 def test_its_tickets_are_listed_without_mlflow(

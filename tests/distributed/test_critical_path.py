@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from support.played import PlayedTasks, Recorder, RevokingStore, plain_made, played_context
 
-from prac.distributed.context import Room
 from prac.distributed.executor import RayExecutor
 from prac.distributed.tasks import SMALL, beside_small
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request
+from prac.lottery.room import Room
 
 TRAINING, MOMENT = 1500.0, 0.1
 TRAIN = ("dense", "round", "judge")

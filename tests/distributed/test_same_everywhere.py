@@ -14,12 +14,12 @@ from prac.config.recipe import Recipe
 from prac.config.recipes import digits
 from prac.config.sections import SelectConfig
 from prac.data.dataset import ImageDataset
-from prac.distributed.context import Room
 from prac.distributed.executor import RayExecutor
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request
 from prac.lottery.local import LocalEnv, run_local
 from prac.lottery.outputs import NEXT_MASK, SET, File
+from prac.lottery.room import Room
 from prac.lottery.stage_config import ScoreStageConfig
 from prac.lottery.store import Finished, MemoryStore
 from prac.storage import Folder

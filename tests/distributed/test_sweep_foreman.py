@@ -11,13 +11,13 @@ from support.played import Asked, PlayedTasks, Recorder, RevokingStore, plain_ma
 
 from prac.analysis.metric import Metric
 from prac.analysis.trials import COSTS, SweepResults, best_trial
-from prac.distributed.context import Room
 from prac.distributed.executor import RayExecutor
 from prac.distributed.sweep.foreman import Foreman
 from prac.distributed.sweep.trials import Ask, follow_trial
 from prac.errors import EmptySetError, PracError
 from prac.lottery.graph import Request, Stage
 from prac.lottery.outputs import Made
+from prac.lottery.room import Room
 from prac.lottery.store import DamagedArtifact, Finished
 from prac.sweep.space import label
 from prac.sweep.union import swept_stages, trial_graph

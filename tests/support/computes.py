@@ -37,6 +37,7 @@ MACHINERY = (
     "prac.lottery.graph",
     "prac.lottery.energy",
     "prac.lottery.progress",
+    "prac.lottery.room",
     "prac.lottery.store",
     "prac.lottery.folder_store",
     "prac.plugins",

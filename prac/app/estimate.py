@@ -1,0 +1,151 @@
+"""How long a planned run takes on this machine at most, and the memory that it holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from prac.analysis.speeds import Images, Speed, Timed, most_seconds, speeds_here
+from prac.app.planned import Planned
+from prac.lottery.footprint import shown_bytes
+from prac.lottery.graph import Stage
+from prac.lottery.kinds import KINDS
+from prac.lottery.room import Room, Shares, seconds_together
+from prac.lottery.store import Finished
+from prac.machine import available_cpus, cluster_address
+from prac.report.wording import duration
+
+_CLUSTER_STARTS, _DENSE_STARTS, _REPORT_STARTS = 4, 4, 2
+"""In starts of a process that trains: what a cluster of one's own takes to come up, a dense
+training on it until its workers train, and a report until it is drawn."""
+_TICKET_SECONDS = 1.0
+"""Of a ticket's files, and its graph where it has one."""
+_RAY_BYTES, _RAY_PROCESS_BYTES, _DENSE_BYTES = 2.4e9, 0.15e9, 1.4e9
+"""Of Ray with this process and two that make sets; of Ray in a process that trains; of what waits
+for the workers of a dense training: proportional set sizes of the digits run, Ray 2.60."""
+_REPORT_BYTES = 0.3e9
+"""Of the libraries that read data and draw a report: resident in the local digits run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """seconds: of wall time, with the steps that stages may take at most. memory: bytes, about."""
+
+    seconds: float
+    memory: int
+
+    def line(self) -> str:
+        """Both, as a plan tells them."""
+        return (
+            f"at most {duration(self.seconds)} on this machine where nothing else runs (early "
+            f"stops and smaller sets make it less), with about {shown_bytes(self.memory)} of memory"
+        )
+
+
+def estimate(
+    planned: Planned, found: Mapping[str, Finished], to_run: list[Stage]
+) -> Estimate | None:
+    """Of the stages to run, from a few timed steps of each network, kept for the next plan.
+
+    found: by key. None where nothing is to run, and where it isn't known: on a cluster that others
+    brought, of images whose size is known only when they are read, and of a network of this
+    process. Raises OutsideError for a network that can't be timed.
+    """
+    train = [stage for stage in to_run if KINDS[stage.kind].needs != "moments"]
+    shape = planned.summary.image_shape
+    is_local = planned.options.executor == "local"
+    if not to_run or shape is None or not (is_local or cluster_address() == "local"):
+        return None
+    trains = dataclasses.replace(planned.recipe.train, precision=planned.request.precision)
+    names = dict.fromkeys(s.config.architecture for s in train if s.config.architecture)
+    speeds = speeds_here(
+        (
+            Timed(
+                architecture=name,
+                image_shape=shape,
+                num_classes=len(planned.summary.class_names),
+                train=trains,
+                augment=planned.recipe.augment,
+                device="cuda" if planned.given.gpus else "cpu",
+            )
+            for name in names
+        ),
+        threads=planned.options.cpus_per_round,
+        device=planned.given.devices.name if planned.given.gpus else "",
+    )
+    if speeds.keys() != names.keys():
+        return None
+    return Estimate(
+        seconds=_seconds(planned, found, speeds), memory=_memory(planned, train, speeds)
+    )
+
+
+def _seconds(planned: Planned, found: Mapping[str, Finished], speeds: Mapping[str, Speed]) -> float:
+    options, start = planned.options, _slowest_start(speeds)
+    is_local, all_images = options.executor == "local", planned.summary.num_train
+    training = planned.request.num_training
+    images = Images(
+        training=training, validation=all_images - training, test=planned.summary.num_test
+    )
+
+    def takes(stage: Stage) -> float:
+        if stage.kind == "report":
+            return _REPORT_STARTS * start
+        if stage.kind == "ticket":
+            return _TICKET_SECONDS
+        if KINDS[stage.kind].needs == "moments" or not stage.config.architecture:
+            return 0.0
+        seconds = most_seconds(stage, speeds[stage.config.architecture], images)
+        if stage.kind == "dense" and not is_local:
+            # Workers divide the steps, not the predictions; all but the start.
+            seconds = seconds / planned.workers + _DENSE_STARTS * start
+        return seconds
+
+    one = Room(1)
+    together = seconds_together(
+        planned.graph,
+        {name: found[s.key] for name, s in planned.graph.stages.items() if s.key in found},
+        takes,
+        (lambda _: one) if is_local else _shares(planned).used,
+        one if is_local else Room(available_cpus(), planned.given.gpus),
+    )
+    return together + (1 if is_local else _CLUSTER_STARTS) * start
+
+
+def _memory(planned: Planned, train: list[Stage], speeds: Mapping[str, Speed]) -> int:
+    summary, held = planned.summary, max((s.memory for s in speeds.values()), default=0)
+    assert summary.image_shape is not None
+    data = (summary.num_train + summary.num_test) * math.prod(summary.image_shape)
+    if planned.options.executor == "local":
+        return int(_REPORT_BYTES) + held + data
+    shares, room = _shares(planned), Room(available_cpus(), planned.given.gpus)
+
+    def at_once(stages: list[Stage]) -> int:
+        """How many of them are at work together."""
+        busy, count = Room(0), 0
+        for stage in stages:
+            if not room.holds_beside(busy, shares.used(stage)):
+                break
+            busy, count = busy + shares.used(stage), count + 1
+        return count
+
+    dense = at_once([stage for stage in train if stage.kind == "dense"])
+    processes = max(dense * planned.workers, at_once([s for s in train if s.kind != "dense"]))
+    # Decoded here, and once more for all processes of the machine together.
+    every = _RAY_BYTES + dense * _DENSE_BYTES + processes * (held + _RAY_PROCESS_BYTES)
+    return int(every) + 2 * data
+
+
+def _shares(planned: Planned) -> Shares:
+    return Shares(
+        workers=planned.workers,
+        cpus_per_round=planned.options.cpus_per_round,
+        gpus_per_worker=planned.given.per_worker,
+        gpus_per_round=planned.given.per_round,
+    )
+
+
+def _slowest_start(speeds: Mapping[str, Speed]) -> float:
+    return max((speed.start for speed in speeds.values()), default=0.0)
