@@ -1,18 +1,21 @@
-"""One tiny pipeline, run once undisturbed: what every disturbed run has to find again."""
+"""One tiny search, undisturbed: what every disturbed run of it has to find again."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from support.launch import Launch, Tracked, empty_database, launched
 
+from prac.cli.options import OneLineParser, add_pipeline_options, recipe_from
 from prac.lottery.outputs import NEXT_MASK, SET
+from prac.lottery.search import search
 from prac.pruning import Mask
 
 # 200 steps a round leave time to kill it in the middle.
@@ -59,18 +62,26 @@ class Found:
             assert mask.distance(other.masks[name]) == 0, name
 
 
-@pytest.fixture
-def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Launch]]:
-    """Start the tiny pipeline in a home; nothing of it outlives the test."""
+@pytest.fixture(scope="session")
+def begin(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[Path], AbstractContextManager[Launch]]:
+    """Starts the tiny pipeline in a home; nothing of it outlives the context."""
     database = empty_database(tmp_path_factory.getbasetemp())
+
+    def start(home: Path) -> AbstractContextManager[Launch]:
+        if not (home / "mlflow.db").is_file():
+            shutil.copy(database, home / "mlflow.db")
+        return launched(home, *WORDS)
+
+    return start
+
+
+@pytest.fixture
+def launch(begin: Callable[[Path], AbstractContextManager[Launch]]) -> Iterator[Any]:
+    """Start the tiny pipeline in a home; nothing of it outlives the test."""
     with ExitStack() as stack:
-
-        def start(home: Path) -> Launch:
-            if not (home / "mlflow.db").is_file():
-                shutil.copy(database, home / "mlflow.db")
-            return stack.enter_context(launched(home, *WORDS))
-
-        yield start
+        yield lambda home: stack.enter_context(begin(home))
 
 
 @pytest.fixture
@@ -80,26 +91,16 @@ def launch_local() -> Iterator[Callable[[Path], Launch]]:
         yield lambda home: stack.enter_context(launched(home, *LOCAL_WORDS, "--executor", "local"))
 
 
-@dataclass(frozen=True)
-class Reference:
-    """The undisturbed run."""
-
-    home: Path
-    found: Found
-
-
 @pytest.fixture(scope="session")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    """The undisturbed run's home and what it found."""
-    home = tmp_path_factory.mktemp("reference")
-    database = empty_database(tmp_path_factory.getbasetemp())
-    shutil.copy(database, home / "mlflow.db")
-    with launched(home, *WORDS) as run:
-        assert run.wait() == 0, run.said()
-    found = Found.of(home)
-    assert list(found.sets) == ["select:conv4:prac:1", "select:conv4:prac:2"]
-    assert set(found.masks) == {"dense:conv4:prac", "round:conv4:prac:1"}
-    return Reference(home, found)
+def reference() -> Found:
+    """What an undisturbed search finds, in this process."""
+    parser = OneLineParser()
+    add_pipeline_options(parser)
+    result = search(recipe_from(parser.parse_args(WORDS)), judge="none")
+    return Found(
+        {f"select:conv4:prac:{k}": result.sets[k].sample_ids for k in (1, 2)},
+        {"dense:conv4:prac": result.masks[1], "round:conv4:prac:1": result.masks[2]},
+    )
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def test_a_part_that_all_need(part: str, tmp_path: Path, launch, reference, foun
     assert second.wait() == 0, second.said()
     after = {name: run["id"] for name, run in tracked(tmp_path).finished().items()}
     assert before.items() <= after.items()
-    found.of(tmp_path).assert_same(reference.found)
+    found.of(tmp_path).assert_same(reference)
 
 
 @pytest.mark.parametrize("part", ["dashboard/dashboard.py", "log_monitor.py"])
@@ -46,4 +46,4 @@ def test_a_part_that_no_stage_needs(part: str, tmp_path: Path, launch, reference
     run.processes(part)[0].kill()
     assert run.wait() == 0, run.said()
     assert run.stderr == ""
-    found.of(tmp_path).assert_same(reference.found)
+    found.of(tmp_path).assert_same(reference)
