@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 import os
 import shutil
@@ -17,6 +19,7 @@ from PIL import Image
 import prac
 from prac.analysis.results import results_from_json
 from prac.app.options import Options
+from prac.cli import main
 
 TINY = ("--executor", "local", "--architectures", "conv4", "--epochs", "1", "--rounds", "1")
 WORDS = (*TINY, "--compare", "--gpus", "0")
@@ -56,6 +59,14 @@ def _prac(*words: str, seek: str = "", **environ: str) -> tuple[list[str], list[
     assert done.returncode == 0, done.stderr
     *lines, imported = done.stdout.splitlines()
     return lines, json.loads(imported)
+
+
+def _here(*words: str) -> list[str]:
+    """Run `prac WORDS` in this process: what it printed."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert main(words) == 0
+    return said.getvalue().splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +122,7 @@ def test_a_damaged_ticket_is_made_again(
     (weights,) = (home / "prac-runs" / "stages").glob("*/ticket/weights.safetensors")
     good = weights.read_bytes()
     weights.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-    lines, _ = _prac("run", *WORDS, "--home", str(home))
+    lines = _here("run", *WORDS, "--home", str(home))
     said = [line for line in lines if line.endswith("it is made again")]
     assert len(said) == 1, lines
     assert "weights.safetensors fails its checksum of stage ticket:conv4:prac:1" in said[0]
@@ -164,7 +175,7 @@ def again(home: Path, ran: tuple[list[str], list[str]], tmp_path: Path) -> Path:
 
 
 def test_another_margin_is_another_verdict(again: Path, last: dict[str, object]) -> None:
-    lines, _ = _prac("run", *WORDS, "--home", str(again), "--margin", "20")
+    lines = _here("run", *WORDS, "--home", str(again), "--margin", "20")
     run = str(json.loads(lines[-1])["run_id"])
     assert run != last["run_id"]
     (kept,) = (again / "prac-runs" / "stages" / run.partition("-")[0]).rglob("results.json")
@@ -193,7 +204,7 @@ def test_a_lost_page_is_written_again(home: Path, last: dict[str, object]) -> No
     page = Path(str(last["report"]))
     before = page.read_bytes()
     page.unlink()
-    _prac("run", *WORDS, "--home", str(home))
+    _here("run", *WORDS, "--home", str(home))
     assert page.read_bytes() == before
 
 
@@ -206,10 +217,10 @@ def test_a_plan_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_finished_rounds_are_looked_into(home: Path, ran: tuple[list[str], list[str]]) -> None:
-    (line,), _ = _prac("stops", *WORDS, "--home", str(home), "--json")
+    (line,) = _here("stops", *WORDS, "--home", str(home), "--json")
     (search,) = json.loads(line)["searches"]
     assert search["recorded"] == [{"epochs": 1, "steps": 21}]
-    (line,), _ = _prac("thresholds", *WORDS, "--home", str(home), "--thresholds", "0", "--json")
+    (line,) = _here("thresholds", *WORDS, "--home", str(home), "--thresholds", "0", "--json")
     (table,) = json.loads(line)["sets"]
     assert table["rows"][0]["threshold"] == 0
 
@@ -316,13 +327,13 @@ def test_a_plan_tells_the_bytes_that_the_run_leaves(
     kept = [work / "stages", *work.glob("*/events")]
     left = sum(file.stat().st_size for k in kept for file in k.rglob("*") if file.is_file())
     assert planned == pytest.approx(left, rel=0.15)
-    again = json.loads(_prac("plan", *WORDS, "--home", str(home))[0][-1])
+    again = json.loads(_here("plan", *WORDS, "--home", str(home))[-1])
     assert (again["stages_to_run"], again["bytes_left"]) == (0, 0)
     assert (again["hours_at_most"], again["memory_bytes"]) == (None, None)
 
 
 def test_its_tickets_are_listed_without_mlflow(
-    home: Path, last: dict[str, object], tmp_path: Path
+    home: Path, last: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines, imported = _prac("tickets", "list", "--home", str(home), "--json", seek="ray,mlflow")
     assert imported == []
@@ -332,14 +343,14 @@ def test_its_tickets_are_listed_without_mlflow(
         loaded = prac.Ticket.load(ticket["where"])
         assert loaded.sparsity == ticket["sparsity"]
         assert loaded.lineage["test_accuracy"] == ticket["test_accuracy"]
-    none, _ = _prac("tickets", "list", "--home", str(home), "--json", "--architecture", "vgg8s")
+    none = _here("tickets", "list", "--home", str(home), "--json", "--architecture", "vgg8s")
     assert json.loads(none[-1]) == {"tickets": [], "refused": []}
     stranger = tmp_path / "prac-runs" / "stages" / "0" / "ticket"
     shutil.copytree(tickets[0]["where"], stranger)
     manifest = stranger / "ticket.json"
     manifest.write_text(manifest.read_text().replace('"set_size":', '"set_size": [], "left":'))
-    words = [sys.executable, "-m", "prac.cli", "tickets", "list", "--home", str(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
-    assert "left out" in done.stderr
-    assert "lineage.set_size" in done.stderr
+    capsys.readouterr()
+    assert main(["tickets", "list", "--home", str(tmp_path)]) == 0
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "left out" in said
+    assert "lineage.set_size" in said

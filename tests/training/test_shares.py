@@ -98,21 +98,15 @@ def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
 
 
-@pytest.mark.parametrize("size", [2, 3, 4])
-def test_any_number_of_workers_finds_the_bits_of_one(tmp_path: Path, size: int) -> None:
-    _compare(tmp_path, size, "net", _trained(SHARES))
-
-
-@pytest.mark.parametrize(("size", "shares"), [(2, 2), (3, 4)])
-def test_so_do_networks_whose_steps_differ_from_one_another(
-    tmp_path: Path, size: int, shares: int
-) -> None:
-    _compare(tmp_path, size, str(shares), _special(shares))
-
-
-def _compare(folder: Path, size: int, what: str, alone: dict[str, torch.Tensor]) -> None:
+@pytest.fixture(scope="module", params=[2, 3, 4])
+def by_workers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, int]:
+    """What so many workers found, each in a file of its own, and how many. A worker takes seconds
+    to start, so that they train all networks one after the other."""
+    folder, size = tmp_path_factory.mktemp("workers"), request.param
+    command = [sys.executable, __file__, str(folder), str(size)]
     environment = workers_environment()
-    command = [sys.executable, __file__, str(folder), what, str(size)]
     processes = [subprocess.Popen([*command, str(rank)], env=environment) for rank in range(size)]
     try:
         assert [process.wait(120) for process in processes] == [0] * size
@@ -120,8 +114,26 @@ def _compare(folder: Path, size: int, what: str, alone: dict[str, torch.Tensor])
         for process in processes:
             process.kill()
             process.wait()
+    return folder, size
+
+
+def test_any_number_of_workers_finds_the_bits_of_one(by_workers: tuple[Path, int]) -> None:
+    _compare(*by_workers, "net", _trained(SHARES))
+
+
+def test_so_do_networks_whose_steps_differ_from_one_another(
+    by_workers: tuple[Path, int],
+) -> None:
+    _compare(*by_workers, "special", _special(_SHARES_OF_SPECIAL[by_workers[1]]))
+
+
+_SHARES_OF_SPECIAL = {2: 2, 3: 4, 4: 4}
+"""By the number of workers."""
+
+
+def _compare(folder: Path, size: int, what: str, alone: dict[str, torch.Tensor]) -> None:
     for rank in range(size):
-        assert _same(safetensors.torch.load_file(folder / str(rank)), alone)
+        assert _same(safetensors.torch.load_file(folder / f"{what}-{rank}"), alone)
 
 
 def test_the_number_of_shares_is_part_of_what_is_computed() -> None:
@@ -136,20 +148,22 @@ def test_a_share_has_two_samples_at_least() -> None:
     ]  # fmt: skip
 
 
-def _main(folder: str, what: str, size: int, rank: int) -> None:
+def _main(folder: str, size: int, rank: int) -> None:
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=size
     )
+    shares = _SHARES_OF_SPECIAL[size]
     try:
-        if what == "net":
-            found = _trained(SHARES, Workers(rank, size, SHARES))
-        else:
-            found = _special(int(what), Workers(rank, size, int(what)))
-        safetensors.torch.save_file(found, f"{folder}/{rank}")
+        found = {
+            "net": _trained(SHARES, Workers(rank, size, SHARES)),
+            "special": _special(shares, Workers(rank, size, shares)),
+        }
+        for what, tensors in found.items():
+            safetensors.torch.save_file(tensors, f"{folder}/{what}-{rank}")
         dist.barrier()
     finally:
         dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:3], int(sys.argv[3]), int(sys.argv[4]))
+    _main(sys.argv[1], *map(int, sys.argv[2:]))
