@@ -29,10 +29,19 @@ SECTIONS = ("data", "model", "augment", "train", "prune", "select", "budget", "s
 class OneLineParser(argparse.ArgumentParser):
     """An argument parser whose errors are one line: what, where, what is allowed."""
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Of a command's parser, whose own options are those that could be meant."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
     def error(self, message: str) -> NoReturn:
         """Say it, with what was meant where that is clear, and end with status 2."""
         if wrong := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
             message += did_you_mean(wrong[1], re.findall(r"[\w-]+", wrong[2]))
+        elif wrong := re.match(r"unrecognized arguments: (--[\w-]+)", message):
+            message += did_you_mean(wrong[1], re.findall(r"--[\w-]+", self.format_usage()))
         say(f"error: {message}; see {self.prog} --help", error=True)
         self.exit(2)
 
