@@ -42,6 +42,7 @@ def summary_grids(results: Results) -> list[Grid]:
         columns = [
             "method",
             "within 1 point of dense in validation up to",
+            "weights left",
             "test",
             "points to dense",
             "steps (time) saved",
@@ -54,10 +55,11 @@ def summary_grids(results: Results) -> list[Grid]:
             if s.best is None:
                 known = architecture in results.dense_test_accuracy
                 none = "none came that close" if known else "no dense model to compare with"
-                line += [none if s.num_judged else "nothing judged", "", "", ""]
+                line += [none if s.num_judged else "nothing judged", "", "", "", ""]
             else:
                 line += [
                     percent(s.best.row.sparsity),
+                    count(s.best.row.weights_left),
                     spread(s.best.test_accuracy, s.best.test_std),
                     _points(s.best.to_dense or 0.0),
                     _saving(results, s.best.row),
@@ -68,7 +70,9 @@ def summary_grids(results: Results) -> list[Grid]:
             elif comparable:
                 line += ["none" if s.num_comparable else ABSENT, ABSENT]
             rows.append(tuple(line))
-        found.append(Grid(title=architecture, columns=tuple(columns), rows=tuple(rows)))
+        dense = [r for r in results.rows if r.architecture == architecture and r.sparsity == 0]
+        of = f", of {count(dense[0].weights_left)} weights that may be removed" if dense else ""
+        found.append(Grid(title=architecture + of, columns=tuple(columns), rows=tuple(rows)))
     return found
 
 
@@ -244,4 +248,4 @@ def _saving(results: Results, row: RoundRow) -> str:
     if row.method == VANILLA:
         return ""
     time = "" if row.seconds_saved is None else f" ({percent(row.seconds_saved, 0)})"
-    return f"{percent(row.steps_saved, 0)}{time}"
+    return f"{percent(row.steps_saved, 0)}{time}".replace("-", "−")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
@@ -98,6 +99,7 @@ def render(
     """The page as text. Every value from outside is escaped by the template engine."""
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["together"] = _together
+    environment.filters["quoted"] = shlex.quote
     source = files("prac.report").joinpath("report.html.j2").read_text(encoding="utf-8")
     known_flops = [(name, short_count(n)) for name, n in results.forward_flops.items()]
     return environment.from_string(source).render(

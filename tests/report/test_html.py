@@ -135,6 +135,22 @@ def test_what_criteria_cost_is_told_as_they_state_it(page: Page) -> None:
     assert told == [str(CRITERIA[name].passes) for name in ("snip", "grasp", "synflow")]
 
 
+@pytest.mark.parametrize(
+    ("ticket", "shell"),
+    [
+        ("models:/prac-digits-a/8", "models:/prac-digits-a/8"),
+        ("/home/me/my runs/stages/1f/ticket", "'/home/me/my runs/stages/1f/ticket'"),
+    ],
+)
+def test_the_first_ticket_is_taken_by_a_command(results: Results, ticket: str, shell: str) -> None:
+    rows = tuple(dataclasses.replace(row, ticket=ticket) for row in results.rows)
+    page = Page(render(dataclasses.replace(results, rows=rows), {}, []))
+    words = " ".join(" ".join(page.words).split())
+    assert f'prac.Ticket.load("{ticket}")' in words
+    assert f"prac tickets pull {shell} --out my-ticket" in words
+    assert re.search(r"ticket, [\d,]+ weights left, in Python and in a shell:", words)
+
+
 def test_every_figure_has_its_numbers_beside_it(folder: Path, results: Results) -> None:
     for drawing in drawings(results):
         table = (folder / "tables" / drawing.table).read_text().splitlines()
@@ -148,7 +164,7 @@ def test_a_crowd_keeps_the_answer_first(crowd: Results, tmp_path: Path) -> None:
     words = " ".join(" ".join(page.words).split()).replace("\u00a0", " ")
     answer = words[words.index("What was found") : words.index("What one asks next")]
     assert answer.count("No ticket to take yet") == 3
-    assert "The ticket of the headline" not in answer
+    assert "The ticket to take" not in answer
     assert answer.count("matches vanilla up to") == 3
     assert "Tickets of one search, trained with 3 seeds" in answer
     assert answer.count("Each search was run once") == 1
