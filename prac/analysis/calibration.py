@@ -20,11 +20,11 @@ from prac.training.observers import EpochEnd, Observer
 from prac.training.precision import pick_device, resolve_precision
 from prac.training.schedule import full_budget
 
-CPU_BATCHES = 8, 32
+CPU_BATCHES = 8, 16, 32
 """Images of a step that are tried on a CPU before a whole batch, which takes minutes of a large
 network."""
-_LONG = 0.5
-"""Seconds of a step: the speed of what takes longer hardly depends on the images of a step."""
+_LONG = 1.0
+"""Seconds of a step: whoever takes longer is hardly faster with more images in a step."""
 _PATIENCE = 2.0
 """Seconds after which no further epoch is timed."""
 _STEPS, _TIMED_EPOCHS = 2, 4
@@ -41,21 +41,20 @@ def seconds_per_image(timed: Timed) -> float:
 
 def calibrate(timed: Timed, threads: int) -> Speed:
     """The speed of a network with so many threads, in a process that does nothing else: its memory
-    is counted. What a whole batch would hold is told from a smaller one where that was timed.
+    is counted. What a whole batch would hold is told from smaller ones where those were timed.
     """
     start = time.process_time()
     torch.set_num_threads(threads)
-    before = _most_held()
-    speed, batch, state = _trained(timed)
-    # Gradients and momentum are as large as the weights, whatever the batch.
-    grown = max(0, speed.memory - before - 2 * state)
-    held = before + 2 * state + grown * timed.train.batch_size // batch
-    return dataclasses.replace(speed, start=start, memory=held)
+    speed, held = _trained(timed)
+    whole, (batch, most) = timed.train.batch_size, held[-1]
+    smaller, less = held[-2] if held[1:] else (0, most)
+    most += (most - less) * (whole - batch) // (batch - smaller)
+    return dataclasses.replace(speed, start=start, memory=most)
 
 
-def _trained(timed: Timed) -> tuple[Speed, int, int]:
-    """The speed, with the most that this process ever held; the images of the steps that were
-    timed; bytes of the weights."""
+def _trained(timed: Timed) -> tuple[Speed, list[tuple[int, int]]]:
+    """The speed; and of each batch that was timed its images, and the most bytes that this process
+    had held by then."""
     place, whole = pick_device(timed.device), timed.train.batch_size
     model = build_model(
         timed.architecture,
@@ -64,6 +63,7 @@ def _trained(timed: Timed) -> tuple[Speed, int, int]:
         seed=0,
     )
     tried = [size for size in CPU_BATCHES if size < whole and place.type == "cpu"]
+    held: list[tuple[int, int]] = []
     for batch, following in pairwise([*tried, whole, whole]):
         images = DeviceImages(_random_images(batch * _STEPS, timed), timed.augment, place)
         config = dataclasses.replace(
@@ -89,16 +89,15 @@ def _trained(timed: Timed) -> tuple[Speed, int, int]:
         clock = _Clock(place)
         train(model, training, observers=[clock])
         seconds = min(clock.seconds[1:]) / len(images.training_ids)
-        if seconds * following > _LONG:
+        held.append((batch, _most_held()))
+        if seconds * following > _LONG and held[1:]:
             break
     for _ in range(2):  # the first of them warms up
         clock.lap()
         # Read, so that a device is done.
         int(count_correct(model, images, images.training_ids, config.precision))
         predicting = clock.lap() / len(images.training_ids)
-    state = sum(weight.numel() * weight.element_size() for weight in model.parameters())
-    speed = Speed(training=seconds, predicting=predicting, start=0, memory=_most_held())
-    return speed, batch, state
+    return Speed(training=seconds, predicting=predicting, start=0, memory=0), held
 
 
 class _Clock(Observer):
