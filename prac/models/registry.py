@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -70,13 +71,22 @@ def state_shapes(
 
     Code of the user's is not for this: it may need its weights while it makes them.
     """
-    try:
-        with _seeded(0), _WithoutWeights():
-            model = _of_us_or_a_library(architecture, num_classes, image_shape)
-    except ConfigError:
-        # Some networks of timm add what has memory to what has none.
-        with _seeded(0), torch.device("meta"):
-            model = _of_us_or_a_library(architecture, num_classes, image_shape)
+    # Some networks of timm add what has memory to what has none; some compute with their weights
+    # while they are made, which takes memory as it does in a run.
+    ways: list[AbstractContextManager[object]] = [_WithoutWeights(), torch.device("meta")]
+    if _are_of_usual_size(image_shape):
+        ways.append(nullcontext())
+    for way in ways:
+        try:
+            with _seeded(0), way:
+                model = _of_us_or_a_library(architecture, num_classes, image_shape)
+            break
+        except ConfigError:
+            if way is ways[-1]:
+                raise
+        except Exception as error:
+            if way is ways[-1]:
+                raise ConfigError(f"{architecture} can't be made: {one_line(error)}") from error
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
@@ -155,11 +165,7 @@ def _try_forward(
     height, width, channels = image_shape
     images = f"images of {height}x{width} pixels and {channels} channel{'s' * (channels != 1)}"
     try:
-        # A stranger's ticket may name large images: of a library's networks, shapes tell enough.
-        run = partial(_on_zeros if is_of_user(architecture) else on_shapes, model, image_shape, 2)
-        output: object = run()
-        if not _takes_channels_last(model, run):
-            keep_plain(model)
+        output = _forward(architecture, model, image_shape)
     except Exception as error:
         raise ConfigError(
             f"{architecture} can't take {images}: {one_line(error)}; "
@@ -176,6 +182,32 @@ def _try_forward(
         )
     if not isinstance(output, Tensor):
         answer_with_logits(model)
+
+
+def _forward(architecture: str, model: nn.Module, image_shape: ImageShape) -> object:
+    """What it makes of two images. One that fails on shapes alone may need values to go on."""
+    ways: list[Callable[..., object]] = [on_shapes, _on_zeros]
+    if is_of_user(architecture):
+        ways = [_on_zeros]
+    elif not _are_of_usual_size(image_shape):
+        # A stranger's ticket may name large images: of a library's networks, shapes tell enough.
+        ways = [on_shapes]
+    for way in ways:
+        run = partial(way, model, image_shape, 2)
+        try:
+            output = run()
+            if not _takes_channels_last(model, run):
+                keep_plain(model)
+            break
+        except Exception:
+            if way is ways[-1]:
+                raise
+    return output
+
+
+def _are_of_usual_size(image_shape: ImageShape) -> bool:
+    """Whether any machine has the memory that a network takes for two such images."""
+    return math.prod(image_shape) <= 3 * 1024**2
 
 
 def _on_zeros(

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torchvision.models._api import BUILTIN_MODELS
 
 from prac.errors import ConfigError
 from prac.models import build_model, check_architecture, known_architectures
+from prac.models.registry import state_shapes
 
 SMALL = ["resnet8", "resnet14", "resnet20s", "vgg8s", "conv4"]
 
@@ -175,3 +177,37 @@ def test_a_users_callable_that_does_not_fit_is_a_line(
     with pytest.raises(ConfigError, match=message) as refusal:
         check_architecture(name, num_classes, (8, 8, 3))
     assert "\n" not in str(refusal.value)
+
+
+def _needs_values(num_classes: int, **_: object) -> nn.Module:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(3, num_classes, 3)
+            self.scale = float(self.layer.weight.detach().std().item())
+            self.rates = [float(rate) for rate in torch.linspace(0, 1, 3)]
+            self.names = self.layer.weight.detach().flatten()[:2].tolist()
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            found = self.layer(images).mean((2, 3)) / self.scale
+            return found if float(found.sum()) > 0 else -found
+
+    return Net()
+
+
+def test_a_library_network_that_needs_values_is_tried_on_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Shapes alone refuse nothing: what runs on the CPU is built, and its shapes are known."""
+    monkeypatch.setitem(BUILTIN_MODELS, "needs_values", _needs_values)
+    monkeypatch.setattr(_needs_values, "__module__", "torchvision.models.needs_values")
+    given = {"num_classes": 4, "image_shape": (16, 16, 3)}
+    model = build_model("torchvision:needs_values", seed=0, **given)
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    assert state_shapes("torchvision:needs_values", **given) == shapes
+    # Nobody's ticket makes us take the memory of such images.
+    given["image_shape"] = (100_000, 100_000, 3)
+    with pytest.raises(ConfigError, match="can't take images of 100000x100000 pixels"):
+        build_model("torchvision:needs_values", seed=0, **given)
+    with pytest.raises(ConfigError, match="can't be made"):
+        state_shapes("torchvision:needs_values", **given)
