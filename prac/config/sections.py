@@ -133,6 +133,15 @@ class ModelConfig:
             known = isinstance(entry, str) and (_is_file(entry) or _NAMED.fullmatch(entry))
             allowed = "FILE.safetensors, ARCHITECTURE=FILE.safetensors, or torchvision's name of "
             allowed += "weights in place of a file: IMAGENET1K_V1"
+            if isinstance(entry, str) and entry.lower().endswith(_PICKLES):
+                # Reading it would run what a stranger wrote into it; its owner can turn it.
+                file = entry.rpartition("=")[2]
+                allowed += (
+                    " (a pickle may run code, and isn't read; where it is a state dictionary: "
+                    "safetensors.torch.save_file(torch.load("
+                    f"{file!r}, weights_only=True), {os.path.splitext(file)[0] + '.safetensors'!r})"
+                    " turns it)"
+                )
             _require(bool(known), "model.weights", entry, allowed)
 
     def weights_of(self, architecture: str) -> str | None:
@@ -150,6 +159,7 @@ def _is_file(weights: str) -> bool:
     return weights.endswith(".safetensors")
 
 
+_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".pkl", ".pickle")
 _NAMED = re.compile("(.*=)?[A-Z][A-Z0-9_]*", re.DOTALL)
 
 

@@ -65,8 +65,20 @@ def test_what_does_not_fit_is_one_line(file: Path, tmp_path: Path) -> None:
         assert "\n" not in str(refused.value)
     with pytest.raises(ConfigError, match="has another shape"):
         started("resnet8", str(file), num_classes=3, image_shape=(8, 8, 1), seed=0)
-    with pytest.raises(ConfigError, match=r"allowed: FILE\.safetensors"):
-        ModelConfig(weights=("weights.pt",))
+    for pickle in ("weights.pt", "resnet8=a/WEIGHTS.PTH", "weights.ckpt"):
+        with pytest.raises(ConfigError, match=r"allowed: FILE\.safetensors") as refused:
+            ModelConfig(weights=(pickle,))
+        assert "weights_only=True), '" in str(refused.value)
+        assert "\n" not in str(refused.value)
+    # What it advises works.
+    held = tmp_path / "held.pth"
+    torch.save(build_model("resnet8", num_classes=3, image_shape=SHAPE, seed=5).state_dict(), held)
+    with pytest.raises(ConfigError) as refused:
+        ModelConfig(weights=(str(held),))
+    advice = str(refused.value).partition("state dictionary: ")[2].partition(" turns it")[0]
+    exec(f"import safetensors.torch, torch; {advice}")
+    turned = str(held.with_suffix(".safetensors"))
+    started("resnet8", turned, num_classes=3, image_shape=SHAPE, seed=0)
 
 
 def _recipe(*weights: str) -> Recipe:
