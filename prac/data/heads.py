@@ -10,6 +10,7 @@ from prac.data.pixels import (
     GROUND,
     ORIENTATION,
     PNG,
+    TURNS,
     corrupt_errors,
     is_deep,
     is_grey,
@@ -29,12 +30,14 @@ DEEP = "brought to 8 bits"
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """Of one image. width, height: once it is upright. changes: of `TURNED`, `CLEAR`, `DEEP`."""
+    """Of one image. width, height: once it is upright. changes: of `TURNED`, `CLEAR`, `DEEP`, as
+    is told. cared: whether it counts as `CARED`, which no words may change."""
 
     width: int
     height: int
     grey: bool
     changes: tuple[str, ...] = ()
+    cared: bool = False
 
 
 @quiet()
@@ -49,7 +52,7 @@ def head_of(content: bytes) -> Head | None:
         with open_image(content) as image:
             turn = 1 if plain else image.getexif().get(ORIENTATION, 1)
             found = {
-                TURNED: turn != 1,
+                TURNED: turn in TURNS,
                 CLEAR: not plain and image.has_transparency_data,
                 DEEP: is_deep(image),
             }
@@ -57,7 +60,11 @@ def head_of(content: bytes) -> Head | None:
             is_aside = turn in (5, 6, 7, 8) and image.format != "TIFF"
             width, height = reversed(image.size) if is_aside else image.size
             changes = tuple(what for what, applies in found.items() if applies)
-            return Head(width=width, height=height, grey=is_grey(image), changes=changes)
+            # An orientation that is none turns nothing; its data sets keep the keys they have.
+            cared = turn != 1 or bool(changes)
+            return Head(
+                width=width, height=height, grey=is_grey(image), changes=changes, cared=cared
+            )
     except corrupt_errors():
         return None
 
@@ -69,6 +76,7 @@ class Heads:
     """
 
     def __init__(self, *, size: int | None, channels: int | None) -> None:
+        self.cared = False  # whether any image is
         self._changed: dict[str, tuple[int, str]] = {}  # how many, and where the first is
         self._size, self._channels = size, channels
         self._first: Head | None = None
@@ -81,6 +89,7 @@ class Heads:
         head = head_of(content) if content else None
         if head is None:
             return
+        self.cared |= head.cared
         for what in head.changes:
             count, place = self._changed.get(what) or (0, where())
             self._changed[what] = count + 1, place

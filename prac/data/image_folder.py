@@ -147,7 +147,7 @@ class ImageFolderSource:
             "files": digests,
             "options": options,
         }
-        return fingerprint(known | (CARED if self._heads.notes else {}))
+        return fingerprint(known | (CARED if self._heads.cared else {}))
 
     def _labels(self, split: Split) -> Labels:
         positions = {name: label for label, name in enumerate(self._classes)}

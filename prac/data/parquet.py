@@ -140,7 +140,7 @@ class ParquetSource:
         if self._columns.class_names is None and content.class_names != counted:
             # What numbers 0, 1, ... mean needs no words; of anything else the order counts.
             known["classes"] = content.class_names
-        return fingerprint(known | (CARED if content.heads.notes else {}))
+        return fingerprint(known | (CARED if content.heads.cared else {}))
 
     @cached_property
     def _content(self) -> _Content:

@@ -39,6 +39,16 @@ _DEEP_MODES = ("I", "F")  # and what begins so
 _FULL_SCALES = (8, 10, 12, 14, 16)
 ORIENTATION = 0x0112
 """The EXIF tag."""
+TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""What each of its values asks of Pillow; any other asks nothing."""
 
 _JPEG = b"\xff\xd8"
 _JPEG_EXTRAS = re.compile(rb"Exif\0\0|MPF\0")
@@ -258,17 +268,8 @@ def _is_halved(image: Image) -> bool:
 def _upright(image: Image, seen: Seen, row: int) -> Image:
     from PIL.Image import Transpose
 
-    turns = {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_90,
-    }
     try:
-        turn = turns.get(image.getexif().get(ORIENTATION, 1))
+        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
     except _CORRUPT:
         return image  # the pixels are good, only what is written beside them isn't
     if turn is None:
@@ -276,7 +277,7 @@ def _upright(image: Image, seen: Seen, row: int) -> Image:
     seen.rotated.append(row)
     if image.format == "TIFF":  # Pillow turns these itself
         return image
-    return image.transpose(turn)
+    return image.transpose(Transpose[turn])
 
 
 def _shallow(image: Image, depth: Depth | None, seen: Seen) -> Image:

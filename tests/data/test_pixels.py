@@ -139,7 +139,10 @@ def test_orientation_is_applied_and_told(orientation: int, kind: str) -> None:
     assert len(seen.notes()) == (orientation != 1)
     width, height = (6, 4) if orientation > 4 else (4, 6)
     changes = (TURNED,) if orientation != 1 else ()
-    assert head_of(content) == Head(width=width, height=height, grey=False, changes=changes)
+    cared = orientation != 1
+    assert head_of(content) == Head(
+        width=width, height=height, grey=False, changes=changes, cared=cared
+    )
 
 
 def test_other_modes() -> None:
@@ -201,10 +204,19 @@ def test_what_memory_can_not_hold_is_asked_before_it_is_taken(monkeypatch) -> No
         decode_image(wide, size=4, channels=None)
 
 
-def test_an_orientation_that_is_no_orientation() -> None:
+@pytest.mark.parametrize("orientation", [0, 9, 77])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_an_orientation_that_is_no_orientation(orientation: int, kind: str) -> None:
+    """Nothing is turned, and nothing is told; what a data set's key was made of stays."""
     exif = Image.Exif()
-    exif[0x0112] = 77
-    assert decode([encode(Image.fromarray(COLOUR), exif=exif)])[1].notes() == []
+    exif[0x0112] = orientation
+    content = encode(Image.fromarray(COLOUR), kind, exif=exif)
+    images, seen = decode([content])
+    assert seen.notes() == []
+    np.testing.assert_array_equal(images, decode([encode(Image.fromarray(COLOUR), kind)])[0])
+    head = head_of(content)
+    assert head is not None
+    assert (head.width, head.height, head.changes, head.cared) == (4, 6, (), True)
 
 
 def test_pillow_warns_of_nothing(recwarn) -> None:
