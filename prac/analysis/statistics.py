@@ -224,6 +224,7 @@ def _noncentrality(n: int, alpha: float, power: float) -> float:
     return float(_special().nctdtrinc(n - 1, 1 - power, critical))
 
 
+@functools.lru_cache  # the exact deviation is slow, and a decision asks for each a dozen times
 def _sample(values: tuple[float, ...], largest: float) -> Sample:
     if not all(map(math.isfinite, values)):
         raise ConfigError("an accuracy is not a finite number; give None for a missing search")
