@@ -12,13 +12,13 @@ from support.played import PlayedTasks, Recorder, played_context
 
 from prac.config.recipe import Recipe
 from prac.config.recipes import digits
-from prac.config.sections import SelectConfig
+from prac.config.sections import PruneConfig, SelectConfig
 from prac.data.dataset import ImageDataset
 from prac.distributed.executor import RayExecutor
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request
 from prac.lottery.local import LocalEnv, run_local
-from prac.lottery.outputs import NEXT_MASK, SET, File
+from prac.lottery.outputs import NEXT_MASK, SET, TRAINED, File
 from prac.lottery.room import Room
 from prac.lottery.stage_config import ScoreStageConfig
 from prac.lottery.store import Finished, MemoryStore
@@ -48,12 +48,17 @@ def _scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "drawn_scores", raising=False)
 
 
-def recipe_of(score: str, **changes: object) -> Recipe:
+# One of each: a set by chance, a fresh one, a model's score, masks beside the training.
+FEW = ("random-subset", "rs2", "entropy", "snip")
+
+
+def recipe_of(score: str, compare: tuple[str, ...] = (), **changes: object) -> Recipe:
     recipe = digits()
     return recipe.replace(
         architectures=("conv4",),
-        compare=(),
+        compare=compare,
         train=recipe.train.with_epochs(2),
+        prune=PruneConfig(iterations=4),
         select=SelectConfig(
             score=score, fraction=0.2, options={"proxy": "conv4", "proxy_epochs": 1}
         ),
@@ -86,14 +91,21 @@ def _read(graph: Graph, store: MemoryStore, finished: dict[str, Finished], file:
 
 
 @pytest.mark.usefixtures("_scores")
-@pytest.mark.parametrize("score", ["drawn_scores:of_events", "critical"])
-def test_both_executors_make_the_same_sets_and_masks(
-    score: str, request_for: Callable[..., Request], digits_data: ImageDataset, tmp_path: Path
+@pytest.mark.parametrize(
+    ("score", "compare"), [("drawn_scores:of_events", ()), ("critical", FEW)], ids=["own", "few"]
+)
+def test_both_executors_make_the_same_sets_masks_and_weights(
+    score: str,
+    compare: tuple[str, ...],
+    request_for: Callable[..., Request],
+    digits_data: ImageDataset,
+    tmp_path: Path,
 ) -> None:
-    recipe = recipe_of(score)
+    recipe = recipe_of(score, compare)
     search = type(recipe.search)(rounds=2, rewind=recipe.search.rewind)
+    judge = "last" if compare else "none"
     request = request_for(
-        recipe=recipe.replace(search=search), data=digits_data.fingerprint, judge="none"
+        recipe=recipe.replace(search=search), data=digits_data.fingerprint, judge=judge
     )
     graph = build_graph(request)
     here, there = MemoryStore(), MemoryStore()
@@ -116,9 +128,12 @@ def test_both_executors_make_the_same_sets_and_masks(
     )
     assert sets == others
     assert set(graph.searches[0].samples) < sets.keys()  # tickets have theirs too
-    masks, other_masks = (
-        _read(graph, *made, NEXT_MASK) for made in ((here, alone), (there, shared))
-    )
-    assert masks.keys() == other_masks.keys() == {"dense:conv4:prac", "round:conv4:prac:1"}
-    for name, mask in masks.items():
-        assert all((mask[w] == other_masks[name][w]).all() for w in mask), name
+    for file, some in (
+        (NEXT_MASK, {"dense:conv4:prac", "round:conv4:prac:1"}),
+        (TRAINED, {f"judge:conv4:{method}:2" for method in compare}),
+    ):
+        ours, theirs = (_read(graph, *made, file) for made in ((here, alone), (there, shared)))
+        assert some <= ours.keys() == theirs.keys()
+        for name, tensors in ours.items():
+            assert tensors.keys() == theirs[name].keys()
+            assert all((tensors[w] == theirs[name][w]).all() for w in tensors), name

@@ -1,15 +1,18 @@
-"""One process, a cluster, one core, two workers: the same graph leaves the same bits."""
+"""One process, a cluster, one core, two workers: the same graph leaves the same bits.
+
+`test_full.py` compares a process and a cluster by two methods, and
+`distributed/test_same_everywhere.py` the executors by one method of each sort.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.left import assert_same, graph_of, left_in_folder, left_in_mlflow
+from support.left import assert_same, graph_of, left_in_folder, left_in_mlflow, without_places
 
 from prac.config.methods import METHODS
 
@@ -18,30 +21,15 @@ SMALL = (
     *("--set", "select.proxy_epochs=1", "--set", "select.window=2"),
     *("--set", "prune.iterations=4"),
 )
-# One of each: a set by chance, a fresh one, a model's score, masks beside the training.
-FEW = ("random-subset", "rs2", "entropy", "snip")
 ALL = tuple(name for name in METHODS if name != "prac")
 
-pytestmark = pytest.mark.timeout(3000)
-
-
-def _summary(summary: dict[str, Any]) -> dict[str, Any]:
-    """The last line without where things are."""
-    gone = ("mlflow", "run_id", "report")
-    kept = {name: value for name, value in summary.items() if name not in gone}
-    # A ticket's place is its store's.
-    return json.loads(json.dumps(kept), object_hook=_without_places)
-
-
-def _without_places(values: dict[str, Any]) -> dict[str, Any]:
-    gone = ("ticket", "seconds", "joules", "energy_source")
-    return {name: value for name, value in values.items() if name not in gone}
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 
 def _run(launched: Any, home: Path, *words: str, before: tuple[str, ...] = ()) -> dict[str, Any]:
     with launched(home, *words, before=before) as run:
         assert run.wait(2400) == 0, run.said()
-        return _summary(run.summary)
+        return without_places(run.summary)
 
 
 def _compared(launched: Any, folder: Path, words: tuple[str, ...], *ray: str) -> None:
@@ -56,12 +44,6 @@ def _compared(launched: Any, folder: Path, words: tuple[str, ...], *ray: str) ->
     assert {"dense", "round", "select", "subset", "judge", "ticket"} <= kinds
 
 
-def test_a_process_and_a_cluster(launched: Any, tmp_path: Path) -> None:
-    words = ("--architectures", "conv4", "--compare", *FEW, *SMALL)
-    _compared(launched, tmp_path, words, "--workers", "2")
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("transfer", [False, True])
 def test_a_process_and_a_cluster_by_every_method(
     launched: Any, tmp_path: Path, transfer: bool
@@ -72,7 +54,6 @@ def test_a_process_and_a_cluster_by_every_method(
     _compared(launched, tmp_path, (*networks, "--compare", *ALL, *SMALL), "--workers", "2")
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("taskset") is None or len(os.sched_getaffinity(0)) < 2,
     reason="needs taskset and two cores",

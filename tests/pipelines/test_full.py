@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 import re
 import shutil
@@ -13,25 +15,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from support.launch import Tracked
+from support.left import assert_same, graph_of, left_in_folder, left_in_mlflow, without_places
 
-from prac.cli.options import OneLineParser, add_pipeline_options, recipe_from
-from prac.config.recipe import Recipe
-from prac.lottery.outputs import NEXT_MASK, REWIND, SET, TRAINED
-from prac.lottery.search import SearchResult, search
+from prac.cli import main
+from prac.lottery.outputs import TRAINED
 from prac.ticket.format import Ticket
 from prac.tracking.registry import list_tickets
 from prac.tracking.store import MlflowStore
 
 ARCHITECTURES = ("resnet8", "conv4")
-# Two workers: the process that it is compared with below is alone, and takes both shares.
+METHODS = ("vanilla", "random-subset")
 WORDS = (
     *("--architectures", "resnet8", "conv4", "--rounds", "2", "--epochs", "4"),
-    *("--compare", "vanilla", "random-subset", "--workers", "2", "--seeds", "2"),
-    *("--set", "budget.min_round_epochs=2"),
+    *("--compare", *METHODS, "--seeds", "2", "--set", "budget.min_round_epochs=2"),
 )
+# The process that these are compared with below is alone, and takes both shares.
+TWO_WORKERS = ("--workers", "2")
 
 # A minute and a half on two idle cores; the limit is for machines that are busy.
 pytestmark = pytest.mark.timeout(1800)
@@ -50,7 +51,7 @@ class Done:
 
 def _ended(launched: Any, home: Path) -> Done:
     started = time.monotonic()
-    with launched(home, *WORDS, ports=True) as run:
+    with launched(home, *WORDS, *TWO_WORKERS, ports=True) as run:
         status = run.wait(1200)
         assert status == 0, run.said()
         assert run.alive() == []
@@ -67,7 +68,7 @@ def test_the_last_line(first: Done) -> None:
     summary = first.summary
     assert "/#/experiments/" in summary["mlflow"]
     found = [(s["architecture"], s["method"]) for s in summary["searches"]]
-    assert found == [(a, m) for a in ARCHITECTURES for m in ("prac", "vanilla", "random-subset")]
+    assert found == [(a, m) for a in ARCHITECTURES for m in ("prac", *METHODS)]
     for entry in summary["searches"]:
         assert [r["sparsity"] for r in entry["rounds"]] == pytest.approx([0, 0.2, 0.36], abs=1e-3)
         assert all(r["set_size"] > 0 for r in entry["rounds"])
@@ -151,12 +152,8 @@ def test_tickets_and_aliases(first: Done, monkeypatch: pytest.MonkeyPatch) -> No
         versions = store.client.search_model_versions(f"name = '{name}'")
         # PrAC's two, and the judged one of each comparison.
         listed = list_tickets(store, architecture=architecture)
-        assert sorted((t.method, t.round) for t in listed) == [
-            ("prac", 1),
-            ("prac", 2),
-            ("random-subset", 2),
-            ("vanilla", 2),
-        ]
+        found = sorted((t.method, t.round) for t in listed)
+        assert found == sorted([("prac", 1), ("prac", 2), *((method, 2) for method in METHODS)])
         aliases = store.client.get_registered_model(name).aliases
         assert {"best", "smallest"} <= aliases.keys()
         # Judged with two seeds, so by its mean; what it carries is the first one's network. By
@@ -174,39 +171,19 @@ def test_tickets_and_aliases(first: Done, monkeypatch: pytest.MonkeyPatch) -> No
         assert taken.build() is not None
 
 
-def _recipe() -> Recipe:
-    parser = OneLineParser()
-    add_pipeline_options(parser)
-    return recipe_from(parser.parse_args(WORDS))
-
-
-@pytest.fixture(scope="module")
-def alone() -> SearchResult:
-    """The same searches in this process: neither Ray nor MLflow."""
-    return search(_recipe(), judge="none")
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_same_as_one_process(
-    first: Done, tracked: Any, alone: SearchResult, architecture: str
-) -> None:
-    result = alone[architecture]
-    runs = tracked(first.home).finished()
-    for index in (1, 2):
-        found = SET.read(runs[f"select:{architecture}:prac:{index}"]["folder"] / SET.name)
-        np.testing.assert_array_equal(found.sample_ids, result.sets[index].sample_ids)
-        assert found.digest == result.sets[index].digest
-    for index, stage in ((1, f"dense:{architecture}:prac"), (2, f"round:{architecture}:prac:1")):
-        mask = NEXT_MASK.read(runs[stage]["folder"] / NEXT_MASK.name)
-        assert mask.distance(result.masks[index]) == 0
-    weights = REWIND.read(runs[f"dense:{architecture}:prac"]["folder"] / REWIND.name)
-    theirs = result.ticket.weights
-    assert weights.keys() == theirs.keys()
-    pruned = dict(result.ticket.mask)
-    for name, weight in weights.items():
-        # A ticket's weights are under its mask.
-        expected = weight if name not in pruned else weight * pruned[name]
-        assert (expected == theirs[name]).all(), name
+def test_a_process_leaves_the_same(first: Done, tmp_path: Path) -> None:
+    """Neither Ray nor MLflow: the same graph, the same bits, and the same last line."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert main(["run", *WORDS, "--executor", "local", "--home", str(tmp_path)]) == 0
+    summary = json.loads(said.getvalue().splitlines()[-1])
+    assert without_places(summary) == without_places(first.summary)
+    alone = left_in_folder(tmp_path, *WORDS)
+    _, graph = graph_of(*WORDS)
+    assert alone.keys() == {stage.name for stage in graph.stages.values()} - {"report"}
+    assert_same(alone, left_in_mlflow(first.home, *WORDS))
+    kinds = {name.partition(":")[0] for name, left in alone.items() if left.files}
+    assert {"dense", "round", "select", "subset", "judge", "ticket"} <= kinds
 
 
 def test_every_judgement_is_a_run_of_its_own(first: Done, tracked: Any) -> None:

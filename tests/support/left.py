@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,3 +95,16 @@ def assert_same(one: Mapping[str, Left], other: Mapping[str, Left]) -> None:
     """Stage for stage, file for file, number for number."""
     assert one.keys() == other.keys()
     assert [name for name in one if one[name] != other[name]] == []
+
+
+def without_places(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's last line without where things are and what a clock or a meter measured."""
+    gone = ("mlflow", "run_id", "report")
+    kept = {name: value for name, value in summary.items() if name not in gone}
+    without: dict[str, Any] = json.loads(json.dumps(kept), object_hook=_without)
+    return without
+
+
+def _without(values: dict[str, Any]) -> dict[str, Any]:
+    # A ticket's place is its store's.
+    return {name: value for name, value in values.items() if name not in ("ticket", *_MEASURED)}

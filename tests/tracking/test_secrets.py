@@ -21,6 +21,14 @@ from prac.tracking.connection import Connection
 
 PASSWORD = "hunter2@pw"
 PROXY = "hunter3px"
+# In the folder that the command is typed in: it is found there, in Ray's workers too.
+NETWORK = """
+from torch import nn
+
+def small(in_channels, num_classes):
+    layers = [nn.Conv2d(in_channels, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(4, num_classes))
+"""
 
 
 @pytest.fixture
@@ -36,14 +44,24 @@ def _holding(secret: str, *folders: Path) -> list[Path]:
     return [file for file in files if secret.encode() in file.read_bytes()]
 
 
+@pytest.mark.timeout(1000)  # among the first to run: see the root's conftest
 def test_a_search_on_a_server_with_a_password_leaves_it_nowhere(
     server: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, short_folder: Path
 ) -> None:
     address = server.removeprefix("http://")
+    (tmp_path / "nets_beside.py").write_text(NETWORK)
     process = subprocess.Popen(
         [
             *(sys.executable, str(REPOSITORY / "pipelines" / "full.py")),
-            *("--architectures", "conv4", "--epochs", "1", "--rounds", "1", "--compare"),
+            *(
+                "--architectures",
+                "nets_beside:small",
+                "--epochs",
+                "1",
+                "--rounds",
+                "1",
+                "--compare",
+            ),
             *("--home", str(tmp_path / "home")),
         ],
         cwd=tmp_path,
@@ -70,6 +88,7 @@ def test_a_search_on_a_server_with_a_password_leaves_it_nowhere(
     out, err = process.communicate()
     assert process.returncode == 0, err
     told = json.loads(out.splitlines()[-1])
+    assert [search["architecture"] for search in told["searches"]] == ["nets_beside:small"]
     assert told["mlflow"].startswith(f"http://{address}/#/experiments/")
     # Where one looks, there is something to see.
     assert [log for log in logs if log.match("worker-*.out")]
