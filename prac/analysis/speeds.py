@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import multiprocessing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -66,12 +66,19 @@ class Images:
     test: int
 
 
-def speeds_here(every: Iterable[Timed], *, threads: int, device: str) -> dict[str, Speed]:
+def speeds_here(
+    every: Iterable[Timed],
+    *,
+    threads: int,
+    device: str,
+    told: Callable[[list[str]], None] = lambda _: None,
+) -> dict[str, Speed]:
     """The speeds of networks by name, each timed once and kept by all that it depends on.
 
     threads: of a training. device: the name of a GPU, empty for a CPU, on whose cores several are
     timed side by side. Each has a process of its own, whose memory is counted. Those whose callable
-    is of this process alone are left out. Raises OutsideError where a process fails.
+    is of this process alone are left out. told: which networks are about to be timed. Raises
+    OutsideError where a process fails.
     """
     digests = {}
     for timed in every:
@@ -90,6 +97,8 @@ def speeds_here(every: Iterable[Timed], *, threads: int, device: str) -> dict[st
         digests[timed] = fingerprint(read)
     found = {timed: kept(Speed, _KEPT, digest) for timed, digest in digests.items()}
     missing = [timed for timed, speed in found.items() if speed is None]
+    if missing:
+        told([timed.architecture for timed in missing])
     at_once = 1 if device else max(1, available_cpus() // threads)
     for timed, speed in zip(missing, _measured(missing, threads, at_once), strict=True):
         found[timed] = speed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from prac.analysis.speeds import Images, Speed, Timed, most_seconds, speeds_here
@@ -45,21 +45,25 @@ class Estimate:
 
 
 def estimate(
-    planned: Planned, found: Mapping[str, Finished], to_run: list[Stage]
+    planned: Planned,
+    found: Mapping[str, Finished],
+    to_run: list[Stage],
+    told: Callable[[list[str]], None],
 ) -> Estimate | None:
     """Of the stages to run, from a few timed steps of each network, kept for the next plan.
 
-    found: by key. None where nothing is to run, and where it isn't known: on a cluster that others
-    brought, of images whose size is known only when they are read, and of a network of this
-    process. Raises OutsideError for a network that can't be timed.
+    found: by key. told: which networks are about to be timed. None where nothing is left to
+    compute, and where it isn't known: on a cluster that others brought, of images whose size is
+    known only when they are read, and of a network of this process. Raises OutsideError for a
+    network that can't be timed.
     """
     train = [stage for stage in to_run if KINDS[stage.kind].needs != "moments"]
     shape = planned.summary.image_shape
     is_local = planned.options.executor == "local"
-    if not to_run or shape is None or not (is_local or cluster_address() == "local"):
+    names = dict.fromkeys(s.config.architecture for s in train if s.config.architecture)
+    if not names or shape is None or not (is_local or cluster_address() == "local"):
         return None
     trains = dataclasses.replace(planned.recipe.train, precision=planned.request.precision)
-    names = dict.fromkeys(s.config.architecture for s in train if s.config.architecture)
     speeds = speeds_here(
         (
             Timed(
@@ -74,20 +78,24 @@ def estimate(
         ),
         threads=planned.options.cpus_per_round,
         device=planned.given.devices.name if planned.given.gpus else "",
+        told=told,
     )
     if speeds.keys() != names.keys():
         return None
-    return Estimate(
-        seconds=_seconds(planned, found, speeds), memory=_memory(planned, train, speeds)
-    )
+    seconds = _seconds(planned, found, to_run, speeds)
+    return Estimate(seconds=seconds, memory=_memory(planned, train, speeds))
 
 
-def _seconds(planned: Planned, found: Mapping[str, Finished], speeds: Mapping[str, Speed]) -> float:
-    options, start = planned.options, _slowest_start(speeds)
-    is_local, all_images = options.executor == "local", planned.summary.num_train
-    training = planned.request.num_training
+def _seconds(
+    planned: Planned,
+    found: Mapping[str, Finished],
+    to_run: list[Stage],
+    speeds: Mapping[str, Speed],
+) -> float:
+    is_local, summary = planned.options.executor == "local", planned.summary
+    start, training = max(s.start for s in speeds.values()), planned.request.num_training
     images = Images(
-        training=training, validation=all_images - training, test=planned.summary.num_test
+        training=training, validation=summary.num_train - training, test=summary.num_test
     )
 
     def takes(stage: Stage) -> float:
@@ -99,23 +107,24 @@ def _seconds(planned: Planned, found: Mapping[str, Finished], speeds: Mapping[st
             return 0.0
         seconds = most_seconds(stage, speeds[stage.config.architecture], images)
         if stage.kind == "dense" and not is_local:
-            # Workers divide the steps, not the predictions; all but the start.
+            # Its workers divide nearly all of that.
             seconds = seconds / planned.workers + _DENSE_STARTS * start
         return seconds
 
-    one = Room(1)
+    if is_local:
+        return start + sum(map(takes, to_run))
     together = seconds_together(
         planned.graph,
         {name: found[s.key] for name, s in planned.graph.stages.items() if s.key in found},
         takes,
-        (lambda _: one) if is_local else _shares(planned).used,
-        one if is_local else Room(available_cpus(), planned.given.gpus),
+        _shares(planned).used,
+        Room(available_cpus(), planned.given.gpus),
     )
-    return together + (1 if is_local else _CLUSTER_STARTS) * start
+    return _CLUSTER_STARTS * start + together
 
 
 def _memory(planned: Planned, train: list[Stage], speeds: Mapping[str, Speed]) -> int:
-    summary, held = planned.summary, max((s.memory for s in speeds.values()), default=0)
+    summary, held = planned.summary, max(s.memory for s in speeds.values())
     assert summary.image_shape is not None
     data = (summary.num_train + summary.num_test) * math.prod(summary.image_shape)
     if planned.options.executor == "local":
@@ -145,7 +154,3 @@ def _shares(planned: Planned) -> Shares:
         gpus_per_worker=planned.given.per_worker,
         gpus_per_round=planned.given.per_round,
     )
-
-
-def _slowest_start(speeds: Mapping[str, Speed]) -> float:
-    return max((speed.start for speed in speeds.values()), default=0.0)

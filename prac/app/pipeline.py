@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -73,8 +74,14 @@ def _estimated(
     planned: Planned, found: Mapping[str, Finished], to_run: list[Stage], screen: Screen
 ) -> Estimate | None:
     """Time and memory, as far as they are known; a plan stands without them."""
+
+    def wait(names: list[str]) -> None:
+        # Whoever reads a log or a file waits for nothing.
+        if sys.stdout.isatty():
+            screen.line(f"timing a few steps of {', '.join(names)}; kept for the next plan")
+
     try:
-        expected = estimate(planned, found, to_run)
+        expected = estimate(planned, found, to_run, wait)
     except OutsideError as error:
         screen.line(f"time and memory are not known: {error}")
         return None
