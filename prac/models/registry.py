@@ -167,6 +167,7 @@ def _try_forward(
     try:
         output = _forward(architecture, model, image_shape)
     except Exception as error:
+        _refuse_call(architecture, model)
         raise ConfigError(
             f"{architecture} can't take {images}: {one_line(error)}; "
             "data.image_size and data.channels change the images"
@@ -182,6 +183,26 @@ def _try_forward(
         )
     if not isinstance(output, Tensor):
         answer_with_logits(model)
+
+
+def _refuse_call(architecture: str, model: nn.Module) -> None:
+    """What no other images would mend."""
+    try:
+        inspect.signature(model.forward).bind(None)
+    except TypeError as error:
+        raise ConfigError(
+            f"{architecture} can't be called with images alone: {error}; allowed: "
+            "forward(images), where nothing else has to be given"
+        ) from error
+    except ValueError:  # it tells no signature
+        return
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and weight.dtype != torch.float32:
+            kind = str(weight.dtype).removeprefix("torch.")
+            raise ConfigError(
+                f"{architecture} can't take images, which are float32: {name!r} is {kind}; "
+                "allowed: weights of float32 (train.precision is what a run computes in)"
+            )
 
 
 def _forward(architecture: str, model: nn.Module, image_shape: ImageShape) -> object:

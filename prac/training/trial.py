@@ -59,6 +59,8 @@ def _try(
     train: TrainConfig,
     precision: Precision,
 ) -> None:
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise ConfigError("all its weights are frozen; allowed: some with requires_grad")
     placed(model, _CPU).train()
     height, width, channels = image_shape
     images = torch.randn(2, height, width, channels).permute(0, 3, 1, 2)

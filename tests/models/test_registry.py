@@ -34,6 +34,11 @@ def wrong_type(): return "net"
 def raises(num_classes): raise RuntimeError("line one\\nline two")
 class Pair(Net):
     def forward(self, images): return (images, images)
+class Named(Net):
+    def forward(self, *, pixel_values): return super().forward(pixel_values)
+class Lengths(Net):
+    def forward(self, images, lengths): return super().forward(images)
+def double(num_classes, in_channels): return Net(num_classes, in_channels).double()
 NUMBER = 3
 """
 
@@ -211,3 +216,17 @@ def test_a_library_network_that_needs_values_is_tried_on_values(
         build_model("torchvision:needs_values", seed=0, **given)
     with pytest.raises(ConfigError, match="can't be made"):
         state_shapes("torchvision:needs_values", **given)
+
+
+@pytest.mark.parametrize(
+    ("network", "told"),
+    [
+        ("Named", r"called with images alone: .*; allowed: forward\(images\)"),
+        ("Lengths", r"called with images alone: .*'lengths'; allowed: forward\(images\)"),
+        ("double", r"'linear.weight' is float64; allowed: weights of float32"),
+    ],
+)
+def test_what_no_other_images_would_mend_is_told(user_module: str, network: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told) as refused:
+        build_model(f"{user_module}:{network}", num_classes=4, image_shape=(8, 8, 3), seed=0)
+    assert "image_size" not in str(refused.value)

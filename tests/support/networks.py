@@ -33,6 +33,11 @@ class Shared(nn.Module):
         return (self.head(flat), self.aside(flat)) if self.training else self.head(flat)
 
 
+def frozen(num_classes: int, in_channels: int) -> nn.Module:
+    """Nothing of it trains."""
+    return dropping(num_classes, in_channels).requires_grad_(False)
+
+
 def dropping(num_classes: int, in_channels: int) -> nn.Module:
     """Draws in training mode."""
     layers = [nn.Conv2d(in_channels, 8, 3), nn.Dropout(0.5), nn.ReLU(), nn.Conv2d(8, 4, 3)]

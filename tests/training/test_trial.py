@@ -49,6 +49,7 @@ def test_what_trains_passes(network: str, precision: str) -> None:
         ("Late", "buffer 'seen' comes, or changes its shape"),
         ("Grows", "buffer 'cache' comes, or changes its shape"),
         ("NotFinite", "logits of random images are not finite"),
+        ("frozen", "all its weights are frozen"),
         ("ExtraState", "its state dictionary has '_extra_state' of type dict"),
     ],
 )
