@@ -67,6 +67,13 @@ def _positions(values: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]
 
 def _refuse_unlabelled(train: NDArray[Any], occurring: NDArray[Any], where: str, of: str) -> None:
     """-1 below labels from 0 on stands for no label; -1 and 1 are the two sides of a plane."""
+    blank = [] if train.dtype.kind == "i" else [v for v in occurring.tolist() if not v.strip()]
+    if blank:
+        rows = np.flatnonzero(np.isin(train, blank))
+        raise ConfigError(
+            f"{where}: {len(rows)} labels{of} are empty texts "
+            f"({name_some(rows, lambda row: f'train row {row}')}); allowed: a label in every row"
+        )
     if train.dtype.kind == "i" and occurring[0] == -1 and occurring.tolist() != [-1, 1]:
         rows = np.flatnonzero(train == -1)
         raise ConfigError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prac.config.sections import DataConfig
@@ -24,6 +24,15 @@ def row_columns(split: Any, config: DataConfig) -> tuple[str, str]:
     return (
         _one(config.image_column, "image", names, IMAGE_NAMES, images),
         _one(config.label_column, "label", names, LABEL_NAMES, classes),
+    )
+
+
+def item_columns(item: Mapping[str, Any], config: DataConfig) -> tuple[str, str]:
+    """The same of an item that a Dataset gives, which says no types."""
+    names = list(map(str, item))
+    return (
+        _one(config.image_column, "image", names, (*IMAGE_NAMES, "images", "pixel_values"), []),
+        _one(config.label_column, "label", names, LABEL_NAMES, []),
     )
 
 

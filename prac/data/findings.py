@@ -21,7 +21,7 @@ def class_notes(
     train_labels: NDArray[np.int64],
     test_labels: NDArray[np.int64],
 ) -> list[str]:
-    """Classes without rows, with few, or that are never tested.
+    """Classes without rows, with few, that are never tested, or whose names are nearly the same.
 
     train_labels: of the whole training split, validation rows among them.
     """
@@ -36,6 +36,12 @@ def class_notes(
             named = ", ".join(shown(class_names[row]) for row in rows[:_NUM_NAMED])
             more = ", ..." if len(rows) > _NUM_NAMED else ""
             told.append(f"{len(rows)} of {len(class_names)} classes {what} ({named}{more})")
+    alike: dict[str, list[str]] = {}
+    for name in class_names:
+        alike.setdefault(" ".join(name.casefold().split()), []).append(shown(name))
+    for names in [found for found in alike.values() if len(found) > 1][:_NUM_NAMED]:
+        several = ", ".join(f"'{name}'" for name in names[:_NUM_NAMED])
+        told.append(f"{len(names)} classes have names that differ in case or spaces: {several}")
     present = counts[counts > 0]
     if present.max() >= UNBALANCED * present.min():
         small, large = (int(np.flatnonzero(counts == n)[0]) for n in (present.min(), present.max()))

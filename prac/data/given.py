@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from prac.config.sections import DataConfig
 from prac.data.classes import to_classes
-from prac.data.columns import feature_names, row_columns
+from prac.data.columns import feature_names, item_columns, row_columns
 from prac.data.dataset import DataSummary, ImageDataset, Origin, Source
 from prac.data.decode import convert_images, shape_after
 from prac.data.findings import row_digests
@@ -26,7 +26,7 @@ from prac.data.sources import open_source
 from prac.data.splits import LabelledImages, assemble, split_options, summarise
 from prac.data.walk import same_form
 from prac.data.words import split_of
-from prac.errors import ConfigError, shown
+from prac.errors import ConfigError, first_line, shown
 from prac.fingerprint import fingerprint
 
 _Given = tuple[NDArray[np.uint8], NDArray[Any]]
@@ -39,7 +39,8 @@ def as_source(data: Any, config: DataConfig) -> Source:
     Images: `(images, labels)`, arrays `(N, H, W, C)`, `(N, H, W)` or, as torch has them,
     `(N, C, H, W)`, and `(N,)` whole numbers or texts; or a Dataset of `(image, label)`, each image
     an array, a tensor or a PIL image; or a mapping of `train` and `test` (or `validation`) to
-    either; a Hugging Face Dataset or DatasetDict. Without a test split, one is held out
+    either; a Hugging Face Dataset or DatasetDict. An item may also name its two (`image`, `label`;
+    `data.image_column`, `data.label_column`). Without a test split, one is held out
     (`data.test_fraction`).
     Pixels are uint8, or floats that are 0 to 1 in steps of 1/255. Raises ConfigError for anything
     else.
@@ -104,6 +105,8 @@ class GivenSource:
         if test is not None:
             images["test"], labels["test"] = test
         names = _class_names(splits["train"], config)
+        if test is not None and test[1].dtype.kind == "i":
+            _refuse_other_names(names, _class_names(splits[self._test_from], config))
         self._classes, classes = to_classes(labels, class_names=names, where="the data set")
         self._train: LabelledImages = images["train"], classes["train"]
         self._test = None if test is None else (images["test"], classes["test"])
@@ -181,9 +184,19 @@ def _class_names(train: Any, config: DataConfig) -> tuple[str, ...] | None:
     return None
 
 
+def _refuse_other_names(train: tuple[str, ...] | None, test: tuple[str, ...] | None) -> None:
+    """Two Datasets that number their classes each for itself: a label means another class."""
+    for number, (name, other) in enumerate(zip(train or (), test or (), strict=False)):
+        if same_form(name) != same_form(other):
+            raise ConfigError(
+                f"class {number} is '{shown(name)}' in the train split and '{shown(other)}' in "
+                "the one that is tested on; allowed: the same numbers for the same classes"
+            )
+
+
 def _labelled(split: Any, name: str, config: DataConfig) -> _Given:
     if isinstance(split, tuple) and len(split) == 2:
-        images, labels = np.asarray(split[0]), np.asarray(split[1])
+        images, labels = (_array(part, name) for part in split)
     elif hasattr(split, "__len__") and hasattr(split, "__getitem__"):
         return _collected(split, name, config)
     else:
@@ -258,11 +271,23 @@ def _collected(split: Any, name: str, config: DataConfig) -> _Given:
 def _item(
     split: Any, place: int, name: str, config: DataConfig, columns: tuple[str, str] | None
 ) -> tuple[NDArray[np.uint8], Any]:
-    pair = split[place]
+    try:
+        pair = split[place]
+    except Exception as error:
+        raise ConfigError(
+            f"the {name} split failed when it was asked for number {place}: "
+            f"{type(error).__name__}: {first_line(error)}"
+        ) from error
+    if columns is None and isinstance(pair, Mapping):
+        columns = item_columns(pair, config)
     if columns is not None:
         pair = pair[columns[0]], pair[columns[1]]
     if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise ConfigError(f"the {name} split gives no (image, label) by number")
+        many = f" of {len(pair)}" if isinstance(pair, tuple | list) else ""
+        raise ConfigError(
+            f"the {name} split gives no (image, label) by number, but a {type(pair).__name__}"
+            f"{many}; allowed: an image and its label, as a pair or by their names"
+        )
     image, label = pair
     if isinstance(image, Mapping):  # a Hugging Face image that is not decoded yet
         image = image.get("bytes")
@@ -270,7 +295,7 @@ def _item(
         return _decoded(image, place, name, config), label
     if hasattr(image, "convert") and hasattr(image, "mode"):
         return _picture(image, place, name, config), label
-    return _pixels(_channels_last(np.asarray(image)[None], name), name)[0], label
+    return _pixels(_channels_last(_array(image, name)[None], name), name)[0], label
 
 
 @quiet()
@@ -291,6 +316,17 @@ def _picture(image: Any, place: int, name: str, config: DataConfig) -> NDArray[n
             f"the {name} split has an image of mode {image.mode} at number {place}; allowed: 8 bits"
         )
     return to_pixels(image, config.image_size, config.channels, seen=Seen())
+
+
+def _array(part: Any, name: str) -> NDArray[Any]:
+    part = part.detach() if hasattr(part, "detach") else part
+    try:
+        return np.asarray(part)
+    except Exception as error:
+        raise ConfigError(
+            f"the {name} split has what is no array ({first_line(error)}); allowed: (images, "
+            "labels), each of one shape; {'train': ..., 'test': ...} where there are two splits"
+        ) from error
 
 
 def _channels_last(images: NDArray[Any], name: str) -> NDArray[Any]:

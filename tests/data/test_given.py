@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from support.pictures import png
 
@@ -202,3 +203,86 @@ def test_labels_that_are_no_classes(labels, told: str) -> None:
     with pytest.raises(ConfigError) as error:
         as_source(list(zip(PIXELS, labels, strict=True)), DataConfig()).summary()
     assert told in str(error.value)
+
+
+class Items:
+    """A torch Dataset, as far as it is one."""
+
+    def __init__(self, item, classes=None, count: int = 40) -> None:
+        self._item, self._count = item, count
+        if classes is not None:
+            self.classes = classes
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, place: int):
+        return self._item(place)
+
+
+def _fails(_place: int):
+    raise FileNotFoundError("no such picture\nanywhere")
+
+
+def test_datasets_that_number_their_classes_each_for_itself() -> None:
+    """A test folder without the first class: its 0 is training's 1."""
+    train = Items(lambda i: (PIXELS[i], int(LABELS[i])), ["ant", "bee", "cat", "dog"])
+    for classes, told in (
+        (["bee", "cat", "dog"], "class 0 is 'ant' in the train split and 'bee' in the one"),
+        (["ant", "bee", "dog"], "class 2 is 'cat' in the train split and 'dog' in the one"),
+    ):
+        test = Items(lambda i: (PIXELS[i], i % 3), classes, 20)
+        with pytest.raises(ConfigError, match=told):
+            as_source({"train": train, "test": test}, DataConfig())
+    same = Items(lambda i: (PIXELS[i], i % 3), ["ant", "bee", "cat"], 20)
+    assert as_source({"train": train, "test": same}, DataConfig()).load().num_classes == 4
+
+
+@pytest.mark.parametrize("names", [("image", "label"), ("pixel_values", "labels")])
+def test_items_that_name_their_image_and_label(names: tuple[str, str]) -> None:
+    given = Items(lambda i: dict(zip(names, (PIXELS[i], int(LABELS[i])), strict=True), id=i))
+    dataset = as_source(given, DataConfig()).load()
+    held = as_source((PIXELS, LABELS), DataConfig()).load()
+    np.testing.assert_array_equal(dataset.train_images, held.train_images)
+    np.testing.assert_array_equal(dataset.test_labels, held.test_labels)
+    with pytest.raises(ConfigError, match=r"no column for the label.*: x, id"):
+        as_source(Items(lambda i: {"x": i, "id": i}), DataConfig(image_column="x"))
+
+
+def test_an_image_that_a_gradient_is_wanted_of() -> None:
+    given = Items(lambda i: (torch.from_numpy(PIXELS[i] / 255).requires_grad_(), int(LABELS[i])))
+    held = as_source((PIXELS, LABELS), DataConfig()).load()
+    loaded = as_source(given, DataConfig()).load()
+    np.testing.assert_array_equal(loaded.train_images, held.train_images)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (Items(_fails), "when it was asked for number 0: FileNotFoundError: no such picture"),
+        (Items(lambda i: (PIXELS[i], 0, i)), "by number, but a tuple of 3; allowed"),
+        (((PIXELS, LABELS), (PIXELS[:8], LABELS[:8])), "{'train': ..., 'test': ...}"),
+        ((Items(lambda i: (PIXELS[i], 0)), Items(lambda i: (PIXELS[i], 0))), "{'train': ...,"),
+        (([PIXELS[0], PIXELS[0][:3]], [0, 1]), "each of one shape"),
+    ],
+)
+def test_what_is_no_data_set_is_one_line(given, told: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        as_source(given, DataConfig())
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_classes_whose_names_are_nearly_the_same_are_told() -> None:
+    labels = np.array(["Cat", "cat ", "dog", "hot dog"] * 10)
+    assert "2 classes have names that differ in case or spaces: 'Cat', 'cat '" in _notes(labels)
+    assert _notes(np.array(["cat", "dog", "hot dog", "hotdog"] * 10)) == ()
+
+
+def _notes(labels: np.ndarray) -> tuple[str, ...]:
+    return as_source((PIXELS, labels), DataConfig()).load().origin.notes
+
+
+def test_empty_texts_are_no_labels() -> None:
+    with pytest.raises(ConfigError, match=r"10 labels are empty texts \(train row 1, .*in every"):
+        as_source((PIXELS, np.array(["cat", " ", "dog", "cow"] * 10)), DataConfig())
