@@ -18,11 +18,11 @@ from prac.lottery.outputs import NEXT_MASK, SET
 from prac.lottery.search import search
 from prac.pruning import Mask
 
-# 200 steps a round leave time to kill it in the middle.
+# 100 steps a round leave time to kill it in the middle.
 LOCAL_WORDS = (
     *("--architectures", "conv4", "--rounds", "2", "--epochs", "8", "--compare"),
     *("--judge", "none"),
-    *("--set", "prune.tolerance=none", "--set", "budget.min_round_steps=200"),
+    *("--set", "prune.tolerance=none", "--set", "budget.min_round_steps=100"),
 )
 WORDS = (*LOCAL_WORDS, "--workers", "2")
 
