@@ -57,10 +57,7 @@ def _trained(timed: Timed) -> tuple[Speed, list[tuple[int, int]]]:
     had held by then."""
     place, whole = pick_device(timed.device), timed.train.batch_size
     model = build_model(
-        timed.architecture,
-        num_classes=timed.num_classes,
-        image_shape=timed.image_shape,
-        seed=0,
+        timed.architecture, num_classes=timed.num_classes, image_shape=timed.image_shape, seed=0
     )
     tried = [size for size in CPU_BATCHES if size < whole and place.type == "cpu"]
     held: list[tuple[int, int]] = []

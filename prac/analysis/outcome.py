@@ -8,25 +8,11 @@ from typing import Any
 
 from prac.analysis.bill import make_bill
 from prac.analysis.evidence import StageFiles
-from prac.analysis.results import (
-    DistanceRow,
-    HardSample,
-    Results,
-    RoundRow,
-    SearchRow,
-    StageRow,
-)
+from prac.analysis.results import DistanceRow, HardSample, Results, RoundRow, SearchRow, StageRow
 from prac.config.methods import PRAC, VANILLA, find_method, method_label
 from prac.config.recipe import Recipe
 from prac.data.dataset import ImageDataset
-from prac.lottery.bill import (
-    borrowed_stages,
-    own_stages,
-    payers,
-    saved,
-    steps_saved,
-    total,
-)
+from prac.lottery.bill import borrowed_stages, own_stages, payers, saved, steps_saved, total
 from prac.lottery.graph import Graph, Request, SearchStages
 from prac.lottery.outputs import JudgeFacts, Made, MaskFacts, RoundFacts, SetFacts, TicketFacts
 from prac.models.cost import dense_flops

@@ -101,10 +101,7 @@ def _group(
 
 
 def _over(
-    rows: list[SearchRow],
-    found: Mapping[str, Accuracies],
-    method: str,
-    decision: Decision | None,
+    rows: list[SearchRow], found: Mapping[str, Accuracies], method: str, decision: Decision | None
 ) -> OverSearches:
     ours = found[method]
     accuracy = _mean(ours)

@@ -62,10 +62,7 @@ def replayed_search(
 
 def _replayed(recorded: RecordedRound, tolerance: float | None, stops: Stops) -> Replayed:
     return replay_stop(
-        recorded,
-        tolerance=tolerance,
-        patience=stops.patience,
-        record_at_once=stops.record_at_once,
+        recorded, tolerance=tolerance, patience=stops.patience, record_at_once=stops.record_at_once
     )
 
 

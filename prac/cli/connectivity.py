@@ -180,13 +180,7 @@ def _of_recipe(arguments: argparse.Namespace, recipe: Recipe) -> tuple[str, Mapp
             say(f"{rewind}: barrier {percent(line.training_barrier)}")
 
     lines = rewind_connectivity(
-        recipe,
-        architecture,
-        images,
-        rewinds,
-        precision,
-        points=arguments.points,
-        on_line=report,
+        recipe, architecture, images, rewinds, precision, points=arguments.points, on_line=report
     )
     return architecture, lines
 

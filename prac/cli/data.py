@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prac.app.console import say
 from prac.cli.options import split_settings, with_settings
-from prac.cli.stored import (
-    add_command,
-    add_json_option,
-    place_for,
-    print_lines,
-    print_rows,
-)
+from prac.cli.stored import add_command, add_json_option, place_for, print_lines, print_rows
 from prac.config.recipes import get_recipe
 from prac.errors import ConfigError, shown
 

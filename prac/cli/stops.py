@@ -74,11 +74,7 @@ def stops_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
     searches = replayed_searches(
         recipe,
         options,
-        Stops(
-            tolerances=tolerances,
-            patience=patience,
-            record_at_once=recipe.prune.record_at_once,
-        ),
+        Stops(tolerances=tolerances, patience=patience, record_at_once=recipe.prune.record_at_once),
         command=lambda: pipeline_command(arguments, "full"),
     )
     if arguments.json:

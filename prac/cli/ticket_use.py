@@ -209,7 +209,7 @@ def train_command(arguments: argparse.Namespace) -> dict[str, Any] | None:
             record = end.record
             say(
                 f"epoch {record.epoch + 1} of {end.budget.epochs}: loss {record.loss:.4f}, "
-                f"validation {record.validation_accuracy:.2%}",
+                f"validation {record.validation_accuracy:.2%}"
             )
 
     trained = train_ticket(

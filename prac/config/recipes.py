@@ -59,11 +59,7 @@ def digits() -> Recipe:
         # Mirrored digits are no digits; eight pixels stand a shift of one.
         augment=AugmentConfig(crop_padding=1, flip=False),
         train=TrainConfig(
-            epochs=16,
-            batch_size=64,
-            learning_rate=0.05,
-            milestones=(8, 12),
-            precision="fp32",
+            epochs=16, batch_size=64, learning_rate=0.05, milestones=(8, 12), precision="fp32"
         ),
         prune=PruneConfig(tolerance=0.08),
         budget=BudgetConfig(scaling="epochs", min_round_epochs=6),

@@ -13,15 +13,7 @@ import numpy as np
 
 from prac.data.heads import other_sizes
 from prac.data.memory import refuse_larger_than_memory
-from prac.data.pixels import (
-    Depth,
-    Images,
-    Seen,
-    corrupt_errors,
-    decode_image,
-    quiet,
-    to_pixels,
-)
+from prac.data.pixels import Depth, Images, Seen, corrupt_errors, decode_image, quiet, to_pixels
 from prac.errors import ConfigError
 from prac.machine import available_cpus
 

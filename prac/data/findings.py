@@ -17,9 +17,7 @@ _NUM_NAMED = 5
 
 
 def class_notes(
-    class_names: Sequence[str],
-    train_labels: NDArray[np.int64],
-    test_labels: NDArray[np.int64],
+    class_names: Sequence[str], train_labels: NDArray[np.int64], test_labels: NDArray[np.int64]
 ) -> list[str]:
     """Classes without rows, with few, that are never tested, or whose names are nearly the same.
 

@@ -55,10 +55,7 @@ def two_lines(name: str, summary: DataSummary) -> list[str]:
         f"({_FROM[origin.test_from]}), {len(summary.class_names)} classes{size}"
         f"{'; ' if places else ''}{', '.join(places)}"
     )
-    return [
-        shown(first),
-        shown(f"data {name}: {'; '.join(origin.notes) or 'nothing strange'}"),
-    ]
+    return [shown(first), shown(f"data {name}: {'; '.join(origin.notes) or 'nothing strange'}")]
 
 
 def contact_sheet(dataset: ImageDataset) -> bytes:

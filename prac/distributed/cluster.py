@@ -14,12 +14,7 @@ from typing import Any
 import ray
 
 from prac.distributed.head_watch import Part, far_patience, watched
-from prac.distributed.own_session import (
-    end_session,
-    private_token,
-    session_folder,
-    session_logs,
-)
+from prac.distributed.own_session import end_session, private_token, session_folder, session_logs
 from prac.distributed.ray_internals import (
     ask_head,
     bind_loopback_only,

@@ -368,9 +368,7 @@ class _Line:
 
     def _calling(self, config: ScoreStageConfig, architecture: str) -> ScoreStageConfig:
         return dataclasses.replace(
-            config,
-            architecture=architecture,
-            precision=self.request.precision,
+            config, architecture=architecture, precision=self.request.precision
         )
 
     def _proxy(self) -> str:
@@ -403,9 +401,7 @@ class _Line:
             # The dense network that tickets are compared with is trained once, as round 0 was.
             starts = "initial"
         config = StartConfig(
-            architecture=self.architecture,
-            start=starts,
-            seed=self.request.recipe.search.seed,
+            architecture=self.architecture, start=starts, seed=self.request.recipe.search.seed
         )
         return self.stages.add("start", f"start:{self.label}", config, line=self)
 

@@ -121,11 +121,7 @@ class Ran:
 
 
 def run_local(
-    graph: Graph,
-    env: LocalEnv,
-    store: Store,
-    *,
-    only: Iterable[str] | None = None,
+    graph: Graph, env: LocalEnv, store: Store, *, only: Iterable[str] | None = None
 ) -> Ran:
     """Run what is missing of a graph, one stage after the other, but for the report.
 

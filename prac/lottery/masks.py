@@ -20,12 +20,7 @@ from prac.pruning.mask import Mask
 from prac.schema import Count, formed
 from prac.training.observers import Observer, State
 from prac.training.precision import float32
-from prac.training.randomness import (
-    derived_seed,
-    generator,
-    generators_kept,
-    seed_generators,
-)
+from prac.training.randomness import derived_seed, generator, generators_kept, seed_generators
 
 if TYPE_CHECKING:
     from prac.lottery.stage_config import RoundConfig

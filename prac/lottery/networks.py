@@ -44,11 +44,7 @@ def initial_digests(recipe: Recipe, source: Source, seed: int) -> dict[str, str]
     return {
         name: weights_digest(
             started(
-                name,
-                files.get(name),
-                num_classes=classes,
-                image_shape=shape,
-                seed=seed,
+                name, files.get(name), num_classes=classes, image_shape=shape, seed=seed
             ).state_dict()
         )
         for name in own

@@ -22,24 +22,14 @@ def event_folder(work: Folder) -> Folder:
 
 
 def event_writer(
-    work: Folder,
-    *,
-    run: str,
-    round_index: int,
-    epoch_size: int,
-    workers: Workers,
-    attempt: int,
+    work: Folder, *, run: str, round_index: int, epoch_size: int, workers: Workers, attempt: int
 ) -> Callable[[int, pa.Table], None]:
     """What commits one worker's events of an epoch of `epoch_size` samples as one file."""
     log = EventLog(event_folder(work), run)
 
     def write(epoch: int, events: pa.Table) -> None:
         file = EventFile(
-            round=round_index,
-            epoch=epoch,
-            attempt=attempt,
-            ranks=workers.size,
-            rank=workers.rank,
+            round=round_index, epoch=epoch, attempt=attempt, ranks=workers.size, rank=workers.rank
         )
         log.write(file, events, epoch_rows=epoch_size)
 

@@ -47,10 +47,7 @@ class Witness:
         def probabilities() -> NDArray[np.float32]:
             assert weights is not None
             model = build_model(
-                architecture,
-                num_classes=images.num_classes,
-                image_shape=images.image_shape,
-                seed=0,
+                architecture, num_classes=images.num_classes, image_shape=images.image_shape, seed=0
             ).to(images.device)
             load_state(model, weights)
             self.predicted += len(images.training_ids)

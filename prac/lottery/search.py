@@ -28,16 +28,7 @@ from prac.lottery.graph import Graph, Request, SearchStages
 from prac.lottery.kept import FolderKept, pipeline_of
 from prac.lottery.local import LocalEnv, Ran, run_local
 from prac.lottery.networks import check_networks, initial_digests
-from prac.lottery.outputs import (
-    NEXT_MASK,
-    SET,
-    TICKET,
-    Cost,
-    File,
-    JudgeFacts,
-    Made,
-    RoundFacts,
-)
+from prac.lottery.outputs import NEXT_MASK, SET, TICKET, Cost, File, JudgeFacts, Made, RoundFacts
 from prac.lottery.progress import SILENT, Display
 from prac.lottery.rounds import TrainRound
 from prac.lottery.stage_config import check_rewind

@@ -226,10 +226,7 @@ class ProxyConfig(TrainingConfig):
         if told.proxy_epochs is not None:
             train = train.with_epochs(told.proxy_epochs)
         return cls(
-            architecture=told.proxy,
-            train=train,
-            augment=recipe.augment,
-            seed=recipe.search.seed,
+            architecture=told.proxy, train=train, augment=recipe.augment, seed=recipe.search.seed
         )
 
 

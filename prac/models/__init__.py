@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from prac.models.catalogue import (
-    ARCHITECTURES,
-    Architecture,
-    known_architectures,
-)
+from prac.models.catalogue import ARCHITECTURES, Architecture, known_architectures
 from prac.models.check import check_architecture
 
 # torch takes a second to import: plans, replays and checks of names do without.

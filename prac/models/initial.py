@@ -18,12 +18,7 @@ from prac.plugins.objects import tensor_content
 
 
 def started(
-    architecture: str,
-    file: str | None,
-    *,
-    num_classes: int,
-    image_shape: ImageShape,
-    seed: int,
+    architecture: str, file: str | None, *, num_classes: int, image_shape: ImageShape, seed: int
 ) -> nn.Module:
     """A network as `build_model` makes it, with the weights of a safetensors file, or of a name of
     torchvision's, where one is given: all of them, but for a layer of another number of classes,

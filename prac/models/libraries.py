@@ -13,12 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from prac.errors import ConfigError, unknown
-from prac.models.catalogue import (
-    ImageShape,
-    find_ours,
-    require_library,
-    unknown_architecture,
-)
+from prac.models.catalogue import ImageShape, find_ours, require_library, unknown_architecture
 
 # GoogLeNet and Inception return a tuple in training mode and warn about their slow initial
 # weights unless told otherwise.

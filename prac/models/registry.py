@@ -117,11 +117,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _call(
-    architecture: str,
-    make: Callable[..., nn.Module],
-    num_classes: int,
-    in_channels: int,
-    seed: int,
+    architecture: str, make: Callable[..., nn.Module], num_classes: int, in_channels: int, seed: int
 ) -> nn.Module:
     offered = {"num_classes": num_classes, "in_channels": in_channels}
     named, takes_any = _keywords(make)

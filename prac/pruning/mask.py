@@ -24,10 +24,7 @@ class Mask(Mapping[str, Tensor]):
 
     @classmethod
     def dense(
-        cls,
-        model: nn.Module,
-        layers: str = "conv",
-        image_shape: tuple[int, int, int] | None = None,
+        cls, model: nn.Module, layers: str = "conv", image_shape: tuple[int, int, int] | None = None
     ) -> Mask:
         """All ones over the model's prunable weights, as `prunable_weights` takes them: m_0.
 

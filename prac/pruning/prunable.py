@@ -109,11 +109,7 @@ def _heads(model: nn.Module, image_shape: tuple[int, int, int] | None) -> set[nn
     layers = {module for _, module, _ in _candidates(model)}
     handles = [layer.register_forward_hook(keep) for layer in layers]
     try:
-        with (
-            in_mode(model, training=False),
-            torch.enable_grad(),
-            torch.random.fork_rng(devices=[]),
-        ):
+        with in_mode(model, training=False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
             model(zero_images(model, image_shape, count=2).requires_grad_())
     finally:
         for handle in handles:

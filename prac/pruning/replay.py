@@ -64,10 +64,7 @@ def replay_stop(
     """
     if tolerance is not None:
         stop = EarlyBird(
-            tolerance,
-            patience,
-            record_at_once=record_at_once,
-            warmup_epochs=recorded.warmup_epochs,
+            tolerance, patience, record_at_once=record_at_once, warmup_epochs=recorded.warmup_epochs
         )
         for epochs, distance in enumerate(recorded.distances, 2):
             if stop.update(distance) and epochs >= recorded.earliest_epochs:

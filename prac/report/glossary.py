@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 GLOSSARY: tuple[tuple[str, str], ...] = (
-    (
-        "ticket",
-        "A mask and rewind weights: a small network, not yet trained, that a user trains.",
-    ),
+    ("ticket", "A mask and rewind weights: a small network, not yet trained, that a user trains."),
     (
         "sparsity",
         "The share of the prunable weights (the convolutions', or what prune.layers says) that a "
@@ -64,10 +61,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "A share of the samples outside the PrAC set that a round trains on all the same, where "
         "select.easy asks for it.",
     ),
-    (
-        "tentative mask",
-        "The mask that pruning would give if the round ended after this epoch.",
-    ),
+    ("tentative mask", "The mask that pruning would give if the round ended after this epoch."),
     (
         "early-bird stop",
         "A round ends when its tentative mask hardly changes any more: several distances in a row "
@@ -97,10 +91,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "steps to find",
         "SGD steps of all rounds before this one: what the search paid for the ticket.",
     ),
-    (
-        "point",
-        "One percentage point of accuracy: 91.2 % is 0.4 points below 91.6 %.",
-    ),
+    ("point", "One percentage point of accuracy: 91.2 % is 0.4 points below 91.6 %."),
 )
 """(word, meaning), in the order in which a newcomer needs them."""
 

@@ -91,11 +91,7 @@ def write_report(results: Results, folder: str | Path) -> Path:
     return path
 
 
-def render(
-    results: Results,
-    pictures: dict[str, _Picture],
-    tables: list[str],
-) -> str:
+def render(results: Results, pictures: dict[str, _Picture], tables: list[str]) -> str:
     """The page as text. Every value from outside is escaped by the template engine."""
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["together"] = _together

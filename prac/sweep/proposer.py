@@ -34,8 +34,7 @@ class Proposer:
         self._failed = optuna.trial.TrialState.FAIL
         self._tried: set[str] = set()
         self._study = optuna.create_study(
-            directions=["maximize", "minimize"],
-            sampler=optuna.samplers.TPESampler(seed=space.seed),
+            directions=["maximize", "minimize"], sampler=optuna.samplers.TPESampler(seed=space.seed)
         )
         for values in started:
             self._study.enqueue_trial(_inside(space, values))
@@ -91,11 +90,7 @@ def _distance(space: Space, one: Values, other: Values) -> float:
 
 
 def _distribution(axis: Axis) -> Any:
-    from optuna.distributions import (
-        CategoricalDistribution,
-        FloatDistribution,
-        IntDistribution,
-    )
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if not axis.is_range:
         return CategoricalDistribution(axis.listed)

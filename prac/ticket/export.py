@@ -238,10 +238,7 @@ _RUNNERS: Mapping[ExportFormat, Callable[[Path, Ticket], Callable[[Tensor], Tens
 
 
 def _compare(
-    classifier: ImageClassifier,
-    run: Callable[[Tensor], Tensor],
-    shape: tuple[int, ...],
-    name: str,
+    classifier: ImageClassifier, run: Callable[[Tensor], Tensor], shape: tuple[int, ...], name: str
 ) -> float:
     draw = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (CHECKED_IMAGES, *shape), generator=draw, dtype=torch.uint8)

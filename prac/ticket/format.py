@@ -26,13 +26,7 @@ from prac.plugins.beside import find_beside
 from prac.pruning.held import hold, release
 from prac.pruning.mask import Mask
 from prac.pruning.mask_file import mask_from_bytes, mask_to_bytes
-from prac.ticket.reading import (
-    MANIFEST_FILE,
-    MAX_MANIFEST,
-    MAX_TENSORS,
-    manifest_from,
-    read_inside,
-)
+from prac.ticket.reading import MANIFEST_FILE, MAX_MANIFEST, MAX_TENSORS, manifest_from, read_inside
 
 MASK_FILE, WEIGHTS_FILE = "mask.safetensors", "weights.safetensors"
 TRAINED_FILE, FOUND_FILE = "trained.safetensors", "found.safetensors"

@@ -32,14 +32,7 @@ from prac.lottery.store import (
     write_stage,
 )
 from prac.scratch import scratch_folder
-from prac.tracking.connection import (
-    PIPELINES,
-    STAGES,
-    SWEEPS,
-    TICKETS,
-    Connection,
-    finished_run,
-)
+from prac.tracking.connection import PIPELINES, STAGES, SWEEPS, TICKETS, Connection, finished_run
 from prac.tracking.local import local_folder
 from prac.tracking.mlflow_internals import finished_in_database
 from prac.tracking.pages import unreadable

@@ -139,10 +139,7 @@ def _make_model(store: Connection, name: str, tags: Mapping[str, str], data: str
     try:
         store.client.create_registered_model(
             name,
-            tags={
-                **{k: v for k, v in tags.items() if k in _OF_MODEL},
-                **_data_tag(data),
-            },
+            tags={**{k: v for k, v in tags.items() if k in _OF_MODEL}, **_data_tag(data)},
             description=(
                 f"Lottery tickets of {tags.get('architecture')} on {tags.get('data')}. "
                 f"Take one with `prac.Ticket.load('models:/{name}@best')`; aliases: `recommended` "

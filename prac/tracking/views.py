@@ -58,10 +58,7 @@ def _view(sections: Sequence[Mapping[str, Any]], charts: Sequence[Mapping[str, A
         # Of one method the newest come first, which are its sparsest.
         "orderByKey": "params.`method`",
         "orderByAsc": True,
-        "selectedColumns": [
-            *(f"metrics.`{name}`" for name in _COLUMNS),
-            "params.`method`",
-        ],
+        "selectedColumns": [*(f"metrics.`{name}`" for name in _COLUMNS), "params.`method`"],
         # The page shows the first ten only, unless it is told otherwise.
         "runsHiddenMode": "SHOW_ALL",
         "compareRunSections": sections,
@@ -85,8 +82,4 @@ def _scatter(model: str, *, x: str, y: str) -> Mapping[str, Any]:
 
 
 def _chart(model: str, name: str, kind: str) -> dict[str, Any]:
-    return {
-        "uuid": f"{model}-{name}",
-        "type": kind,
-        "metricSectionId": model,
-    }
+    return {"uuid": f"{model}-{name}", "type": kind, "metricSectionId": model}

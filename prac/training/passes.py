@@ -162,10 +162,7 @@ class RecordedPasses:
             gradients = [parameter.grad for parameter in self._parameters]
             self._forget_gradients()
         self._known[key] = _Recorded(
-            images=still_images,
-            labels=still_labels,
-            gradients=gradients,
-            recording=recording,
+            images=still_images, labels=still_labels, gradients=gradients, recording=recording
         )
         return True
 

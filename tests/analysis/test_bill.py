@@ -99,12 +99,7 @@ COSTS = {
         energy_source="RAPL",
     ),
     "judge": Cost(
-        steps=60,
-        samples=600,
-        evaluation_samples=33,
-        seconds=3.0,
-        joules=2.0,
-        energy_source="RAPL",
+        steps=60, samples=600, evaluation_samples=33, seconds=3.0, joules=2.0, energy_source="RAPL"
     ),
 }
 

@@ -78,10 +78,7 @@ def test_never_learned_come_most_surely_wrong_first(dataset: ImageDataset) -> No
     ],
 )
 def test_late_is_not_never(
-    dataset: ImageDataset,
-    epochs: int,
-    first: list[int | None],
-    expected: tuple[int, int, int, int],
+    dataset: ImageDataset, epochs: int, first: list[int | None], expected: tuple[int, int, int, int]
 ) -> None:
     table = pa.table(
         {

@@ -62,12 +62,7 @@ def test_cached_stages_are_waited_for_by_none(request_for) -> None:
     for name in done:
         assert plan[name][0] == "cached"
         assert plan[name][1] == ""
-    assert plan["round:conv4:prac:1"] == [
-        "to run",
-        f"<= {_bound(request_for):,}",
-        "recorded",
-        "",
-    ]
+    assert plan["round:conv4:prac:1"] == ["to run", f"<= {_bound(request_for):,}", "recorded", ""]
     assert plan["select:conv4:prac:2"][3] == "round:conv4:prac:1"
     assert f"{len(graph.stages) - 3} stages to run, 3 cached" in plan["total"]
 

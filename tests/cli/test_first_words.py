@@ -28,8 +28,7 @@ def test_alone_it_teaches_commands_that_are_there(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    ("weights", "asked", "threads"),
-    [(9, None, 1), (9, 2, 2), (SMALL, None, 3), (SMALL, 1, 1)],
+    ("weights", "asked", "threads"), [(9, None, 1), (9, 2, 2), (SMALL, None, 3), (SMALL, 1, 1)]
 )
 def test_a_small_network_trains_with_one_thread_unless_asked(
     weights: int, asked: int | None, threads: int

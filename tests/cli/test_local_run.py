@@ -235,10 +235,7 @@ def test_finished_rounds_are_looked_into(home: Path, ran: tuple[list[str], list[
         ("--storage-is-shared", "--storage-is-shared is for --executor ray"),
         ("--storage nonsense://x", "storage 'nonsense://x' can't be opened"),
         ("--gpus tpu", "argument --gpus: 'tpu' is not allowed; allowed: auto, 0, 1"),
-        (
-            "--gpus 1",
-            "--gpus 1 is not allowed; allowed: 0 to 0; no GPU of this machine",
-        ),
+        ("--gpus 1", "--gpus 1 is not allowed; allowed: 0 to 0; no GPU of this machine"),
         ("--gpus -1", "--gpus must be 0 or more"),
     ],
 )

@@ -46,11 +46,7 @@ PUBLISHED = {
     "tiny_imagenet": ("folder:tiny-imagenet-200", ("resnet18", "vgg16"), 512),
 }
 # METHOD, "Settings of the published results": learning rate, warm-up epochs, rewind point.
-SETTINGS = {
-    "": (0.1, 0, "epoch:3"),
-    "_low": (0.01, 0, "init"),
-    "_warmup": (0.03, 15, "init"),
-}
+SETTINGS = {"": (0.1, 0, "epoch:3"), "_low": (0.01, 0, "init"), "_warmup": (0.03, 15, "init")}
 
 
 @pytest.mark.parametrize("family", PUBLISHED)

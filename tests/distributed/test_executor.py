@@ -9,14 +9,7 @@ from typing import Any
 
 import pytest
 from ray.exceptions import WorkerCrashedError
-from support.played import (
-    Asked,
-    PlayedTasks,
-    Recorder,
-    RevokingStore,
-    plain_made,
-    played_context,
-)
+from support.played import Asked, PlayedTasks, Recorder, RevokingStore, plain_made, played_context
 
 from prac.distributed.executor import RayExecutor
 from prac.distributed.tasks import SMALL
@@ -207,11 +200,7 @@ def _damaged_once(reader: str, role: str, what: str = "mask fails its checksum")
 def test_a_damaged_input_is_made_again(play, graph) -> None:
     everything = tuple(n for n in graph.stages if n not in ("report", "ticket:conv4:prac:2"))
     played = play(graph, _damaged_once("ticket:conv4:prac:2", "training_1"), done=everything).run()
-    assert played.order == [
-        "ticket:conv4:prac:2",
-        "round:conv4:prac:1",
-        "ticket:conv4:prac:2",
-    ]
+    assert played.order == ["ticket:conv4:prac:2", "round:conv4:prac:1", "ticket:conv4:prac:2"]
     assert played.store.revoked == [("round:conv4:prac:1", "mask fails its checksum")]
     (line,) = played.told.lines
     assert "mask fails its checksum of stage round:conv4:prac:1" in line

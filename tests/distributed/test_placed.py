@@ -33,11 +33,7 @@ def test_what_fits(nodes, asked) -> None:
     ("nodes", "asked", "said"),
     [
         ([CPUS], {"gpus_per_round": 0.5}, "a round doesn't fit .* lower --gpus-per-round or"),
-        (
-            [GPU],
-            {"gpus_per_round": 2},
-            r"asks for 1 CPUs and 2 GPUs .*\(1 of 2 CPUs and",
-        ),
+        ([GPU], {"gpus_per_round": 2}, r"asks for 1 CPUs and 2 GPUs .*\(1 of 2 CPUs and"),
         # Each is there, and not on one node.
         ([CPUS, GPU], {"cpus_per_round": 4, "gpus_per_round": 1}, "a round doesn't fit"),
         ([GPU], {"workers": 2, "gpus_per_worker": 0.6}, "2 workers .* room for 1; lower --workers"),

@@ -359,10 +359,7 @@ def test_everything_the_dockerfile_copies_is_in_the_build_context():
 
 def test_entrypoint_turns_secret_files_into_variables(tmp_path):
     (tmp_path / "key").write_text("a b\"$c'\n")
-    environment = {
-        "PATH": os.environ["PATH"],
-        "AWS_SECRET_ACCESS_KEY_FILE": str(tmp_path / "key"),
-    }
+    environment = {"PATH": os.environ["PATH"], "AWS_SECRET_ACCESS_KEY_FILE": str(tmp_path / "key")}
 
     shown = subprocess.run(
         [

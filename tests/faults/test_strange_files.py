@@ -125,10 +125,7 @@ READERS: dict[str, tuple[str, Callable[[str], str]]] = {
         '{"seconds": 1.5, "joules": null, "energy_source": "no"}',
         _written(_Note),
     ),
-    "identity of a store": (
-        '{"name": "n1", "place": "/p", "former": ["n0"]}',
-        _written(Identity),
-    ),
+    "identity of a store": ('{"name": "n1", "place": "/p", "former": ["n0"]}', _written(Identity)),
     "claim": (f'["{"a" * 32}"]', _written(list[Key])),
     "trial of a network": (
         '{"prunable": 1, "parameters": 2, "no_graph": null}',

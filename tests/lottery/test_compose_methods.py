@@ -62,18 +62,11 @@ def test_dense_runs_that_are_the_same_are_one_stage(graph: Graph) -> None:
 def test_random_tickets_share_the_whole_search(graph: Graph) -> None:
     searches = {s.method: s for s in graph.searches}
     prac, random = searches["prac"], searches["random-tickets"]
-    assert (random.rounds, random.masks, random.samples) == (
-        prac.rounds,
-        prac.masks,
-        prac.samples,
-    )
+    assert (random.rounds, random.masks, random.samples) == (prac.rounds, prac.masks, prac.samples)
     own = [s.name for s in graph.stages.values() if s.method == "random-tickets"]
     assert Counter(name.partition(":")[0] for name in own) == {"start": 1, "judge": 3, "ticket": 3}
     judge = graph.stages[random.judgements[2][0]]
-    assert judge.inputs == {
-        "rewind": "start:resnet8:random-tickets",
-        "before": prac.rounds[1],
-    }
+    assert judge.inputs == {"rewind": "start:resnet8:random-tickets", "before": prac.rounds[1]}
     ticket = graph.stages[random.tickets[2]]
     assert ticket.inputs["rewind"] == "start:resnet8:random-tickets"
     assert graph.stages[prac.tickets[2]].inputs["rewind"] == prac.rounds[0]

@@ -143,11 +143,7 @@ def test_the_visible_gpus_are_charged(
         (Nvml(counters=False), {}, "the GPU has no energy counter"),
         (Nvml(), {"CUDA_VISIBLE_DEVICES": "MIG-c"}, "the GPU has no energy counter"),
         (Nvml(), {"CUDA_VISIBLE_DEVICES": ""}, "the GPU has no energy counter"),
-        (
-            Nvml(at_start=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND),
-            {},
-            "no NVIDIA GPU library here",
-        ),
+        (Nvml(at_start=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND), {}, "no NVIDIA GPU library here"),
         (Nvml(at_start=pynvml.NVML_ERROR_DRIVER_NOT_LOADED), {}, "NVML says: Driver Not Loaded"),
     ],
 )

@@ -503,10 +503,7 @@ def test_a_fraction_by_a_score_for_prac_s_own_search(
 
 
 def test_a_criterion_of_ones_own_makes_the_tentative_masks(
-    digits_data: ImageDataset,
-    images: DeviceImages,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    digits_data: ImageDataset, images: DeviceImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "users_criteria.py").write_text(
         "from prac.pruning.criteria import criterion\n"

@@ -236,8 +236,7 @@ def test_vanilla_uses_everything_and_never_stops_early(
     dataset: ImageDataset, images: DeviceImages, tmp_path: Path
 ) -> None:
     recipe = RECIPE.replace(
-        prune=PruneConfig(tolerance=1.0, patience=1, record_at_once=True),
-        compare=("vanilla",),
+        prune=PruneConfig(tolerance=1.0, patience=1, record_at_once=True), compare=("vanilla",)
     )
     trainer = Trainer(images, tmp_path)
     done = searched(recipe, dataset, trainer=trainer)

@@ -173,9 +173,7 @@ WAYS: list[Callable[[nn.Module, Mask], nn.Module]] = [
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_pruned_weights_stay_exactly_zero(
-    way: Callable[[nn.Module, Mask], nn.Module],
-) -> None:
+def test_pruned_weights_stay_exactly_zero(way: Callable[[nn.Module, Mask], nn.Module]) -> None:
     model, mask = held()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     trained = way(model, mask)

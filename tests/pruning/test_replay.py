@@ -120,8 +120,7 @@ def test_trainings_stop_where_the_replay_says(
         epochs=12, batch_size=16, milestones=(8,), warmup_epochs=2, precision="fp32"
     )
     recipe = digits().replace(
-        train=train,
-        search=dataclasses.replace(digits().search, rewind=RewindPoint("epoch", 6)),
+        train=train, search=dataclasses.replace(digits().search, rewind=RewindPoint("epoch", 6))
     )
 
     def trained(prune: PruneConfig) -> tuple[float, ...]:
@@ -135,12 +134,7 @@ def test_trainings_stop_where_the_replay_says(
     told = dataclasses.replace(_recorded(*whole), warmup_epochs=2, earliest_epochs=6)
     ends = []
     for tolerance, patience in ((0.5, 2), (0.06, 2), (0.03, 2), (0.01, 1)):
-        got = replay_stop(
-            told,
-            tolerance=tolerance,
-            patience=patience,
-            record_at_once=True,
-        )
+        got = replay_stop(told, tolerance=tolerance, patience=patience, record_at_once=True)
         prune = PruneConfig(tolerance=tolerance, patience=patience, record_at_once=True)
         assert trained(prune) == whole[: got.epochs - 1]
         ends.append(got.epochs)

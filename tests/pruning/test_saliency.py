@@ -13,12 +13,7 @@ from torch.nn.functional import cross_entropy
 from prac.models import build_model
 from prac.pruning import Mask
 from prac.pruning.prunable import prunable_weights
-from prac.pruning.saliency import (
-    GRASP_TEMPERATURE,
-    grasp_saliency,
-    snip_saliency,
-    synflow_saliency,
-)
+from prac.pruning.saliency import GRASP_TEMPERATURE, grasp_saliency, snip_saliency, synflow_saliency
 
 
 class TwoLayers(nn.Module):

@@ -64,12 +64,7 @@ def test_masks_distances_and_the_stop(
 
     def fresh() -> TentativeMask:
         return TentativeMask(
-            mask,
-            fraction,
-            tolerance,
-            patience,
-            warmup_epochs=warmup,
-            earliest_epochs=earliest,
+            mask, fraction, tolerance, patience, warmup_epochs=warmup, earliest_epochs=earliest
         )
 
     masks = [_kept(rows, alive, fraction) for rows in epochs]

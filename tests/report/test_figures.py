@@ -40,11 +40,7 @@ def test_accuracy_lines(results: Results) -> None:
     axes = [ax for ax in figure.axes if ax.get_title(loc="left")]
     assert [ax.get_title(loc="left") for ax in axes] == ["resnet8", "resnet20s", "vgg16"]
     lines = _lines(axes[0])
-    assert _points(lines["test:prac"]) == [
-        (36.0, 91.9),
-        (67.23, 91.4),
-        (83.22, 88.0),
-    ]
+    assert _points(lines["test:prac"]) == [(36.0, 91.9), (67.23, 91.4), (83.22, 88.0)]
     assert lines["dense"].get_ydata()[0] == pytest.approx(92.0)
     assert lines["test:prac"].get_color() == method_styles(results)["prac"].colour
 

@@ -81,10 +81,7 @@ def test_equal_steps_in_words(row: Rows, build: Build) -> None:
     (grid,) = equal_steps_grids(build(rows=rows))
     assert grid.title == "a: the steps that PrAC paid"
     assert grid.columns == ("SGD steps; weights removed", "1,400; 36 %")
-    assert _lines(grid) == {
-        "PrAC": ("92.00 ± 1.41",),
-        "vanilla": ("92.00 ± 0.00 (20)",),
-    }
+    assert _lines(grid) == {"PrAC": ("92.00 ± 1.41",), "vanilla": ("92.00 ± 0.00 (20)",)}
 
 
 def test_sets_by_round(results: Results) -> None:

@@ -218,13 +218,7 @@ def _search_row(row: RoundRow) -> SearchRow:
     ],
 )
 def test_five_searches_decide(
-    row: Rows,
-    build: Build,
-    gains: Sequence[float],
-    saved: float,
-    paid: str,
-    level: str,
-    words: str,
+    row: Rows, build: Build, gains: Sequence[float], saved: float, paid: str, level: str, words: str
 ) -> None:
     verdict = verdicts(_over_searches(row, build, gains, saved))[0]
     assert (verdict.paid, verdict.level) == (paid, level)
@@ -350,9 +344,7 @@ def test_the_test_split_chooses_nothing(row: Rows, build: Build) -> None:
         for k, test in ((2, 0.90), (3, 0.92))
     )
     results = build(
-        rows=rows,
-        dense_test_accuracies={"a": (0.92,)},
-        dense_validation_accuracies={"a": (0.92,)},
+        rows=rows, dense_test_accuracies={"a": (0.92,)}, dense_validation_accuracies={"a": (0.92,)}
     )
     verdict = verdicts(results)[0]
     assert verdict.shown == rows[0]
@@ -369,9 +361,7 @@ def test_where_none_is_close_the_nearest_is_so_in_validation(row: Rows, build: B
         for k, test, validated in ((2, 0.80, 0.85), (3, 0.86, 0.80))
     )
     results = build(
-        rows=rows,
-        dense_test_accuracies={"a": (0.95,)},
-        dense_validation_accuracies={"a": (0.95,)},
+        rows=rows, dense_test_accuracies={"a": (0.95,)}, dense_validation_accuracies={"a": (0.95,)}
     )
     assert verdicts(results)[0].shown == rows[0]
 

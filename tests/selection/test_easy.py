@@ -96,8 +96,7 @@ def test_late_threshold_holds_from_its_round_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [("easy", 1.0), ("easy", -0.1), ("late_threshold", -1), ("late_from", 0)],
+    ("field", "value"), [("easy", 1.0), ("easy", -0.1), ("late_threshold", -1), ("late_from", 0)]
 )
 def test_values_that_are_not_allowed(field: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"select\.{field} .* allowed"):

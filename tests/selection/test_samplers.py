@@ -17,11 +17,7 @@ from prac.selection.samplers import SAMPLERS, Draw, find_sampler, sampler
 
 
 def draw(
-    scores: list[float],
-    size: int,
-    labels: list[int] | None = None,
-    seed: int = 0,
-    **told: object,
+    scores: list[float], size: int, labels: list[int] | None = None, seed: int = 0, **told: object
 ) -> Draw:
     return Draw(
         scores=np.array(scores, np.float64),

@@ -19,10 +19,7 @@ from prac.ticket.format import MASK_FILE, TRAINED_FILE, WEIGHTS_FILE
 from prac.tracking.store import MlflowStore
 
 _MEASURED = ("seconds", "joules", "energy_source")
-_TICKET = (
-    SET.name,
-    *(f"{TICKET.name}/{n}" for n in (MASK_FILE, WEIGHTS_FILE, TRAINED_FILE)),
-)
+_TICKET = (SET.name, *(f"{TICKET.name}/{n}" for n in (MASK_FILE, WEIGHTS_FILE, TRAINED_FILE)))
 
 
 @dataclass(frozen=True)

@@ -156,11 +156,7 @@ class Tracker:
 
     def __init__(self, folder: Path, backend: str, artifacts: str, env: Mapping[str, str]) -> None:
         self._folder, self._backend, self._artifacts = folder, backend, artifacts
-        self._env = {
-            **environment(folder),
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            **env,
-        }
+        self._env = {**environment(folder), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **env}
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self.server: Started | None = None

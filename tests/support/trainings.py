@@ -16,11 +16,7 @@ from prac.training.schedule import full_budget
 
 
 def training_of(
-    images: DeviceImages,
-    config: TrainConfig,
-    *,
-    ids: NDArray[np.int32] | None = None,
-    **more: Any,
+    images: DeviceImages, config: TrainConfig, *, ids: NDArray[np.int32] | None = None, **more: Any
 ) -> Training:
     """On all training rows, or on these, for the full budget, in fp32."""
     ids = images.training_ids if ids is None else ids

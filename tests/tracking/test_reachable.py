@@ -226,9 +226,7 @@ def test_a_pipeline_of_an_earlier_version_needs_all_of_its_data(
 
 
 def test_a_ticket_that_was_promoted_stays(
-    tmp_path: Path,
-    empty_database_file: Path,
-    commit_ticket: Callable[..., Finished],
+    tmp_path: Path, empty_database_file: Path, commit_ticket: Callable[..., Finished]
 ) -> None:
     both = Both(tmp_path / "home", "mlflow", empty_database_file)
     assert isinstance(both.store, MlflowStore)

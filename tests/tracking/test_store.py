@@ -30,19 +30,8 @@ from prac.lottery.outputs import (
     RoundFacts,
     SetFacts,
 )
-from prac.lottery.store import (
-    MANIFEST,
-    DamagedArtifact,
-    StoreAway,
-    seal,
-)
-from prac.tracking.connection import (
-    DESCRIPTIONS,
-    PIPELINES,
-    STAGES,
-    TICKETS,
-    default_tracking_uri,
-)
+from prac.lottery.store import MANIFEST, DamagedArtifact, StoreAway, seal
+from prac.tracking.connection import DESCRIPTIONS, PIPELINES, STAGES, TICKETS, default_tracking_uri
 from prac.tracking.mlflow_internals import delete_artifacts
 from prac.tracking.shown import Shown
 from prac.tracking.store import MlflowStore

@@ -414,12 +414,7 @@ def test_a_whole_search() -> None:
         search={"rounds": 2, "rewind": prac.RewindPoint.parse("init")},
         budget={"min_round_epochs": 1},
     )
-    result = prac.search(
-        recipe,
-        data=data,
-        network="resnet8",
-        how=prac.Local(device=CUDA),
-    )
+    result = prac.search(recipe, data=data, network="resnet8", how=prac.Local(device=CUDA))
     assert len(result.rounds) == 3
     assert result.rounds[-1].mask.sparsity > 0.3
     assert result.rounds[-1].test_accuracies

@@ -152,9 +152,7 @@ def test_one_step_against_autograd_by_hand(images: DeviceImages, shares: int) ->
         torch.testing.assert_close(buffer, first[name])
 
 
-def test_a_training_that_goes_on_is_the_one_that_was_not_interrupted(
-    images: DeviceImages,
-) -> None:
+def test_a_training_that_goes_on_is_the_one_that_was_not_interrupted(images: DeviceImages) -> None:
     config = TrainConfig(epochs=3, batch_size=16, learning_rate=0.05, milestones=(), shares=1)
     training = training_of(images, config, seed=3, stream=("round", 1), fresh=50, hardest=True)
     one, other = _net(), _net()

@@ -105,10 +105,7 @@ def _run(
         watch,
     ]
     train(
-        model,
-        _training(images, kind),
-        mask=None if kind == "dense" else mask,
-        observers=observers,
+        model, _training(images, kind), mask=None if kind == "dense" else mask, observers=observers
     )
     state = {name: values(tensor).clone() for name, tensor in model.state_dict().items()}
     if kind != "dense":

@@ -23,13 +23,7 @@ from prac.pruning import Mask, TentativeMask, global_magnitude
 from prac.pruning.prunable import prunable_weights
 from prac.training.loop import Trained, train
 from prac.training.observers import EventObserver, RewindCapture, TentativeObserver
-from prac.training.passes import (
-    EagerPasses,
-    RecordedPasses,
-    Recording,
-    Work,
-    passes_for,
-)
+from prac.training.passes import EagerPasses, RecordedPasses, Recording, Work, passes_for
 
 ToyData = Callable[..., ImageDataset]
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -121,9 +121,7 @@ def test_any_number_of_workers_finds_the_bits_of_one(by_workers: tuple[Path, int
     _compare(*by_workers, "net", _trained(SHARES))
 
 
-def test_so_do_networks_whose_steps_differ_from_one_another(
-    by_workers: tuple[Path, int],
-) -> None:
+def test_so_do_networks_whose_steps_differ_from_one_another(by_workers: tuple[Path, int]) -> None:
     _compare(*by_workers, "special", _special(_SHARES_OF_SPECIAL[by_workers[1]]))
 
 

@@ -30,12 +30,7 @@ from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.events.log import EventLog
 from prac.lottery.round_events import count_epochs, event_folder
-from prac.lottery.rounds import (
-    RoundTask,
-    initial_model,
-    train_round,
-    train_with_workers,
-)
+from prac.lottery.rounds import RoundTask, initial_model, train_round, train_with_workers
 from prac.lottery.stage_config import round_config
 from prac.pruning import Mask, global_magnitude
 from prac.pruning.prunable import prunable_weights

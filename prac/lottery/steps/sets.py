@@ -129,11 +129,7 @@ def score_stage(
 
 
 def subset_stage(
-    config: SubsetStageConfig,
-    work: Work,
-    *,
-    size: Made | None = None,
-    scores: Made | None = None,
+    config: SubsetStageConfig, work: Work, *, size: Made | None = None, scores: Made | None = None
 ) -> Made:
     """D_k by a score: as many samples as another set has, or a fraction."""
     dataset = work.env.dataset()

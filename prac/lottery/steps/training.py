@@ -181,11 +181,7 @@ def _as_found(model: nn.Module, facts: RoundFacts, config: JudgeConfig, work: Wo
 def proxy_stage(config: ProxyConfig, work: Work) -> Made:
     """A small dense network, trained for its predictions."""
     trained = train_proxy(
-        config,
-        work.env.images(),
-        run=work.run,
-        checkpoints=work.folder,
-        on_epoch=work.on_epoch,
+        config, work.env.images(), run=work.run, checkpoints=work.folder, on_epoch=work.on_epoch
     )
     cost, dataset = _cost(trained, work), work.env.dataset()
     passes = TRAINING_FLOPS * cost.samples + cost.evaluation_samples

@@ -156,11 +156,7 @@ def _handles(results: Results, styles: Styles, tested: bool, noise: bool) -> lis
     methods = ordered_methods(row.method for row in results.rows)
     handles: list[Artist] = [
         Line2D(
-            [],
-            [],
-            color=styles[m].colour,
-            marker=styles[m].marker,
-            label=literal(method_label(m)),
+            [], [], color=styles[m].colour, marker=styles[m].marker, label=literal(method_label(m))
         )
         for m in methods
     ]

@@ -32,11 +32,7 @@ def cost(results: Results) -> Figure:
     methods = ordered_methods(row.method for row in results.rows)
     handles = [
         Line2D(
-            [],
-            [],
-            color=styles[m].colour,
-            marker=styles[m].marker,
-            label=literal(method_label(m)),
+            [], [], color=styles[m].colour, marker=styles[m].marker, label=literal(method_label(m))
         )
         for m in methods
     ]

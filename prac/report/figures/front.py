@@ -27,10 +27,7 @@ def pareto_front(results: SweepResults) -> Figure:
     """One row an architecture: test accuracy against search steps, and against the last set."""
     names = results.architectures
     figure, axes = panels(
-        2 * max(1, len(names)),
-        title="What no other configuration beats",
-        height=3.4,
-        columns=2,
+        2 * max(1, len(names)), title="What no other configuration beats", height=3.4, columns=2
     )
     for place, architecture in enumerate(names):
         for ax, cost in zip(axes[2 * place : 2 * place + 2], COSTS, strict=True):

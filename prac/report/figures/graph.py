@@ -18,16 +18,7 @@ from prac.report.figures.layout import Layout, lay_out
 from prac.report.figures.style import GREY, INK, legend_below, literal
 from prac.report.wording import ordered_methods
 
-_PASTELS = (
-    "#A6CEE3",
-    "#FDD49E",
-    "#B8E0B0",
-    "#F4C2D7",
-    "#D5C8EB",
-    "#F7F0A8",
-    "#D9C6B0",
-    "#BFE3E0",
-)
+_PASTELS = ("#A6CEE3", "#FDD49E", "#B8E0B0", "#F4C2D7", "#D5C8EB", "#F7F0A8", "#D9C6B0", "#BFE3E0")
 _MAX_BOXES = 150
 _PITCH = 1.45
 _LINE = 0.5

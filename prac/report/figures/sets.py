@@ -8,13 +8,7 @@ from matplotlib.patches import Patch
 
 from prac.analysis.results import Results, RoundRow
 from prac.config.methods import method_label
-from prac.report.figures.style import (
-    label_axes,
-    legend_below,
-    panel_title,
-    panels,
-    sparsity_axis,
-)
+from prac.report.figures.style import label_axes, legend_below, panel_title, panels, sparsity_axis
 from prac.report.wording import percent, search_rows, searches_by_sets
 
 _PARTS = {

@@ -13,12 +13,7 @@ from matplotlib.ticker import FuncFormatter
 
 from prac.analysis.results import Results, RoundRow
 from prac.config.methods import METHODS, PRAC, VANILLA
-from prac.report.wording import (
-    architectures,
-    methods_of,
-    ordered_methods,
-    sparsity_tick,
-)
+from prac.report.wording import architectures, methods_of, ordered_methods, sparsity_tick
 
 INK = "#222222"
 GREY = "#6b6b6b"
