@@ -22,6 +22,8 @@ _TORCHVISION_ARGUMENTS: dict[str, dict[str, bool]] = {
     for name in ("googlenet", "inception_v3")
 }
 
+_ASIDE = ("AuxLogits.", "aux1.", "aux2.")
+
 
 def build_library(architecture: str, num_classes: int, image_shape: ImageShape) -> nn.Module:
     """A network with new weights: `timm:NAME`, `torchvision:NAME` or a torchvision `NAME`.
@@ -61,13 +63,13 @@ def torchvision_weights(architecture: str, name: str) -> dict[str, Tensor]:
         )
     try:
         read = torch.load(file, map_location="cpu", weights_only=True)
-        aside = {"aux_logits": False} if library in _TORCHVISION_ARGUMENTS else {}
         with torch.random.fork_rng(devices=[]), _handed(entry, read):
             # torchvision itself knows the names that its older files have.
-            state = models.get_model(library, weights=entry, progress=False, **aside).state_dict()
+            state = models.get_model(library, weights=entry, progress=False).state_dict()
     except Exception as error:
         raise ConfigError(f"model.weights: {file} can't be read: {one_line(error)}") from error
-    return dict(state)
+    # It takes a file of theirs with the auxiliary heads alone, which ours don't have.
+    return {name: weight for name, weight in state.items() if not name.startswith(_ASIDE)}
 
 
 @contextlib.contextmanager

@@ -5,15 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
+from torchvision import models
 
 from prac.config.recipes import digits
 from prac.data import open_source
 from prac.errors import ConfigError
 from prac.lottery.networks import initial_digests
 from prac.models import build_model, check_architecture
+from prac.models.initial import started
 from prac.plugins import identity
 
 with_timm = pytest.mark.skipif(find_spec("timm") is None, reason="pip install 'prac[timm]'")
@@ -71,3 +74,27 @@ def test_without_timm_a_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch)
     recipe = digits().replace(architectures=("timm:resnet18",))
     with pytest.raises(ConfigError, match=line):
         initial_digests(recipe, open_source(recipe.data), 0)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_weights_of_networks_with_auxiliary_heads(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of torchvision have those heads, its networks of ours don't."""
+    (weights,) = models.get_model_weights(name)
+    theirs = models.get_model(name, weights=None, aux_logits=True, init_weights=False)
+    kept = theirs.state_dict()
+    file = tmp_path / "hub" / "checkpoints" / weights.url.rpartition("/")[2]
+    file.parent.mkdir(parents=True)
+    torch.save(kept, file)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    given = {"num_classes": 3, "image_shape": (96, 96, 3), "seed": 0}
+    state = started(f"torchvision:{name}", weights.name, **given).state_dict()
+    assert state["fc.weight"].shape == (3, kept["fc.weight"].shape[1])
+    assert {n.partition(".")[0] for n in kept.keys() - state.keys()} <= {
+        "AuxLogits",
+        "aux1",
+        "aux2",
+    }
+    alike = [n for n in state if not n.startswith("fc.")]
+    assert all(torch.equal(state[n], kept[n]) for n in alike)
