@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,14 @@ def test_what_a_mask_would_not_hold_in_is_refused(network: str, reason: str) -> 
     with pytest.raises(ConfigError, match=reason) as refused:
         try_network(f"support.networks:{network}", 3, (8, 8, 3), TrainConfig(), "fp32")
     assert "\n" not in str(refused.value)
+
+
+def test_a_depth_by_chance_that_python_draws_is_refused() -> None:
+    random.seed(5)
+    assert [random.random() < 0.5 for _ in range(7)] == [False] * 6 + [True]
+    random.seed(5)
+    with pytest.raises(ConfigError, match="seed give different logits"):
+        try_network("support.networks:Deepens", 3, (8, 8, 3), TrainConfig(), "fp32")
 
 
 @pytest.mark.parametrize("layers", ["conv+linear", "linear", "all-but-head", "net.1+net.3.*"])
