@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from prac.data.words import before_split, hides_split, split_of, words_of
 from prac.errors import ConfigError, shown
 
 _SPLITS = ("train", "test", "validation")
+_SPLIT_COLUMNS = ("split", "subset", "partition", "is_test", "is_train")
+_PART = re.compile(r"-\d{5}-of-(\d{5})(?!\d)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +84,22 @@ def find_files(root: Path, where: str, *, test: str | None, subset: str | None) 
                 f"folder, or one of {', '.join(s for s in by_split if s != 'train') or 'none'}"
             )
         by_split = {"train": by_split["train"], "test": by_split[test]}
-    return Files(splits=by_split, notes=tuple(walk.notes(root)))
+    notes = [*walk.notes(root), *_missing_notes(by_split)]
+    return Files(splits=by_split, notes=tuple(notes))
+
+
+def _missing_notes(by_split: Mapping[str, list[Path]]) -> list[str]:
+    """Splits of which files are not there, by the number that the names of the others tell."""
+    notes = []
+    for split, files in by_split.items():
+        parts = [found for file in files if (found := _PART.search(file.stem))]
+        told = max((int(part[1]) for part in parts), default=0)
+        if len(parts) < told:
+            notes.append(
+                f"the {split} split has {len(parts)} of the {told} files that their names tell of "
+                f"(e.g. {shown(files[0].name)})"
+            )
+    return notes
 
 
 def find_columns(
@@ -99,6 +117,11 @@ def find_columns(
     if len(set(schema.names)) < len(schema.names):
         raise ConfigError(f"{where}: two columns have one name; columns: {_describe(schema)}")
     features, notes = _features(schema)
+    notes += [
+        f"column '{shown(field.name)}' is not used: a row's split is that of its file"
+        for field in schema
+        if field.name.lower() in _SPLIT_COLUMNS and not pa.types.is_binary(field.type)
+    ]
     image = _image_column(schema, image_column, where)
     label = _label_column(schema, label_column, features, where) if needs_label else None
     names = None if label is None else _class_names(features, label, notes)

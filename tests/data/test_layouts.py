@@ -509,3 +509,24 @@ def test_a_plan_tells_what_is_done_to_pixels(tmp_path) -> None:
             f"1 images are transparent and laid on mid-grey ({GROUND})"
             in opened.load().origin.notes
         )
+
+
+def test_files_that_a_download_left_out_are_told(tmp_path: Path) -> None:
+    for number in (0, 2):
+        write(tmp_path / "data" / f"train-0000{number}-of-00003.parquet", table(TRAIN, LT))
+    write(tmp_path / "data" / "test-00000-of-00001.parquet", table(TEST, LE))
+    (note, *_) = load(f"parquet:{tmp_path}").origin.notes
+    assert note == (
+        "the train split has 2 of the 3 files that their names tell of "
+        "(e.g. train-00000-of-00003.parquet)"
+    )
+    write(tmp_path / "data" / "train-00001-of-00003.parquet", table(TRAIN, LT))
+    assert not any("files" in note for note in load(f"parquet:{tmp_path}").origin.notes)
+
+
+def test_a_column_of_splits_is_told(tmp_path: Path) -> None:
+    split = ["train"] * 30 + ["test"] * 10
+    write(tmp_path / "data.parquet", table(TRAIN, LT, Split=split))
+    told = load(f"parquet:{tmp_path}")
+    assert told.origin.test_from == "made"
+    assert "column 'Split' is not used: a row's split is that of its file" in told.origin.notes
