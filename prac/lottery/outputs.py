@@ -230,17 +230,14 @@ def _mask(name: str) -> File[Mask]:
 
 def _weights(name: str) -> File[Mapping[str, Tensor]]:
     def write(folder: Path, weights: Mapping[str, Tensor]) -> None:
-        import safetensors.torch
+        from prac.models.packed import to_bytes
 
-        from prac.models.state import free_copies
-
-        (folder / name).write_bytes(safetensors.torch.save(free_copies(weights)))
+        (folder / name).write_bytes(to_bytes(weights))
 
     def read(path: Path) -> Mapping[str, Tensor]:
-        import safetensors.torch
+        from prac.models.packed import from_bytes
 
-        weights: dict[str, Tensor] = safetensors.torch.load(path.read_bytes())
-        return weights
+        return from_bytes(path.read_bytes())
 
     return File(name, write, read)
 
