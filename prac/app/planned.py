@@ -119,8 +119,13 @@ def bytes_left(planned: Planned, to_run: list[Stage]) -> dict[str, int]:
     tried = {n: NetworkSize(4 * t.parameters, t.prunable) for n, t in planned.trials.items()}
     layers = planned.recipe.prune.layers
     sizes = {name: tried.get(name) or network_size(name, shape, classes, layers) for name in names}
-    graphs = planned.options.executor == "ray"
-    return footprint(to_run, sizes, planned.request.num_training, graphs=graphs)
+    return footprint(
+        to_run,
+        sizes,
+        planned.request.num_training,
+        fraction=planned.recipe.prune.fraction,
+        graphs=planned.options.executor == "ray",
+    )
 
 
 def _check(

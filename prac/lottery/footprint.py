@@ -30,17 +30,24 @@ _REPORT_BYTES = 1_000_000
 
 
 def footprint(
-    stages: Iterable[Stage], sizes: Mapping[str, NetworkSize], num_training: int, *, graphs: bool
+    stages: Iterable[Stage],
+    sizes: Mapping[str, NetworkSize],
+    num_training: int,
+    *,
+    fraction: float,
+    graphs: bool,
 ) -> dict[str, int]:
     """Bytes by kind, about, and `events` for what dense training leaves in the storage.
 
-    sizes: of the networks by name. num_training: samples of the training split. graphs: whether a
-    ticket that was trained is kept as MLflow's model as well.
+    sizes: of the networks by name. num_training: samples of the training split. fraction: of the
+    weights still alive that a round prunes. graphs: whether a ticket that was trained is kept as
+    MLflow's model as well.
     """
     found: dict[str, int] = {}
     for stage in stages:
         size = sizes.get(getattr(stage.config, "architecture", ""), NetworkSize(0, 0))
-        left = sum(_bytes(file, size, num_training) for file in _left(stage))
+        packed = packed_bytes(size, (1 - fraction) ** stage.round_index)
+        left = sum(_bytes(file, size, packed, num_training) for file in _left(stage))
         if stage.kind == "ticket" and "judge" in stage.inputs:
             left += size.state * (2 if graphs else 1)
         if stage.kind == "report":
@@ -81,12 +88,18 @@ def _left(stage: Stage) -> list[File[Any]]:
     return files
 
 
-def _bytes(file: File[Any], size: NetworkSize, num_training: int) -> int:
+def packed_bytes(size: NetworkSize, alive: float) -> int:
+    """Of all weights without their zeros, where this share of the prunable ones is none: a bit
+    tells the place of each."""
+    return size.state + min(0, round(4 * size.prunable * (alive - 1)) + size.prunable // 8)
+
+
+def _bytes(file: File[Any], size: NetworkSize, packed: int, num_training: int) -> int:
     of_network = {
         NEXT_MASK.name: size.prunable,
-        BEST.name: size.state,
+        BEST.name: packed,
         REWIND.name: size.state,
-        TRAINED.name: size.state,
+        TRAINED.name: packed,
         TICKET.name: size.state + size.prunable,
     }
     return of_network.get(file.name, _SAMPLE_BYTES.get(file.name, 0) * num_training)

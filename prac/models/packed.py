@@ -23,11 +23,6 @@ _WORTH = 256
 """Bytes that packing has to save: names and shapes take some, too."""
 
 
-def packed_bytes(size: int, item: int, alive: float) -> int:
-    """Bytes of `size` values of `item` bytes each, of which the share `alive` is not zero."""
-    return min(round(size * item * alive) + -(-size // 8), size * item)
-
-
 def to_bytes(weights: Mapping[str, Tensor]) -> bytes:
     """A safetensors file; zeros are left out of real tensors that are smaller so."""
     tensors, shapes = free_copies(weights), {}

@@ -58,7 +58,7 @@ def list_tickets(
     TicketError.
     """
     tickets, bad = _tickets(store)
-    _tell(bad.values(), refused, TicketError)
+    _tell(dict.fromkeys(bad.values()), refused, TicketError)
     return choose(tickets, **wanted)
 
 
@@ -70,7 +70,7 @@ def _tell(bad: Iterable[str], refused: list[str] | None, error: type[PracError])
 
 
 def _tickets(store: Connection) -> tuple[list[TicketEntry], dict[str, str]]:
-    """All, and why some can't be read by `models:/NAME/VERSION`."""
+    """All, and why some can't be read, by `models:/NAME/VERSION` and `models:/NAME@alias`."""
     tickets, bad, lost = list[TicketEntry](), dict[str, str](), list[str]()
     finished = {r.info.run_id: r for r in finished_runs(store, TICKETS, refused=lost)}
     with store.reached():
@@ -82,14 +82,20 @@ def _tickets(store: Connection) -> tuple[list[TicketEntry], dict[str, str]]:
         for alias, version in dict(model.aliases).items():
             aliases.setdefault((model.name, str(version)), []).append(alias)
     for version in versions:
-        # A version whose pipeline was killed before its run was finished holds no ticket.
-        if version.run_id in finished and "prac.key" in version.tags:
-            named = aliases.get((version.name, str(version.version)), [])
+        named = aliases.get((version.name, str(version.version)), [])
+        where = f"models:/{version.name}/{version.version}"
+        if "prac.key" not in version.tags:
+            continue
+        # One whose pipeline was killed before its run was finished holds no ticket.
+        run = finished.get(version.run_id)
+        why = next((line for line in lost if version.run_id and version.run_id in line), "")
+        if run is not None:
             try:
-                run = finished[version.run_id]
                 tickets.append(_ticket_entry(version, run, tuple(sorted(named))))
             except TicketError as error:
-                bad[f"models:/{version.name}/{version.version}"] = str(error)
+                why = str(error)
+        if why:
+            bad |= dict.fromkeys((where, *(f"models:/{version.name}@{a}" for a in named)), why)
     return tickets, bad | dict(zip(lost, lost, strict=True))
 
 
@@ -141,7 +147,8 @@ def find_ticket(store: Connection, name: str) -> str:
     tickets = [ticket for ticket in every if ticket.model == model]
     refused = [why for where, why in bad.items() if where.startswith(f"models:/{model}/")]
     refused = refused if every else list(bad.values())
-    asked = bad.get(f"models:/{model}/{version}") if slash else None
+    # Aliases are set when a pipeline ends; until then the best is the best.
+    asked = bad.get(f"models:/{model}/{version}" if slash else f"models:/{model}@{alias or 'best'}")
     if asked or (refused and not tickets):
         raise TicketError(asked or refused[0])
     if not tickets:
@@ -151,7 +158,6 @@ def find_ticket(store: Connection, name: str) -> str:
         matching = [t for t in tickets if str(t.version) == version]
         known = [f"{model}/{t.version}" for t in sorted(tickets, key=lambda t: t.version)]
     else:
-        # Aliases are set when a pipeline ends; until then the best is the best.
         best = max(tickets, key=lambda t: (t.validation_accuracy or -1.0, t.sparsity))
         matching = [t for t in tickets if (alias if at else "best") in t.aliases]
         matching = matching if at else [*matching, best]

@@ -250,7 +250,7 @@ def update_aliases(
         for alias, version in aliases.items():
             if version is not None:
                 store.client.set_registered_model_alias(name, alias, version)
-            elif versions:
+            elif own:
                 store.client.delete_registered_model_alias(name, alias)
     return {alias: version for alias, version in aliases.items() if version is not None}
 

@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 from torch import Tensor
 
-from prac.models.packed import from_bytes, packed_bytes, to_bytes
+from prac.lottery.footprint import packed_bytes
+from prac.lottery.sizes import NetworkSize
+from prac.models.packed import from_bytes, to_bytes
 
 REFUSED = (ValueError, KeyError, TypeError, SafetensorError)
 
 
 def _bits(tensor: Tensor) -> Any:
-    return tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    return bytes(tensor.clone().untyped_storage())
 
 
 @given(
@@ -53,7 +55,7 @@ def test_a_pruned_layer_takes_its_values_and_a_bit_a_place() -> None:
     weight = torch.zeros(64, 64, 3, 3)
     weight.flatten()[::20] = 1.5
     data = to_bytes({"conv.weight": weight, "bn.num_batches_tracked": torch.tensor(3)})
-    alone = packed_bytes(weight.numel(), 4, 1 / 20)
+    alone = packed_bytes(NetworkSize(weight.nbytes + 8, weight.numel()), 1 / 20) - 8
     assert alone == 7373 + 4608
     assert alone < len(data) < alone + 400 < weight.nbytes / 10
 

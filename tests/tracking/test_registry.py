@@ -147,6 +147,20 @@ def test_looking_makes_no_experiment(tmp_path: Path, empty_database_file: Path) 
     assert [e.name for e in store.client.search_experiments()] == ["Default"]
 
 
+@pytest.mark.parametrize("name", ["prac-digits-resnet8", "prac-digits-resnet8@best"])
+def test_where_the_best_can_t_be_read_no_other_is_taken_for_it(
+    own_store: MlflowStore, name: str
+) -> None:
+    best = find_ticket(own_store, name)
+    own_store.client.set_model_version_tag("prac-digits-resnet8", best[-1], "sparsity", "nan")
+    with pytest.raises(TicketError, match=f"{best} can't be read: tags.sparsity"):
+        find_ticket(own_store, name)
+    assert find_ticket(own_store, "prac-digits-resnet8/2") == "models:/prac-digits-resnet8/2"
+    refused: list[str] = []
+    list_tickets(own_store, refused=refused)
+    assert len(refused) == 1
+
+
 @pytest.mark.parametrize(
     ("tag", "value"),
     [
