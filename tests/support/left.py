@@ -91,7 +91,15 @@ def left_in_mlflow(home: Path, *words: str) -> dict[str, Left]:
 def assert_same(one: Mapping[str, Left], other: Mapping[str, Left]) -> None:
     """Stage for stage, file for file, number for number."""
     assert one.keys() == other.keys()
-    assert [name for name in one if one[name] != other[name]] == []
+    differ = [
+        f"{name}: {part} {key}: {ones.get(key)!r} and {others.get(key)!r}"
+        for name in one
+        for part, ones in vars(one[name]).items()
+        for others in [vars(other[name])[part]]
+        for key in sorted({*ones, *others})
+        if ones.get(key) != others.get(key)
+    ]
+    assert not differ, "\n".join(differ)
 
 
 def without_places(summary: Mapping[str, Any]) -> dict[str, Any]:
