@@ -36,7 +36,9 @@ def to_bytes(weights: Mapping[str, Tensor]) -> bytes:
         if saved >= _WORTH and beside not in tensors:
             shapes[name] = list(tensor.shape)
             tensors |= {name: values, beside: torch.from_numpy(places)}
-    data: bytes = safetensors.torch.save(tensors, {_SHAPES: json.dumps(shapes)} if shapes else None)
+    # A resumed training has its weights in another order.
+    told = {_SHAPES: json.dumps(shapes, sort_keys=True)} if shapes else None
+    data: bytes = safetensors.torch.save(tensors, told)
     return data
 
 

@@ -60,6 +60,11 @@ def test_a_pruned_layer_takes_its_values_and_a_bit_a_place() -> None:
     assert alone < len(data) < alone + 400 < weight.nbytes / 10
 
 
+def test_the_order_of_the_weights_is_none_of_the_file_s() -> None:
+    weights = {name: torch.eye(40) for name in ("b.weight", "a.weight", "c.weight")}
+    assert to_bytes(weights) == to_bytes(dict(sorted(weights.items())))
+
+
 def test_dense_weights_are_an_ordinary_file() -> None:
     weights = {"conv.weight": torch.randn(32, 16, 3, 3)}
     assert to_bytes(weights) == safetensors.torch.save(weights)
