@@ -51,6 +51,7 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "Critical examples for pruning: training samples on which the dense and the pruned model "
         "predict different classes.",
     ),
+    ("overlap", "Samples that are in both CET and CEP."),
     (
         "PrAC set",
         "CET and CEP together: what the next round trains on, with easy samples where there are "

@@ -70,9 +70,10 @@ def summary_grids(results: Results) -> list[Grid]:
             elif comparable:
                 line += ["none" if s.num_comparable else ABSENT, ABSENT]
             rows.append(tuple(line))
-        dense = [r for r in results.rows if r.architecture == architecture and r.sparsity == 0]
-        of = f", of {count(dense[0].weights_left)} weights that may be removed" if dense else ""
-        found.append(Grid(title=architecture + of, columns=tuple(columns), rows=tuple(rows)))
+        whole = [r for r in results.rows if r.architecture == architecture and r.sparsity == 0]
+        of = f", of {count(whole[0].weights_left)} weights that may be removed" if whole else ""
+        title = f"{architecture}{of}{_dense(results, architecture)}"
+        found.append(Grid(title=title, columns=tuple(columns), rows=tuple(rows)))
     return found
 
 
@@ -93,12 +94,9 @@ def accuracy_grids(results: Results) -> list[Grid]:
             own = {row.round: row for row in judged if row.method == method}
             cells = [_accuracy(own.get(k)) for k in sorted(rounds)]
             rows.append((method_label(method), *cells))
-        dense = results.dense_test_accuracy.get(architecture)
-        spread_of = sample_std(results.dense_test_accuracies.get(architecture, ()))
-        note = "" if dense is None else f" (dense: {spread(dense, spread_of)})"
         found.append(
             Grid(
-                title=architecture + note,
+                title=architecture + _dense(results, architecture),
                 columns=("weights removed, %", *_ticks(rounds)),
                 rows=tuple(rows),
             )
@@ -148,11 +146,14 @@ def set_grids(results: Results) -> list[Grid]:
             for row in search_rows(results, architecture, methods[0])
             if row.cet_size is not None or row.cep_size is not None
         ]
+        heads = [
+            sparsity_tick(r.sparsity) + ("" if r.trained else ", not trained on") for r in rows
+        ]
         easy = [("easy, drawn", *(count(r.easy_size) for r in rows))]
         found.append(
             Grid(
                 title=f"{architecture}, {'; '.join(map(method_label, methods))}",
-                columns=("weights removed, %", *(sparsity_tick(r.sparsity) for r in rows)),
+                columns=("weights removed, %", *heads),
                 rows=(
                     ("CEP", *(count(r.cep_size) for r in rows)),
                     ("CET", *(count(r.cet_size) for r in rows)),
@@ -226,6 +227,13 @@ def layer_grids(results: Results) -> list[Grid]:
             )
         )
     return found
+
+
+def _dense(results: Results, architecture: str) -> str:
+    """How accurate the network with all its weights is."""
+    accuracy = results.dense_test_accuracy.get(architecture)
+    found = sample_std(results.dense_test_accuracies.get(architecture, ()))
+    return "" if accuracy is None else f" (dense: {spread(accuracy, found)})"
 
 
 def _ticks(rounds: dict[int, float]) -> Sequence[str]:

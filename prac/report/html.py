@@ -42,7 +42,7 @@ from prac.report.made_by import makers, mixture_sentence
 from prac.report.odd_sets import odd_sets
 from prac.report.over_searches import searches_sentences, searches_table
 from prac.report.tables import bill_table, energy_sources, judging_table, result_table
-from prac.report.verdict import noise_sentence, verdicts
+from prac.report.verdict import advices, noise_sentence, verdicts
 from prac.report.wording import effort_sentence, ordered_methods, short_count
 
 _TEXT_COLUMNS = ("architecture", "method", "choosing the samples")
@@ -97,11 +97,14 @@ def render(results: Results, pictures: dict[str, _Picture], tables: list[str]) -
     environment.filters["together"] = _together
     environment.filters["quoted"] = shlex.quote
     source = files("prac.report").joinpath("report.html.j2").read_text(encoding="utf-8")
+    found = verdicts(results)
     known_flops = [(name, short_count(n)) for name, n in results.forward_flops.items()]
     return environment.from_string(source).render(
         results=results,
-        verdicts=verdicts(results),
+        verdicts=found,
         noise=noise_sentence(results),
+        advices=advices(found),
+        timed=any(row.search_seconds for row in results.rows),
         summaries=summary_grids(results),
         accuracies=accuracy_grids(results),
         equal_steps=equal_steps_grids(results),
@@ -129,6 +132,15 @@ def render(results: Results, pictures: dict[str, _Picture], tables: list[str]) -
         mixture=mixture_sentence(results),
         glossary=[*GLOSSARY, MATCHES] if results.num_seeds >= MATCHING_SEEDS else GLOSSARY,
         tables=tables,
+        labels={row.method: method_label(row.method) for row in results.rows},
+        store=_store(results),
+        # What methods are stands below their first table.
+        meanings={
+            name: meaning
+            for words, meaning in GLOSSARY
+            for name in words.split(", ")
+            if name not in ("vanilla", "random subset")
+        },
         link=_safe_link(results.mlflow_link),
     )
 
@@ -186,6 +198,13 @@ def _unlearned(results: Results) -> list[tuple[str, int]]:
 def _safe_link(link: str | None) -> str | None:
     # Escaping does not stop a `javascript:` address; only these two schemes become links.
     return link if link and link.startswith(("http://", "https://")) else None
+
+
+def _store(results: Results) -> str | None:
+    """The address of the store that named tickets are asked of, where the run's link tells it."""
+    link = _safe_link(results.mlflow_link)
+    named = any((row.ticket or "").startswith("models:") for row in results.rows)
+    return link.partition("/#/")[0] if link and named and "/#/" in link else None
 
 
 def _together(text: str) -> str:

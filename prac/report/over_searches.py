@@ -28,12 +28,12 @@ def _row(each: OverSearches) -> dict[str, str]:
         "architecture": each.architecture,
         "method": method_label(each.method),
         "sparsity": percent(each.sparsity),
+        "test [95 %]": _accuracy(each),
         "set size": count(round(each.set_size)),
         "steps to find": count(round(each.search_steps)),
         "saved": percent(each.steps_saved),
         "time to find": duration(each.search_seconds),
         "time saved": percent(each.seconds_saved),
-        "test [95 %]": _accuracy(each),
         f"minus {method_label(VANILLA)}": points(each.to_vanilla),
         f"minus {method_label(CONTROL)}": points(each.to_control),
         "choosing the samples": "" if each.decision is None else each.decision.verdict,
@@ -58,12 +58,8 @@ def points(difference: Interval | None) -> str:
 def searches_sentences(results: Results) -> list[str]:
     """What the table is of, and what of it is decided; empty of a single search."""
     return about_searches(results) + [
-        decided_sentence(
-            each.decision,
-            each.method,
-            f"{each.architecture}, {method_label(each.method)} at {percent(each.sparsity)}",
-            results,
-        )
+        f"{each.architecture}, {method_label(each.method)} at {percent(each.sparsity)}: "
+        f"{finding(each.decision, results.margin)} {advice(each.decision, each.method, results)}"
         for each in over_searches(results)
         if each.decision is not None
     ]
@@ -89,28 +85,38 @@ def about_searches(results: Results) -> list[str]:
     return sentences
 
 
-def decided_sentence(decision: Decision, method: str, where: str, results: Results) -> str:
-    """Whether choosing the samples paid, why, and the option that would decide what is open."""
-    grounds = " and ".join(_GROUNDS[ground] for ground in decision.grounds)
+def finding(decision: Decision, margin: float, measured: str = "") -> str:
+    """Whether choosing the samples paid and by what, in a sentence. margin: as a fraction.
+    measured: the differences to chance and to vanilla."""
+    within = f"{100 * margin:.1f} points"
     if decision.verdict == "paid":
-        return (
-            f"{where}: choosing the samples paid. It beats random samples, keeps vanilla's "
-            f"accuracy within {100 * results.margin:.1f} points and saves steps (error at most "
-            f"{ALPHA:.0%})."
+        told = (
+            f"Choosing the samples paid: it beats random samples, keeps vanilla's accuracy within "
+            f"{within} and saves steps (error at most {ALPHA:.0%})"
         )
-    if decision.verdict == "did not pay":
-        return f"{where}: choosing the samples did not pay, by {grounds}."
-    open_ = advice(decision, method, results)
-    if decision.verdict == "not measured":
-        return f"{where}: whether choosing the samples paid {open_}"
-    return f"{where}: undecided whether choosing the samples paid, by {grounds}. {open_}"
+    elif decision.verdict == "did not pay":
+        against = {
+            "control": "it is no better than random samples",
+            "vanilla": f"it loses more than {within} to vanilla",
+            "steps": "it saves no steps",
+        }
+        grounds = " and ".join(against[ground] for ground in decision.grounds)
+        told = f"Choosing the samples did not pay, for {grounds}"
+    elif decision.verdict == "undecided":
+        unshown = {
+            "control": "choosing the samples helps",
+            "vanilla": f"it keeps vanilla's accuracy within {within}",
+        }
+        told = f"Not shown that {', nor that '.join(unshown[g] for g in decision.grounds)}"
+    else:
+        told = "Not measured whether choosing the samples helps"
+    return f"{told}{': ' if measured else ''}{measured}."
 
 
 def advice(decision: Decision, method: str, results: Results) -> str:
-    """What would decide it; of what was not measured, why, behind "whether choosing the samples
-    paid". Empty where it is decided."""
+    """What would decide it; of what was not measured, why it was not. Empty where it is decided."""
     if decision.verdict == "not measured":
-        return _unmeasured(decision, method, results)
+        return f"Whether choosing the samples paid {_unmeasured(decision, method, results)}"
     if decision.verdict != "undecided":
         return ""
     more = decision.searches_needed

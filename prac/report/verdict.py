@@ -16,10 +16,11 @@ from prac.analysis.decision import Decision
 from prac.analysis.decision import Verdict as Paid
 from prac.analysis.over_searches import decided
 from prac.analysis.results import Results, RoundRow
-from prac.analysis.statistics import MATCHING_SEEDS
+from prac.analysis.statistics import MATCHING_SEEDS, Interval
 from prac.config.methods import VANILLA, method_label
 from prac.report.compare import (
     BASELINES,
+    SEED_NOISE_POINTS,
     Comparison,
     Difference,
     best_validated,
@@ -28,7 +29,7 @@ from prac.report.compare import (
     noise_points,
     sparsest,
 )
-from prac.report.over_searches import advice, decided_sentence
+from prac.report.over_searches import advice, finding
 from prac.report.wording import (
     architectures,
     count,
@@ -75,7 +76,7 @@ class Verdict:
     @property
     def text(self) -> str:
         """All sentences in a row."""
-        return " ".join((*self.sentences, self.noise))
+        return " ".join(filter(None, (*self.sentences, self.advice, self.noise)))
 
 
 def verdicts(results: Results) -> list[Verdict]:
@@ -104,8 +105,13 @@ def noise_sentence(results: Results) -> str:
     """What the seeds of these results can't tell apart, in a sentence."""
     seeds = results.num_seeds
     if seeds < 2:
-        points = noise_points(results)
-        return f"One seed: a difference below about {points:.1f} points can't be told from noise."
+        points, of = noise_points(results), "a rule of thumb"
+        if points > SEED_NOISE_POINTS:
+            of = f"95 %, {count(results.num_test_samples)} test samples"
+        return (
+            f"A difference of two accuracies below about {points:.1f} points can't be told from "
+            f"noise ({of}, one seed)."
+        )
     means = (
         f"{_retrained(seeds)}: ± after an accuracy is the standard deviation over these trainings"
     )
@@ -128,11 +134,16 @@ def brief_verdicts(results: Results) -> list[tuple[str, str]]:
     other; what would decide it is said once for all that it is true of."""
     found = verdicts(results)
     told = [(v.architecture, f"{v.badge}{v.headline}. {v.brief}".strip()) for v in found]
+    return told + advices(found)
+
+
+def advices(found: Sequence[Verdict]) -> list[tuple[str, str]]:
+    """What would decide what is open, each once, behind the networks that it is true of."""
     advised: dict[str, list[str]] = {}
     for verdict in found:
         if verdict.advice:
             advised.setdefault(verdict.advice, []).append(verdict.architecture)
-    return told + [(", ".join(networks), advice) for advice, networks in advised.items()]
+    return [(", ".join(networks), told) for told, networks in advised.items()]
 
 
 def _verdict(results: Results, architecture: str) -> Verdict:
@@ -144,6 +155,8 @@ def _verdict(results: Results, architecture: str) -> Verdict:
     take, level, headline = _choice(judged, focus, paid, own)
     shown = take or (focus if level == "open" else None) or best_validated(judged)
     sentences: list[str] = []
+    if focus is not None and decision is not None:
+        sentences.append(_choosing(results, focus, shown, decision))
     if shown is None:
         sentences.append(_unjudged(results, architecture, own))
     else:
@@ -154,8 +167,6 @@ def _verdict(results: Results, architecture: str) -> Verdict:
         sentences.extend(_cheaper(results, judged, take))
         sentences.extend(_plain(close, take, reference))
         sentences.extend(_caveats(focus, shown))
-    if focus is not None and decision is not None:
-        sentences.append(_choosing(results, focus, decision))
     if take is not None and own is not None and focus is None:
         sentences.append(f"No {method_label(own)} ticket was judged.")
     return Verdict(
@@ -167,7 +178,7 @@ def _verdict(results: Results, architecture: str) -> Verdict:
         headline=headline,
         sentences=tuple(_sentence(text) for text in sentences),
         brief=sentences[0] if focus is None or decision is None else _brief(focus, decision),
-        advice=_advice(results, focus, decision),
+        advice="" if not focus or not decision else advice(decision, focus.row.method, results),
         noise=noise_sentence(results),
     )
 
@@ -205,7 +216,7 @@ def _choice(
         return focus, "good", _take(focus)
     if paid in ("paid", "did not pay") or candidate is None:
         return None, "poor", "No ticket to take"
-    return None, "open", "No ticket to take yet"
+    return None, "open", "No ticket is recommended yet"
 
 
 def _vanilla(
@@ -339,14 +350,40 @@ def _caveats(focus: Comparison, shown: Comparison | None) -> list[str]:
     return found
 
 
-def _choosing(results: Results, focus: Comparison, decision: Decision) -> str:
-    """Whether choosing the samples paid, how far chance is, and the option that would decide."""
+def _choosing(
+    results: Results, focus: Comparison, shown: Comparison | None, decision: Decision
+) -> str:
+    """Whether choosing the samples paid, and what was measured, with what can't be told apart."""
+    theirs = (
+        (decision.to_control, focus.random, "a random subset of the same size"),
+        (decision.to_vanilla, focus.vanilla, VANILLA),
+    )
+    parts = [
+        _over(interval, name) if interval is not None else _gap(found, name)
+        for interval, found, name in theirs
+        # The facts of the ticket that is shown have its distance to vanilla.
+        if found is not None and (interval is not None or name != VANILLA or focus is not shown)
+    ]
     seeds = len({row.search_seed for row in results.searches})
-    over = f"{seeds} searches" if seeds > 1 else "one search"
-    where = f"{_ticket(focus.row)}, over {over}"
-    if focus.random is not None:
-        where += f", {_gap(focus.random, 'a random subset of the same size')}"
-    return decided_sentence(decision, focus.row.method, where, results)
+    measured = " and ".join(parts)
+    if measured and focus is not shown:
+        measured = f"{_ticket(focus.row)}, {measured}"
+    if measured and seeds > 1:
+        measured += f", over {seeds} searches"
+    elif measured:
+        points = noise_points(results)
+        small = results.num_seeds < 2 and all(
+            abs(found.points) < points for _, found, _ in theirs if found is not None
+        )
+        told = f"where differences below {points:.1f} points can't be told from noise"
+        measured += f", {told}" if small else ", in one search"
+    return finding(decision, results.margin, measured)
+
+
+def _over(interval: Interval, name: str) -> str:
+    """A difference over whole searches with its interval, in points."""
+    low, high = 100 * interval.low, 100 * interval.high
+    return f"{gap(100 * interval.mean, name)} (95 %: {low:+.1f} to {high:+.1f})".replace("-", "−")
 
 
 def _brief(focus: Comparison, decision: Decision) -> str:
@@ -356,15 +393,6 @@ def _brief(focus: Comparison, decision: Decision) -> str:
     if "steps" in decision.grounds and focus.steps_saved is not None:
         parts.append(_saving(focus.steps_saved, focus.row))
     return f"{_ticket(focus.row)}: {', '.join(parts)}." if parts else ""
-
-
-def _advice(results: Results, focus: Comparison | None, decision: Decision | None) -> str:
-    if focus is None or decision is None:
-        return ""
-    told = advice(decision, focus.row.method, results)
-    if told and decision.verdict == "not measured":
-        return f"Whether choosing the samples paid {told}"
-    return told
 
 
 def _unjudged(results: Results, architecture: str, own: str | None) -> str:

@@ -31,7 +31,9 @@ from prac.report.figures import (
 )
 from prac.report.figures.graph import drawn_stages, short_name
 from prac.report.figures.layout import lay_out
+from prac.report.figures.sets import PALE
 from prac.report.figures.style import literal, method_styles, views
+from prac.report.grids import set_grids
 from prac.report.verdict import verdicts
 
 
@@ -156,6 +158,11 @@ def test_set_parts_add_up(results: Results) -> None:
     assert heights["CEP only"][1] == pytest.approx(100 * 1_000 / 45_000)
     assert sum(parts[1] for parts in heights.values()) == pytest.approx(100 * 24_168 / 45_000)
     assert sum(parts[0] for parts in heights.values()) == pytest.approx(100)
+    # The set after the last round is made, and nothing is trained on it.
+    assert [[patch.get_alpha() for patch in c] for c in ax.containers] == [
+        [None] * 8 + [PALE] for _ in ax.containers
+    ]
+    assert set_grids(results)[0].columns[-1] == "83.2, not trained on"
 
 
 def test_distance_lines_and_tolerance(results: Results) -> None:

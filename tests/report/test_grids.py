@@ -47,7 +47,7 @@ def test_accuracies_with_deviations_and_gaps(row: Rows, build: Build) -> None:
 def test_the_answer_of_one_seed(results: Results) -> None:
     lines = _lines(summary_grids(results)[0])
     title = summary_grids(results)[0].title
-    assert title == "resnet8, of 270,000 weights that may be removed"
+    assert title == "resnet8, of 270,000 weights that may be removed (dense: 92.00 %)"
     assert lines["PrAC"] == ("67.2 %", "88,474", "91.40 %", "−0.6", "48 %")  # 270,000 * 0.8^5
     assert lines["vanilla"] == ("83.2 %", "45,298", "91.50 %", "−0.5", "")
     nothing = _lines(summary_grids(results)[1])["PrAC"]

@@ -180,12 +180,12 @@ def test_terminal_shows_key_rows_and_verdicts(results: Results) -> None:
     words = " ".join(text.split())
     # In short: what decides, and what all need to decide it once. The page says the rest.
     assert (
-        "vgg16: choosing the samples: undecided. No ticket to take yet. PrAC at 83.2 % sparsity: "
-        "3.7 points above a random subset, 0.1 points below vanilla. " in words
+        "vgg16: choosing the samples: undecided. No ticket is recommended yet. PrAC at 83.2 % "
+        "sparsity: 3.7 points above a random subset, 0.1 points below vanilla. " in words
     )
     assert words.count("would tell more") == 1
     assert "resnet8, resnet20s, vgg16: The same command with --searches 5" in words
-    assert words.count("One seed: a difference") == 1
+    assert words.count("A difference of two accuracies") == 1
 
 
 def test_a_verdict_on_a_terminal_is_three_lines_at_most(results: Results) -> None:

@@ -19,6 +19,9 @@ _PARTS = {
     "not divided (the first round trains on everything)": "#CFCFCF",
 }
 
+PALE = 0.35
+"""Opacity of a set that was made after the last round and that no training saw."""
+
 
 def set_sizes(results: Results) -> Figure:
     """Stacked parts of each round's set, as a share of the training samples."""
@@ -34,7 +37,10 @@ def set_sizes(results: Results) -> Figure:
     drawn = [_parts(row) for row in results.rows]
     met = [any(parts[place] for parts in drawn) for place in range(len(_PARTS))]
     shown = [item for item, some in zip(_PARTS.items(), met, strict=True) if some]
-    legend_below(figure, [Patch(color=c, label=name) for name, c in shown])
+    patches = [Patch(color=c, label=name) for name, c in shown]
+    if not all(row.trained for row in results.rows):
+        patches.append(Patch(color="#5E4FA2", alpha=PALE, label="pale: made, not trained on"))
+    legend_below(figure, patches)
     return figure
 
 
@@ -53,6 +59,8 @@ def _panel(ax: Axes, rows: list[RoundRow], total: int) -> None:
         heights = [100 * _parts(row)[part] / total for row in rows]
         bars = ax.bar(rounds, heights, 0.8, bottom=floor, color=colour)
         bars.set_label(name)
+        for bar, row in zip(bars, rows, strict=True):
+            bar.set_alpha(None if row.trained else PALE)
         floor = [low + high for low, high in zip(floor, heights, strict=True)]
     ax.set_ylim(0, 105)
     sparsity_axis(ax, rows)
