@@ -70,9 +70,10 @@ def _tell(bad: Iterable[str], refused: list[str] | None, error: type[PracError])
 
 
 def _tickets(store: Connection) -> tuple[list[TicketEntry], dict[str, str]]:
-    """All, and why some can't be read, by `models:/NAME/VERSION` and `models:/NAME@alias`."""
-    tickets, bad, lost = list[TicketEntry](), dict[str, str](), list[str]()
-    finished = {r.info.run_id: r for r in finished_runs(store, TICKETS, refused=lost)}
+    """All, and why some can't be read: by `models:/NAME/VERSION`, `models:/NAME@alias`, run id."""
+    tickets, bad = list[TicketEntry](), dict[str, str]()
+    runs, lost = _finished_runs(store, TICKETS)
+    finished = {run.info.run_id: run for run in runs}
     with store.reached():
         # Of any name: versions are promoted by copying them to another model, tags and all.
         versions = pages(store.client.search_model_versions, "tag.`prac.key` LIKE '%'")
@@ -88,7 +89,7 @@ def _tickets(store: Connection) -> tuple[list[TicketEntry], dict[str, str]]:
             continue
         # One whose pipeline was killed before its run was finished holds no ticket.
         run = finished.get(version.run_id)
-        why = next((line for line in lost if version.run_id and version.run_id in line), "")
+        why = lost.get(version.run_id, "")
         if run is not None:
             try:
                 tickets.append(_ticket_entry(version, run, tuple(sorted(named))))
@@ -96,7 +97,7 @@ def _tickets(store: Connection) -> tuple[list[TicketEntry], dict[str, str]]:
                 why = str(error)
         if why:
             bad |= dict.fromkeys((where, *(f"models:/{version.name}@{a}" for a in named)), why)
-    return tickets, bad | dict(zip(lost, lost, strict=True))
+    return tickets, bad | lost
 
 
 def _ticket_entry(version: Any, run: Any, aliases: tuple[str, ...]) -> TicketEntry:
@@ -300,12 +301,21 @@ def finished_runs(
     refused: takes a line for each that can't be read; without it, the first of them is raised, a
     StoreError.
     """
+    runs, wrong = _finished_runs(store, experiment, and_also)
+    _tell(wrong.values(), refused, StoreError)
+    return runs
+
+
+def _finished_runs(
+    store: Connection, experiment: str, and_also: str = ""
+) -> tuple[list[Any], dict[str, str]]:
+    """Those that can be read, and why others can't, by their ids."""
     with store.reached():
         found = store.client.get_experiment_by_name(experiment)
         if found is None:
-            return []
+            return [], {}
         wanted = "attributes.status = 'FINISHED'" + (f" and {and_also}" if and_also else "")
         runs = pages(store.client.search_runs, [found.experiment_id], wanted)
-    wrong = {run.info.run_id: unreadable(run) for run in runs}
-    _tell((why for why in wrong.values() if why), refused, StoreError)
-    return [r for r in runs if not wrong[r.info.run_id] and "prac.revoked" not in r.data.tags]
+    wrong = {run.info.run_id: why for run in runs if (why := unreadable(run))}
+    whole = [run for run in runs if run.info.run_id not in wrong]
+    return [run for run in whole if "prac.revoked" not in run.data.tags], wrong
