@@ -133,7 +133,7 @@ def render(results: Results, pictures: dict[str, _Picture], tables: list[str]) -
         glossary=[*GLOSSARY, MATCHES] if results.num_seeds >= MATCHING_SEEDS else GLOSSARY,
         tables=tables,
         labels={row.method: method_label(row.method) for row in results.rows},
-        store=_store(results),
+        named=any((row.ticket or "").startswith("models:") for row in results.rows),
         # What methods are stands below their first table.
         meanings={
             name: meaning
@@ -198,13 +198,6 @@ def _unlearned(results: Results) -> list[tuple[str, int]]:
 def _safe_link(link: str | None) -> str | None:
     # Escaping does not stop a `javascript:` address; only these two schemes become links.
     return link if link and link.startswith(("http://", "https://")) else None
-
-
-def _store(results: Results) -> str | None:
-    """The address of the store that named tickets are asked of, where the run's link tells it."""
-    link = _safe_link(results.mlflow_link)
-    named = any((row.ticket or "").startswith("models:") for row in results.rows)
-    return link.partition("/#/")[0] if link and named and "/#/" in link else None
 
 
 def _together(text: str) -> str:

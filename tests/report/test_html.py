@@ -150,9 +150,10 @@ def test_the_first_ticket_is_taken_by_a_command(results: Results, ticket: str, s
     assert f'prac.Ticket.load("{ticket}")' in words
     assert f"prac tickets pull {shell} --out my-ticket" in words
     assert "To take the PrAC ticket of vgg16 all the same (45,298 weights left):" in words
-    # Only names are asked of a store, and the link to the run says where that is.
-    told = "MLFLOW_TRACKING_URI=http://localhost:5000 ." in words
-    assert told == ticket.startswith("models:")
+    # Only names are asked of a store. A link to the run is no address of one: that of a store in a
+    # folder leads to a server that may not run.
+    assert ("MLFLOW_TRACKING_URI" in words) == ticket.startswith("models:")
+    assert "localhost" not in words
 
 
 def test_the_answer_has_one_command_and_its_words_beside_it(results: Results) -> None:
