@@ -12,7 +12,7 @@ from prac.app.planned import Planned
 from prac.lottery.footprint import shown_bytes
 from prac.lottery.graph import Stage
 from prac.lottery.kinds import KINDS
-from prac.lottery.room import Room, Shares, seconds_together
+from prac.lottery.room import Room, seconds_together
 from prac.lottery.store import Finished
 from prac.machine import available_cpus, cluster_address
 from prac.report.wording import duration
@@ -27,7 +27,8 @@ _TICKET_SECONDS = 1.0
 """Of a ticket's files, and its graph where it has one."""
 _RAY_BYTES, _RAY_PROCESS_BYTES, _DENSE_BYTES = 2.4e9, 0.15e9, 1.4e9
 """Of Ray with this process and two that make sets; of Ray in a process that trains; of what waits
-for the workers of a dense training: proportional set sizes of the digits run, Ray 2.60."""
+for the workers of a dense training: as the digits run held them, each shared page counted once,
+Ray 2.60."""
 _REPORT_BYTES = 0.3e9
 """Of the libraries that read data and draw a report: resident in the local digits run."""
 
@@ -86,7 +87,8 @@ def estimate(
     if speeds.keys() != names.keys():
         return None
     seconds = _seconds(planned, found, to_run, speeds)
-    return Estimate(seconds=seconds, memory=_memory(planned, train, speeds))
+    pixels = (planned.summary.num_train + planned.summary.num_test) * math.prod(shape)
+    return Estimate(seconds=seconds, memory=_memory(planned, train, speeds, pixels))
 
 
 def _seconds(
@@ -126,19 +128,18 @@ def _seconds(
         planned.graph,
         {name: found[s.key] for name, s in planned.graph.stages.items() if s.key in found},
         takes,
-        _shares(planned).used,
+        planned.shares.used,
         Room(available_cpus(), planned.given.gpus),
     )
     return _CLUSTER_STARTS * start + together
 
 
-def _memory(planned: Planned, train: list[Stage], speeds: Mapping[str, Speed]) -> int:
-    summary, held = planned.summary, max(s.memory for s in speeds.values())
-    assert summary.image_shape is not None
-    data = (summary.num_train + summary.num_test) * math.prod(summary.image_shape)
+def _memory(planned: Planned, train: list[Stage], speeds: Mapping[str, Speed], pixels: int) -> int:
+    """pixels: bytes of all images, decoded."""
+    held = max(speed.memory for speed in speeds.values())
     if planned.options.executor == "local":
-        return int(_REPORT_BYTES) + held + data
-    shares, room = _shares(planned), Room(available_cpus(), planned.given.gpus)
+        return int(_REPORT_BYTES) + held + pixels
+    shares, room = planned.shares, Room(available_cpus(), planned.given.gpus)
 
     def at_once(stages: list[Stage]) -> int:
         """How many of them are at work together."""
@@ -153,13 +154,4 @@ def _memory(planned: Planned, train: list[Stage], speeds: Mapping[str, Speed]) -
     processes = max(dense * planned.workers, at_once([s for s in train if s.kind != "dense"]))
     # Decoded here, and once more for all processes of the machine together.
     every = _RAY_BYTES + dense * _DENSE_BYTES + processes * (held + _RAY_PROCESS_BYTES)
-    return int(every) + 2 * data
-
-
-def _shares(planned: Planned) -> Shares:
-    return Shares(
-        workers=planned.workers,
-        cpus_per_round=planned.options.cpus_per_round,
-        gpus_per_worker=planned.given.per_worker,
-        gpus_per_round=planned.given.per_round,
-    )
+    return int(every) + 2 * pixels

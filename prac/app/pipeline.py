@@ -256,13 +256,10 @@ def resources_of(planned: Planned, storage: Folder) -> Any:
 
     options = planned.options
     return Resources(
+        **vars(planned.shares),
         storage=storage.describe(),
-        workers=planned.workers,
         min_workers=options.min_workers,
-        cpus_per_round=options.cpus_per_round,
         gpus=planned.given.gpus,
-        gpus_per_worker=planned.given.per_worker,
-        gpus_per_round=planned.given.per_round,
         deterministic=options.deterministic,
     )
 

@@ -20,6 +20,7 @@ from prac.lottery.compose import build_graph
 from prac.lottery.footprint import footprint
 from prac.lottery.graph import Graph, Request, Stage
 from prac.lottery.networks import check_networks, initial_digests
+from prac.lottery.room import Shares
 from prac.lottery.sizes import NetworkSize, network_size
 from prac.lottery.stage_config import check_rewind
 from prac.lottery.trials import NetworkTrial
@@ -45,6 +46,16 @@ class Planned:
     workers: int
     given: Given
     trials: Mapping[str, NetworkTrial]
+
+    @property
+    def shares(self) -> Shares:
+        """What a stage is given."""
+        return Shares(
+            workers=self.workers,
+            cpus_per_round=self.options.cpus_per_round,
+            gpus_per_worker=self.given.per_worker,
+            gpus_per_round=self.given.per_round,
+        )
 
     @cached_property
     def dataset(self) -> ImageDataset:

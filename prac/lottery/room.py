@@ -27,6 +27,7 @@ class Room:
         return Room(self.cpus + other.cpus, self.gpus + other.gpus)
 
     def holds(self, used: Room) -> bool:
+        """Whether it is enough for that."""
         return used.cpus <= self.cpus and used.gpus <= self.gpus + _ROUNDING
 
     def holds_beside(self, busy: Room, used: Room) -> bool:
