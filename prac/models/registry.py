@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -63,30 +63,33 @@ def build_model(
         return model
 
 
+class ShapesUnknown(ConfigError):
+    """A network whose weights have shapes that are seen only when it is made."""
+
+
 def state_shapes(
     architecture: str, *, num_classes: int, image_shape: ImageShape
 ) -> dict[str, tuple[int, ...]]:
     """Names and shapes of what `build_model` would make of a network of ours or a library's, in
-    less than a second and without memory for its weights. Raises ConfigError.
+    less than a second and without memory for its weights. Raises ShapesUnknown for one that
+    computes with its weights while it is made, ConfigError for one that can't be made.
 
     Code of the user's is not for this: it may need its weights while it makes them.
     """
-    # Some networks of timm add what has memory to what has none; some compute with their weights
-    # while they are made, which takes memory as it does in a run.
-    ways: list[AbstractContextManager[object]] = [_WithoutWeights(), torch.device("meta")]
-    if _are_of_usual_size(image_shape):
-        ways.append(nullcontext())
-    for way in ways:
+    try:
         try:
-            with _seeded(0), way:
+            with _seeded(0), _WithoutWeights():
                 model = _of_us_or_a_library(architecture, num_classes, image_shape)
-            break
-        except ConfigError:
-            if way is ways[-1]:
-                raise
-        except Exception as error:
-            if way is ways[-1]:
-                raise ConfigError(f"{architecture} can't be made: {one_line(error)}") from error
+        except Exception:
+            # Some networks of timm add what has memory to what has none.
+            with _seeded(0), torch.device("meta"):
+                model = _of_us_or_a_library(architecture, num_classes, image_shape)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ShapesUnknown(
+            f"{architecture} can't be made without its weights: {one_line(error)}"
+        ) from error
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from prac.errors import TicketError
 from prac.models import build_model
-from prac.models.catalogue import is_of_user
-from prac.models.registry import state_shapes
+from prac.models.catalogue import ImageShape, is_of_user
+from prac.models.registry import ShapesUnknown, state_shapes
 from prac.models.state import free_copies, load_state, tied_names
 from prac.plugins import is_trusted, name_of
 from prac.plugins.beside import find_beside
@@ -200,10 +200,12 @@ class Ticket:
             )
         try:
             name = self.network_name()
-            classes, shape = int(self.lineage["num_classes"]), tuple(self.lineage["image_shape"])
+            classes = int(self.lineage["num_classes"])
+            height, width, channels = self.lineage["image_shape"]
+            shape = height, width, channels
             if not is_of_user(name):
                 # A name of few letters may be a network of gigabytes.
-                self._require_fits(state_shapes(name, num_classes=classes, image_shape=shape))
+                self._require_fits(name, classes, shape)
             model = build_model(name, num_classes=classes, image_shape=shape, seed=0)
         except KeyError as error:
             raise TicketError(
@@ -213,7 +215,16 @@ class Ticket:
         told = self if part is None else dataclasses.replace(self, weights=part)
         return told.apply(model, keep=keep)
 
-    def _require_fits(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def _require_fits(self, name: str, classes: int, shape: ImageShape) -> None:
+        try:
+            shapes = state_shapes(name, num_classes=classes, image_shape=shape)
+        except ShapesUnknown as error:
+            if self.trust_code:
+                return  # making it says what is wrong
+            raise TicketError(
+                f"whether the ticket fits its network can't be told before that is made ({error}); "
+                "it is made with --trust-code, or Ticket.load(..., trust_code=True)"
+            ) from error
         own = {name: tuple(weight.shape) for name, weight in self.weights.items()}
         for name in (*shapes, *own):
             if shapes.get(name) != own.get(name):

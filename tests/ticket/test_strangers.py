@@ -20,7 +20,9 @@ import safetensors.torch
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torchvision.models._api import BUILTIN_MODELS
 
 from prac import Mask, Ticket
 from prac.cli import build_parser, main
@@ -207,6 +209,30 @@ def test_a_network_far_larger_than_its_weights_is_refused_before_it_is_made(
     with _Largest() as largest, pytest.raises(TicketError, match=f"doesn't fit.*{weight}"):
         stranger.build()
     assert largest.numbers < 10**6
+
+
+def test_a_network_whose_shapes_tell_no_size_is_made_with_consent_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that computes with its weights while it is made could be of any size."""
+
+    def needs_values(num_classes: int, **_: object) -> nn.Module:
+        model = nn.Sequential(nn.Conv2d(3, 10**5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        model.append(nn.Linear(10**5, num_classes))
+        assert isinstance(model[0].weight.detach().sum().item(), float)
+        return model
+
+    monkeypatch.setitem(BUILTIN_MODELS, "needs_values", needs_values)
+    monkeypatch.setattr(needs_values, "__module__", "torchvision.models.needs_values")
+    name = "torchvision:needs_values"
+    model = build_model(name, num_classes=2, image_shape=(8, 8, 3), seed=0)
+    lineage = {"architecture": name, "num_classes": 2, "image_shape": [8, 8, 3]}
+    own = Ticket.of(Mask.dense(model), model.state_dict(), lineage)
+    assert own.build().state_dict().keys() == model.state_dict().keys()
+    stranger = dataclasses.replace(own, trust_code=False)
+    with _Largest() as largest, pytest.raises(TicketError, match="--trust-code"):
+        stranger.build()
+    assert largest.numbers < 10**5
 
 
 @pytest.mark.parametrize("name", ["resnet8", "torchvision:squeezenet1_1"])
