@@ -2,29 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from prac.config.sections import DataConfig
-from prac.errors import ConfigError
+from prac.data.words import words_of
+from prac.errors import ConfigError, shown
 
 IMAGE_NAMES = ("img", "image")
 LABEL_NAMES = ("label", "fine_label", "labels")
 """The first of these is the label where several are there; of the next, one alone."""
 
 OTHER_LABEL_NAMES = ("class", "class_label", "target", "targets", "category", "y")
+_WORDS_OF_LABELS = frozenset({*LABEL_NAMES, *OTHER_LABEL_NAMES} - {"y"})
 
 
 def row_columns(split: Any, config: DataConfig) -> tuple[str, str]:
     """The columns of the image and of the label. Raises ConfigError, with those there are."""
     features = split.features
     images = [name for name, kind in features.items() if type(kind).__name__ == "Image"]
-    classes = [name for name, kind in features.items() if type(kind).__name__ == "ClassLabel"]
     names = list(features)
     return (
         _one(config.image_column, "image", names, IMAGE_NAMES, images),
-        _one(config.label_column, "label", names, LABEL_NAMES, classes),
+        _one(config.label_column, "label", names, LABEL_NAMES, _class_labels(split)),
     )
+
+
+def row_notes(split: Any, config: DataConfig) -> list[str]:
+    """What is told of its columns."""
+    if not hasattr(split, "features") or config.label_column is not None:
+        return []
+    label = row_columns(split, config)[1]
+    return label_notes(label, list(split.features), _class_labels(split))
+
+
+def label_notes(label: str, names: Collection[str], typed: Collection[str]) -> list[str]:
+    """Says which column the label was found in where others could be meant: CIFAR-100 has fine and
+    coarse labels. names: what can hold labels. typed: what is told to hold classes."""
+    others = [
+        name
+        for name in names
+        if name != label
+        and not name.startswith(f"{label}_")  # `label_text`: the same in words
+        and (name in typed or not _WORDS_OF_LABELS.isdisjoint(words_of(name)))
+    ]
+    if not others:
+        return []
+    return [
+        f"labels are those of column '{shown(label)}'; data.label_column names another "
+        f"({shown(', '.join(others[:5]))})"
+    ]
+
+
+def _class_labels(split: Any) -> list[str]:
+    return [name for name, kind in split.features.items() if type(kind).__name__ == "ClassLabel"]
 
 
 def item_columns(item: Mapping[str, Any], config: DataConfig) -> tuple[str, str]:

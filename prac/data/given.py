@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from prac.config.sections import DataConfig
 from prac.data.classes import to_classes
-from prac.data.columns import feature_names, item_columns, row_columns
+from prac.data.columns import feature_names, item_columns, row_columns, row_notes
 from prac.data.dataset import DataSummary, ImageDataset, Origin, Source
 from prac.data.decode import convert_images, shape_after
 from prac.data.findings import row_digests
@@ -98,7 +98,7 @@ class GivenSource:
                 f"data has the splits {shown(', '.join(map(str, given)))}; allowed: train, with "
                 "test or validation"
             )
-        self._notes: list[str] = []
+        self._notes = row_notes(splits["train"], config)
         images, labels = {}, {}
         images["train"], labels["train"] = _labelled(splits["train"], "train", config)
         self._test_from, test = self._find_test(splits)

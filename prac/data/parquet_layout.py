@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from prac.data.columns import IMAGE_NAMES, LABEL_NAMES, OTHER_LABEL_NAMES
+from prac.data.columns import IMAGE_NAMES, LABEL_NAMES, OTHER_LABEL_NAMES, label_notes
 from prac.data.labels import is_label
 from prac.data.walk import Walk, files_below
 from prac.data.words import before_split, hides_split, split_of, words_of
@@ -124,6 +124,9 @@ def find_columns(
     ]
     image = _image_column(schema, image_column, where)
     label = _label_column(schema, label_column, features, where) if needs_label else None
+    if label is not None and label_column is None:
+        possible = [field.name for field in schema if is_label(field.type)]
+        notes += label_notes(label, possible, _class_labels(schema, features))
     names = None if label is None else _class_names(features, label, notes)
     return Columns(
         image=image,
@@ -250,7 +253,8 @@ def _label_column(
         return named
     by_form = {name.lower(): name for name in reversed(schema.names)}
     called = [by_form[name] for name in LABEL_NAMES if name in by_form][:1]
-    called = called or _of_class_label(schema, features)
+    typed = _class_labels(schema, features)
+    called = called or (typed if len(typed) == 1 else [])
     called = called or [by_form[name] for name in OTHER_LABEL_NAMES if name in by_form]
     if len(called) == 1:
         if not has_column(schema, called[0]):
@@ -275,14 +279,13 @@ def _label_column(
     )
 
 
-def _of_class_label(schema: pa.Schema, features: Mapping[str, Any]) -> list[str]:
-    """The only column that `datasets` calls a ClassLabel."""
-    found = [
+def _class_labels(schema: pa.Schema, features: Mapping[str, Any]) -> list[str]:
+    """The columns that `datasets` calls a ClassLabel."""
+    return [
         name
         for name in schema.names
         if isinstance(features.get(name), dict) and features[name].get("_type") == "ClassLabel"
     ]
-    return found if len(found) == 1 else []
 
 
 def _choose(

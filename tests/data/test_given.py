@@ -67,6 +67,13 @@ def test_rows_with_columns() -> None:
         as_source({"train": rows(LABELS, id=3)}, DataConfig(label_column="nope"))
 
 
+def test_another_column_of_labels_is_told() -> None:
+    notes = as_source(rows(LABELS, category=3), DataConfig()).load().origin.notes
+    assert notes == (
+        "labels are those of column 'kind'; data.label_column names another (category)",
+    )
+
+
 def test_a_hugging_face_data_set() -> None:
     datasets = pytest.importorskip("datasets", reason="Hugging Face's datasets is not installed")
     features = datasets.Features(
