@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -248,7 +249,7 @@ def start_lines(mlflow: MlflowStore) -> list[str]:
         return []
     file = mlflow.database
     uri = mlflow.shown_uri if file is None else f"sqlite:///{near(file)}"
-    return [f"         start it: mlflow server --backend-store-uri {uri}"]
+    return [f"         start it: mlflow server --backend-store-uri {shlex.quote(uri)}"]
 
 
 def open_place(planned: Planned) -> Place:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,7 +16,7 @@ from prac import Ticket
 from prac.analysis.outcome import collect_results
 from prac.analysis.results import Results, results_from_json
 from prac.app.options import Options
-from prac.app.places import MlflowPlace, Place, open_place, read_found
+from prac.app.places import MlflowPlace, Place, open_place, read_found, start_lines
 from prac.app.planned import Planned, plan_pipeline
 from prac.config.recipes import digits
 from prac.lottery.local import LocalEnv, run_local
@@ -162,3 +165,11 @@ def test_a_registered_model_that_was_deleted_is_registered_again(
     Ticket.load(where).verify()
     # All is as it was: nothing is registered a third time.
     assert graph.stages["report"].key in place.found(graph)
+
+
+def test_the_command_that_serves_a_store_can_be_copied(tmp_path: Path) -> None:
+    database = tmp_path / "my runs (old)" / "mlflow.db"
+    mlflow: Any = SimpleNamespace(is_local=True, database=database)
+    (line,) = start_lines(mlflow)
+    words = shlex.split(line.removeprefix("         start it: "))
+    assert words == ["mlflow", "server", "--backend-store-uri", f"sqlite:///{database}"]
