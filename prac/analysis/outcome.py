@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from prac.analysis.bill import make_bill
+from prac.analysis.bill import bills_together, make_bill
 from prac.analysis.evidence import StageFiles
 from prac.analysis.results import DistanceRow, HardSample, Results, RoundRow, SearchRow, StageRow
 from prac.config.methods import PRAC, VANILLA, find_method, method_label
@@ -79,6 +79,7 @@ def collect_results(
         bills=tuple(
             make_bill(search, graph, made, flops[search.architecture]) for search in graph.searches
         ),
+        bills_together=tuple(bills_together(graph, made, flops)),
         forward_flops=flops,
         mlflow_link=link,
         versions=together(*(made[name].made_by for name in graph.stages if name in made)),

@@ -320,6 +320,8 @@ class Results:
     the architectures whose round 0 recorded events: of others nothing is known about samples, which
     is not the same as none. data_notes: what a person should know of the data, a sentence each.
     versions: what made the stages, all answers of all stages together. roles: of the methods.
+    bills_together: of each architecture with several searches, what all of them cost, with stages
+    that they share counted once; its method is `together`.
     """
 
     title: str
@@ -350,6 +352,7 @@ class Results:
     classes: tuple[ClassShare, ...] = ()
     stages: tuple[StageRow, ...] = ()
     bills: tuple[Bill, ...] = ()
+    bills_together: tuple[Bill, ...] = ()
     forward_flops: dict[str, int] = field(default_factory=dict)
     mlflow_link: str | None = None
     versions: dict[str, str] = field(default_factory=dict)

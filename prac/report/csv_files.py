@@ -63,6 +63,7 @@ def _tables(results: Results) -> dict[str, Table]:
         "memorised": _fields(Memorised, results.memorised),
         "distances": _fields(DistanceRow, results.distances),
         "bills": _fields(Bill, results.bills),
+        "bills_together": _fields(Bill, results.bills_together),
         "stages": _fields(StageRow, results.stages, without=("made_by",)),
         "made_by": _made_by(results),
     }

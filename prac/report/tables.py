@@ -50,7 +50,10 @@ def result_row(results: Results, row: RoundRow) -> dict[str, str]:
 
 
 def bill_table(results: Results) -> list[dict[str, str]]:
-    """What each search cost, one row a search, as text."""
+    """What each search cost, one row a search, as text, and what those of a network cost together.
+
+    Searches of one network share stages, which the row `together` counts once.
+    """
     return [
         {
             "architecture": bill.architecture,
@@ -65,8 +68,15 @@ def bill_table(results: Results) -> list[dict[str, str]]:
             "wall time": duration(bill.seconds),
             "energy": energy(bill.joules),
         }
-        for bill in results.bills
+        for bill in _with_sums(results)
     ]
+
+
+def _with_sums(results: Results) -> list[Bill]:
+    """The bills, those of each architecture before what they are together."""
+    names = dict.fromkeys(bill.architecture for bill in results.bills)
+    every = (*results.bills, *results.bills_together)
+    return [bill for name in names for bill in every if bill.architecture == name]
 
 
 def _borrowed(bill: Bill) -> str:
@@ -93,7 +103,7 @@ def judging_table(results: Results) -> list[dict[str, str]]:
             "wall time": duration(bill.judging_seconds),
             "energy": energy(bill.judging_joules),
         }
-        for bill in results.bills
+        for bill in _with_sums(results)
         if bill.judging_steps
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from prac.analysis.bill import make_bill
+from prac.analysis.bill import bills_together, make_bill
 from prac.config.sections import PruneConfig
 from prac.lottery.bill import borrowed_stages, own_stages
 from prac.lottery.compose import build_graph
@@ -63,6 +63,31 @@ def test_masks_that_searches_share_are_on_the_bill_of_each(request_for) -> None:
     for method in ("prac", "vanilla", "random-pruning"):
         own = own_stages(_search(graph, "conv4", method), graph)
         assert [name for name in own if name.startswith("prune")] == made, method
+
+
+def test_what_searches_share_is_counted_once_in_their_sum(request_for) -> None:
+    graph = build_graph(request_for(compare=("vanilla", "random-subset", "cet-only")))
+    steps = {"dense": 100, "round": 10, "judge": 1}
+    made = {
+        name: Made(facts=Facts(), cost=Cost(steps=steps.get(stage.kind, 0), seconds=1.0))
+        for name, stage in graph.stages.items()
+    }
+    bills = [make_bill(s, graph, made, 7) for s in graph.searches if s.architecture == "conv4"]
+    # Round 0, and two rounds of its own; all but vanilla, which doesn't stop early, share round 0.
+    assert [bill.steps for bill in bills] == [120] * 4
+    flops = {"conv4": 7, "resnet8": 7}
+    together = {bill.architecture: bill for bill in bills_together(graph, made, flops)}
+    assert together["conv4"].steps == 2 * 100 + 4 * 20
+    # The sizes that a random subset takes are on PrAC's bill, which is in this one.
+    assert [bill.borrowed_steps for bill in bills] == [0, 0, 20, 0]
+    assert together["conv4"].borrowed_steps == 0
+    # The dense network, and each method's last ticket.
+    assert sum(bill.judging_steps for bill in bills) == together["conv4"].judging_steps == 5
+
+
+def test_one_search_has_no_sum(request_for) -> None:
+    graph = build_graph(request_for(compare=()))
+    assert list(bills_together(graph, {}, {})) == []
 
 
 def _stage(name: str, *inputs: str, kind: Any = "round") -> Stage:

@@ -270,13 +270,13 @@ def test_pictures_and_tables_lie_beside(folder: Path) -> None:
     assert {path.stem for path in (folder / "figures").iterdir()} == names
     for path in (folder / "figures").iterdir():
         assert path.read_bytes().startswith(b"\x89PNG")
-    assert len(list((folder / "tables").iterdir())) == 18
+    assert len(list((folder / "tables").iterdir())) == 19
 
 
 def test_same_results_same_bytes(folder: Path, results: Results, tmp_path: Path) -> None:
     write_report(results, tmp_path)
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    assert len(files) == 1 + 8 + 18
+    assert len(files) == 1 + 8 + 19
     for name in files:
         assert (folder / name).read_bytes() == (tmp_path / name).read_bytes(), name
 

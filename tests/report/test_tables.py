@@ -169,6 +169,23 @@ def test_bills_in_words(results: Results) -> None:
     assert len(judging) == 9
 
 
+def test_what_a_network_cost_together_follows_its_bills(results: Results) -> None:
+    first, others = results.bills[:3], results.bills[3:]
+    sums = tuple(
+        dataclasses.replace(bill, method="together", steps=7, judging_steps=0)
+        for bill in (first[0], others[0])
+    )
+    table = bill_table(dataclasses.replace(results, bills_together=sums))
+    assert [row["method"] for row in table[:5]] == [
+        "PrAC",
+        "vanilla",
+        "random subset",
+        "together",
+        "PrAC",
+    ]
+    assert [row["SGD steps"] for row in table[2:5]] == ["3,800", "7", "3,800"]
+
+
 def test_csv_of_nothing_has_headings(build: Callable[..., Results], tmp_path: Path) -> None:
     for path in write_csv(build(), tmp_path / "new"):
         assert len(path.read_text().splitlines()) == 1
