@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 Count = Annotated[int, Ge(0)]
 """0 or more."""
-Share = Annotated[float, Interval(ge=0, le=1)]
+Proportion = Annotated[float, Interval(ge=0, le=1)]
 """A fraction in [0, 1]."""
 Sha256 = Annotated[str, Len(64, 64)]
 """Hexadecimal digits."""

@@ -9,7 +9,7 @@ import statistics
 from dataclasses import dataclass, field
 
 from prac.config.methods import METHODS, Role
-from prac.schema import Amount, Count, Share, read
+from prac.schema import Amount, Count, Proportion, read
 
 MAX_RESULTS = 2**30
 """Bytes of results.json: pictures of samples take most of it."""
@@ -65,7 +65,7 @@ class RoundRow:
     method: str
     round: Count
     trained: bool
-    sparsity: Share
+    sparsity: Proportion
     weights_left: Count
     set_size: Count
     cet_size: Count | None
@@ -76,11 +76,11 @@ class RoundRow:
     steps: Count
     search_steps: Count
     steps_saved: float | None
-    validation_accuracy: Share | None
+    validation_accuracy: Proportion | None
     best_epoch: Count | None
     seconds: Amount
-    test_accuracies: tuple[Share, ...] = ()
-    validation_accuracies: tuple[Share, ...] = ()
+    test_accuracies: tuple[Proportion, ...] = ()
+    validation_accuracies: tuple[Proportion, ...] = ()
     ticket: str | None = None
     search_seconds: Amount | None = None
     seconds_saved: float | None = None
@@ -89,8 +89,8 @@ class RoundRow:
     borrowed_from: tuple[str, ...] = ()
     flops_sparse: Count | None = None
     bytes_sparse: Count | None = None
-    sparsity_of_all: Share | None = None
-    found_test_accuracy: Share | None = None
+    sparsity_of_all: Proportion | None = None
+    found_test_accuracy: Proportion | None = None
     found_steps: Count | None = None
 
     @property
@@ -125,12 +125,12 @@ class SearchRow:
     method: str
     round: Count
     search_seed: int
-    sparsity: Share
+    sparsity: Proportion
     set_size: Count
     search_steps: Count
     steps_saved: float | None
-    validation_accuracy: Share | None
-    test_accuracies: tuple[Share, ...]
+    validation_accuracy: Proportion | None
+    test_accuracies: tuple[Proportion, ...]
     search_seconds: Amount | None = None
     seconds_saved: float | None = None
 
@@ -180,7 +180,7 @@ class ThresholdSet:
     architecture: str
     method: str
     round: Count
-    sparsity: Share
+    sparsity: Proportion
     threshold: int
     set_size: Count
     cet_size: Count
@@ -227,11 +227,11 @@ class MaskOverlap:
 
     architecture: str
     round: Count
-    sparsity: Share
+    sparsity: Proportion
     method: str
     other: str
-    overlap: Share
-    chance: Share
+    overlap: Proportion
+    chance: Proportion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,11 +244,11 @@ class ClassShare:
     architecture: str
     method: str
     round: Count
-    sparsity: Share
+    sparsity: Proportion
     label: str
     samples: Count
-    share: Share
-    of_training: Share
+    share: Proportion
+    of_training: Proportion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -338,8 +338,8 @@ class Results:
     margin: float = MARGIN
     settings: dict[str, str]
     rows: tuple[RoundRow, ...]
-    dense_test_accuracies: dict[str, tuple[Share, ...]]
-    dense_validation_accuracies: dict[str, tuple[Share, ...]] = field(default_factory=dict)
+    dense_test_accuracies: dict[str, tuple[Proportion, ...]]
+    dense_validation_accuracies: dict[str, tuple[Proportion, ...]] = field(default_factory=dict)
     distances: tuple[DistanceRow, ...] = ()
     recorded: tuple[str, ...] = ()
     hardest: tuple[HardSample, ...] = ()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prac.schema import Amount, Count, Share
+from prac.schema import Amount, Count, Proportion
 
 # A plan and a replay read facts alone and do without torch, whose import takes a second: readers
 # and writers of tensors import it when they are called.
@@ -68,7 +68,7 @@ class TrainedFacts(Facts):
     epochs: Count
     budget_epochs: Count
     best_epoch: Count
-    best_accuracy: Share
+    best_accuracy: Proportion
     curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
@@ -76,7 +76,7 @@ class TrainedFacts(Facts):
 class MaskFacts(Facts):
     """Of what makes m_{k+1}: its sparsity, its weights alive, and how many weights there are."""
 
-    next_sparsity: Share
+    next_sparsity: Proportion
     next_weights_alive: Count
     weights: Count
 
@@ -121,7 +121,7 @@ class JudgeFacts(TrainedFacts):
     """Of a ticket trained alone. test_accuracy: measured once, at the best validation epoch. As
     found it has no epochs, and the best epoch of its round."""
 
-    test_accuracy: Share
+    test_accuracy: Proportion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,16 +141,16 @@ class TicketFacts(Facts):
     data: str
     method: str
     round: Count
-    sparsity: Share
+    sparsity: Proportion
     weights_alive: Count
     weights: Count
     set_size: Count
     num_training: Count
     search_steps: Count
     steps_saved: float
-    test_accuracy: Share | None
-    validation_accuracy: Share | None
-    dense_test_accuracy: Share | None
+    test_accuracy: Proportion | None
+    validation_accuracy: Proportion | None
+    dense_test_accuracy: Proportion | None
     rewind: str
     recipe: str
     seed: int
@@ -165,8 +165,8 @@ class TicketFacts(Facts):
     set_digest: str = ""
     layers: str = "conv"
     parameters: Count | None = None
-    found_test_accuracy: Share | None = None
-    found_validation_accuracy: Share | None = None
+    found_test_accuracy: Proportion | None = None
+    found_validation_accuracy: Proportion | None = None
     found_steps: Count | None = None
 
     @property

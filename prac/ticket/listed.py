@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
 from prac.errors import TicketError
-from prac.schema import Count, SchemaError, Share, formed
+from prac.schema import Count, Proportion, SchemaError, formed
 from prac.ticket.reading import MANIFEST_FILE, MAX_MANIFEST, manifest_from, read_inside
 
 TicketOrder = Literal["accuracy", "sparsity", "steps-saved", "set-size", "newest", "name"]
@@ -30,11 +30,11 @@ class TicketEntry:
     architecture: str
     method: str
     round: Count
-    sparsity: Share
+    sparsity: Proportion
     weights_alive: Count
-    validation_accuracy: Share | None
-    test_accuracy: Share | None
-    dense_test_accuracy: Share | None
+    validation_accuracy: Proportion | None
+    test_accuracy: Proportion | None
+    dense_test_accuracy: Proportion | None
     steps_saved: float
     search_steps: Count
     set_size: Count

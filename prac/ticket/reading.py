@@ -11,7 +11,7 @@ from annotated_types import Gt, Interval, Len
 
 from prac.config.sections import Precision
 from prac.errors import TicketError
-from prac.schema import Count, SchemaError, Sha256, Share, Within, file_bytes, formed, read
+from prac.schema import Count, Proportion, SchemaError, Sha256, Within, file_bytes, formed, read
 
 MANIFEST_FILE = "ticket.json"
 
@@ -46,7 +46,7 @@ class TicketFile:
     """The fields of ticket.json. sha256: by file. lineage: keys of anyone's own are among it."""
 
     format: Count
-    sparsity: Share
+    sparsity: Proportion
     weights_alive: Count
     sha256: Mapping[Within, Sha256]
     lineage: dict[str, Any]
@@ -84,11 +84,11 @@ class _Lineage:
     bytes_sparse: Count = 0
     splits: Mapping[str, Count] = field(default_factory=dict)
     found_on: str | None = None
-    dense_test_accuracy: Share | None = None
-    found_test_accuracy: Share | None = None
-    found_validation_accuracy: Share | None = None
-    test_accuracy: Share | None = None
-    validation_accuracy: Share | None = None
+    dense_test_accuracy: Proportion | None = None
+    found_test_accuracy: Proportion | None = None
+    found_validation_accuracy: Proportion | None = None
+    test_accuracy: Proportion | None = None
+    validation_accuracy: Proportion | None = None
     made_by: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from prac.errors import CheckpointError
 from prac.models.state import free_copies
-from prac.schema import Count, Share, parse, read
+from prac.schema import Count, Proportion, parse, read
 from prac.storage import Folder
 from prac.training.observers import EpochRecord
 
@@ -30,7 +30,7 @@ class Progress:
 
     epochs: tuple[EpochRecord, ...]
     best_epoch: Count
-    best_accuracy: Share
+    best_accuracy: Proportion
     stopped_early: bool
     observers: Mapping[str, dict[str, Any]]
     made_by: Mapping[str, str] = field(default_factory=dict)
