@@ -28,9 +28,13 @@ if TYPE_CHECKING:
     from prac.lottery.judge import judge
     from prac.lottery.rounds import RoundOutcome, RoundTask, TrainRound
     from prac.lottery.search import Local, SearchResult, search
-    from prac.models import build_model
-    from prac.pruning import EarlyBird, Mask, MaskedStep, TentativeMask, global_magnitude
+    from prac.models.registry import build_model
     from prac.pruning.criteria import criterion
+    from prac.pruning.early_bird import EarlyBird
+    from prac.pruning.magnitude import global_magnitude
+    from prac.pruning.mask import Mask
+    from prac.pruning.masked_step import MaskedStep
+    from prac.pruning.tentative import TentativeMask
     from prac.selection import PracSet, Reason, critical_for_pruning, critical_for_training
     from prac.selection.samplers import sampler
     from prac.selection.scores import scorer
@@ -51,9 +55,13 @@ _HOMES = {
     "prac.lottery.judge": "judge",
     "prac.lottery.rounds": "RoundOutcome RoundTask TrainRound",
     "prac.lottery.search": "Local SearchResult search",
-    "prac.models": "build_model",
-    "prac.pruning": "EarlyBird Mask MaskedStep TentativeMask global_magnitude",
+    "prac.models.registry": "build_model",
     "prac.pruning.criteria": "criterion",
+    "prac.pruning.early_bird": "EarlyBird",
+    "prac.pruning.magnitude": "global_magnitude",
+    "prac.pruning.mask": "Mask",
+    "prac.pruning.masked_step": "MaskedStep",
+    "prac.pruning.tentative": "TentativeMask",
     "prac.config.recipes": "get_recipe",
     "prac.selection": "PracSet Reason critical_for_pruning critical_for_training",
     "prac.selection.samplers": "sampler",

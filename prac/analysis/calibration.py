@@ -13,7 +13,7 @@ import torch
 from prac.analysis.speeds import Speed, Timed
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.models import build_model
+from prac.models.registry import build_model
 from prac.training.evaluation import count_correct
 from prac.training.loop import Training, train
 from prac.training.observers import EpochEnd, Observer

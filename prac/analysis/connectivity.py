@@ -21,10 +21,10 @@ from prac.config.sections import Precision, TrainConfig
 from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.errors import ConfigError
-from prac.models import build_model
 from prac.models.initial import started
 from prac.models.layout import placed
 from prac.models.mode import in_mode
+from prac.models.registry import build_model
 from prac.models.state import load_state
 from prac.pruning.mask import Mask
 from prac.training.evaluation import count_correct

@@ -12,7 +12,7 @@ from torch import Tensor
 from prac.config.sections import Precision
 from prac.data.batches import DeviceImages
 from prac.lottery.stage_config import ProxyConfig
-from prac.models import build_model
+from prac.models.registry import build_model
 from prac.models.state import load_state
 from prac.selection.scores import Evidence
 from prac.storage import Folder

@@ -53,7 +53,7 @@ def network_size(
         state = base + per_channel * channels + per_class * num_classes
         # What an image's channel adds is weights of the first convolution, four bytes each.
         return NetworkSize(state, prunable + per_channel // 4 * channels)
-    from prac.models import build_model  # torch
+    from prac.models.registry import build_model  # torch
     from prac.pruning.prunable import prunable_weights
 
     model = build_model(name, num_classes=num_classes, image_shape=image_shape, seed=0)

@@ -6,8 +6,8 @@ from prac.config.recipe import Recipe
 from prac.config.sections import Precision
 from prac.errors import TicketError
 from prac.lottery.trials import NetworkTrial
-from prac.models import build_model
 from prac.models.catalogue import ImageShape
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.ticket.export import ImageClassifier, traced
 from prac.training.trial import try_network

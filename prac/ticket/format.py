@@ -17,9 +17,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from prac.errors import TicketError
-from prac.models import build_model
 from prac.models.catalogue import ImageShape, is_of_user
-from prac.models.registry import ShapesUnknown, state_shapes
+from prac.models.registry import ShapesUnknown, build_model, state_shapes
 from prac.models.state import free_copies, load_state, tied_names
 from prac.plugins import is_trusted, name_of
 from prac.plugins.beside import find_beside

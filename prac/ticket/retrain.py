@@ -17,8 +17,8 @@ from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import ConfigError, TicketError
 from prac.fingerprint import fingerprint
-from prac.models import build_model
 from prac.models.layout import placed
+from prac.models.registry import build_model
 from prac.models.state import load_state
 from prac.pruning.mask import Mask
 from prac.storage import Folder

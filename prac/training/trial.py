@@ -14,9 +14,9 @@ from torch.overrides import TorchFunctionMode
 
 from prac.config.sections import Precision, TrainConfig
 from prac.errors import ConfigError, PracError
-from prac.models import build_model
 from prac.models.catalogue import ImageShape
 from prac.models.layout import placed
+from prac.models.registry import build_model
 from prac.models.state import load_state
 from prac.pruning.mask import Mask
 from prac.training.optimizers import make_optimizer

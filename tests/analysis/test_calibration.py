@@ -9,7 +9,7 @@ import torch
 from prac.analysis.calibration import seconds_per_image
 from prac.analysis.speeds import Timed
 from prac.config.sections import TrainConfig
-from prac.models import build_model
+from prac.models.registry import build_model
 
 
 def timed(architecture: str, image_shape: tuple[int, int, int], train: TrainConfig) -> Timed:

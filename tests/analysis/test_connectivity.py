@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from prac import Mask, global_magnitude
 from prac.analysis.connectivity import (
     Line,
     barrier,
@@ -29,8 +30,7 @@ from prac.data.dataset import ImageDataset
 from prac.errors import ConfigError
 from prac.lottery.rounds import RoundTask, run_round
 from prac.lottery.stage_config import round_config
-from prac.models import build_model
-from prac.pruning import Mask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.storage import Folder
 from prac.training.randomness import derived_seed

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from prac import Mask
 from prac.analysis.evidence import StageFiles, dice, pack, thinned
 from prac.analysis.outcome import _evidence
 from prac.config.sections import SelectConfig
@@ -19,7 +20,6 @@ from prac.data.dataset import ImageDataset
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, SearchStages
 from prac.lottery.outputs import NEXT_MASK, PREDICTIONS, SET, STATISTICS, Facts, File, Made
-from prac.pruning import Mask
 from prac.selection import PracSet, Reason
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.played import plain_made, played_context
 
+from prac import Mask, global_magnitude
 from prac.analysis.outcome import collect_results
 from prac.analysis.summary import summary_json
 from prac.config.sections import SelectConfig
@@ -19,8 +20,7 @@ from prac.lottery.env import Work
 from prac.lottery.graph import Graph, Request
 from prac.lottery.kinds import KINDS
 from prac.lottery.outputs import NEXT_MASK, REWIND, SET, TRAINED, Made, MaskFacts, TicketFacts
-from prac.models import build_model
-from prac.pruning import Mask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.report import result_table, write_csv
 from prac.selection import PracSet

@@ -18,12 +18,12 @@ import torch
 from measuring import Row, parser, show
 from short_round import bare_steps, training_of
 
+from prac import Mask, global_magnitude
 from prac.config.sections import AugmentConfig, DataConfig
 from prac.data import open_source
 from prac.data.batches import DeviceImages
 from prac.events import EventRecorder
-from prac.models import build_model
-from prac.pruning import Mask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.training import loop
 from prac.training.loop import train

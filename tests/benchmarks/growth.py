@@ -21,6 +21,7 @@ from made_events import epochs_of, sample_ids
 from matplotlib.figure import Figure
 from measuring import Row, least_seconds, parser, show
 
+from prac import Mask, global_magnitude
 from prac.config.methods import METHODS, PRAC
 from prac.config.recipes import get_recipe
 from prac.events import EventLog, forgetting_statistics
@@ -30,8 +31,7 @@ from prac.lottery.folder_store import FolderStore
 from prac.lottery.graph import Request, Stage
 from prac.lottery.schedule import Schedule
 from prac.lottery.store import Finished, Store
-from prac.models import build_model
-from prac.pruning import Mask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.storage import Folder
 from prac.tracking.store import MlflowStore, experiment_of

@@ -18,12 +18,12 @@ from measuring import Row, parser, show
 from short_round import training_of
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from prac import Mask, TentativeMask, global_magnitude
 from prac.config.sections import AugmentConfig, DataConfig
 from prac.data import batches, open_source
 from prac.data.batches import DeviceImages
 from prac.events import EventRecorder
-from prac.models import build_model
-from prac.pruning import Mask, TentativeMask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.training import loop, passes
 from prac.training.loop import train

@@ -10,7 +10,7 @@ import torchvision
 from measuring import Row, least_seconds, parser, show
 from torch import Tensor
 
-from prac.pruning import Mask, global_magnitude
+from prac import Mask, global_magnitude
 from prac.pruning.prunable import prunable_weights
 
 EPOCH_IMAGES = 45_000

@@ -19,7 +19,7 @@ from short_round import training_of
 from prac.config.sections import AugmentConfig, DataConfig
 from prac.data import open_source
 from prac.data.batches import DeviceImages
-from prac.models import build_model
+from prac.models.registry import build_model
 from prac.training.loop import train
 from prac.training.processor import cpu_precision
 from prac.training.workers import Workers

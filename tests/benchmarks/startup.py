@@ -35,7 +35,7 @@ torch.set_num_threads(1)
 from prac.config.sections import AugmentConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.models import build_model
+from prac.models.registry import build_model
 from prac.training.loop import Training, train
 from prac.config.sections import TrainConfig
 from prac.training.schedule import full_budget

@@ -13,13 +13,13 @@ import torch
 from measuring import Row, parser, show
 from short_round import CONFIG, bare_steps, training_of
 
+from prac import Mask, global_magnitude
 from prac.config.sections import AugmentConfig, DataConfig
 from prac.data.batches import DeviceImages
 from prac.data.sources import open_source
 from prac.events import EventLog, EventRecorder
 from prac.events.file import EventFile
-from prac.models import build_model
-from prac.pruning import Mask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.storage import Folder
 from prac.training.evaluation import EVALUATION_BATCH, predict

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from prac.models import build_model
-from prac.pruning import Mask, global_magnitude
+from prac import Mask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.ticket.format import Ticket
 

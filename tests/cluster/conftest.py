@@ -13,8 +13,8 @@ import pytest
 from support import services as cluster_services
 from support.launch import empty_database
 
+from prac import Mask
 from prac.lottery.outputs import NEXT_MASK, SET
-from prac.pruning import Mask
 from prac.tracking.connection import STAGES, finished_run
 from prac.tracking.store import MlflowStore
 

@@ -11,8 +11,8 @@ from prac.data.dataset import ImageDataset
 from prac.data.torchvision_sets import SETS
 from prac.errors import ConfigError
 from prac.lottery.stage_config import check_rewind
-from prac.models import build_model
 from prac.models.describe import forward_flops
+from prac.models.registry import build_model
 from prac.training.schedule import full_budget
 
 

@@ -9,7 +9,7 @@ from prac.config.recipes import RECIPES, digits, get_recipe, low, standard, warm
 from prac.config.sections import DataConfig, SearchConfig
 from prac.errors import ConfigError
 from prac.fingerprint import fingerprint
-from prac.models import build_model
+from prac.models.registry import build_model
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

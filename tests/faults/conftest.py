@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from support.launch import Launch, Tracked, empty_database, launched
 
+from prac import Mask
 from prac.cli.options import OneLineParser, add_pipeline_options, recipe_from
 from prac.lottery.outputs import NEXT_MASK, SET
 from prac.lottery.search import search
-from prac.pruning import Mask
 
 # 100 steps a round leave time to kill it in the middle.
 LOCAL_WORDS = (

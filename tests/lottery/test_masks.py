@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from prac import Mask
 from prac.config.sections import AugmentConfig, PruneConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.lottery.masks import SCORING_BATCH, make_mask, scoring_ids
 from prac.lottery.stage_config import MaskConfig
-from prac.models import build_model
-from prac.pruning import Mask
+from prac.models.registry import build_model
 from prac.pruning.keep import keep_highest
 from prac.pruning.saliency import snip_saliency
 from prac.training.randomness import derived_seed

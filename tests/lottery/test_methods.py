@@ -12,6 +12,7 @@ import pytest
 import torch
 from support.searches import Searched, Trainer, searched
 
+from prac import Mask
 from prac.analysis.bill import make_bill
 from prac.analysis.outcome import collect_results
 from prac.analysis.results import Bill, Results
@@ -51,9 +52,8 @@ from prac.lottery.outputs import (
 from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
 from prac.lottery.search import local_request
 from prac.lottery.store import Finished, MemoryStore
-from prac.models import build_model
 from prac.models.cost import dense_flops
-from prac.pruning import Mask
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.report import write_csv
 from prac.report.html import render

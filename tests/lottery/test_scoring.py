@@ -19,7 +19,7 @@ from prac.lottery.bill import flops, total
 from prac.lottery.outputs import BEST, SET, Cost
 from prac.lottery.scoring import Witness, train_proxy, training_labels
 from prac.lottery.stage_config import ProxyConfig
-from prac.models import build_model
+from prac.models.registry import build_model
 from prac.training.evaluation import predict, predict_probabilities
 from prac.training.observers import EpochEnd
 from prac.training.randomness import derived_seed

@@ -31,7 +31,7 @@ from prac.errors import ConfigError, EmptySetError, PracError
 from prac.lottery.outputs import BEST, NEXT_MASK, PREDICTIONS, REWIND, STATISTICS, RoundFacts
 from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
 from prac.lottery.search import Local, search
-from prac.models import build_model
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.selection import PracSet, Reason, critical_for_training
 from prac.storage import Folder

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from prac import Mask
 from prac.lottery.sizes import network_size
-from prac.models import build_model
 from prac.models.catalogue import ARCHITECTURES
-from prac.pruning import Mask
+from prac.models.registry import build_model
 
 
 @pytest.mark.parametrize("name", [*ARCHITECTURES, "torchvision:squeezenet1_1"])

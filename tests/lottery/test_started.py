@@ -19,8 +19,8 @@ from prac.config.values import RewindPoint
 from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Request
-from prac.models import build_model
 from prac.models.initial import started
+from prac.models.registry import build_model
 
 SHAPE = (8, 8, 3)
 

@@ -22,6 +22,7 @@ import pytest
 import torch
 from support.golden import STORE
 
+from prac import Mask
 from prac.errors import StoreError
 from prac.lottery.folder_store import FolderStore
 from prac.lottery.graph import Stage
@@ -49,7 +50,6 @@ from prac.lottery.store import (
     StoreAway,
     sha256,
 )
-from prac.pruning import Mask
 from prac.selection import PracSet
 
 DATA = "d" * 32

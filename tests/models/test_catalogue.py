@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from prac.errors import ConfigError
-from prac.models import ARCHITECTURES, build_model, check_architecture
+from prac.models import ARCHITECTURES, check_architecture
+from prac.models.registry import build_model
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from prac.models import build_model
+from prac.models.registry import build_model
 
 GOLDEN: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "golden" / "initial_deviations.json").read_text()

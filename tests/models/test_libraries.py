@@ -15,8 +15,9 @@ from prac.config.recipes import digits
 from prac.data import open_source
 from prac.errors import ConfigError
 from prac.lottery.networks import initial_digests
-from prac.models import build_model, check_architecture
+from prac.models import check_architecture
 from prac.models.initial import started
+from prac.models.registry import build_model
 from prac.plugins import identity
 
 with_timm = pytest.mark.skipif(find_spec("timm") is None, reason="pip install 'prac[timm]'")

@@ -8,8 +8,8 @@ from torch import nn
 from torchvision.models._api import BUILTIN_MODELS
 
 from prac.errors import ConfigError
-from prac.models import build_model, check_architecture, known_architectures
-from prac.models.registry import state_shapes
+from prac.models import check_architecture, known_architectures
+from prac.models.registry import build_model, state_shapes
 
 SMALL = ["resnet8", "resnet14", "resnet20s", "vgg8s", "conv4"]
 

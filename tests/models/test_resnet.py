@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn.utils import parameters_to_vector
 
-from prac.models import build_model
 from prac.models.describe import forward_flops
+from prac.models.registry import build_model
 from prac.models.resnet import ZeroPadShortcut, cifar_resnet, resnet18
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from prac import Mask, global_magnitude
 from prac.config.sections import CRITERIA as NAMES
 from prac.errors import ConfigError
-from prac.models import build_model
 from prac.models.describe import forward_flops
-from prac.pruning import Mask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.criteria import CRITERIA, Criterion, Pruning, criterion, find_criterion
 from prac.pruning.keep import keep_highest
 from prac.pruning.prunable import prunable_weights

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prac import EarlyBird
 from prac.errors import ConfigError
-from prac.pruning import EarlyBird
 from prac.pruning.replay import RecordedRound, replay_stop
 
 EPS = 0.08

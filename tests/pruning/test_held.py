@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, parametrizations, vector_to_parameters
 from torch.optim.swa_utils import AveragedModel
 
+from prac import Mask, global_magnitude
 from prac.errors import TicketError
-from prac.pruning import Mask, global_magnitude
 from prac.pruning.held import hold, release
 from prac.pruning.prunable import prunable_weights
 
@@ -334,7 +334,7 @@ _WORKER = """
 import sys
 import torch
 from torch import nn
-from prac.pruning import Mask, global_magnitude
+from prac import Mask, global_magnitude
 from prac.pruning.held import hold
 from prac.pruning.prunable import prunable_weights
 rank, place = int(sys.argv[1]), sys.argv[2]

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prac import Mask, global_magnitude
 from prac.errors import ConfigError
-from prac.pruning import Mask, global_magnitude
 from prac.pruning.keep import keep_highest
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
+from prac import Mask, global_magnitude
 from prac.errors import ConfigError, TicketError
-from prac.pruning import Mask, global_magnitude
 from prac.pruning.prunable import prunable_weights
 
 

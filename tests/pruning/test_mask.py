@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import parametrizations
 
+from prac import Mask
 from prac.errors import ConfigError, TicketError
-from prac.pruning import Mask
 from prac.pruning.prunable import prunable_weights
 
 BITS = st.lists(st.booleans(), min_size=6, max_size=6)

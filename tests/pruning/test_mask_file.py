@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prac import Mask
 from prac.errors import TicketError
-from prac.pruning import Mask
 from prac.pruning.mask_file import mask_from_bytes, mask_to_bytes
 
 

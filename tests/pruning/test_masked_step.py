@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from prac import Mask, MaskedStep, global_magnitude
 from prac.errors import ConfigError, TicketError
-from prac.pruning import Mask, MaskedStep, global_magnitude
 from prac.pruning.prunable import prunable_weights
 
 Make = Callable[[nn.Module], torch.optim.Optimizer]

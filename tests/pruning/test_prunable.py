@@ -9,7 +9,7 @@ from torch import nn
 
 from prac.config.sections import PruneConfig
 from prac.errors import ConfigError, TicketError
-from prac.models import build_model
+from prac.models.registry import build_model
 from prac.pruning.held import hold
 from prac.pruning.mask import Mask
 from prac.pruning.prunable import prunable_weights

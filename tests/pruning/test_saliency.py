@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from prac.models import build_model
-from prac.pruning import Mask
+from prac import Mask
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.pruning.saliency import GRASP_TEMPERATURE, grasp_saliency, snip_saliency, synflow_saliency
 

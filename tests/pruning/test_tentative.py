@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from prac import Mask, TentativeMask
 from prac.errors import ConfigError, TicketError
-from prac.pruning import Mask, TentativeMask
 
 NAMES = ("b", "a")  # the mask's order, not the alphabet's
 SIZE = 10

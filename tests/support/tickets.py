@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from prac import Mask, global_magnitude
 from prac.config.sections import AugmentConfig, TrainConfig
 from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
@@ -30,8 +31,7 @@ from prac.lottery.outputs import (
 )
 from prac.lottery.stage_config import TicketStageConfig
 from prac.lottery.steps.tickets import ticket_stage
-from prac.models import build_model
-from prac.pruning import Mask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.selection import PracSet, Reason
 from prac.storage import Folder

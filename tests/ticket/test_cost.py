@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from prac.models import build_model
-from prac.pruning import Mask, global_magnitude
+from prac import Mask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.ticket.cost import ticket_cost
 

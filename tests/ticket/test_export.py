@@ -11,9 +11,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from prac import Mask, global_magnitude
 from prac.errors import ConfigError, TicketError
-from prac.models import build_model
-from prac.pruning import Mask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.ticket.export import ExportFormat, ImageClassifier, export_ticket, image_classifier
 from prac.ticket.format import Ticket

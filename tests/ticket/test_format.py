@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
+from prac import Mask, global_magnitude
 from prac.errors import TicketError
-from prac.models import build_model
-from prac.pruning import Mask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.ticket.format import MASK_FILE, WEIGHTS_FILE, Ticket
 from prac.ticket.reading import MANIFEST_FILE

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from prac import Mask, Ticket
-from prac.models import build_model
+from prac.models.registry import build_model
 from prac.ticket.listed import tickets_in
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from prac import Mask, global_magnitude
 from prac.errors import ConfigError
-from prac.models import build_model
 from prac.models.describe import forward_flops
-from prac.pruning import Mask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.ticket.shrink import resized, shrink
 

@@ -28,7 +28,7 @@ from prac import Mask, Ticket
 from prac.cli import build_parser, main
 from prac.cli.stored import WHERE_HELP
 from prac.errors import PracError, TicketError
-from prac.models import build_model
+from prac.models.registry import build_model
 from prac.ticket.cost import ticket_cost
 
 
@@ -65,7 +65,7 @@ def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Path]:
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / f"{name}.py").write_text(
         f"import pathlib\npathlib.Path({str(sang)!r}).touch()\n"
-        "from prac.models import build_model\n"
+        "from prac.models.registry import build_model\n"
         "def net(in_channels, num_classes):\n"
         "    shape = (8, 8, in_channels)\n"
         "    return build_model('conv4', num_classes=num_classes, image_shape=shape, seed=0)\n"
@@ -160,7 +160,7 @@ def test_what_is_consented_to_is_found_beside_the_working_folder(
 ) -> None:
     where = _ticket("net_beside_ticket:net").save(tmp_path / "ticket")
     (tmp_path / "net_beside_ticket.py").write_text(
-        "from prac.models import build_model\n"
+        "from prac.models.registry import build_model\n"
         "def net(in_channels, num_classes):\n"
         "    shape = (8, 8, in_channels)\n"
         "    return build_model('conv4', num_classes=num_classes, image_shape=shape, seed=0)\n"

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from prac import Mask, global_magnitude
 from prac.config.sections import AugmentConfig, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import TicketError
-from prac.models import build_model
-from prac.pruning import Mask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.storage import Folder
 from prac.ticket.cost import ticket_cost

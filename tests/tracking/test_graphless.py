@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from prac import Mask
 from prac.errors import TicketError
-from prac.models import build_model
-from prac.pruning import Mask
+from prac.models.registry import build_model
 from prac.ticket.format import Ticket
 from prac.tracking.models import write_model
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from prac import Mask, Ticket
-from prac.models import build_model
+from prac.models.registry import build_model
 from prac.tracking.models import write_model
 from prac.tracking.predict_images import checked
 

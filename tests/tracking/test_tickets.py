@@ -13,10 +13,10 @@ import pytest
 import torch
 from support.stored import small_stage
 
+from prac import Mask
 from prac.errors import TicketError
 from prac.lottery.outputs import Facts, Made
 from prac.lottery.store import seal
-from prac.pruning import Mask
 from prac.ticket.format import Ticket
 from prac.tracking.connection import TICKETS
 from prac.tracking.shown import Shown

@@ -26,13 +26,13 @@ import torch
 from torch import Tensor, nn
 
 import prac
+from prac import Mask, global_magnitude
 from prac.config.sections import AugmentConfig, TrainConfig
 from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.events import EventRecorder
-from prac.models import build_model
 from prac.models.layout import placed
-from prac.pruning import Mask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.pruning.saliency import snip_saliency
 from prac.storage import Folder

@@ -16,6 +16,7 @@ import torch
 from support.trainings import training_of
 from torch import Tensor, nn
 
+from prac import Mask, TentativeMask, global_magnitude
 from prac.config.sections import AugmentConfig, Precision, Schedule, TrainConfig
 from prac.config.values import RewindPoint
 from prac.data.batches import Batch, DeviceImages
@@ -25,8 +26,7 @@ from prac.events.file import EventFile
 from prac.events.log import EventLog
 from prac.events.recorder import EventRecorder
 from prac.events.statistics import forgetting_statistics
-from prac.models import build_model
-from prac.pruning import Mask, TentativeMask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.selection.soft import SoftSet
 from prac.storage import Folder

@@ -12,13 +12,13 @@ from support.played_device import DEVICE, Mixed, PlayedDevice, values
 from support.trainings import training_of
 from torch import Tensor, nn
 
+from prac import Mask, global_magnitude
 from prac.config.sections import AugmentConfig, TrainConfig
 from prac.config.values import RewindPoint
 from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.events import EventRecorder
-from prac.models import build_model
-from prac.pruning import Mask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.pruning.tentative import TentativeMask
 from prac.selection.soft import SoftSet

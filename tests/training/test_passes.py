@@ -13,13 +13,13 @@ import torch
 from support.trainings import training_of
 from torch import Tensor, nn
 
+from prac import Mask, TentativeMask, global_magnitude
 from prac.config.sections import AugmentConfig, TrainConfig
 from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.events.recorder import EventRecorder
-from prac.models import build_model
-from prac.pruning import Mask, TentativeMask, global_magnitude
+from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.training.loop import Trained, train
 from prac.training.observers import EventObserver, RewindCapture, TentativeObserver

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from prac.models import build_model
+from prac.models.registry import build_model
 from prac.training.sgd import Sgd
 
 
@@ -60,7 +60,7 @@ import sys, numpy as np, torch
 from prac.config.sections import AugmentConfig, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.models import build_model
+from prac.models.registry import build_model
 from prac.training.loop import Training, train
 from prac.training.schedule import full_budget
 ids, images = np.arange(6, dtype=np.int32), np.zeros((6, 8, 8, 1), np.uint8)

@@ -14,7 +14,7 @@ from prac.config.recipes import digits
 from prac.config.sections import TrainConfig
 from prac.config.values import RewindPoint
 from prac.errors import ConfigError, TicketError
-from prac.models import build_model
+from prac.models.registry import build_model
 from prac.models.state import load_state
 from prac.ticket.export import export_ticket
 from prac.training.trial import try_network

@@ -23,6 +23,7 @@ import torch.distributed as dist
 from support.trainings import training_of, workers_environment
 from torch import nn
 
+from prac import Mask, global_magnitude
 from prac.config.recipe import Recipe
 from prac.config.sections import AugmentConfig, DataConfig, PruneConfig, SearchConfig, TrainConfig
 from prac.config.values import RewindPoint
@@ -32,7 +33,6 @@ from prac.events.log import EventLog
 from prac.lottery.round_events import count_epochs, event_folder
 from prac.lottery.rounds import RoundTask, initial_model, train_round, train_with_workers
 from prac.lottery.stage_config import round_config
-from prac.pruning import Mask, global_magnitude
 from prac.pruning.prunable import prunable_weights
 from prac.storage import Folder
 from prac.training.checkpoint import Checkpoint

@@ -26,7 +26,7 @@ from prac.lottery.outputs import (
     starting_weights,
 )
 from prac.lottery.stage_config import TicketStageConfig
-from prac.models import build_model
+from prac.models.registry import build_model
 from prac.models.state import tied_names
 from prac.ticket.cost import ticket_cost
 from prac.ticket.format import Ticket

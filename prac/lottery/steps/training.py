@@ -32,9 +32,9 @@ from prac.lottery.outputs import (
 from prac.lottery.rounds import RoundOutcome, RoundTask
 from prac.lottery.scoring import train_proxy
 from prac.lottery.stage_config import JudgeConfig, ProxyConfig, RoundConfig
-from prac.models import build_model
 from prac.models.cost import dense_flops
 from prac.models.layout import placed
+from prac.models.registry import build_model
 from prac.models.state import load_state
 from prac.selection.soft import SoftSet, soft_size
 from prac.ticket.retrain import train_alone
