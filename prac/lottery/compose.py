@@ -66,7 +66,7 @@ def build_graph(request: Request) -> Graph:
         "report",
         "report",
         ReportConfig(recipe=recipe, transfer_from=request.transfer_from, margin=request.margin),
-        inputs={name: name for name in stages.by_name},
+        {name: name for name in stages.by_name},
     )
     return Graph(stages=stages.by_name, targets=(report,), searches=searches, repeats=repeats)
 
@@ -100,8 +100,8 @@ class _Stages:
         kind: str,
         name: str,
         config: Any,
+        inputs: Mapping[str, str],
         *,
-        inputs: Mapping[str, str] | None = None,
         line: _Line | None = None,
         index: int = 0,
         max_steps: int = 0,
@@ -110,7 +110,6 @@ class _Stages:
 
         line, index: the search and the round that it is for.
         """
-        inputs = inputs or {}
         if isinstance(config, NetworkConfig) and config.architecture:
             config = self._told(config)
         keys = {role: self.by_name[other].key for role, other in inputs.items()}
@@ -194,6 +193,11 @@ class _Line:
         """Whether it uses the sets that another architecture has under the same method."""
         return self.source != self.architecture
 
+    @property
+    def prac(self) -> _Line:
+        """PrAC's search of the same architecture."""
+        return self.others[self.architecture, PRAC.name]
+
     def named(self) -> SearchStages:
         return SearchStages(
             architecture=self.architecture,
@@ -211,7 +215,7 @@ class _Line:
         """Rounds 0 to N - 1 with the sets and masks between them, to D_N and m_N; tickets."""
         rounds = self.request.recipe.search.rounds
         if self.method.borrows == "rounds":
-            prac = self.others[self.architecture, PRAC.name]
+            prac = self.prac
             self.rounds, self.masks, self.samples = prac.rounds, prac.masks, prac.samples
             self.proxy = prac.proxy
         else:
@@ -236,6 +240,22 @@ class _Line:
             if wanted and (self.method is PRAC or index in self.judgements):
                 self.tickets[index] = self._ticket(index)
 
+    def _add(
+        self,
+        kind: str,
+        index: int,
+        config: Any,
+        inputs: Mapping[str, str],
+        *,
+        name: str = "",
+        max_steps: int = 0,
+    ) -> str:
+        """Add a stage of round `index`; name: where that isn't its kind with the round."""
+        name = name or f"{kind}:{self.label}:{index}"
+        return self.stages.add(
+            kind, name, config, inputs, line=self, index=index, max_steps=max_steps
+        )
+
     def _round(self, index: int) -> str:
         """What trains m_k, k = `index`: the dense run, or a round on its set."""
         request, method = self.request, self.method
@@ -258,30 +278,20 @@ class _Line:
                 inputs["size"] = self.samples[index - 1]
             if method.borrows == "steps":
                 # As many epochs as PrAC's round had.
-                inputs["epochs"] = self.others[self.architecture, PRAC.name].rounds[index]
-        return self.stages.add(
-            "round" if index else "dense",
-            f"round:{self.label}:{index}" if index else f"dense:{self.label}",
-            config,
-            inputs=inputs,
-            line=self,
-            index=index,
-            max_steps=self.stages.full_steps,
-        )
+                inputs["epochs"] = self.prac.rounds[index]
+        steps = self.stages.full_steps
+        if index == 0:
+            return self._add("dense", 0, config, {}, name=f"dense:{self.label}", max_steps=steps)
+        return self._add("round", index, config, inputs, max_steps=steps)
 
     def _mask(self, index: int) -> str:
         """What makes m_{k+1}, k = `index`: the round itself, or a stage beside it."""
         if find_criterion(self.prune.criterion).reads == "trained":
             return self.rounds[index]
         seed = self.request.recipe.search.seed
-        return self.stages.add(
-            "prune",
-            f"prune:{self.label}:{index}",
-            MaskConfig.of(self.prune, self.architecture, seed=seed, round_index=index),
-            inputs={"before": self.masks[index - 1]} if index else {},
-            line=self,
-            index=index,
-        )
+        config = MaskConfig.of(self.prune, self.architecture, seed=seed, round_index=index)
+        inputs = {"before": self.masks[index - 1]} if index else {}
+        return self._add("prune", index, config, inputs)
 
     def _set(self, index: int) -> None:
         """What makes D_k, k = `index`, from what the rounds before left; nothing for everything."""
@@ -304,8 +314,7 @@ class _Line:
 
     def _statistics(self) -> str:
         inputs = {"dense": self.rounds[0]}
-        name = f"reduce:{self.label}"
-        return self.stages.add("reduce", name, ReduceConfig(), inputs=inputs, line=self)
+        return self._add("reduce", 0, ReduceConfig(), inputs, name=f"reduce:{self.label}")
 
     def _selection(self, index: int) -> str:
         inputs = {"statistics": self.rounds[index - 1]}
@@ -313,15 +322,8 @@ class _Line:
             inputs = {"statistics": self._statistics()}
         elif self.select.cep:
             inputs |= {"dense": self.rounds[0], "pruned": self.rounds[index - 1]}
-        recipe = self.request.recipe
-        return self.stages.add(
-            "select",
-            f"select:{self.label}:{index}",
-            SelectStageConfig.of(recipe, self.select, index),
-            inputs=inputs,
-            line=self,
-            index=index,
-        )
+        config = SelectStageConfig.of(self.request.recipe, self.select, index)
+        return self._add("select", index, config, inputs)
 
     def _subset(self, index: int) -> str:
         inputs = {}
@@ -330,15 +332,9 @@ class _Line:
         scores = self._scores(index)
         if scores is not None:
             inputs["scores"] = scores
-        config = SubsetStageConfig.of(
-            self.request.recipe,
-            self.select,
-            index,
-            scored=scores is not None,
-            sized="size" in inputs,
-        )
-        name = f"subset:{self.label}:{index}"
-        return self.stages.add("subset", name, config, inputs=inputs, line=self, index=index)
+        told = {"scored": scores is not None, "sized": "size" in inputs}
+        config = SubsetStageConfig.of(self.request.recipe, self.select, index, **told)
+        return self._add("subset", index, config, inputs)
 
     def _scores(self, index: int) -> str | None:
         """What scores the samples for D_k; None where a score reads nothing but the draw."""
@@ -364,7 +360,7 @@ class _Line:
             line = None  # all architectures share it
         name = f"score:{self._named(self.select.score)}" if line is None else f"score:{self.label}"
         name = f"{name}:{number}" if number else name
-        return self.stages.add("score", name, config, inputs=inputs, line=line, index=number)
+        return self.stages.add("score", name, config, inputs, line=line, index=number)
 
     def _calling(self, config: ScoreStageConfig, architecture: str) -> ScoreStageConfig:
         return dataclasses.replace(
@@ -376,7 +372,7 @@ class _Line:
         config = ProxyConfig.of(request.recipe, self.select, request.precision)
         steps = full_budget(config.train, request.num_training).steps
         name = f"proxy:{self._named(config.architecture)}"
-        return self.stages.add("proxy", name, config, max_steps=steps)
+        return self.stages.add("proxy", name, config, {}, max_steps=steps)
 
     def _named(self, shared: str) -> str:
         """The name of what all architectures of one search seed share."""
@@ -400,10 +396,9 @@ class _Line:
                 return self.rounds[0]
             # The dense network that tickets are compared with is trained once, as round 0 was.
             starts = "initial"
-        config = StartConfig(
-            architecture=self.architecture, start=starts, seed=self.request.recipe.search.seed
-        )
-        return self.stages.add("start", f"start:{self.label}", config, line=self)
+        seed = self.request.recipe.search.seed
+        config = StartConfig(architecture=self.architecture, start=starts, seed=seed)
+        return self._add("start", 0, config, {}, name=f"start:{self.label}")
 
     def _judging(self) -> JudgeConfig:
         request = self.request
@@ -423,32 +418,25 @@ class _Line:
 
     def _judge_as_found(self, index: int) -> str:
         """What tests the network of round k = `index`, and trains nothing."""
-        return self.stages.add(
-            "judge",
-            f"judge:{self.label}:{index}:as-found",
-            dataclasses.replace(self._judging(), as_found=True),
-            inputs={"rewind": self.rounds[index]},
-            line=self,
-            index=index,
-        )
+        config = dataclasses.replace(self._judging(), as_found=True)
+        name = f"judge:{self.label}:{index}:as-found"
+        return self._add("judge", index, config, {"rewind": self.rounds[index]}, name=name)
 
     def _judge(self, index: int) -> tuple[str, ...]:
         """The judgements of one ticket, one for each seed; they differ in nothing else."""
-        request, config = self.request, self._judging()
         inputs = {"rewind": self._start(index)}
         if index > 0:
             inputs["before"] = self.masks[index - 1]
         return tuple(
-            self.stages.add(
+            self._add(
                 "judge",
-                f"judge:{self.label}:{index}" + (f":seed-{seed}" if place else ""),
-                dataclasses.replace(config, seed=seed),
-                inputs=inputs,
-                line=self,
-                index=index,
+                index,
+                dataclasses.replace(self._judging(), seed=seed),
+                inputs,
+                name=f"judge:{self.label}:{index}:seed-{seed}" if place else "",
                 max_steps=self.stages.full_steps,
             )
-            for place, seed in enumerate(request.judging_seeds)
+            for place, seed in enumerate(self.request.judging_seeds)
         )
 
     def _ticket(self, index: int) -> str:
@@ -462,7 +450,7 @@ class _Line:
             inputs[role] = self.samples[index - 1]
         if index in self.judgements:
             inputs["judge"] = self.judgements[index][0]
-            dense = self.others[self.architecture, PRAC.name].judgements.get(0)
+            dense = self.prac.judgements.get(0)
             if dense is not None:
                 inputs["dense_judge"] = dense[0]
         if index in self.found:
@@ -481,5 +469,4 @@ class _Line:
             transfer_from=request.transfer_from,
             layers=recipe.prune.layers,
         )
-        name = f"ticket:{self.label}:{index}"
-        return self.stages.add("ticket", name, config, inputs=inputs, line=self, index=index)
+        return self._add("ticket", index, config, inputs)
