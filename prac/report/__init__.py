@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from prac.report.compare import Comparison, MethodSummary, comparisons, noise_points, summaries
 from prac.report.csv_files import write_csv
 from prac.report.equal_steps import EqualSteps, equal_steps
-from prac.report.tables import bill_table, judging_table, key_rows, result_table
+from prac.report.tables import bill_table, judging_table, key_rows
 from prac.report.verdict import Verdict, verdicts
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ __all__ = [
     "key_rows",
     "noise_points",
     "print_table",
-    "result_table",
     "summaries",
     "verdicts",
     "write_csv",

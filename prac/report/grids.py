@@ -9,6 +9,7 @@ from prac.analysis.results import Results, RoundRow, sample_std
 from prac.config.methods import VANILLA, method_label
 from prac.report.compare import SAME_SPARSITY, summaries
 from prac.report.equal_steps import equal_steps
+from prac.report.tables import key_rows, result_row
 from prac.report.verdict import own_method
 from prac.report.wording import (
     ABSENT,
@@ -22,6 +23,24 @@ from prac.report.wording import (
     sparsity_tick,
     spread,
 )
+
+_ROUND_COLUMNS = (
+    "method",
+    "round",
+    "sparsity",
+    "validation",
+    "test",
+    "as found",
+    "set size",
+    "epochs (of budget)",
+    "steps",
+    "steps to find",
+    "saved",
+    "time to find",
+    "time saved",
+)
+"""Of `result_row`: what isn't told elsewhere on the page, or in a CSV file alone."""
+_MAX_ROUNDS, _MAX_NAMED = 60, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +123,40 @@ def accuracy_grids(results: Results) -> list[Grid]:
     return found
 
 
+def round_grids(results: Results) -> list[Grid]:
+    """For each architecture: every round of its methods, a round 0 that several share once; of very
+    many, the rounds of `key_rows`."""
+    found, key = [], key_rows(results)
+    for architecture in architectures(results):
+        every = [row for row in results.rows if row.architecture == architecture]
+        cut = len(every) > _MAX_ROUNDS
+        shared: dict[object, list[RoundRow]] = {}
+        for row in every:
+            if not cut or row in key:
+                # One training for several methods has one wall time.
+                same = row.trained and row.round == 0 and (row.seconds, row.steps, row.epochs)
+                shared.setdefault(same or (row.method, row.round), []).append(row)
+        rows, told = [], 0
+        for group in shared.values():
+            told += len(group)
+            cells = result_row(results, max(group, key=lambda row: len(row.test_accuracies)))
+            cells["method"] = _named([row.method for row in group])
+            rows.append({name: cells[name] for name in _ROUND_COLUMNS if name in cells})
+        title = f"{architecture}: {len(rows)} rows"
+        if cut:
+            title += f", judged rounds and last ones; the other {len(every) - told} in the CSV"
+        lines = tuple(tuple(cells.values()) for cells in rows)
+        found.append(Grid(title=title, columns=tuple(rows[0]), rows=lines))
+    return found
+
+
+def _named(methods: Sequence[str]) -> str:
+    labels = [method_label(method) for method in methods]
+    if len(labels) > _MAX_NAMED:
+        return f"{labels[0]} and {len(labels) - 1} others"
+    return "; ".join(labels)
+
+
 def equal_steps_grids(results: Results) -> list[Grid]:
     """For each architecture: what each method reaches for the steps of the tested method."""
     found, every = [], equal_steps(results)
@@ -168,7 +221,7 @@ def set_grids(results: Results) -> list[Grid]:
 
 
 def threshold_grids(results: Results) -> list[Grid]:
-    """For each search: the set sizes that other thresholds would have made."""
+    """For each search: the set sizes that other thresholds would have made, equal ones once."""
     found = []
     for architecture, method in dict.fromkeys(
         (t.architecture, t.method) for t in results.thresholds
@@ -178,17 +231,23 @@ def threshold_grids(results: Results) -> list[Grid]:
         ]
         rounds = {t.round: t.sparsity for t in own}
         sizes = {(t.threshold, t.round): t.set_size for t in own}
+        alike: dict[tuple[str, ...], list[int]] = {}
+        for limit in sorted({t.threshold for t in own}):
+            # Sets only shrink as it rises: those with the same sizes follow each other.
+            line = tuple(count(sizes.get((limit, k))) for k in sorted(rounds))
+            alike.setdefault(line, []).append(limit)
         found.append(
             Grid(
                 title=f"{architecture}, {method_label(method)}",
                 columns=("E_F \\ weights removed, %", *_ticks(rounds)),
-                rows=tuple(
-                    (str(limit), *(count(sizes.get((limit, k))) for k in sorted(rounds)))
-                    for limit in sorted({t.threshold for t in own})
-                ),
+                rows=tuple((_span(limits), *line) for line, limits in alike.items()),
             )
         )
     return found
+
+
+def _span(limits: Sequence[int]) -> str:
+    return f"{limits[0]} to {limits[-1]}" if limits[1:] else str(limits[0])
 
 
 def memorised_grids(results: Results) -> list[Grid]:

@@ -34,6 +34,7 @@ from prac.report.grids import (
     equal_steps_grids,
     layer_grids,
     memorised_grids,
+    round_grids,
     set_grids,
     summary_grids,
     threshold_grids,
@@ -41,7 +42,7 @@ from prac.report.grids import (
 from prac.report.made_by import makers, mixture_sentence
 from prac.report.odd_sets import odd_sets
 from prac.report.over_searches import searches_sentences, searches_table
-from prac.report.tables import bill_table, energy_sources, judging_table, result_table
+from prac.report.tables import bill_table, energy_sources, judging_table
 from prac.report.verdict import advices, noise_sentence, verdicts
 from prac.report.wording import effort_sentence, ordered_methods, short_count
 
@@ -104,13 +105,18 @@ def render(results: Results, pictures: dict[str, _Picture], tables: list[str]) -
         verdicts=found,
         noise=noise_sentence(results),
         advices=advices(found),
-        timed=any(row.search_seconds for row in results.rows),
+        timed=any(row.search_seconds for row in results.rows) or bool(results.bills),
+        tickets=[
+            (verdict.take is not None, row)
+            for verdict in found
+            if (row := verdict.take or verdict.shown) and row.ticket
+        ],
         summaries=summary_grids(results),
         accuracies=accuracy_grids(results),
         equal_steps=equal_steps_grids(results),
         sets=set_grids(results),
         thresholds=threshold_grids(results),
-        full_table=result_table(results),
+        rounds=round_grids(results),
         as_found=as_found_sentences(results),
         odd_sets=odd_sets(results),
         effort=effort_sentence(results),

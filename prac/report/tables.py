@@ -16,13 +16,8 @@ from prac.report.wording import (
 )
 
 
-def result_table(results: Results) -> list[dict[str, str]]:
-    """One row a round of every search, as text; the keys are the column headings, in order."""
-    return [result_row(results, row) for row in results.rows]
-
-
 def result_row(results: Results, row: RoundRow) -> dict[str, str]:
-    """One round as text under the headings of `result_table`; `as found` where weights go on."""
+    """One round as text by heading, in the order of a table; `as found` where weights go on."""
     goes_on = any(each.found_test_accuracy is not None for each in results.rows)
     found = {"as found": percent(row.found_test_accuracy, 2)} if goes_on else {}
     return {

@@ -23,7 +23,7 @@ from prac.lottery.outputs import (
     SetFacts,
     TicketFacts,
 )
-from prac.report.tables import bill_table, result_table
+from prac.report.tables import bill_table, result_row
 from prac.report.verdict import verdicts
 
 
@@ -191,7 +191,7 @@ def test_wall_time_stands_beside_steps(results: Results) -> None:
         "rests_on": 0,
     }
     saved = "73.2 %", "3.8 s", "-25.0 %"
-    row = result_table(results)[2]
+    row = result_row(results, results.rows[2])
     assert (row["saved"], row["time to find"], row["time saved"]) == saved
     (verdict,) = verdicts(results)
     assert "73 % fewer SGD steps than vanilla in 25 % more time" in verdict.text

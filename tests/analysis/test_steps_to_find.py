@@ -22,7 +22,8 @@ from prac.lottery.kinds import KINDS
 from prac.lottery.outputs import NEXT_MASK, REWIND, SET, TRAINED, Made, MaskFacts, TicketFacts
 from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
-from prac.report import result_table, write_csv
+from prac.report import write_csv
+from prac.report.tables import result_row
 from prac.selection import PracSet
 from prac.sweep.union import Trial, Union, trial_graph
 
@@ -91,7 +92,7 @@ def test_all_who_tell_it_tell_the_same(
     }
     (told,) = summary_json(results, {})["searches"]
     assert {row["round"]: row["search_steps"] for row in told["rounds"]} == TO_FIND
-    assert [row["steps to find"] for row in result_table(results)] == ["0", "60", "1,088"]
+    assert [result_row(results, r)["steps to find"] for r in results.rows] == ["0", "60", "1,088"]
     paths = {path.stem: path for path in write_csv(results, tmp_path / "tables")}
     with paths["rounds"].open(newline="") as file:
         rows = {int(row["round"]): int(row["search_steps"]) for row in csv.DictReader(file)}

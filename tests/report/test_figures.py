@@ -24,7 +24,6 @@ from prac.report.figures import (
     mask_overlaps,
     set_sizes,
     stage_graph,
-    threshold_sizes,
     to_png,
     to_svg,
     validation,
@@ -189,13 +188,6 @@ def test_gallery_shows_pictures_and_survives_damaged_ones(results: Results) -> N
     assert [len(ax.images) for ax in figure.axes] == [4]
     texts = [text.get_text() for ax in figure.axes for text in ax.texts]
     assert {"unreadable\nimage", "never learned", "forgotten 8 of 18", "cat"} <= set(texts)
-
-
-def test_threshold_lines(crowd: Results) -> None:
-    lines = _lines(threshold_sizes(crowd).axes[0])
-    assert set(lines) == {f"threshold:{limit}" for limit in (0, 2, 4, 6, 8, 10)}
-    size = next(t.set_size for t in crowd.thresholds if (t.round, t.threshold) == (3, 4))
-    assert dict(_points(lines["threshold:4"]))[3] == pytest.approx(100 * size / 45_000)
 
 
 def test_mask_lines_and_matrix(crowd: Results) -> None:

@@ -10,6 +10,7 @@ from prac.report.grids import (
     Grid,
     accuracy_grids,
     equal_steps_grids,
+    round_grids,
     set_grids,
     summary_grids,
     threshold_grids,
@@ -96,6 +97,46 @@ def test_sets_by_round(results: Results) -> None:
         "24,168",
         "53.7 %",
     ]
+
+
+def test_rounds_by_network_with_round_0_once(results: Results) -> None:
+    """Nine rows each of three methods; those that stop early share a round 0."""
+    first = round_grids(results)[0]
+    assert [grid.title for grid in round_grids(results)] == [
+        f"{name}: 26 rows" for name in ("resnet8", "resnet20s", "vgg16")
+    ]
+    assert [row[0] for row in first.rows if row[1] == "0"] == ["PrAC; random subset", "vanilla"]
+    last = ["PrAC", "vanilla", "random subset"]
+    assert [row[0] for row in first.rows if row[1] == "8"] == last
+    told = dict(zip(first.columns, first.rows[5], strict=True))
+    assert (told["sparsity"], told["test"]) == ("67.23 %", "91.40 %")
+    assert told["steps to find"] == "2,600"
+    assert not {"CET", "architecture", "ticket FLOPs"} & told.keys()
+
+
+def test_a_round_0_of_its_own_has_its_row(row: Rows, build: Build) -> None:
+    other = dataclasses.replace(row("a", "vanilla", 0), seconds=13.0)
+    (grid,) = round_grids(build(rows=(row("a", "prac", 0), other)))
+    assert [line[0] for line in grid.rows] == ["PrAC", "vanilla"]
+
+
+def test_of_very_many_rounds_those_that_matter(crowd: Results) -> None:
+    judged = {r.round for r in crowd.rows if r.test_accuracies}
+    for grid in round_grids(crowd):
+        assert "judged rounds and last ones" in grid.title
+        assert {int(row[1]) for row in grid.rows} == judged
+        assert len(grid.rows) < 17 * 17
+
+
+def test_thresholds_with_the_same_sizes_are_one_row(crowd: Results) -> None:
+    sizes = {0: 50, 2: 9, 4: 7, 6: 7, 8: 7, 10: 6}
+    one = [
+        dataclasses.replace(t, set_size=sizes[t.threshold])
+        for t in crowd.thresholds
+        if t.architecture == "vgg16" and t.round == 1
+    ]
+    (grid,) = threshold_grids(dataclasses.replace(crowd, thresholds=tuple(one)))
+    assert grid.rows == (("0", "50"), ("2", "9"), ("4 to 8", "7"), ("10", "6"))
 
 
 def test_thresholds_by_round(crowd: Results) -> None:

@@ -12,24 +12,14 @@ import pytest
 from rich.console import Console
 
 from prac.analysis.results import Results, RoundRow
-from prac.report import (
-    bill_table,
-    equal_steps,
-    judging_table,
-    key_rows,
-    print_table,
-    result_table,
-    write_csv,
-)
+from prac.report import bill_table, equal_steps, judging_table, key_rows, print_table, write_csv
 from prac.report.as_found import as_found_sentences
 from prac.report.tables import result_row
 from prac.report.verdict import brief_verdicts, verdicts
 
 
 def test_one_row_a_round_in_words(results: Results) -> None:
-    table = result_table(results)
-    assert len(table) == 3 * 3 * 9
-    assert table[5] == {
+    assert result_row(results, results.rows[5]) == {
         "architecture": "resnet8",
         "method": "PrAC",
         "round": "5",
@@ -53,9 +43,9 @@ def test_one_row_a_round_in_words(results: Results) -> None:
 
 
 def test_absence_is_a_dash(results: Results) -> None:
-    last = result_table(results)[8]
+    last = result_row(results, results.rows[8])
     assert (last["epochs (of budget)"], last["steps"], last["validation"]) == ("–", "–", "–")
-    first = result_table(results)[0]
+    first = result_row(results, results.rows[0])
     assert (first["CET"], first["saved"], first["test"]) == ("–", "–", "–")
     assert (first["ticket FLOPs"], first["ticket bytes"]) == ("–", "–")
     told = dataclasses.replace(results.rows[1], sparsity_of_all=0.004)
@@ -274,7 +264,7 @@ def test_networks_as_found_have_a_column_and_a_sentence(
         ),
     )
     found = build(rows=rows)
-    table = result_table(found)
+    table = [result_row(found, each) for each in rows]
     assert [cells["as found"] for cells in table] == ["–", "87.50 %", "–", "88.00 %"]
     assert list(table[0]).index("as found") == list(table[0]).index("test") + 1
     assert [r.round for r in key_rows(found)] == [1, 2, 3, 2]
@@ -286,5 +276,5 @@ def test_networks_as_found_have_a_column_and_a_sentence(
     out = io.StringIO()
     print_table(found, Console(file=out, width=300))
     assert told in out.getvalue()
-    assert "as found" not in result_table(build(rows=rows[:1]))[0]
+    assert "as found" not in result_row(build(rows=rows[:1]), rows[0])
     assert as_found_sentences(build(rows=rows[:1])) == []

@@ -17,7 +17,6 @@ from prac.report.figures.gallery import gallery, never_learned_gallery, set_gall
 from prac.report.figures.graph import stage_graph
 from prac.report.figures.masks import mask_overlaps
 from prac.report.figures.sets import set_sizes
-from prac.report.figures.thresholds import threshold_sizes
 from prac.report.wording import searches_by_sets
 
 __all__ = [
@@ -34,7 +33,6 @@ __all__ = [
     "set_gallery",
     "set_sizes",
     "stage_graph",
-    "threshold_sizes",
     "to_png",
     "to_svg",
     "validation",
@@ -102,16 +100,6 @@ SETS = Drawing(
     "model disagree, and where select.easy asks for them others are drawn beside both.",
     table="sets.csv",
     draw=set_sizes,
-)
-THRESHOLDS = Drawing(
-    name="thresholds",
-    alt="Line chart: size of the set over the rounds for other thresholds",
-    caption="What each round's events would have given with another threshold: samples forgotten "
-    "more often than it, or never learned, with the same CEP and no easy samples. Nothing was "
-    "trained for this; a search with that threshold would meet other events from its second round "
-    "on.",
-    table="thresholds.csv",
-    draw=threshold_sizes,
 )
 MASKS = Drawing(
     name="masks",
@@ -190,7 +178,6 @@ def drawings(results: Results) -> list[Drawing]:
         (COST, any(row.trained for row in results.rows)),
         (AT_STEPS, judged),
         (SETS, bool(searches_by_sets(results))),
-        (THRESHOLDS, bool(results.thresholds)),
         (MASKS, bool(results.masks)),
         (CLASSES, bool(results.classes)),
         (DISTANCES, bool(results.distances)),
