@@ -36,7 +36,7 @@ from prac.training.schedule import Budget, round_budget
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
     """Of a stage with a network. network: all that keys tell of it, with the source of what is the
-    user's; `prac.lottery.compose` fills it in."""
+    user's; `prac.lottery.line` fills it in."""
 
     architecture: str
     network: tuple[str, ...] = ()
