@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.app.console import say
-from prac.cli.options import split_settings, with_settings
+from prac.cli.options import add_settings, split_settings, with_settings
 from prac.cli.stored import add_command, add_json_option, place_for, print_lines, print_rows
 from prac.config.recipes import get_recipe
 from prac.errors import ConfigError, shown
@@ -31,14 +31,7 @@ def add(commands: Any) -> None:
         action=show_data,
     )
     show.add_argument("source", metavar="SOURCE", help="as --data takes it")
-    show.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="settings",
-        metavar="SECTION.FIELD=VALUE",
-        help="change a field, e.g. data.test=holdout, data.image_size=32",
-    )
+    add_settings(show, "change a field, e.g. data.test=holdout, data.image_size=32")
     show.add_argument(
         "--sheet",
         metavar="FILE",

@@ -62,12 +62,34 @@ class Offered(tuple[str, ...]):
 
 def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
     """The options that all pipelines have."""
-    _add_what(parser)
-    _add_how(parser)
-
-
-def _add_what(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what is searched")
+    _add_search(what)
+    _add_comparison(what)
+    add_settings(
+        what,
+        "change any field of the recipe, e.g. select.threshold=2, budget.scaling=steps, "
+        "search.rewind=init, prune.tolerance=none; `prac recipes NAME` lists them",
+    )
+    how = parser.add_argument_group("how it runs")
+    _add_devices(how)
+    _add_places(how)
+    how.add_argument("--plan", action="store_true", help="print what would run, and exit")
+
+
+def add_settings(parser: argparse._ActionsContainer, help: str) -> None:
+    """`--set`: any field of a configuration, as often as wanted."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="SECTION.FIELD=VALUE",
+        help=help,
+    )
+
+
+def _add_search(what: argparse._ArgumentGroup) -> None:
+    """The search itself: networks, data, rounds."""
     what.add_argument(
         "--recipe",
         metavar="NAME",
@@ -103,6 +125,10 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         choices=Offered(known_architectures()),
         help="the other architectures use the sets that A makes",
     )
+
+
+def _add_comparison(what: argparse._ArgumentGroup) -> None:
+    """What it is compared with, how often, and what verdicts need."""
     what.add_argument(
         "--compare",
         nargs="*",
@@ -142,19 +168,10 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         help="how many points of test accuracy a method may lose to vanilla and still keep it, in "
         "verdicts over searches (%(default)s)",
     )
-    what.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="settings",
-        metavar="SECTION.FIELD=VALUE",
-        help="change any field of the recipe, e.g. select.threshold=2, budget.scaling=steps, "
-        "search.rewind=init, prune.tolerance=none; `prac recipes NAME` lists them",
-    )
 
 
-def _add_how(parser: argparse.ArgumentParser) -> None:
-    how = parser.add_argument_group("how it runs")
+def _add_devices(how: argparse._ArgumentGroup) -> None:
+    """Who computes it: the executor, GPUs, workers, threads."""
     how.add_argument(
         "--executor",
         choices=("ray", "local"),
@@ -200,6 +217,10 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         help="compute by algorithms that find the same bits in every run on the same GPU, or fail; "
         "slower, and of no use on a CPU",
     )
+
+
+def _add_places(how: argparse._ArgumentGroup) -> None:
+    """Where what it makes is kept."""
     how.add_argument("--home", metavar="DIR", help="for mlflow.db and prac-runs (working folder)")
     how.add_argument(
         "--storage",
@@ -209,7 +230,6 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--storage-is-shared", action="store_true", help="the folder is mounted on all nodes"
     )
-    how.add_argument("--plan", action="store_true", help="print what would run, and exit")
 
 
 def _gpus(text: str) -> int | str:

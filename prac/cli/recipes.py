@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prac.app.console import say
 from prac.cli.options import SECTIONS
+from prac.cli.stored import add_json_option
 from prac.config.costs import NetworkCost, recipe_costs
 from prac.config.published import differences
 from prac.config.recipe import fields_of
@@ -37,7 +38,7 @@ def add(commands: Any) -> None:
         help="time a few steps of each network here, for hours on this machine (a minute or two "
         "for all recipes; nothing is kept)",
     )
-    parser.add_argument("--json", action="store_true", help="print one line of JSON, no table")
+    add_json_option(parser)
     parser.set_defaults(action=show_recipes)
 
 

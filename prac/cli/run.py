@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -72,26 +73,9 @@ def run_command(arguments: argparse.Namespace, only: tuple[str, ...] = ()) -> di
 
 def run_options(arguments: argparse.Namespace, only: tuple[str, ...] = ()) -> Options:
     """How to run, as the command line says. Raises ConfigError."""
-    judge = judged_rounds(arguments.judge)
+    told = {**vars(arguments), "judge": judged_rounds(arguments.judge), "only": only}
     from prac.app.options import Options
 
-    return Options(
-        executor=arguments.executor,
-        home=arguments.home,
-        storage=arguments.storage,
-        storage_is_shared=arguments.storage_is_shared,
-        workers=arguments.workers,
-        min_workers=arguments.min_workers,
-        cpus_per_round=arguments.cpus_per_round,
-        gpus=arguments.gpus,
-        deterministic=arguments.deterministic,
-        gpus_per_worker=arguments.gpus_per_worker,
-        gpus_per_round=arguments.gpus_per_round,
-        transfer_from=arguments.transfer_from,
-        judge=judge,
-        seeds=arguments.seeds,
-        searches=arguments.searches,
-        margin=arguments.margin,
-        plan=arguments.plan,
-        only=only,
-    )
+    # Its fields have the names of options; those that are no option's have their defaults.
+    names = {field.name for field in dataclasses.fields(Options)}
+    return Options(**{name: value for name, value in told.items() if name in names})

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prac.app.console import say
+from prac.cli.options import add_settings
 from prac.config.checks import require
 from prac.errors import ConfigError, printable, shown
 
@@ -222,13 +223,8 @@ def _broken(value: str, room: int) -> list[str]:
 def add_data_options(parser: argparse.ArgumentParser, *, required: bool, help: str) -> None:
     """A data set by name, with any field of its configuration."""
     parser.add_argument("--data", required=required, metavar="NAME", help=help)
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="settings",
-        metavar="SECTION.FIELD=VALUE",
-        help="change a field of the recipe, e.g. data.split_seed=1 (see `prac recipes NAME`)",
+    add_settings(
+        parser, "change a field of the recipe, e.g. data.split_seed=1 (see `prac recipes NAME`)"
     )
 
 
