@@ -18,7 +18,6 @@ from prac.training.evaluation import count_correct
 from prac.training.loop import Training, train
 from prac.training.observers import EpochEnd, Observer
 from prac.training.precision import pick_device, resolve_precision
-from prac.training.schedule import full_budget
 
 CPU_BATCHES = 8, 16, 32
 """Images of a step that are tried on a CPU before a whole batch, which takes minutes of a large
@@ -73,16 +72,8 @@ def _trained(timed: Timed) -> tuple[Speed, list[tuple[int, int]]]:
             # Random labels teach nothing; a small rate keeps the loss finite.
             learning_rate=1e-3,
         )
-        training = Training(
-            run="calibration",
-            images=images,
-            sample_ids=images.training_ids,
-            config=config,
-            budget=full_budget(config, len(images.training_ids)),
-            precision=config.precision,
-            seed=0,
-            stream=("calibration",),
-        )
+        told = "calibration"
+        training = Training.on_everything(images, config, run=told, seed=0, stream=(told,))
         clock = _Clock(place)
         train(model, training, observers=[clock])
         seconds = min(clock.seconds[1:]) / len(images.training_ids)

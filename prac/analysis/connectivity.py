@@ -32,7 +32,6 @@ from prac.training.loop import Training, train
 from prac.training.observers import EpochEnd, Observer, RewindCapture
 from prac.training.precision import autocast
 from prac.training.randomness import derived_seed, generators_kept, seed_generators
-from prac.training.schedule import full_budget
 
 Weights = Mapping[str, Tensor]
 STABLE = 0.02
@@ -262,16 +261,7 @@ class _Until(Observer):
 def _training(
     images: DeviceImages, config: TrainConfig, seed: int, stream: tuple[str | int, ...]
 ) -> Training:
-    return Training(
-        run="connectivity",
-        images=images,
-        sample_ids=images.training_ids,
-        config=config,
-        budget=full_budget(config, len(images.training_ids)),
-        precision=config.precision,
-        seed=seed,
-        stream=stream,
-    )
+    return Training.on_everything(images, config, run="connectivity", seed=seed, stream=stream)
 
 
 def _even_batches(ids: NDArray[np.int32]) -> list[NDArray[np.int32]]:

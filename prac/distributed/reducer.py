@@ -57,10 +57,5 @@ def merged(counts: Iterable[ForgettingCounter]) -> pa.Table:
 
 
 def _count(context: Context, run: str, part: range) -> ForgettingCounter:
-    return count_epochs(
-        context.work(run),
-        run=run,
-        round_index=0,
-        epochs=part,
-        sample_ids=context.dataset().training_ids,
-    )
+    ids = context.dataset().training_ids
+    return count_epochs(context.work(run), run=run, epochs=part, sample_ids=ids)

@@ -89,9 +89,7 @@ class LocalEnv:
             if dense and outcome.events is not None:
                 # Scores read them again.
                 events, size = outcome.events(None), task.epoch_size
-                keep_events(
-                    work.folder, run=task.run, round_index=0, epoch_size=size, events=events
-                )
+                keep_events(work.folder, run=task.run, epoch_size=size, events=events)
             return outcome
         run = train_round if dense else run_round
         return run(task, self.images(), work.folder, on_epoch=work.on_epoch)
@@ -100,9 +98,8 @@ class LocalEnv:
         from prac.lottery.round_events import count_epochs
 
         ids = self.dataset().training_ids
-        return count_epochs(
-            self.work(key), run=key, round_index=0, epochs=range(epochs), sample_ids=ids
-        ).statistics()
+        counted = count_epochs(self.work(key), run=key, epochs=range(epochs), sample_ids=ids)
+        return counted.statistics()
 
     def on_epoch(self, stage: Stage) -> Callable[[EpochEnd], None] | None:
         return lambda end: self.display.news(EpochNews.of(stage.name, end))

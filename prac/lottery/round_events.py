@@ -37,56 +37,40 @@ def event_writer(
 
 
 def keep_events(
-    work: Folder, *, run: str, round_index: int, epoch_size: int, events: Iterable[pa.RecordBatch]
+    work: Folder, *, run: str, epoch_size: int, events: Iterable[pa.RecordBatch]
 ) -> None:
-    """Write events that a loop of somebody's own recorded, one batch an epoch, as ours are."""
+    """Write events of a dense run that a loop of somebody's own recorded, one batch an epoch, as
+    ours are."""
     attempt = EventLog(event_folder(work), run).next_attempt()
     write = event_writer(
-        work,
-        run=run,
-        round_index=round_index,
-        epoch_size=epoch_size,
-        workers=Workers(),
-        attempt=attempt,
+        work, run=run, round_index=0, epoch_size=epoch_size, workers=Workers(), attempt=attempt
     )
     for epoch, batch in enumerate(events):
         write(epoch, pa.Table.from_batches([batch]))
 
 
-def read_events(
-    work: Folder, *, run: str, round_index: int, epochs: range, sample_ids: NDArray[np.int32] | None
-) -> Iterator[pa.RecordBatch]:
-    """The events of some epochs from the committed files, one batch an epoch.
-
-    sample_ids: that every epoch has; None where each has others. Raises EventLogError where an
-    epoch is missing, doubled or of another set of samples.
-    """
-    log = EventLog(event_folder(work), run)
-    yield from log.read(round_index=round_index, epochs=epochs, sample_ids=sample_ids)
-
-
 def recorded_events(
     work: Folder, *, run: str, round_index: int, recorded: int, sample_ids: NDArray[np.int32] | None
 ) -> Callable[[int | None], Iterator[pa.RecordBatch]]:
-    """Reads the events of a training of `recorded` epochs, as often as it is called:
-    `events(epochs)`, of the first of them, or of all (None)."""
+    """Reads the events of a training of `recorded` epochs from the committed files, as often as it
+    is called: `events(epochs)`, of the first of them, or of all (None), one batch an epoch.
+
+    sample_ids: that every epoch has; None where each has others. Reading raises EventLogError where
+    an epoch is missing, doubled or of another set of samples.
+    """
 
     def events(epochs: int | None) -> Iterator[pa.RecordBatch]:
-        return read_events(
-            work,
-            run=run,
-            round_index=round_index,
-            epochs=range(recorded if epochs is None else min(epochs, recorded)),
-            sample_ids=sample_ids,
-        )
+        log = EventLog(event_folder(work), run)
+        read = range(recorded if epochs is None else min(epochs, recorded))
+        yield from log.read(round_index=round_index, epochs=read, sample_ids=sample_ids)
 
     return events
 
 
 def count_epochs(
-    work: Folder, *, run: str, round_index: int, epochs: range, sample_ids: NDArray[np.int32]
+    work: Folder, *, run: str, epochs: range, sample_ids: NDArray[np.int32]
 ) -> ForgettingCounter:
-    """The counts of some epochs; those of later epochs can be merged in. Raises EventLogError."""
-    return count_events(
-        read_events(work, run=run, round_index=round_index, epochs=epochs, sample_ids=sample_ids)
-    )
+    """The counts of some epochs of the dense run; those of later epochs can be merged in. Raises
+    EventLogError."""
+    log = EventLog(event_folder(work), run)
+    return count_events(log.read(round_index=0, epochs=epochs, sample_ids=sample_ids))

@@ -215,7 +215,7 @@ class _Session:
         if on_epoch is not None and workers.rank == 0:
             self.observers.append(EpochCallback(on_epoch))
 
-    def train(self, workers: Workers, checkpoints: Folder | None) -> Trained:
+    def train(self, workers: Workers, checkpoints: Folder) -> Trained:
         config = self.task.config
         training = Training(
             run=self.task.run,
@@ -223,7 +223,6 @@ class _Session:
             sample_ids=self.task.sample_ids,
             config=config.train,
             budget=self.budget,
-            precision=config.train.precision,
             seed=config.seed,
             stream=("round", config.round_index),
             fresh=self.task.fresh,
@@ -298,7 +297,6 @@ def train_round(
     work: Folder,
     *,
     on_epoch: Callable[[EpochEnd], None] | None = None,
-    checkpoint: bool = True,
 ) -> RoundOutcome:
     """Train one round in this process, or take the finished checkpoint that workers left.
 
@@ -309,7 +307,7 @@ def train_round(
         attempt = EventLog(event_folder(work), task.run).next_attempt()
     workers = Workers(shares=shares_of(task.config.train, task.epoch_size))
     session = _Session(task, images, work, workers=workers, attempt=attempt, on_epoch=on_epoch)
-    return session.outcome(session.train(workers, work if checkpoint else None))
+    return session.outcome(session.train(workers, work))
 
 
 def outcome_of_workers(
@@ -346,10 +344,9 @@ def run_round(
     work: Folder,
     *,
     on_epoch: Callable[[EpochEnd], None] | None = None,
-    checkpoint: bool = True,
 ) -> RoundOutcome:
     """Train one round in this process and reduce its events: a `TrainRound` for one worker."""
-    outcome = train_round(task, images, work, on_epoch=on_epoch, checkpoint=checkpoint)
+    outcome = train_round(task, images, work, on_epoch=on_epoch)
     if not task.config.records_events:
         return outcome
 

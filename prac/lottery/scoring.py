@@ -20,7 +20,6 @@ from prac.training.evaluation import predict_probabilities
 from prac.training.loop import Trained, Training, train
 from prac.training.observers import EpochCallback, EpochEnd
 from prac.training.randomness import derived_seed
-from prac.training.schedule import full_budget
 
 Weights = Mapping[str, Tensor]
 
@@ -87,16 +86,8 @@ def train_proxy(
         image_shape=images.image_shape,
         seed=derived_seed(config.seed, "proxy"),
     )
-    count = len(images.training_ids)
-    training = Training(
-        run=run,
-        images=images,
-        sample_ids=images.training_ids,
-        config=config.train,
-        budget=full_budget(config.train, count),
-        precision=config.train.precision,
-        seed=config.seed,
-        stream=("proxy",),
+    training = Training.on_everything(
+        images, config.train, run=run, seed=config.seed, stream=("proxy",)
     )
     observers = [] if on_epoch is None else [EpochCallback(on_epoch)]
     return train(model, training, observers=observers, checkpoints=checkpoints)

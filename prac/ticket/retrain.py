@@ -29,7 +29,6 @@ from prac.training.loop import Trained, Training, train
 from prac.training.made_by import together
 from prac.training.observers import EpochCallback, EpochEnd
 from prac.training.precision import pick_device, resolve_precision
-from prac.training.schedule import full_budget
 
 _OF_FOUND = ("found_test_accuracy", "found_validation_accuracy", "found_steps")
 
@@ -60,16 +59,7 @@ def train_alone(
     depends on the seed alone, so that all tickets of one seed are compared in pairs
     (arXiv:2106.03225 trains every ticket so).
     """
-    training = Training(
-        run=run,
-        images=images,
-        sample_ids=images.training_ids,
-        config=config,
-        budget=full_budget(config, len(images.training_ids)),
-        precision=config.precision,
-        seed=seed,
-        stream=("judge",),
-    )
+    training = Training.on_everything(images, config, run=run, seed=seed, stream=("judge",))
     observers = [] if on_epoch is None else [EpochCallback(on_epoch)]
     trained = train(model, training, mask=mask, observers=observers, checkpoints=checkpoints)
     load_state(model, trained.best_weights)

@@ -153,7 +153,7 @@ class MlflowStore(Connection):
             )
             run_id = run.info.run_id
             try:
-                self._log(run_id, told.parameters, told.metrics)
+                self.log_values(run_id, told.parameters, told.metrics)
                 self.client.log_artifacts(run_id, str(folder))
                 self._show(run_id, told)
                 self.client.set_tag(run_id, "prac.manifest", manifest)
@@ -167,14 +167,20 @@ class MlflowStore(Connection):
                 raise
             return finished_run(self.client.get_run(run_id))
 
-    def _log(self, run_id: str, parameters: Mapping[str, Any], metrics: Iterable[Metric]) -> None:
+    def log_values(
+        self,
+        run_id: str,
+        parameters: Mapping[str, Any] | None = None,
+        metrics: Iterable[Metric] = (),
+    ) -> None:
+        """Parameters and metrics of a run, in as many requests as MLflow takes them in."""
         from mlflow.entities import Metric as MlflowMetric
         from mlflow.entities import Param
 
         now = int(time.time() * 1000)
         logged = [MlflowMetric(m.name, float(m.value), now, m.step) for m in metrics]
-        settings = [Param(k, str(v)[:6000]) for k, v in parameters.items()]
-        for start in range(0, max(len(settings), 1), _PARAMETER_LIMIT):
+        settings = [Param(k, str(v)[:6000]) for k, v in (parameters or {}).items()]
+        for start in range(0, len(settings), _PARAMETER_LIMIT):
             self.client.log_batch(run_id, params=settings[start : start + _PARAMETER_LIMIT])
         for start in range(0, len(logged), _BATCH_LIMIT):
             self.client.log_batch(run_id, metrics=logged[start : start + _BATCH_LIMIT])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,13 +103,10 @@ class SweepLog:
         self, number: int, label: str, values: Mapping[str, Any], tags: Mapping[str, str]
     ) -> None:
         """A trial begins, or goes on. values: JSON values, logged as parameters."""
-        from mlflow.entities import Param
-
         if label in self._begun:
             return
         with self._store.reached():
-            client = self._store.client
-            run = client.create_run(
+            run = self._store.client.create_run(
                 self._store.experiment(SWEEPS),
                 tags={
                     **tags,
@@ -124,24 +120,19 @@ class SweepLog:
                 },
                 run_name=label,
             )
-            parameters = [Param(name, str(value)) for name, value in values.items()]
-            client.log_batch(run.info.run_id, params=parameters)
+            self._store.log_values(run.info.run_id, values)
         self._begun[label] = _Begun(
             run_id=run.info.run_id, finished=False, number=number, values=values
         )
 
     def end(self, label: str, state: str, values: Iterable[Metric], note: str = "") -> None:
         """A trial ended; one that had ended before stays as it is."""
-        from mlflow.entities import Metric as MlflowMetric
-
         begun = self._begun.get(label)
         if begun is None or begun.finished:
             return
-        now = int(time.time() * 1000)
-        logged = [MlflowMetric(m.name, float(m.value), now, m.step) for m in values]
         with self._store.reached():
             client = self._store.client
-            client.log_batch(begun.run_id, metrics=logged)
+            self._store.log_values(begun.run_id, metrics=values)
             client.set_tag(begun.run_id, "prac.trial.state", state)
             if note:
                 client.set_tag(begun.run_id, "mlflow.note.content", note)

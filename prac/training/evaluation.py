@@ -62,28 +62,26 @@ def predict(
     model: nn.Module, images: DeviceImages, sample_ids: NDArray[np.int32], precision: Precision
 ) -> NDArray[np.int32]:
     """(N,) int32 predicted classes of training-split rows."""
-
-    rows = images.rows(sample_ids)
-
-    def batch(start: int, stop: int) -> Tensor:
-        return images.clean_rows(rows[start:stop])
-
-    predictions = _predict(model, images, len(sample_ids), batch, precision)
-    return predictions.cpu().numpy().astype(np.int32)
+    return _classes(model, images, sample_ids, precision).cpu().numpy().astype(np.int32)
 
 
 def count_correct(
     model: nn.Module, images: DeviceImages, sample_ids: NDArray[np.int32], precision: Precision
 ) -> Tensor:
     """How many training-split rows are predicted right: a scalar int64 tensor on the device."""
+    predictions = _classes(model, images, sample_ids, precision)
+    return (predictions == images.labels(sample_ids)).sum()
 
+
+def _classes(
+    model: nn.Module, images: DeviceImages, sample_ids: NDArray[np.int32], precision: Precision
+) -> Tensor:
     rows = images.rows(sample_ids)
 
     def batch(start: int, stop: int) -> Tensor:
         return images.clean_rows(rows[start:stop])
 
-    predictions = _predict(model, images, len(sample_ids), batch, precision)
-    return (predictions == images.labels(sample_ids)).sum()
+    return _predict(model, images, len(sample_ids), batch, precision)
 
 
 def test_accuracy(model: nn.Module, images: DeviceImages, precision: Precision) -> float:

@@ -37,7 +37,7 @@ from prac.training.randomness import (
     generators_kept,
     seed_generators,
 )
-from prac.training.schedule import Budget, shares_of
+from prac.training.schedule import Budget, full_budget, shares_of
 from prac.training.workers import Parallel, Workers
 
 
@@ -45,9 +45,10 @@ from prac.training.workers import Parallel, Workers
 class Training:
     """What is trained and on what; everything a resumed training needs again.
 
-    run: the key of this training. sample_ids: sorted int32 rows it trains on. stream: names the
-    random stream, e.g. ("round", 3); with the seed and the epoch it decides order and augmentation,
-    and with step and share what the network draws (dropout, stochastic depth).
+    run: the key of this training. config: with its precision resolved. sample_ids: sorted int32
+    rows it trains on. stream: names the random stream, e.g. ("round", 3); with the seed and the
+    epoch it decides order and augmentation, and with step and share what the network draws
+    (dropout, stochastic depth).
     fresh: every epoch draws so many of the rows anew, without doubles (RS2, Okanovic et al. 2023,
     arXiv:2305.18424, with replacement between epochs); None trains on all of them in every epoch.
     hardest: the `fresh` rows of an epoch are the hardest of its batches, which hold all rows
@@ -60,12 +61,39 @@ class Training:
     sample_ids: NDArray[np.int32]
     config: TrainConfig
     budget: Budget
-    precision: Precision
     seed: int
     stream: tuple[str | int, ...]
     fresh: int | None = None
     soft: SoftSet | None = None
     hardest: bool = False
+
+    @classmethod
+    def on_everything(
+        cls,
+        images: DeviceImages,
+        config: TrainConfig,
+        *,
+        run: str,
+        seed: int,
+        stream: tuple[str | int, ...],
+    ) -> Training:
+        """On the whole training split, for the full budget."""
+        ids = images.training_ids
+        budget = full_budget(config, len(ids))
+        return cls(
+            run=run,
+            images=images,
+            sample_ids=ids,
+            config=config,
+            budget=budget,
+            seed=seed,
+            stream=stream,
+        )
+
+    @property
+    def precision(self) -> Precision:
+        """Of all that is computed."""
+        return self.config.precision
 
     @property
     def shares(self) -> int:

@@ -169,7 +169,7 @@ def test_rewind_points_are_those_of_the_search(
         config=round_config(recipe, "resnet8", 0, precision="fp32", records_events=False),
         sample_ids=images.training_ids,
     )
-    rewind = run_round(task, images, Folder(tmp_path), checkpoint=False).rewind_weights
+    rewind = run_round(task, images, Folder(tmp_path)).rewind_weights
     assert rewind is not None
     assert all(torch.equal(starts[2][name], rewind[name]) for name in rewind)
     rewind_connectivity(recipe, "resnet8", images, points[:1], "fp32")

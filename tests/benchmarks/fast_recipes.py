@@ -82,7 +82,7 @@ class Trainer:
 
     def _train(self, task: RoundTask) -> RoundOutcome:
         with tempfile.TemporaryDirectory(prefix="prac-fast-") as work:
-            return run_round(task, self._images, Folder(work), checkpoint=False)
+            return run_round(task, self._images, Folder(work))
 
 
 class Bench:

@@ -1,5 +1,7 @@
 """What the timing programs share: an epoch or two of our loop, and the bare step beside it."""
 
+import dataclasses
+
 import torch
 from numpy.typing import NDArray
 
@@ -16,14 +18,13 @@ def training_of(
     images: DeviceImages, ids: NDArray, precision: Precision, epochs: int = 1
 ) -> Training:
     """Some epochs over `ids`, as a round trains them."""
-    config = TrainConfig(epochs=epochs, milestones=(), learning_rate=CONFIG.learning_rate)
+    config = dataclasses.replace(CONFIG, epochs=epochs, precision=precision)
     return Training(
         run="benchmark",
         images=images,
         sample_ids=ids,
         config=config,
         budget=full_budget(config, len(ids)),
-        precision=precision,
         seed=0,
         stream=("benchmark",),
     )

@@ -45,9 +45,9 @@ dataset = ImageDataset(name="x", fingerprint="x", class_names=tuple("0123456789"
     train_images=images, train_labels=labels, test_images=images, test_labels=labels,
     training_ids=ids[:128], validation_ids=ids[128:129], mean=(0.5,) * 3, std=(0.5,) * 3)
 model = build_model("resnet20s", num_classes=10, image_shape=(32, 32, 3), seed=0)
-config = TrainConfig(epochs=1, milestones=(), learning_rate=0.1)
+config = TrainConfig(epochs=1, milestones=(), learning_rate=0.1, precision="fp32")
 train(model, Training(run="x", images=DeviceImages(dataset, AugmentConfig()), sample_ids=ids[:128],
-    config=config, budget=full_budget(config, 128), precision="fp32", seed=0, stream=("x",)))
+    config=config, budget=full_budget(config, 128), seed=0, stream=("x",)))
 mark("first step")
 print(json.dumps(marks))
 """

@@ -70,7 +70,7 @@ def _ours(
             mask=mask,
             weights=done[0][2].rewind_weights if done else None,
         )
-        outcome = run_round(task, images, Folder(work / str(index)), checkpoint=False)
+        outcome = run_round(task, images, Folder(work / str(index)))
         done.append((mask, samples, outcome))
         mask = outcome.next_mask
         compared = {}

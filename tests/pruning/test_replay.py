@@ -128,7 +128,7 @@ def test_trainings_stop_where_the_replay_says(
             recipe.replace(prune=prune), "resnet8", 0, precision="fp32", records_events=False
         )
         task = RoundTask(run="run", config=config, sample_ids=images.training_ids)
-        return run_round(task, images, Folder(tmp_path), checkpoint=False).distances
+        return run_round(task, images, Folder(tmp_path / str(prune.tolerance))).distances
 
     whole = trained(PruneConfig(tolerance=None))
     told = dataclasses.replace(_recorded(*whole), warmup_epochs=2, earliest_epochs=6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ def training_of(
 ) -> Training:
     """On all training rows, or on these, for the full budget, in fp32."""
     ids = images.training_ids if ids is None else ids
-    told: dict[str, Any] = {"run": "run", "precision": "fp32", "seed": 0, "stream": ("round", 0)}
+    config = dataclasses.replace(config, precision=more.pop("precision", "fp32"))
+    told: dict[str, Any] = {"run": "run", "seed": 0, "stream": ("round", 0)}
     told["budget"] = full_budget(config, more.get("fresh") or len(ids))
     return Training(images=images, sample_ids=ids, config=config, **{**told, **more})
 

@@ -108,7 +108,7 @@ def train_on(
     mask = Mask.dense(model)
     if sparse:
         mask = global_magnitude(prunable_weights(model), mask, sparse)
-    settings = {"learning_rate": 0.02, "shares": 1, **config}
+    settings = {"learning_rate": 0.02, "shares": 1, "precision": precision, **config}
     train_config = TrainConfig(epochs=epochs, milestones=(), batch_size=64, **settings)
     training = Training(
         run="run",
@@ -116,7 +116,6 @@ def train_on(
         sample_ids=images.training_ids,
         config=train_config,
         budget=full_budget(train_config, len(images.training_ids)),
-        precision=precision,
         seed=0,
         stream=("round", 0),
     )

@@ -67,10 +67,10 @@ ids, images = np.arange(6, dtype=np.int32), np.zeros((6, 8, 8, 1), np.uint8)
 data = ImageDataset(name="x", fingerprint="x", class_names=("a", "b"), train_images=images,
     train_labels=np.arange(6) % 2, test_images=images, test_labels=np.arange(6) % 2,
     training_ids=ids[:4], validation_ids=ids[4:], mean=(0.5,), std=(0.5,))
-config = TrainConfig(epochs=1, milestones=())
+config = TrainConfig(epochs=1, milestones=(), precision="fp32")
 model = build_model("conv4", num_classes=2, image_shape=(8, 8, 1), seed=0)
 train(model, Training(run="x", images=DeviceImages(data, AugmentConfig()), sample_ids=ids[:4],
-    config=config, budget=full_budget(config, 4), precision="fp32", seed=0, stream=("x",)))
+    config=config, budget=full_budget(config, 4), seed=0, stream=("x",)))
 assert "torch._dynamo" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

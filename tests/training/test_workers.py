@@ -30,7 +30,8 @@ from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.events.log import EventLog
-from prac.lottery.round_events import count_epochs, event_folder
+from prac.events.statistics import count_events
+from prac.lottery.round_events import event_folder
 from prac.lottery.rounds import RoundTask, initial_model, train_round, train_with_workers
 from prac.lottery.stage_config import round_config
 from prac.pruning.prunable import prunable_weights
@@ -301,8 +302,10 @@ def test_one_worker_that_takes_both_shares_is_two_workers_bit_for_bit(folder: Pa
     for name, tensor in both.tensors.items():
         assert torch.equal(tensor, one.tensors[name]), name
     tables = [
-        count_epochs(
-            where, run="task", round_index=1, epochs=range(3), sample_ids=task.sample_ids
+        count_events(
+            EventLog(event_folder(where), "task").read(
+                round_index=1, epochs=3, sample_ids=task.sample_ids
+            )
         ).statistics()
         for where in (Folder(folder / "work"), elsewhere)
     ]
@@ -369,9 +372,8 @@ def test_a_round_of_two_workers_killed_and_resumed(folder: Path) -> None:
         assert batch["sample_id"].to_pylist() == task.sample_ids.tolist()
         right = sum(batch["correct"].to_pylist())
         assert outcome.epochs[epoch].train_accuracy == right / 47
-    statistics = count_epochs(
-        work, run="task", round_index=1, epochs=range(3), sample_ids=task.sample_ids
-    ).statistics()
+    events = log.read(round_index=1, epochs=3, sample_ids=task.sample_ids)
+    statistics = count_events(events).statistics()
     assert statistics["presentations"].to_pylist() == [3] * 47
     assert task.mask is not None
     assert outcome.next_mask.is_subset_of(task.mask)
