@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from prac.config.recipes import tiny_imagenet
+from prac.config.recipes import get_recipe
 from prac.config.sections import DataConfig
 from prac.data.dataset import ImageDataset
 from prac.data.sources import open_source
@@ -79,7 +79,7 @@ def test_the_recipe_finds_it_in_the_working_folder(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(root.parent)
-    summary = open_source(tiny_imagenet().data).summary()
+    summary = open_source(get_recipe("tiny_imagenet").data).summary()
     assert (summary.num_train, summary.num_test) == (30, 3)
 
 
