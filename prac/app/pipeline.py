@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -15,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 from prac.analysis.results import Results, results_from_json, results_to_json
 from prac.analysis.summary import summary_json
 from prac.app.console import near
-from prac.app.estimate import Estimate, estimate
+from prac.app.estimate import tell_costs
 from prac.app.options import Options
 from prac.app.places import MlflowPlace, Place, make_home, open_place
 from prac.app.planned import Planned, bytes_left, plan_pipeline
 from prac.app.screen import Screen
 from prac.config.recipe import Recipe
-from prac.errors import ConfigError, OutsideError
-from prac.lottery.footprint import footprint_line
+from prac.errors import ConfigError
 from prac.lottery.graph import Stage
 from prac.lottery.kept import pipeline_of
 from prac.lottery.local import MAX_DAMAGES, LocalEnv, Ran, run_local
@@ -55,39 +53,7 @@ def run_pipeline(recipe: Recipe, options: Options, screen: Screen) -> dict[str, 
         return running.run()
     found = place.found(planned.graph, plan=True)
     screen.plan(planned.graph, found)
-    to_run = planned.graph.to_run(found)
-    left = bytes_left(planned, to_run)
-    if left:
-        screen.line(footprint_line(left))
-    expected = _estimated(planned, found, to_run, screen)
-    return {
-        "stages_to_run": len(to_run),
-        "stages_cached": sum(stage.key in found for stage in planned.graph.needed()),
-        "max_steps": sum(stage.max_steps for stage in to_run),
-        "bytes_left": sum(left.values()) if left or not to_run else None,
-        "hours_at_most": None if expected is None else expected.seconds / 3600,
-        "memory_bytes": None if expected is None else expected.memory,
-    }
-
-
-def _estimated(
-    planned: Planned, found: Mapping[str, Finished], to_run: list[Stage], screen: Screen
-) -> Estimate | None:
-    """Time and memory, as far as they are known; a plan stands without them."""
-
-    def wait(names: list[str]) -> None:
-        # Whoever reads a log or a file waits for nothing.
-        if sys.stdout.isatty():
-            screen.line(f"timing a few steps of {', '.join(names)}; kept for the next plan")
-
-    try:
-        expected = estimate(planned, found, to_run, wait)
-    except OutsideError as error:
-        screen.line(f"time and memory are not known: {error}")
-        return None
-    if expected is not None:
-        screen.line(expected.line())
-    return expected
+    return tell_costs(planned, found, bytes_left(planned, planned.graph.to_run(found)), screen)
 
 
 class Pipeline:

@@ -16,6 +16,7 @@ from prac.app.pipeline import working
 from prac.app.places import MlflowPlace, start_lines
 from prac.app.planned import Planned, plan_pipeline
 from prac.app.screen import RichScreen
+from prac.app.sweep_plan import tell_sweep
 from prac.config.recipe import Recipe
 from prac.errors import ConfigError, PracError
 from prac.fingerprint import fingerprint
@@ -29,7 +30,7 @@ from prac.scratch import scratch_folder
 from prac.storage import Folder
 from prac.sweep.outcome import best_configuration, sweep_json, sweep_metrics, sweep_parameters
 from prac.sweep.space import SweepOptions, Values, label, varied
-from prac.sweep.union import Union, swept_stages, trial_graph
+from prac.sweep.union import overlaid, swept_stages, trial_graph
 from prac.tracking.shown import Shown
 from prac.tracking.sweeps import SweepLog
 
@@ -93,11 +94,11 @@ class _Sweep:
         probes = [swept_stages(trial_graph(request, v)) for v in self.sweep.space.probes()]
         common = set.intersection(*({stage.key for stage in stages} for stages in probes))
         shared = [stage for stage in probes[0] if stage.key in common]
-        stages = self._union(shared)
-        graph = Graph(stages, tuple(stages))
+        parts = overlaid(request, shared, self.points)
         if self.planned.options.plan:
-            self._plan(graph, len(shared))
-            return {}
+            return tell_sweep(self.planned, self.sweep, shared, parts, self.place, self.screen)
+        stages = {stage.name: stage for _, part in parts for stage in part}
+        graph = Graph(stages, tuple(stages))
         self._note(stages.values())
         found = self.place.found(graph)
         log = SweepLog(self.place.mlflow, self.key, request.data)
@@ -129,21 +130,6 @@ class _Sweep:
                 needs={self.key: "sweep", **needs_of(stages)},
             )
         )
-
-    def _union(self, shared: list[Stage]) -> dict[str, Stage]:
-        """All stages known beforehand: of every point, or for Optuna the shared ones."""
-        union = Union(stage.key for stage in shared)
-        union.add(Graph({stage.name: stage for stage in shared}, ()), {})
-        for values in self.points:
-            union.add(trial_graph(self.planned.request, values), values)
-        return union.stages
-
-    def _plan(self, graph: Graph, shared: int) -> None:
-        self.screen.plan(graph, self.place.found(graph, plan=True))
-        space = self.sweep.space
-        trials = len(self.points) or space.small_size or space.trials
-        told = "" if self.points else "; each adds its own rounds to the shared stages above"
-        self.screen.line(f"{trials} trials, {shared} stages shared by all of them{told}")
 
     def _run(
         self, shared: list[Stage], left: list[Stage], log: SweepLog, begun: list[Values]

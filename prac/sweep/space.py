@@ -141,27 +141,31 @@ class Space:
 
     def every_point(self) -> list[Values]:
         """All points of a space that has an end, each once."""
-        fields = [axis.field for axis in self.axes]
-        mixes = itertools.product(*(axis.listed for axis in self.axes))
-        return [dict(zip(fields, mix, strict=True)) for mix in mixes]
+        return _products({axis.field: axis.listed for axis in self.axes})
 
     def probes(self) -> list[Values]:
         """Points that between them change every field: what they share, all trials share."""
-        ends = {a.field: (a.low, a.high) if a.is_range else a.values for a in self.axes}
-        whole = {a.field for a in self.axes if a.whole}
-        ends = {f: tuple(int(v) for v in e) if f in whole and e else e for f, e in ends.items()}
-        first = {field: values[0] for field, values in ends.items()}
-        return [{**first, field: value} for field, values in ends.items() for value in values]
+        first = {field: values[0] for field, values in self._ends.items()}
+        return [{**first, field: value} for field, values in self._ends.items() for value in values]
 
     def mixes(self) -> list[Values]:
         """All combinations of listed values, ranges at their lower ends: what has to be allowed
         together before a sampler that goes by results may propose it."""
-        fields = [axis.field for axis in self.axes]
-        lows = (int(a.low) if a.whole and a.is_range else a.low for a in self.axes)
-        listed = (
-            (low,) if a.is_range else a.values for a, low in zip(self.axes, lows, strict=True)
-        )
-        return [dict(zip(fields, mix, strict=True)) for mix in itertools.product(*listed)]
+        ranges = {axis.field for axis in self.axes if axis.is_range}
+        return _products({f: v[:1] if f in ranges else v for f, v in self._ends.items()})
+
+    def corners(self) -> list[Values]:
+        """All combinations of listed values and of the ends of ranges."""
+        return _products(self._ends)
+
+    @property
+    def _ends(self) -> dict[str, tuple[Any, ...]]:
+        """By field, its values, or the ends of its range."""
+        found: dict[str, tuple[Any, ...]] = {}
+        for axis in self.axes:
+            ends = (int(axis.low), int(axis.high)) if axis.whole else (axis.low, axis.high)
+            found[axis.field] = ends if axis.is_range else axis.values
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +194,10 @@ class SweepOptions:
             )
         if self.space.sampler == "optuna" and importlib.util.find_spec("optuna") is None:
             raise ConfigError("--sampler optuna needs Optuna; pip install 'prac[sweep]'")
+
+
+def _products(values: Mapping[str, Sequence[Any]]) -> list[Values]:
+    return [dict(zip(values, mix, strict=True)) for mix in itertools.product(*values.values())]
 
 
 def draw(space: Space, generator: np.random.Generator) -> Values:

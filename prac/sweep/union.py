@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,22 @@ class Union:
                 self._names[stage.key] = name
             names[stage.name] = name
         return names
+
+
+Part = tuple[Values, list[Stage]]
+"""A point, and those of its stages that no part before has."""
+
+
+def overlaid(request: Request, shared: Sequence[Stage], points: Iterable[Values]) -> list[Part]:
+    """The stages of trials, each once: first the shared ones, then what every point adds."""
+    union = Union(stage.key for stage in shared)
+    union.add(Graph({stage.name: stage for stage in shared}, ()), {})
+    parts: list[Part] = [({}, list(union.stages.values()))]
+    for values in points:
+        before = len(union.stages)
+        union.add(trial_graph(request, values), values)
+        parts.append((values, list(union.stages.values())[before:]))
+    return parts
 
 
 @dataclass
