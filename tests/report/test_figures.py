@@ -88,8 +88,12 @@ def test_the_ring_is_around_the_ticket_of_the_answer(results: Results) -> None:
         shown = verdict.shown
         assert shown is not None
         assert _points(_lines(ax)["shown"]) == [(shown.search_steps, 100 * shown.test_accuracy)]
-        (words,) = (text.get_text() for text in ax.texts if "removed" in text.get_text())
-        assert words.startswith("take: ") == (verdict.take is not None)
+        (words,) = (text for text in ax.texts if "removed" in text.get_text())
+        assert words.get_text().startswith("take: ") == (verdict.take is not None)
+        # Words beside the last mark of a line lie within the panel, too.
+        box = words.get_window_extent()
+        assert ax.bbox.x0 <= box.x0
+        assert box.x1 <= ax.bbox.x1
 
 
 @pytest.mark.parametrize(("seeds", "bands"), [(1, 1), (2, 0)])

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from prac.analysis.results import Results, RoundRow
@@ -92,9 +93,9 @@ def accuracy_at_steps(results: Results) -> Figure:
             steps = [row.search_steps for row in judged]
             _line(ax, method, judged, steps, styles, len(view.methods))
         _dense(ax, results, view.architecture, noise=True)
-        _ring(ax, about[view.architecture])
         ax.margins(y=0.16)  # the ring and its words stay within the axes
         _steps_axis(ax, [row for row in results.rows if row.architecture == view.architecture])
+        _ring(ax, about[view.architecture])
         label_axes(ax, "SGD steps to find the ticket", "test accuracy (%)")
     return figure
 
@@ -113,13 +114,18 @@ def _ring(ax: Axes, verdict: Verdict) -> None:
         markeredgewidth=1.5,
         linestyle="",
         zorder=4,
+        clip_on=False,
     )
     ring[0].set_gid("shown")
+    # Of a mark on the right, words at its right would take the room of the next panel.
+    at_right = (ax.transScale + ax.transLimits).transform(place)[0] > 0.5
     ax.annotate(
         f"{'take: ' if verdict.take else ''}{sparsity_tick(row.sparsity)} % removed",
         place,
-        xytext=(12, -13),
+        xytext=(-12 if at_right else 12, -13),
         textcoords="offset points",
+        horizontalalignment="right" if at_right else "left",
+        path_effects=[withStroke(linewidth=2.5, foreground="white")],
         fontsize=8,
         color=INK,
     )
