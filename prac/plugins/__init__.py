@@ -6,18 +6,16 @@ import difflib
 import importlib
 import os
 import re
-from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
 from prac.errors import ConfigError
 from prac.plugins.handed import MODULE, handed, handed_identity, is_of_this_process, name_of
-from prac.plugins.objects import importable_name, object_digest, own_key
+from prac.plugins.objects import own_key
 from prac.plugins.source import source_of
 
 __all__ = [
     "identity",
-    "identity_of",
     "is_custom",
     "is_of_this_process",
     "is_trusted",
@@ -98,22 +96,3 @@ def identity(name: str) -> tuple[str, ...]:
         return (name, *source_of(name.partition(":")[0]))
     except ConfigError as error:
         raise ConfigError(f"{name!r}: {error}") from error
-
-
-def identity_of(thing: Callable[..., Any]) -> tuple[str, ...]:
-    """What of a plug-in goes into a stage's key, where it is handed over as an object.
-
-    With an attribute `prac_key`, a string, that alone. What can be imported by its name has that
-    name's `identity`. All else, such as a lambda, a function of a notebook, a closure, a partial or
-    an instance with `__call__`, has a digest of its own source and of the values that it holds or
-    reads: see `objects.object_digest`.
-
-    Raises ConfigError, in one line, for what holds something that has no identity.
-    """
-    key = own_key(thing)
-    if key is not None:
-        return ("prac_key", key)
-    name = importable_name(thing)
-    if name is not None:
-        return identity(name)
-    return (getattr(thing, "__name__", type(thing).__name__), object_digest(thing))
