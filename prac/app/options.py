@@ -39,7 +39,6 @@ class Options:
 
     executor: Executor = "ray"
     home: str | None = None
-    tracking_uri: str | None = None
     storage: str | None = None
     storage_is_shared: bool = False
     workers: int | None = None
@@ -84,7 +83,6 @@ class Options:
             "gpus_per_worker",
             "gpus_per_round",
             "storage_is_shared",
-            "tracking_uri",
         ):
             if getattr(self, name) != defaults[name]:
                 raise ConfigError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -130,8 +129,7 @@ class MlflowPlace:
 
     def __init__(self, planned: Planned) -> None:
         self._planned = planned
-        uri = planned.options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-        self.mlflow = MlflowStore(uri or default_tracking_uri(planned.home), dress_ticket)
+        self.mlflow = MlflowStore(default_tracking_uri(planned.home), dress_ticket)
         self.store: Store = self.mlflow
         self.where = self.mlflow.shown_uri
         self.is_local = self.mlflow.database is not None

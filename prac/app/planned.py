@@ -92,9 +92,7 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
     num_training = training_rows(summary, recipe.data.validation_fraction)
     share = given(options, find_devices(options), shares_of(recipe.train, num_training))
     request = request_of(recipe, options, share, source, num_training)
-    request = dataclasses.replace(
-        request, weights=initial_digests(recipe, source, recipe.search.seed)
-    )
+    request = dataclasses.replace(request, weights=initial_digests(recipe, source))
     check_rewind(recipe, request.num_training)
     graph = build_graph(request)
     if options.only:

@@ -15,7 +15,7 @@ from prac.models.catalogue import find_ours, is_of_user, require_library
 from prac.plugins import is_custom
 
 
-def initial_digests(recipe: Recipe, source: Source, seed: int) -> dict[str, str]:
+def initial_digests(recipe: Recipe, source: Source) -> dict[str, str]:
     """The digest of the initial weights of each network that is a callable of the user's, which may
     load them from a file, or that `model.weights` names a file for; ours and libraries' are
     functions of name and seed.
@@ -40,7 +40,7 @@ def initial_digests(recipe: Recipe, source: Source, seed: int) -> dict[str, str]
 
     summary = source.summary()
     shape = summary.image_shape or source.load().image_shape
-    classes = len(summary.class_names)
+    classes, seed = len(summary.class_names), recipe.search.seed
     return {
         name: weights_digest(
             started(

@@ -286,7 +286,7 @@ def local_request(
         transfer_from=transfer_from,
         judge=judge,
         seeds=seeds,
-        weights=initial_digests(recipe, source, recipe.search.seed),
+        weights=initial_digests(recipe, source),
     )
 
 

@@ -48,8 +48,7 @@ def kept(
     shutil.copy(empty_database_file, home / "mlflow.db")
     recipe = digits().replace(architectures=("conv4",), compare=()).with_epochs(1)
     recipe = recipe.replace(search=type(recipe.search)(rounds=1, rewind=recipe.search.rewind))
-    uri = None if request.param == "local" else f"sqlite:///{home / 'mlflow.db'}"
-    options = Options(executor=request.param, home=str(home), tracking_uri=uri, seeds=2, gpus=0)
+    options = Options(executor=request.param, home=str(home), seeds=2, gpus=0)
     planned = plan_pipeline(recipe, options)
     place = open_place(planned)
     assert place.found(planned.graph) == {}

@@ -18,7 +18,6 @@ from PIL import Image
 
 import prac
 from prac.analysis.results import results_from_json
-from prac.app.options import Options
 from prac.cli import main
 
 TINY = ("--executor", "local", "--architectures", "conv4", "--epochs", "1", "--rounds", "1")
@@ -245,11 +244,6 @@ def test_what_a_local_run_would_not_heed_is_refused(command, words: str, said: s
     assert err.startswith("error: ")
     assert said in err
     assert len(err.splitlines()) == 1
-
-
-def test_a_tracker_is_refused() -> None:
-    with pytest.raises(prac.ConfigError, match="--tracking-uri is for --executor ray"):
-        Options(executor="local", tracking_uri="sqlite:///x.db")
 
 
 def test_mlflows_environment_is_no_matter(tmp_path: Path) -> None:

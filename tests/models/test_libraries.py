@@ -74,7 +74,7 @@ def test_without_timm_a_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch)
         check_architecture("timm:resnet18", 10, (32, 32, 3))
     recipe = digits().replace(architectures=("timm:resnet18",))
     with pytest.raises(ConfigError, match=line):
-        initial_digests(recipe, open_source(recipe.data), 0)
+        initial_digests(recipe, open_source(recipe.data))
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
