@@ -5,25 +5,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from prac.config.sections import PruneConfig
 from prac.data.batches import DeviceImages
 from prac.lottery.stage_config import MaskConfig
-from prac.models.initial import started
-from prac.pruning.criteria import Criterion, Pruning, find_criterion
+from prac.lottery.starts import initial_model
+from prac.pruning.criteria import Pruning, find_criterion
 from prac.pruning.mask import Mask
 from prac.schema import Count, formed
 from prac.training.observers import Observer, State
 from prac.training.precision import float32
 from prac.training.randomness import derived_seed, generator, generators_kept, seed_generators
-
-if TYPE_CHECKING:
-    from prac.lottery.stage_config import RoundConfig
 
 GRASP_SAMPLES_PER_CLASS = 10
 """What `prune.scoring_samples=none` is: the choice of GraSP's authors' code (arXiv:2002.07376)."""
@@ -43,60 +41,58 @@ class MadeMask:
 
 def make_mask(config: MaskConfig, images: DeviceImages, mask: Mask | None) -> MadeMask:
     """m_{k+1} under m_k = `mask` (None: all ones), by the initial weights of the search."""
-    model = started(
-        config.architecture,
-        config.weights,
-        num_classes=images.num_classes,
-        image_shape=images.image_shape,
-        seed=derived_seed(config.seed, "weights"),
-    ).to(images.device)
-    sample = _Sample(images, config.scoring_samples, (config.seed, config.round_index))
-    pruning = Pruning(
-        model=model,
-        mask=(mask if mask is not None else Mask.dense(model, config.layers, images.image_shape)),
-        image_shape=images.image_shape,
-        batches=sample,
-        seed=derived_seed(config.seed, "mask", config.round_index),
-        iterations=config.iterations,
-    )
-    criterion = find_criterion(config.criterion[0])
-    made = _next_mask(criterion, pruning, config.fraction)
+    model = initial_model(config, images).to(images.device)
+    if mask is None:
+        mask = Mask.dense(model, config.layers, images.image_shape)
+    draw = config.seed, config.round_index
+    masks = CriterionMasks(images, mask, config, config.criterion[0], draw)
     return MadeMask(
-        mask=made.to("cpu"),
-        score_samples=sample.used,
-        score_passes=criterion.passes_for(sample.used, config.iterations),
+        mask=masks(model).to("cpu"),
+        score_samples=masks.score_samples,
+        score_passes=masks.score_passes,
     )
 
 
 class CriterionMasks(Observer):
-    """Makes the tentative masks of a round whose mask is m_k = `mask`, by the round's criterion.
+    """Makes the masks that follow m_k = `mask`, such as a round's tentative ones, by a criterion.
 
-    score_samples: images that the criterion was given so far; score_passes: what its scores cost,
-    in forward passes of one image. As an observer it keeps both in checkpoints.
+    config: its options. draw: the seed and the round. score_samples: images that the criterion was
+    given so far; score_passes: what its scores cost, in forward passes of one image. As an observer
+    it keeps both in checkpoints.
     """
 
     name = "criterion"
 
-    def __init__(self, config: RoundConfig, images: DeviceImages, mask: Mask) -> None:
-        self._criterion = find_criterion(config.prune.criterion)
-        self._fraction = config.prune.fraction
-        count = config.prune.scoring_samples
-        self._sample = _Sample(images, count, (config.seed, config.round_index))
+    def __init__(
+        self,
+        images: DeviceImages,
+        mask: Mask,
+        config: PruneConfig | MaskConfig,
+        criterion: str,
+        draw: tuple[int, int],
+    ) -> None:
+        self._criterion, self._fraction = find_criterion(criterion), config.fraction
+        self._sample = _Sample(images, config.scoring_samples, draw)
         self._scorings = 0
+        seed, round_index = draw
         self._pruning = Pruning(
             model=nn.Identity(),
             mask=mask,
             image_shape=images.image_shape,
             batches=self._sample,
-            seed=derived_seed(config.seed, "mask", config.round_index),
-            iterations=config.prune.iterations,
+            seed=derived_seed(seed, "mask", round_index),
+            iterations=config.iterations,
         )
 
     def __call__(self, model: nn.Module) -> Mask:
         """The mask of a model's weights."""
         self._scorings += self._pruning.iterations
         pruning = dataclasses.replace(self._pruning, model=model)
-        return _next_mask(self._criterion, pruning, self._fraction)
+        # Scores may draw (dropout in training mode), by the round's seed alone.
+        device = next(model.parameters()).device
+        with generators_kept(device), float32(device, "fp32"):
+            seed_generators(device, pruning.seed)
+            return self._criterion.next_mask(pruning, self._fraction)
 
     @property
     def score_samples(self) -> int:
@@ -114,14 +110,6 @@ class CriterionMasks(Observer):
     def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
         counts = formed(dict[str, Count], progress, within=self.name)
         self._sample.used, self._scorings = counts["samples"], counts["scorings"]
-
-
-def _next_mask(criterion: Criterion, pruning: Pruning, fraction: float) -> Mask:
-    """The next mask, whose scores may draw (dropout in training mode) by the round's seed alone."""
-    device = next(pruning.model.parameters()).device
-    with generators_kept(device), float32(device, "fp32"):
-        seed_generators(device, pruning.seed)
-        return criterion.next_mask(pruning, fraction)
 
 
 class _Sample:

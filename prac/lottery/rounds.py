@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from prac.config.counts import num_batches
 from prac.config.sections import PruneConfig
@@ -21,8 +21,8 @@ from prac.events.recorder import EventRecorder
 from prac.events.statistics import count_events
 from prac.lottery.masks import CriterionMasks
 from prac.lottery.round_events import event_folder, event_writer, recorded_events
-from prac.lottery.stage_config import RoundConfig, StartConfig
-from prac.models.initial import started
+from prac.lottery.stage_config import RoundConfig
+from prac.lottery.starts import initial_model
 from prac.models.state import load_state
 from prac.pruning.mask import Mask
 from prac.pruning.tentative import TentativeMask
@@ -42,7 +42,6 @@ from prac.training.observers import (
     StopAfter,
     TentativeObserver,
 )
-from prac.training.randomness import derived_seed
 from prac.training.schedule import Budget, shares_of
 from prac.training.workers import Workers
 
@@ -131,34 +130,6 @@ class TrainRound(Protocol):
     def __call__(self, task: RoundTask) -> RoundOutcome: ...
 
 
-def initial_model(config: RoundConfig, images: DeviceImages) -> nn.Module:
-    """The network with its initial weights: a function of the architecture and the seed, and of
-    the file that it starts from."""
-    return started(
-        config.architecture,
-        config.weights,
-        num_classes=images.num_classes,
-        image_shape=images.image_shape,
-        seed=derived_seed(config.seed, "weights"),
-    )
-
-
-def start_weights(
-    config: StartConfig, *, num_classes: int, image_shape: tuple[int, int, int]
-) -> dict[str, Tensor]:
-    """Where tickets start that don't rewind: the search's initial weights, or others, drawn with
-    another seed (random tickets)."""
-    purpose = {"initial": "weights", "redrawn": "redrawn weights"}[config.start]
-    model = started(
-        config.architecture,
-        config.weights if config.start == "initial" else None,
-        num_classes=num_classes,
-        image_shape=image_shape,
-        seed=derived_seed(config.seed, purpose),
-    )
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-
 class _Session:
     """One round on one worker: the model, what watches it, and its state after training."""
 
@@ -183,7 +154,8 @@ class _Session:
             mask = Mask.dense(self.model, config.prune.layers, images.image_shape)
         self.rewind = None if config.rewind is None else RewindCapture(config.rewind)
         earliest = epochs_to_rewind(config.rewind, self.budget)
-        self.masks = CriterionMasks(config, images, mask)
+        draw = config.seed, config.round_index
+        self.masks = CriterionMasks(images, mask, config.prune, config.prune.criterion, draw)
         self.tentative = TentativeMask(
             mask,
             config.prune.fraction,

@@ -39,8 +39,9 @@ from prac.data.batches import DeviceImages
 from prac.data.sources import open_source
 from prac.fingerprint import fingerprint
 from prac.lottery.method_config import sampler_settings, score_settings
-from prac.lottery.rounds import RoundOutcome, RoundTask, initial_model, run_round
+from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
 from prac.lottery.stage_config import round_config
+from prac.lottery.starts import initial_model
 from prac.models.cost import dense_flops
 from prac.models.layout import placed
 from prac.selection import critical_for_pruning, critical_for_training

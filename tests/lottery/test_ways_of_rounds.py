@@ -22,7 +22,8 @@ from prac.errors import TicketError
 from prac.lottery.bill import flops
 from prac.lottery.compose import build_graph
 from prac.lottery.outputs import BEST, REWIND, SET, STATISTICS, TICKET, RoundFacts, SetFacts
-from prac.lottery.rounds import RoundTask, initial_model
+from prac.lottery.rounds import RoundTask
+from prac.lottery.starts import initial_model
 from prac.models.cost import dense_flops
 from prac.ticket.format import Ticket
 

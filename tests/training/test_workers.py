@@ -32,8 +32,9 @@ from prac.data.dataset import ImageDataset
 from prac.events.log import EventLog
 from prac.events.statistics import count_events
 from prac.lottery.round_events import event_folder
-from prac.lottery.rounds import RoundTask, initial_model, train_round, train_with_workers
+from prac.lottery.rounds import RoundTask, train_round, train_with_workers
 from prac.lottery.stage_config import round_config
+from prac.lottery.starts import initial_model
 from prac.pruning.prunable import prunable_weights
 from prac.storage import Folder
 from prac.training.checkpoint import Checkpoint

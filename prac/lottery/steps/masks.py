@@ -5,8 +5,8 @@ from __future__ import annotations
 from prac.lottery.env import Work
 from prac.lottery.masks import make_mask
 from prac.lottery.outputs import NEXT_MASK, REWIND, Cost, Facts, Made, MaskFacts
-from prac.lottery.rounds import start_weights
 from prac.lottery.stage_config import MaskConfig, StartConfig
+from prac.lottery.starts import start_weights
 from prac.training.made_by import computed_by
 
 
@@ -28,8 +28,4 @@ def prune_stage(config: MaskConfig, work: Work, *, before: Made | None = None) -
 
 def start_stage(config: StartConfig, work: Work) -> Made:
     """The weights that tickets start from which don't rewind."""
-    dataset = work.env.dataset()
-    weights = start_weights(
-        config, num_classes=dataset.num_classes, image_shape=dataset.image_shape
-    )
-    return Made(facts=Facts(), files={REWIND: weights})
+    return Made(facts=Facts(), files={REWIND: start_weights(config, work.env.dataset())})
