@@ -49,6 +49,7 @@ def _by_name(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {row["variant"]: row for row in rows}
 
 
+@pytest.mark.slow
 def test_one_training_of_each_beside_its_twin(data: Path, tmp_path: Path) -> None:
     options = ("--seeds", "0", "--starts", "rewind")
     told, rows = _run(data, tmp_path, *options)
@@ -96,6 +97,7 @@ def test_one_round_is_trained_under_the_first_mask(data: Path, tmp_path: Path) -
     assert "One round of pruning" in (tmp_path / "rows.md").read_text()
 
 
+@pytest.mark.slow
 def test_whole_searches_of_a_variant_its_twin_and_vanilla(data: Path, tmp_path: Path) -> None:
     options = (
         "--table",

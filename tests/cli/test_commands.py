@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,7 +39,9 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("store", ["made", "not made"])
-def test_a_plan_needs_no_torch_and_no_ray(store: str, tmp_path: Path) -> None:
+def test_a_plan_needs_no_torch_and_no_ray(
+    store: str, empty_database_file: Path, tmp_path: Path
+) -> None:
     program = (
         "import sys\n"
         "from prac.cli import pipeline\n"
@@ -48,6 +51,7 @@ def test_a_plan_needs_no_torch_and_no_ray(store: str, tmp_path: Path) -> None:
         "assert ('mlflow' in sys.modules) == (sys.argv[2] == 'made')\n"
     )
     if store == "made":
+        shutil.copy(empty_database_file, tmp_path / "mlflow.db")
         Connection(f"sqlite:///{tmp_path / 'mlflow.db'}").prepare()
     before = sorted(tmp_path.iterdir())
     done = subprocess.run(

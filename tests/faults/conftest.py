@@ -65,23 +65,23 @@ class Found:
 @pytest.fixture(scope="session")
 def begin(
     tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[Path], AbstractContextManager[Launch]]:
+) -> Callable[..., AbstractContextManager[Launch]]:
     """Starts the tiny pipeline in a home; nothing of it outlives the context."""
     database = empty_database(tmp_path_factory.getbasetemp())
 
-    def start(home: Path) -> AbstractContextManager[Launch]:
+    def start(home: Path, *more: str) -> AbstractContextManager[Launch]:
         if not (home / "mlflow.db").is_file():
             shutil.copy(database, home / "mlflow.db")
-        return launched(home, *WORDS)
+        return launched(home, *WORDS, *more)
 
     return start
 
 
 @pytest.fixture
-def launch(begin: Callable[[Path], AbstractContextManager[Launch]]) -> Iterator[Any]:
+def launch(begin: Callable[..., AbstractContextManager[Launch]]) -> Iterator[Any]:
     """Start the tiny pipeline in a home; nothing of it outlives the test."""
     with ExitStack() as stack:
-        yield lambda home: stack.enter_context(begin(home))
+        yield lambda home, *more: stack.enter_context(begin(home, *more))
 
 
 @pytest.fixture

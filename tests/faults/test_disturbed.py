@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+# Each process that trains costs seconds to start; what is found is the same with any number.
+ONE_WORKER = ("--workers", "1")
+
 # These take a minute each on two idle cores; the limit is for machines that are busy.
 pytestmark = pytest.mark.timeout(1800)
 
@@ -117,7 +120,7 @@ def test_local_run_killed_and_started_again(tmp_path: Path, launch_local, refere
 
 
 def test_interrupted(tmp_path: Path, launch, tracked) -> None:
-    run = launch(tmp_path)
+    run = launch(tmp_path, *ONE_WORKER)
     run.until(lambda: _epochs(run, 1))
     run.interrupt()
     assert run.wait(90) == 130, run.said()
@@ -147,7 +150,7 @@ def test_damage_between_two_runs_and_a_worker_of_a_round_killed(
     tracked(survivor).revoke(*wanted)
 
     started = time.monotonic()
-    run = launch(survivor)
+    run = launch(survivor, *ONE_WORKER)
     # A checkpoint beside no dense training: round 1, made again, has finished an epoch.
     checkpoints = survivor / "prac-runs"
     run.until(

@@ -53,15 +53,8 @@ def test_a_search_on_a_server_with_a_password_leaves_it_nowhere(
     process = subprocess.Popen(
         [
             *(sys.executable, str(REPOSITORY / "pipelines" / "full.py")),
-            *(
-                "--architectures",
-                "nets_beside:small",
-                "--epochs",
-                "1",
-                "--rounds",
-                "1",
-                "--compare",
-            ),
+            *("--architectures", "nets_beside:small", "--workers", "1"),
+            *("--epochs", "1", "--rounds", "1", "--compare"),
             *("--home", str(tmp_path / "home")),
         ],
         cwd=tmp_path,
