@@ -27,19 +27,18 @@ class DigitsSource:
 
     def __init__(self, config: DataConfig) -> None:
         """Find the file. Raises ConfigError where scikit-learn isn't installed."""
-        self._config = config
+        self.config = config
         self._file = _find_file()
 
     def summary(self) -> DataSummary:
         """Counts, classes and the shape of the images. Raises ConfigError for splits."""
         images, labels = self._digits
         return summarise(
-            self._config,
-            name=self.name,
+            self,
             class_names=_class_names(),
             train_labels=labels,
             test_labels=None,
-            image_shape=shape_after((8, 8, 1), self._config.image_size, self._config.channels),
+            image_shape=shape_after((8, 8, 1), self.config.image_size, self.config.channels),
             origin=Origin(test_from="made"),
             digests=(row_digests(images), None),
         )
@@ -47,18 +46,16 @@ class DigitsSource:
     def fingerprint(self) -> str:
         """32 hexadecimal digits: the pixels, the labels and the options."""
         images, labels = self._digits
-        options = split_options(self._config, makes_test=True)
+        options = split_options(self.config, makes_test=True)
         content = {"kind": "digits", "images": images, "labels": labels, "options": options}
         return fingerprint(content)
 
     def load(self) -> ImageDataset:
         """All digits, their 17 grey levels spread over 0 to 255."""
         images, labels = self._digits
-        size, channels = self._config.image_size, self._config.channels
+        size, channels = self.config.image_size, self.config.channels
         return assemble(
-            self._config,
-            name=self.name,
-            fingerprint=self.fingerprint(),
+            self,
             class_names=_class_names(),
             train=(convert_images(images, size=size, channels=channels), labels),
             test=None,

@@ -89,7 +89,7 @@ class GivenSource:
     def __init__(self, data: Any, config: DataConfig, name: str | None = None) -> None:
         """Take the images. Raises ConfigError for what can't be used."""
         self.name = name or str(getattr(data, "name", None) or "given")
-        self._config = config
+        self.config = config
         given = data if isinstance(data, Mapping) else {"train": data}
         splits = {split_of(str(name)) or str(name): part for name, part in given.items()}
         strange = [name for name in splits if name not in _SPLITS]
@@ -114,7 +114,7 @@ class GivenSource:
     def _find_test(self, splits: Mapping[str, Any]) -> tuple[str, _Given | None]:
         for name in ("test", "validation"):
             if name in splits:
-                found = _labelled(splits[name], name, self._config)
+                found = _labelled(splits[name], name, self.config)
                 if not (found[1] == -1).all():
                     return name, found
                 self._notes.append(f"the {name} split has no labels, and is not used")
@@ -125,12 +125,11 @@ class GivenSource:
         height, width, channels = self._train[0].shape[1:]
         shape = (int(height), int(width), int(channels))
         return summarise(
-            self._config,
-            name=self.name,
+            self,
             class_names=self._classes,
             train_labels=self._train[1],
             test_labels=None if self._test is None else self._test[1],
-            image_shape=shape_after(shape, self._config.image_size, self._config.channels),
+            image_shape=shape_after(shape, self.config.image_size, self.config.channels),
             origin=self._origin,
             digests=(
                 row_digests(self._train[0]),
@@ -148,7 +147,7 @@ class GivenSource:
 
     @cached_property
     def _fingerprint(self) -> str:
-        options = split_options(self._config, makes_test=self._test is None)
+        options = split_options(self.config, makes_test=self._test is None)
         return fingerprint(
             {
                 "kind": "given",
@@ -162,9 +161,7 @@ class GivenSource:
     def load(self) -> ImageDataset:
         """The data set, with its splits."""
         return assemble(
-            self._config,
-            name=self.name,
-            fingerprint=self.fingerprint(),
+            self,
             class_names=self._classes,
             train=self._converted(self._train),
             test=None if self._test is None else self._converted(self._test),
@@ -172,7 +169,7 @@ class GivenSource:
         )
 
     def _converted(self, split: LabelledImages) -> LabelledImages:
-        size, channels = self._config.image_size, self._config.channels
+        size, channels = self.config.image_size, self.config.channels
         return convert_images(split[0], size=size, channels=channels), split[1]
 
 

@@ -31,7 +31,7 @@ class ImageFolderSource:
 
     def __init__(self, path: str | Path, config: DataConfig) -> None:
         """List the files. Raises ConfigError for a folder or a class without images."""
-        self._config = config
+        self.config = config
         self._root = Path(path).expanduser()
         self._where = f"folder:{path}"
         if not self._root.is_dir():
@@ -54,8 +54,7 @@ class ImageFolderSource:
         """
         digests = self._digests
         return summarise(
-            self._config,
-            name=self.name,
+            self,
             class_names=self._class_names,
             train_labels=self._labels(self._train),
             test_labels=self._labels(self._test) if self._test else None,
@@ -66,7 +65,18 @@ class ImageFolderSource:
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits: the bytes and class of every file in order, and the options."""
-        return self._fingerprint
+        digests = {
+            name: hashlib.sha256(b"".join(files)).digest() for name, files in self._digests.items()
+        }
+        options = split_options(self.config, makes_test=self._test is None)
+        known = {
+            "kind": "folder",
+            "class_names": self._class_names,
+            "labels": {name: self._labels(split) for name, split in self._splits.items()},
+            "files": digests,
+            "options": options,
+        }
+        return fingerprint(known | (CARED if self._heads.cared else {}))
 
     def load(self) -> ImageDataset:
         """All images, sorted by class and file.
@@ -80,16 +90,14 @@ class ImageFolderSource:
         images, seen = decode_images(
             lambda: (partial(self._read, *pair) for pair in zip(files, known, strict=True)),
             len(files),
-            size=self._config.image_size,
-            channels=self._config.channels,
+            size=self.config.image_size,
+            channels=self.config.channels,
             source=self._where,
             describe=lambda index: self._relative(files[index]),
         )
         test = (images[num_train:], self._labels(self._test)) if self._test else None
         return assemble(
-            self._config,
-            name=self.name,
-            fingerprint=self.fingerprint(),
+            self,
             class_names=self._class_names,
             train=(images[:num_train], self._labels(self._train)),
             test=test,
@@ -133,21 +141,6 @@ class ImageFolderSource:
                 "that stay as they are (the same command reads them again)"
             )
         return content
-
-    @cached_property
-    def _fingerprint(self) -> str:
-        digests = {
-            name: hashlib.sha256(b"".join(files)).digest() for name, files in self._digests.items()
-        }
-        options = split_options(self._config, makes_test=self._test is None)
-        known = {
-            "kind": "folder",
-            "class_names": self._class_names,
-            "labels": {name: self._labels(split) for name, split in self._splits.items()},
-            "files": digests,
-            "options": options,
-        }
-        return fingerprint(known | (CARED if self._heads.cared else {}))
 
     def _labels(self, split: Split) -> Labels:
         positions = {name: label for label, name in enumerate(self._classes)}

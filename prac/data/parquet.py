@@ -50,7 +50,7 @@ class ParquetSource:
 
     def __init__(self, path: str | Path, config: DataConfig) -> None:
         """Find files and columns. Raises ConfigError where there are none, or several to choose."""
-        self._config = config
+        self.config = config
         self._where = f"parquet:{path}"
         place, subset = split_path(str(path))
         root = Path(place).expanduser()
@@ -73,8 +73,7 @@ class ParquetSource:
         """
         content = self._content
         return summarise(
-            self._config,
-            name=self.name,
+            self,
             class_names=content.class_names,
             train_labels=content.labels["train"],
             test_labels=content.labels.get("test"),
@@ -85,7 +84,19 @@ class ParquetSource:
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits: the bytes of every file in order, the columns and the options."""
-        return self._fingerprint
+        content = self._content
+        options = split_options(self.config, makes_test=self._makes_test)
+        known = {
+            "kind": "parquet",
+            "files": content.files,
+            "columns": (self._columns.image, self._columns.label),
+            "options": options,
+        }
+        counted = tuple(str(number) for number in range(len(content.class_names)))
+        if self._columns.class_names is None and content.class_names != counted:
+            # What numbers 0, 1, ... mean needs no words; of anything else the order counts.
+            known["classes"] = content.class_names
+        return fingerprint(known | (CARED if content.heads.cared else {}))
 
     def load(self) -> ImageDataset:
         """All images, in the order of the rows.
@@ -98,15 +109,13 @@ class ParquetSource:
         images, seen = decode_images(
             lambda: (image for split in self._files for image in self._encoded(split)),
             sum(self._rows.values()),
-            size=self._config.image_size,
-            channels=self._config.channels,
+            size=self.config.image_size,
+            channels=self.config.channels,
             source=self._where,
             describe=self._describe,
         )
         return assemble(
-            self._config,
-            name=self.name,
-            fingerprint=self.fingerprint(),
+            self,
             class_names=content.class_names,
             train=(images[:num_train], content.labels["train"]),
             test=None if self._makes_test else (images[num_train:], content.labels["test"]),
@@ -127,27 +136,11 @@ class ParquetSource:
         return Origin(test_from=self._test_from, places=places, notes=tuple(self._notes))
 
     @cached_property
-    def _fingerprint(self) -> str:
-        content = self._content
-        options = split_options(self._config, makes_test=self._makes_test)
-        known = {
-            "kind": "parquet",
-            "files": content.files,
-            "columns": (self._columns.image, self._columns.label),
-            "options": options,
-        }
-        counted = tuple(str(number) for number in range(len(content.class_names)))
-        if self._columns.class_names is None and content.class_names != counted:
-            # What numbers 0, 1, ... mean needs no words; of anything else the order counts.
-            known["classes"] = content.class_names
-        return fingerprint(known | (CARED if content.heads.cared else {}))
-
-    @cached_property
     def _content(self) -> _Content:
         files: dict[str, list[bytes]] = {}
         images: dict[str, list[bytes]] = {}
         columns = {}
-        heads = Heads(size=self._config.image_size, channels=self._config.channels)
+        heads = Heads(size=self.config.image_size, channels=self.config.channels)
         label = str(self._columns.label)
         for split in self._files:
             files[split], images[split], found = [], [], []
@@ -216,8 +209,8 @@ class ParquetSource:
     def _columns_of(self, file: Path) -> Columns:
         return find_columns(
             self._open(file).schema_arrow,
-            label_column=self._config.label_column,
-            image_column=self._config.image_column,
+            label_column=self.config.label_column,
+            image_column=self.config.image_column,
             where=f"{self._where} ({shown(file.name)})",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -109,11 +109,21 @@ def divide(config: DataConfig, labels: Labels, name: str, *, makes_test: bool) -
     )
 
 
+class Splitting(Protocol):
+    """A source whose splits are made here."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def config(self) -> DataConfig: ...
+
+    def fingerprint(self) -> str: ...
+
+
 def assemble(
-    config: DataConfig,
+    source: Splitting,
     *,
-    name: str,
-    fingerprint: str,
     class_names: tuple[str, ...],
     train: LabelledImages,
     test: LabelledImages | None,
@@ -126,9 +136,10 @@ def assemble(
     Raises ConfigError for fewer than two classes, for a split without samples, and for a channel
     that is the same in all training images.
     """
+    name = source.name
     if len(class_names) < 2:
         raise ConfigError(f"data set {name} has {len(class_names)} class; allowed: 2 or more")
-    division = divide(config, train[1], name, makes_test=test is None)
+    division = divide(source.config, train[1], name, makes_test=test is None)
     if test is None:
         (images, labels), kept, tested = train, division.kept, division.tested
         train, test = (images[kept], labels[kept]), (images[tested], labels[tested])
@@ -142,7 +153,7 @@ def assemble(
     )
     return ImageDataset(
         name=name,
-        fingerprint=fingerprint,
+        fingerprint=source.fingerprint(),
         class_names=class_names,
         train_images=_read_only(train[0]),
         train_labels=_read_only(train[1]),
@@ -157,9 +168,8 @@ def assemble(
 
 
 def summarise(
-    config: DataConfig,
+    source: Splitting,
     *,
-    name: str,
     class_names: tuple[str, ...],
     train_labels: Labels,
     test_labels: Labels | None,
@@ -171,6 +181,7 @@ def summarise(
 
     digests: of each image as it is encoded, of the training and the test split.
     """
+    name = source.name
     if len(class_names) < 2:
         raise ConfigError(f"data set {name} has {len(class_names)} class; allowed: 2 or more")
     if image_shape is not None:
@@ -179,7 +190,7 @@ def summarise(
             2 * len(train_labels) if test_labels is None else len(train_labels) + len(test_labels)
         )
         refuse_larger_than_memory(count, image_shape, name)
-    division = divide(config, train_labels, name, makes_test=test_labels is None)
+    division = divide(source.config, train_labels, name, makes_test=test_labels is None)
     train_digests, test_digests = digests
     if division.kept is not None and division.tested is not None:
         rows = train_digests

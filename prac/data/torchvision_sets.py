@@ -68,17 +68,16 @@ class TorchvisionSource:
         if config.source not in SETS:
             raise unknown("torchvision set", config.source, SETS)
         self.name = config.source
-        self._config = config
+        self.config = config
         self._set, self._size = SETS[config.source], KNOWN_DATA[config.source]
         self._root = (root or DEFAULT_ROOT).expanduser()
 
     def summary(self) -> DataSummary:
         """Counts, classes and the shape of the images; nothing is read or downloaded."""
-        size, channels = self._config.image_size, self._config.channels
+        size, channels = self.config.image_size, self.config.channels
         known, classes = self._set, np.arange(len(self._set.class_names))
         return summarise(
-            self._config,
-            name=self.name,
+            self,
             class_names=known.class_names,
             train_labels=np.resize(classes, self._size.num_train),  # as many of each
             test_labels=np.resize(classes, known.num_test),
@@ -95,16 +94,14 @@ class TorchvisionSource:
             "name": self.name,
             "md5": known.md5,
             "counts": (self._size.num_train, known.num_test),
-            "options": split_options(self._config, makes_test=False),
+            "options": split_options(self.config, makes_test=False),
         }
         return fingerprint(content)
 
     def load(self) -> ImageDataset:
         """All images. Raises ConfigError where they are not there and can't be downloaded."""
         return assemble(
-            self._config,
-            name=self.name,
-            fingerprint=self.fingerprint(),
+            self,
             class_names=self._set.class_names,
             train=self._split(train=True),
             test=self._split(train=False),
@@ -112,7 +109,7 @@ class TorchvisionSource:
 
     def _split(self, *, train: bool) -> LabelledImages:
         stored = self._open(train)
-        size, channels = self._config.image_size, self._config.channels
+        size, channels = self.config.image_size, self.config.channels
         images = np.ascontiguousarray(stored.data, dtype=np.uint8)
         labels = np.asarray(stored.targets, dtype=np.int64)
         return convert_images(images, size=size, channels=channels), labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -126,12 +127,10 @@ def round_budget(
         numerator, denominator = num_samples, num_full_samples
     else:
         numerator, denominator = epochs, full.epochs
-    return Budget(
+    return dataclasses.replace(
+        full,
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
         milestones=tuple(max(1, m * numerator // denominator) for m in full.milestones),
         warmup_epochs=min(full.warmup_epochs * numerator // denominator, epochs - 1),
-        peak_learning_rate=full.peak_learning_rate,
-        decay=full.decay,
-        schedule=full.schedule,
     )

@@ -1,6 +1,7 @@
 """Splits and statistics against answers worked out by other means."""
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -96,9 +97,7 @@ def _assemble(labels, test=None, **options):
     labels = np.array(labels, dtype=np.int64)
     images = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1).repeat(4, axis=1)
     return assemble(
-        DataConfig(**options),
-        name="toy",
-        fingerprint="f",
+        SimpleNamespace(config=DataConfig(**options), name="toy", fingerprint=lambda: "f"),
         class_names=tuple(map(str, range(int(labels.max()) + 1))),
         train=(images, labels),
         test=test,
