@@ -39,7 +39,7 @@ def test_a_search_runs_with_every_part(folder: Path) -> None:
     ]
     where = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-m", "prac.cli", *words],
+        [sys.executable, "-m", "prac", *words],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": where},
         capture_output=True,

@@ -141,7 +141,7 @@ class ParquetSource:
         images: dict[str, list[bytes]] = {}
         columns = {}
         heads = Heads(size=self.config.image_size, channels=self.config.channels)
-        label = str(self._columns.label)
+        label = self._columns.label
         for split in self._files:
             files[split], images[split], found = [], [], []
             for file in self._files[split]:
@@ -188,7 +188,7 @@ class ParquetSource:
         return "made", {"train": train}
 
     def _is_labelled(self, files: list[Path]) -> bool:
-        label, found = str(self._columns.label), []
+        label, found = self._columns.label, []
         for file in files:
             opened = self._open(file)
             if not has_column(opened.schema_arrow, label):

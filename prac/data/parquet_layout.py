@@ -27,13 +27,12 @@ class Columns:
     """The columns of a data set.
 
     nested: the image column is a struct with a field `bytes`, not the bytes themselves.
-    label: None where there is none. class_names: None where the schema doesn't say. notes: what of
-    the schema could not be used.
+    class_names: None where the schema doesn't say. notes: what of the schema could not be used.
     """
 
     image: str
     nested: bool
-    label: str | None
+    label: str
     class_names: tuple[str, ...] | None
     notes: tuple[str, ...] = field(default=(), compare=False)
 
@@ -103,12 +102,7 @@ def _missing_notes(by_split: Mapping[str, list[Path]]) -> list[str]:
 
 
 def find_columns(
-    schema: pa.Schema,
-    *,
-    label_column: str | None,
-    image_column: str | None = None,
-    where: str,
-    needs_label: bool = True,
+    schema: pa.Schema, *, label_column: str | None, image_column: str | None, where: str
 ) -> Columns:
     """Find the image column by its type and the label column by its name, or else its type.
 
@@ -123,11 +117,11 @@ def find_columns(
         if field.name.lower() in _SPLIT_COLUMNS and not pa.types.is_binary(field.type)
     ]
     image = _image_column(schema, image_column, where)
-    label = _label_column(schema, label_column, features, where) if needs_label else None
-    if label is not None and label_column is None:
+    label = _label_column(schema, label_column, features, where)
+    if label_column is None:
         possible = [field.name for field in schema if is_label(field.type)]
         notes += label_notes(label, possible, _class_labels(schema, features))
-    names = None if label is None else _class_names(features, label, notes)
+    names = _class_names(features, label, notes)
     return Columns(
         image=image,
         nested=pa.types.is_struct(schema.field(image).type),

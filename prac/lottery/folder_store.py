@@ -135,6 +135,7 @@ class FolderStore:
         folder = self._folder(finished.key)
 
         def bring(name: str) -> Path:
+            """Where the file lies; what its absence means is told by what lies beside it."""
             path = folder / name
             if not path.is_file():
                 self._require_there()

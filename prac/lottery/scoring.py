@@ -44,6 +44,7 @@ class Witness:
         images = self._images
 
         def probabilities() -> NDArray[np.float32]:
+            """Of all training rows, by the model; their images are counted."""
             assert weights is not None
             model = build_model(
                 architecture, num_classes=images.num_classes, image_shape=images.image_shape, seed=0

@@ -77,6 +77,7 @@ def zero_images(model: nn.Module, image_shape: tuple[int, int, int], count: int)
 
 def _adder(flops: dict[str, int], name: str) -> Callable[[nn.Module, object, Tensor], None]:
     def add(module: nn.Module, _inputs: object, output: Tensor) -> None:
+        """Of one call of a layer."""
         if isinstance(module, _CONVOLUTIONS):
             per_output = module.in_channels // module.groups * math.prod(module.kernel_size)
         else:

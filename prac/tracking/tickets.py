@@ -53,6 +53,7 @@ def register(
     own = {tag: value for tag, value in tags.items() if tag not in _OF_MODEL}
 
     def register_run(run_id: str, artifact_uri: str) -> None:
+        """Make the version of this run, and name it in the run."""
         log_inputs(store, run_id, inputs)
         client = store.client
         name = wanted
@@ -229,10 +230,12 @@ def update_aliases(
     versions = [v for v in versions if all(map(_is_share, _numbers_of(v)))]
 
     def merit(version: Any) -> tuple[float, float, int]:
+        """The higher, the more accurate; of equal ones the sparser, then the newer."""
         accuracy = number(version, "validation_accuracy")
         return accuracy, number(version, "sparsity"), int(version.version)
 
     def thrift(version: Any) -> tuple[float, float, int]:
+        """The higher, the fewer weights; of equal ones the more accurate, then the newer."""
         accuracy, sparsity, newest = merit(version)
         return sparsity, accuracy, newest
 

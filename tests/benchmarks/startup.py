@@ -127,7 +127,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         here = ["--home", home, *SMALL, "--rounds", str(FEW)]
         commands = {
-            "prac --help": [sys.executable, "-m", "prac.cli", "--help"],
+            "prac --help": [sys.executable, "-m", "prac", "--help"],
             "pipelines/full.py --plan": [*full, "--home", home, "--plan"],
             "a finished pipeline again": [*full, *here],
         }

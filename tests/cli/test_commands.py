@@ -68,7 +68,7 @@ def test_a_plan_needs_no_torch_and_no_ray(
 
 def test_a_pipeline_from_a_shell() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "prac.cli", "run", "--recipe", "nope"],
+        [sys.executable, "-m", "prac", "run", "--recipe", "nope"],
         capture_output=True,
         text=True,
         timeout=120,

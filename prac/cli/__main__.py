@@ -1,7 +1,0 @@
-"""`python -m prac.cli`."""
-
-import sys
-
-from prac.cli import main
-
-sys.exit(main())
