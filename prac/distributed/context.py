@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from prac.storage import Folder
 # The driver hands contexts out and computes nothing: it does without torch.
 if TYPE_CHECKING:
     from prac.data.batches import DeviceImages
-    from prac.training.observers import EpochEnd
+    from prac.training.observers import OnEpoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +78,7 @@ class Context:
         """The folder of the stage with this key, for events and checkpoints."""
         return Folder(self.resources.storage).child(key)
 
-    def on_epoch(self, stage: Stage) -> Callable[[EpochEnd], None]:
+    def on_epoch(self, stage: Stage) -> OnEpoch:
         return epoch_reporter(self.desk, stage.name)
 
     def meter(self, stage: Stage) -> EnergyMeter:

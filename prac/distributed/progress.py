@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,7 +12,7 @@ from ray.exceptions import RayError
 from prac.lottery.progress import EpochNews
 
 if TYPE_CHECKING:
-    from prac.training.observers import EpochEnd
+    from prac.training.observers import OnEpoch
 
 
 class Desk(Protocol):
@@ -62,6 +61,6 @@ class RayDesk:
         return news
 
 
-def epoch_reporter(desk: Desk, stage: str) -> Callable[[EpochEnd], None]:
+def epoch_reporter(desk: Desk, stage: str) -> OnEpoch:
     """An epoch callback that tells the desk."""
     return lambda end: desk.report(EpochNews.of(stage, end))

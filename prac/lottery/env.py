@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prac.data.batches import DeviceImages
     from prac.lottery.energy import EnergyMeter
     from prac.lottery.rounds import RoundOutcome, RoundTask
-    from prac.training.observers import EpochEnd
+    from prac.training.observers import OnEpoch
 
 
 class Env(Protocol):
@@ -41,7 +41,7 @@ class Env(Protocol):
     def count(self, key: str, epochs: int) -> pa.Table:
         """Statistics of the events of the dense run with this key. Raises EventLogError."""
 
-    def on_epoch(self, stage: Stage) -> Callable[[EpochEnd], None] | None:
+    def on_epoch(self, stage: Stage) -> OnEpoch | None:
         """Who is told of a stage's epochs."""
 
     def meter(self, stage: Stage) -> EnergyMeter:
@@ -70,6 +70,6 @@ class Work:
         return self.env.work(self.stage.key)
 
     @property
-    def on_epoch(self) -> Callable[[EpochEnd], None] | None:
+    def on_epoch(self) -> OnEpoch | None:
         """Who is told of its epochs."""
         return self.env.on_epoch(self.stage)

@@ -25,7 +25,7 @@ from prac.storage import Folder
 if TYPE_CHECKING:
     from prac.data.batches import DeviceImages
     from prac.lottery.rounds import RoundOutcome, RoundTask, TrainRound
-    from prac.training.observers import EpochEnd
+    from prac.training.observers import OnEpoch
 
 MAX_DAMAGES = 3
 """How often one stage is made again because its artifacts were found damaged."""
@@ -101,7 +101,7 @@ class LocalEnv:
         counted = count_epochs(self.work(key), run=key, epochs=range(epochs), sample_ids=ids)
         return counted.statistics()
 
-    def on_epoch(self, stage: Stage) -> Callable[[EpochEnd], None] | None:
+    def on_epoch(self, stage: Stage) -> OnEpoch | None:
         return lambda end: self.display.news(EpochNews.of(stage.name, end))
 
     def meter(self, stage: Stage) -> EnergyMeter:

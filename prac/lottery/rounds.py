@@ -34,10 +34,10 @@ from prac.training.loop import Trained, Training, epoch_size, train
 from prac.training.made_by import MadeBy
 from prac.training.observers import (
     EpochCallback,
-    EpochEnd,
     EpochRecord,
     EventObserver,
     Observer,
+    OnEpoch,
     RewindCapture,
     StopAfter,
     TentativeObserver,
@@ -141,7 +141,7 @@ class _Session:
         *,
         workers: Workers,
         attempt: int,
-        on_epoch: Callable[[EpochEnd], None] | None,
+        on_epoch: OnEpoch | None,
     ) -> None:
         config = task.config
         self.task, self.images = task, images
@@ -242,11 +242,7 @@ class _Session:
 
 
 def train_with_workers(
-    task: RoundTask,
-    images: DeviceImages,
-    work: Folder,
-    *,
-    on_epoch: Callable[[EpochEnd], None] | None = None,
+    task: RoundTask, images: DeviceImages, work: Folder, *, on_epoch: OnEpoch | None = None
 ) -> None:
     """One worker's part of a data-parallel round; all workers of a process group call it with the
     same task.
@@ -264,11 +260,7 @@ def train_with_workers(
 
 
 def train_round(
-    task: RoundTask,
-    images: DeviceImages,
-    work: Folder,
-    *,
-    on_epoch: Callable[[EpochEnd], None] | None = None,
+    task: RoundTask, images: DeviceImages, work: Folder, *, on_epoch: OnEpoch | None = None
 ) -> RoundOutcome:
     """Train one round in this process, or take the finished checkpoint that workers left.
 
@@ -311,11 +303,7 @@ def epochs_to_rewind(rewind: RewindPoint | None, budget: Budget) -> int:
 
 
 def run_round(
-    task: RoundTask,
-    images: DeviceImages,
-    work: Folder,
-    *,
-    on_epoch: Callable[[EpochEnd], None] | None = None,
+    task: RoundTask, images: DeviceImages, work: Folder, *, on_epoch: OnEpoch | None = None
 ) -> RoundOutcome:
     """Train one round in this process and reduce its events: a `TrainRound` for one worker."""
     outcome = train_round(task, images, work, on_epoch=on_epoch)

@@ -18,7 +18,7 @@ from prac.selection.scores import Evidence
 from prac.storage import Folder
 from prac.training.evaluation import predict_probabilities
 from prac.training.loop import Trained, Training, train
-from prac.training.observers import EpochCallback, EpochEnd
+from prac.training.observers import EpochCallback, OnEpoch
 from prac.training.randomness import derived_seed
 
 Weights = Mapping[str, Tensor]
@@ -75,7 +75,7 @@ def train_proxy(
     *,
     run: str,
     checkpoints: Folder | None = None,
-    on_epoch: Callable[[EpochEnd], None] | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Trained:
     """Train a small dense network on the whole training split, whose predictions select for others.
 

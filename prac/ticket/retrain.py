@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +26,7 @@ from prac.ticket.format import Ticket
 from prac.training.evaluation import test_accuracy
 from prac.training.loop import Trained, Training, train
 from prac.training.made_by import together
-from prac.training.observers import EpochCallback, EpochEnd
+from prac.training.observers import EpochCallback, OnEpoch
 from prac.training.precision import pick_device, resolve_precision
 
 _OF_FOUND = ("found_test_accuracy", "found_validation_accuracy", "found_steps")
@@ -51,7 +50,7 @@ def train_alone(
     seed: int,
     run: str,
     checkpoints: Folder | None = None,
-    on_epoch: Callable[[EpochEnd], None] | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> TrainedAlone:
     """Train a model from the weights it has under `mask` for the full budget, and test it once.
 
@@ -130,7 +129,7 @@ def train_ticket(
     *,
     seed: int = 0,
     device: str = "auto",
-    on_epoch: Callable[[EpochEnd], None] | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Judgement:
     """Train a ticket from its rewind weights on any data of the same image shape.
 

@@ -38,6 +38,8 @@ class EpochEnd:
     model: nn.Module
 
 
+OnEpoch = Callable[[EpochEnd], None]
+"""Is told of the end of every epoch."""
 State = tuple[Mapping[str, Tensor], Mapping[str, Any]]
 """Tensors by name and JSON values that a checkpoint keeps for an observer."""
 
@@ -153,7 +155,7 @@ class EpochCallback(Observer):
 
     name = "callback"
 
-    def __init__(self, callback: Callable[[EpochEnd], None]) -> None:
+    def __init__(self, callback: OnEpoch) -> None:
         self._callback = callback
 
     def on_epoch(self, end: EpochEnd) -> bool:
