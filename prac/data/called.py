@@ -47,7 +47,6 @@ class CalledSource:
         self.name = slug(config.source.partition(":")[2]) if given == "given" else given
 
     def summary(self) -> DataSummary:
-        """Counts, classes and the shape of the images."""
         return self._inner.summary()
 
     def fingerprint(self) -> str:

@@ -121,7 +121,6 @@ class GivenSource:
         return "made", None
 
     def summary(self) -> DataSummary:
-        """Counts, classes and the shape of the images."""
         height, width, channels = self._train[0].shape[1:]
         shape = (int(height), int(width), int(channels))
         return summarise(

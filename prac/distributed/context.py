@@ -75,7 +75,6 @@ class Context:
         return DeviceImages(self.dataset(), self.augment, device)
 
     def work(self, key: str) -> Folder:
-        """The folder of the stage with this key, for events and checkpoints."""
         return Folder(self.resources.storage).child(key)
 
     def on_epoch(self, stage: Stage) -> OnEpoch:

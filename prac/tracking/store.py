@@ -92,7 +92,6 @@ class MlflowStore(Connection):
         ]
 
     def find_one(self, stage: Stage) -> Finished | None:
-        """The finished stage with this one's key, where it has been made."""
         with self.reached():
             runs = self.search(
                 experiment_of(stage),

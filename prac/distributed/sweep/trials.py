@@ -89,7 +89,6 @@ class _Exchange:
         return self._answers[key]
 
     async def ask(self, ask: Ask) -> dict[str, Any]:
-        """Wait for a goal; what is to be reported to Tune. Raises PracError where it failed."""
         self._asked.append(ask)
         # Shielded: a trial that is stopped must not cancel what another waits for.
         answer = await asyncio.shield(self._answer(label(ask.values), ask.goal))
@@ -98,12 +97,10 @@ class _Exchange:
         return answer
 
     async def collect(self) -> list[Ask]:
-        """Hand over what was asked since the last time."""
         asked, self._asked = self._asked, []
         return asked
 
     async def answer(self, name: str, goal: int, report: dict[str, Any]) -> None:
-        """Answer a goal, once; a report with `failed` is an error for who asked."""
         answer = self._answer(name, goal)
         if not answer.done():
             answer.set_result(report)
