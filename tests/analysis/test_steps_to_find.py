@@ -22,7 +22,7 @@ from prac.lottery.kinds import KINDS
 from prac.lottery.outputs import NEXT_MASK, REWIND, SET, TRAINED, Made, MaskFacts, TicketFacts
 from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
-from prac.report import write_csv
+from prac.report.csv_files import write_csv
 from prac.report.tables import result_row
 from prac.selection import PracSet
 from prac.sweep.union import Trial, Union, trial_graph

@@ -15,7 +15,7 @@ import pytest
 from support.crowd import crowded
 from support.results import full_results, make_png
 
-from prac.report import write_report
+from prac.report.html import write_report
 
 DESK, PHONE = 1280, 390
 LAST = "Figures and tables lie beside this page"

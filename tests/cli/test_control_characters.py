@@ -23,8 +23,8 @@ from prac.app.screen import PlainScreen, RichScreen
 from prac.cli import main
 from prac.cli.stored import print_lines, print_rows
 from prac.errors import printable
-from prac.report import write_csv, write_report
-from prac.report.csv_files import write_rows
+from prac.report.csv_files import write_csv, write_rows
+from prac.report.html import write_report
 
 HOSTILE = "a\x1b[31m\x1b]0;title\x07\r\x85\x9b2J\u202etxt\u2028\udc80z"
 """Colours, a title, a bell, a line begun anew, eight bits, text turned round, half a name."""

@@ -55,7 +55,7 @@ from prac.lottery.store import Finished, MemoryStore
 from prac.models.cost import dense_flops
 from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
-from prac.report import write_csv
+from prac.report.csv_files import write_csv
 from prac.report.html import render
 from prac.selection import Reason
 from prac.selection.scores import SCORES

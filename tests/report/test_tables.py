@@ -12,9 +12,11 @@ import pytest
 from rich.console import Console
 
 from prac.analysis.results import Results, RoundRow
-from prac.report import bill_table, equal_steps, judging_table, key_rows, print_table, write_csv
 from prac.report.as_found import as_found_sentences
-from prac.report.tables import result_row
+from prac.report.csv_files import write_csv
+from prac.report.equal_steps import equal_steps
+from prac.report.tables import bill_table, judging_table, key_rows, result_row
+from prac.report.terminal import print_table
 from prac.report.verdict import brief_verdicts, verdicts
 
 

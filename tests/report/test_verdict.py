@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from prac.analysis.results import Results, RoundRow, SearchRow
-from prac.report import comparisons, noise_points, summaries, verdicts
-from prac.report.verdict import earned_aliases
+from prac.report.compare import comparisons, noise_points, summaries
+from prac.report.verdict import earned_aliases, verdicts
 
 Rows = Callable[..., RoundRow]
 Build = Callable[..., Results]
