@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from prac.config.values import RewindPoint, Share
     from prac.data import ImageDataset, open_source
     from prac.errors import ConfigError, PracError
-    from prac.events import EVENT_SCHEMA, EventLog, EventRecorder, forgetting_statistics
+    from prac.events.log import EventLog
+    from prac.events.recorder import EventRecorder
+    from prac.events.schema import EVENT_SCHEMA
+    from prac.events.statistics import forgetting_statistics
     from prac.lottery.judge import judge
     from prac.lottery.rounds import RoundOutcome, RoundTask, TrainRound
     from prac.lottery.search import Local, SearchResult, search
@@ -50,7 +53,10 @@ _HOMES = {
     "prac.config.values": "RewindPoint Share",
     "prac.data": "ImageDataset open_source",
     "prac.errors": "ConfigError PracError",
-    "prac.events": "EVENT_SCHEMA EventLog EventRecorder forgetting_statistics",
+    "prac.events.log": "EventLog",
+    "prac.events.recorder": "EventRecorder",
+    "prac.events.schema": "EVENT_SCHEMA",
+    "prac.events.statistics": "forgetting_statistics",
     "prac.config.methods": "Method",
     "prac.lottery.judge": "judge",
     "prac.lottery.rounds": "RoundOutcome RoundTask TrainRound",

@@ -22,7 +22,7 @@ from prac import Mask, global_magnitude
 from prac.config.sections import AugmentConfig, DataConfig
 from prac.data import open_source
 from prac.data.batches import DeviceImages
-from prac.events import EventRecorder
+from prac.events.recorder import EventRecorder
 from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.training import loop

@@ -11,8 +11,8 @@ import pyarrow as pa
 from made_events import epochs_of, sample_ids
 from measuring import Row, least_seconds, parser, show
 
-from prac.events import EventLog
 from prac.events.file import EventFile
+from prac.events.log import EventLog
 from prac.storage import Folder
 
 EPOCHS = 12

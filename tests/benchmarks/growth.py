@@ -24,8 +24,9 @@ from measuring import Row, least_seconds, parser, show
 from prac import Mask, global_magnitude
 from prac.config.methods import METHODS, PRAC
 from prac.config.recipes import get_recipe
-from prac.events import EventLog, forgetting_statistics
 from prac.events.file import EventFile
+from prac.events.log import EventLog
+from prac.events.statistics import forgetting_statistics
 from prac.lottery.compose import build_graph
 from prac.lottery.folder_store import FolderStore
 from prac.lottery.graph import Request, Stage

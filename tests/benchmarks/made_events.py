@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from prac.events import EVENT_SCHEMA
+from prac.events.schema import EVENT_SCHEMA
 
 
 def sample_ids(count: int) -> np.ndarray:

@@ -23,9 +23,9 @@ import torch
 from made_events import epochs_of, sample_ids
 from measuring import Row, least_of, parser, show
 
-from prac.events import EventLog, forgetting_statistics
 from prac.events.file import EventFile
-from prac.events.statistics import count_events
+from prac.events.log import EventLog
+from prac.events.statistics import count_events, forgetting_statistics
 from prac.storage import Folder
 
 SQL = """

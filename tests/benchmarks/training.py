@@ -17,8 +17,9 @@ from prac import Mask, global_magnitude
 from prac.config.sections import AugmentConfig, DataConfig
 from prac.data.batches import DeviceImages
 from prac.data.sources import open_source
-from prac.events import EventLog, EventRecorder
 from prac.events.file import EventFile
+from prac.events.log import EventLog
+from prac.events.recorder import EventRecorder
 from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.storage import Folder

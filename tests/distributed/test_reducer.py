@@ -19,8 +19,10 @@ from prac.distributed.context import Context
 from prac.distributed.reducer import EVENTS_A_TASK, epoch_parts, reduce_in_parts
 from prac.distributed.tasks import SMALL
 from prac.errors import EventLogError
-from prac.events import EVENT_SCHEMA, EventLog, forgetting_statistics
 from prac.events.file import EventFile
+from prac.events.log import EventLog
+from prac.events.schema import EVENT_SCHEMA
+from prac.events.statistics import forgetting_statistics
 from prac.lottery.round_events import event_folder
 from prac.storage import Folder
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prac.errors import EventLogError
-from prac.events import ForgettingCounter, counter
+from prac.events import counter
+from prac.events.counter import ForgettingCounter
 
 # What an epoch presents of the sorted ids: all, a run of them, each third, some more, or shuffled.
 KINDS = st.sampled_from(["all", "run", "thirds", "new", "shuffled", "in two calls"])

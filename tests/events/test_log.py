@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prac.errors import EventLogError
-from prac.events import EVENT_SCHEMA, EventLog
 from prac.events.file import EventFile
+from prac.events.log import EventLog
+from prac.events.schema import EVENT_SCHEMA
 from prac.storage import Folder
 
 IDS = [2, 3, 5, 8, 13, 21, 34]

@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prac.errors import EventLogError
-from prac.events import EVENT_SCHEMA, STATISTICS_SCHEMA, EventRecorder, forgetting_statistics
+from prac.events.counter import STATISTICS_SCHEMA
+from prac.events.recorder import EventRecorder
+from prac.events.schema import EVENT_SCHEMA
+from prac.events.statistics import forgetting_statistics
 
 
 def test_an_epoch_is_complete_and_sorted() -> None:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prac.events import event_columns
+from prac.events.schema import event_columns
 
 
 def by_hand(logits: np.ndarray, label: int) -> tuple[bool, float, float]:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prac.errors import EventLogError
-from prac.events import EVENT_SCHEMA, forgetting_statistics
+from prac.events.schema import EVENT_SCHEMA
+from prac.events.statistics import forgetting_statistics
 
 # (epoch, sample) -> (correct, margin, el2n); margins and norms are exact in float16.
 Events = dict[tuple[int, int], tuple[bool, float, float]]

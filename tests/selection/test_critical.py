@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from prac.config.sections import SelectConfig
 from prac.errors import ConfigError, EmptySetError
-from prac.events import STATISTICS_SCHEMA
+from prac.events.counter import STATISTICS_SCHEMA
 from prac.selection import (
     PracSet,
     Reason,

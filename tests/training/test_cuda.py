@@ -30,7 +30,7 @@ from prac import Mask, global_magnitude
 from prac.config.sections import AugmentConfig, TrainConfig
 from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.events import EventRecorder
+from prac.events.recorder import EventRecorder
 from prac.models.layout import placed
 from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights

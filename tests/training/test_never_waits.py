@@ -17,7 +17,7 @@ from prac.config.sections import AugmentConfig, TrainConfig
 from prac.config.values import RewindPoint
 from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.events import EventRecorder
+from prac.events.recorder import EventRecorder
 from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.pruning.tentative import TentativeMask
