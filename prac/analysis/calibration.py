@@ -13,7 +13,7 @@ import torch
 from prac.analysis.speeds import Speed, Timed
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.models.registry import build_model
+from prac.models.registry import network_for
 from prac.training.evaluation import count_correct
 from prac.training.loop import Training, train
 from prac.training.observers import EpochEnd, Observer
@@ -55,9 +55,7 @@ def _trained(timed: Timed) -> tuple[Speed, list[tuple[int, int]]]:
     """The speed; and of each batch that was timed its images, and the most bytes that this process
     had held by then."""
     place, whole = pick_device(timed.device), timed.train.batch_size
-    model = build_model(
-        timed.architecture, num_classes=timed.num_classes, image_shape=timed.image_shape, seed=0
-    )
+    model = network_for(timed, timed.architecture)
     tried = [size for size in CPU_BATCHES if size < whole and place.type == "cpu"]
     held: list[tuple[int, int]] = []
     for batch, following in pairwise([*tried, whole, whole]):

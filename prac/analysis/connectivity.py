@@ -24,7 +24,7 @@ from prac.errors import ConfigError
 from prac.models.initial import started
 from prac.models.layout import placed
 from prac.models.mode import in_mode
-from prac.models.registry import build_model
+from prac.models.registry import network_for
 from prac.models.state import load_state
 from prac.pruning.mask import Mask
 from prac.training.evaluation import count_correct
@@ -156,9 +156,7 @@ def connectivity(
     config: with its precision resolved. The two differ in the order of the samples and in their
     augmentation and in nothing else; each ends with its last weights.
     """
-    model = build_model(
-        architecture, num_classes=images.num_classes, image_shape=images.image_shape, seed=0
-    )
+    model = network_for(images, architecture)
     ends = []
     for order in (0, 1):
         load_state(model, weights)

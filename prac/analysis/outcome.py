@@ -47,10 +47,7 @@ def collect_results(
     recipe = request.recipe
     by_round = {(row.architecture, row.method, row.round): row for row in rows}
     evidence = StageFiles(graph, made, dataset, by_round)
-    flops = {
-        name: dense_flops(name, num_classes=dataset.num_classes, image_shape=dataset.image_shape)
-        for name in recipe.architectures
-    }
+    flops = {name: dense_flops(name, dataset) for name in recipe.architectures}
     return Results(
         title=f"{', '.join(recipe.architectures)} on {request.data_name}: {_told(request)}",
         data=request.data_name,

@@ -12,7 +12,7 @@ from torch import Tensor
 from prac.config.sections import Precision
 from prac.data.batches import DeviceImages
 from prac.lottery.stage_config import ProxyConfig
-from prac.models.registry import build_model
+from prac.models.registry import network_for
 from prac.models.state import load_state
 from prac.selection.scores import Evidence
 from prac.storage import Folder
@@ -46,9 +46,7 @@ class Witness:
         def probabilities() -> NDArray[np.float32]:
             """Of all training rows, by the model; their images are counted."""
             assert weights is not None
-            model = build_model(
-                architecture, num_classes=images.num_classes, image_shape=images.image_shape, seed=0
-            ).to(images.device)
+            model = network_for(images, architecture).to(images.device)
             load_state(model, weights)
             self.predicted += len(images.training_ids)
             return predict_probabilities(model, images, images.training_ids, self._precision)
@@ -81,12 +79,8 @@ def train_proxy(
 
     Selection via proxy: Coleman et al. 2020 (arXiv:1906.11829), section 3.1.
     """
-    model = build_model(
-        config.architecture,
-        num_classes=images.num_classes,
-        image_shape=images.image_shape,
-        seed=derived_seed(config.seed, "proxy"),
-    )
+    seed = derived_seed(config.seed, "proxy")
+    model = network_for(images, config.architecture, seed=seed)
     training = Training.on_everything(
         images, config.train, run=run, seed=config.seed, stream=("proxy",)
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from prac.errors import ConfigError, unknown
 from prac.plugins import is_custom
@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 
 ImageShape = tuple[int, int, int]
 """(H, W, C)."""
+
+
+class Pictures(Protocol):
+    """Images that a network is built for: those of a data set, on a device or not."""
+
+    @property
+    def num_classes(self) -> int: ...
+
+    @property
+    def image_shape(self) -> ImageShape: ...
+
 
 LIBRARIES = ("torchvision", "timm")
 """Whose networks are named `LIBRARY:NAME`."""

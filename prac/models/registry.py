@@ -15,7 +15,14 @@ from torch.overrides import TorchFunctionMode
 
 from prac.errors import ConfigError
 from prac.models.answers import ALLOWED, answer_of, answer_with_logits, described
-from prac.models.catalogue import LIBRARIES, ImageShape, find_ours, is_of_user, require_pixels
+from prac.models.catalogue import (
+    LIBRARIES,
+    ImageShape,
+    Pictures,
+    find_ours,
+    is_of_user,
+    require_pixels,
+)
 from prac.models.describe import on_shapes, zero_images
 from prac.models.layout import keep_plain
 from prac.models.libraries import build_library, one_line
@@ -61,6 +68,12 @@ def build_model(
             model = _of_us_or_a_library(architecture, num_classes, image_shape)
         _try_forward(architecture, model, num_classes, image_shape)
         return model
+
+
+def network_for(images: Pictures, architecture: str, *, seed: int = 0) -> nn.Module:
+    """What `build_model` makes for these images."""
+    classes, shape = images.num_classes, images.image_shape
+    return build_model(architecture, num_classes=classes, image_shape=shape, seed=seed)
 
 
 class ShapesUnknown(ConfigError):

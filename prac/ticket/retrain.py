@@ -17,7 +17,7 @@ from prac.data.dataset import ImageDataset
 from prac.errors import ConfigError, TicketError
 from prac.fingerprint import fingerprint
 from prac.models.layout import placed
-from prac.models.registry import build_model
+from prac.models.registry import network_for
 from prac.models.state import load_state
 from prac.pruning.mask import Mask
 from prac.storage import Folder
@@ -195,9 +195,7 @@ def _fitted(ticket: Ticket, dataset: ImageDataset, seed: int) -> tuple[Ticket, t
         architecture = ticket.network_name()
     except KeyError as error:
         raise TicketError(f"the ticket's lineage has no {error}; apply it to a model") from error
-    model = build_model(
-        architecture, num_classes=dataset.num_classes, image_shape=dataset.image_shape, seed=seed
-    )
+    model = network_for(dataset, architecture, seed=seed)
     fresh = model.state_dict()
     changed = tuple(
         name

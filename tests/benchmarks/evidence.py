@@ -167,9 +167,7 @@ class Bench:
         )
         self.precision = resolve_precision(recipe.train.precision, self.images.device)
         (self.architecture,) = recipe.architectures
-        self.flops = dense_flops(
-            self.architecture, num_classes=dataset.num_classes, image_shape=dataset.image_shape
-        )
+        self.flops = dense_flops(self.architecture, dataset)
         self.work = work
         self._work = Folder(work)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from support.requests import make_request
 
@@ -78,7 +80,7 @@ def test_what_the_source_s_model_was_asked_costs_the_source_s_flops() -> None:
     found = search(
         recipe, data="digits", network=(SOURCE, TARGET), transfer_from=SOURCE, judge="none"
     )
-    once = dense_flops(SOURCE, num_classes=10, image_shape=(8, 8, 1))
+    once = dense_flops(SOURCE, SimpleNamespace(num_classes=10, image_shape=(8, 8, 1)))
     for network in (SOURCE, TARGET):
         bill = found[f"{network}:entropy"].bill
         assert bill.score_samples > 0

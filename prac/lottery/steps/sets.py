@@ -114,10 +114,7 @@ def score_stage(
     cost = Cost(score_samples=witness.predicted)
     if model is not None:
         # Whoever takes the set pays for it, with a network of another size, too.
-        dataset = work.env.dataset()
-        once = dense_flops(
-            config.architecture, num_classes=dataset.num_classes, image_shape=dataset.image_shape
-        )
+        once = dense_flops(config.architecture, images)
         cost = Cost(score_samples=witness.predicted, other_flops=once * witness.predicted)
     columns = {"sample_id": images.training_ids, "score": scores}
     return Made(

@@ -26,7 +26,7 @@ from prac.lottery.outputs import (
     starting_weights,
 )
 from prac.lottery.stage_config import TicketStageConfig
-from prac.models.registry import build_model
+from prac.models.registry import network_for
 from prac.models.state import tied_names
 from prac.ticket.cost import ticket_cost
 from prac.ticket.format import Ticket
@@ -77,12 +77,7 @@ class _Inputs:
 def ticket_stage(config: TicketStageConfig, work: Work, **made: Made) -> Made:
     """The ticket with mask m_k; `made` by role, as `_Inputs` has them."""
     dataset, inputs = work.env.dataset(), _Inputs.of(made)
-    model = build_model(
-        config.architecture,
-        num_classes=dataset.num_classes,
-        image_shape=dataset.image_shape,
-        seed=0,
-    )
+    model = network_for(dataset, config.architecture)
     facts = _facts(config, dataset, inputs, model)
     known = dataclasses.asdict(facts)
     lineage = {

@@ -34,7 +34,7 @@ from prac.lottery.scoring import train_proxy
 from prac.lottery.stage_config import JudgeConfig, ProxyConfig, RoundConfig
 from prac.models.cost import dense_flops
 from prac.models.layout import placed
-from prac.models.registry import build_model
+from prac.models.registry import network_for
 from prac.models.state import load_state
 from prac.selection.soft import SoftSet, soft_size
 from prac.ticket.retrain import train_alone
@@ -133,12 +133,7 @@ def judge_stage(
     """Train a ticket alone for the full budget; test accuracy once. before: made its mask; None is
     the dense network. As found: test what the round `rewind` left."""
     dataset = work.env.dataset()
-    model = build_model(
-        config.architecture,
-        num_classes=dataset.num_classes,
-        image_shape=dataset.image_shape,
-        seed=0,
-    )
+    model = network_for(dataset, config.architecture)
     weights: Mapping[str, Tensor] = starting_weights(rewind)
     load_state(model, weights)
     if config.as_found:
@@ -185,9 +180,7 @@ def proxy_stage(config: ProxyConfig, work: Work) -> Made:
     )
     cost, dataset = _cost(trained, work), work.env.dataset()
     passes = TRAINING_FLOPS * cost.samples + cost.evaluation_samples
-    flops = dense_flops(
-        config.architecture, num_classes=dataset.num_classes, image_shape=dataset.image_shape
-    )
+    flops = dense_flops(config.architecture, dataset)
     return Made(
         facts=TrainedFacts(**_training(trained)),
         cost=dataclasses.replace(cost, other_flops=flops * passes),
