@@ -17,7 +17,7 @@ from support.results import full_results, make_png
 
 from prac.report.html import write_report
 
-DESK, PHONE = 1280, 390
+DESK, TABLET, PHONE = 1280, 768, 390
 LAST = "Figures and tables lie beside this page"
 INK = 128
 """Of 255: what is darker was printed."""
@@ -63,7 +63,7 @@ def _open(browser: Any, page: Path, width: int, **more: str) -> None:
         time.sleep(0.2)
 
 
-@pytest.mark.parametrize("width", [DESK, PHONE])
+@pytest.mark.parametrize("width", [DESK, TABLET, PHONE])
 def test_the_page_shows_its_answer_and_fits(offline: Any, report: Path, width: int) -> None:
     name = f"report-{report.parent.name}-{width}"
     _open(offline, report, width, shot=name)
@@ -74,6 +74,10 @@ def test_the_page_shows_its_answer_and_fits(offline: Any, report: Path, width: i
     assert "undecided" in offline.run("document.querySelector('.verdicts').innerText")
     assert offline.run("document.documentElement.scrollWidth") <= width
     assert offline.run(OUTSIDE) == []
+    # Commands are there to be copied: all of them is seen.
+    wide = "[...document.querySelectorAll('code.copy')].filter(e => e.scrollWidth > e.clientWidth)"
+    assert offline.run("document.querySelectorAll('code.copy').length") > 0
+    assert offline.run(f"{wide}.length") == 0
     # Details are folded; unfolded, they fit as well.
     assert width < DESK or offline.run("document.documentElement.scrollHeight") < 7000
     offline.run("document.querySelectorAll('details').forEach(each => each.open = true)")
