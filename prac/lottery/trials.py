@@ -9,6 +9,7 @@ from prac import __version__
 from prac.cache import keep, kept
 from prac.config.recipe import Recipe
 from prac.config.sections import Precision, PruneConfig
+from prac.errors import TicketError
 from prac.fingerprint import fingerprint
 from prac.models.catalogue import ImageShape
 from prac.plugins import identity, is_custom, is_of_this_process
@@ -71,9 +72,43 @@ def try_kept(
     keeps = not (is_custom(name) and is_of_this_process(name))
     found = kept(NetworkTrial, _KEPT, digest) if keeps else None
     if found is None:
-        from prac.lottery.trying import tried  # torch
-
         found = tried(name, num_classes, image_shape, recipe, precision, graph=graph)
         if keeps:
             keep(found, _KEPT, digest)
     return found
+
+
+def tried(
+    name: str,
+    num_classes: int,
+    image_shape: ImageShape,
+    recipe: Recipe,
+    precision: Precision,
+    *,
+    graph: bool,
+) -> NetworkTrial:
+    """The trial itself: trained for a step, its weights counted, an export tried. Raises
+    ConfigError for a network that can't be trained or pruned."""
+    # torch, which who finds an earlier answer does without.
+    from prac.models.registry import build_model
+    from prac.pruning.prunable import prunable_weights
+    from prac.ticket.export import ImageClassifier, traced
+    from prac.training.trial import try_network
+
+    layers = recipe.prune.layers
+    try_network(name, num_classes, image_shape, recipe.train, precision, layers)
+    model = build_model(name, num_classes=num_classes, image_shape=image_shape, seed=0)
+    weights = prunable_weights(model, layers, image_shape)
+    no_graph = None
+    if graph:
+        channels = image_shape[2]
+        classifier = ImageClassifier(model, (0.0,) * channels, (1.0,) * channels)
+        try:
+            traced(classifier.eval().requires_grad_(False), image_shape)
+        except TicketError as error:
+            no_graph = str(error)
+    return NetworkTrial(
+        prunable=sum(weight.numel() for weight in weights.values()),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        no_graph=no_graph,
+    )

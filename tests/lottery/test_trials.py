@@ -9,7 +9,7 @@ import pytest
 from prac.config.recipes import digits
 from prac.config.sections import PruneConfig
 from prac.errors import ConfigError
-from prac.lottery import trying
+from prac.lottery import trials
 from prac.lottery.trials import NetworkTrial, try_kept
 
 NETWORK = "from torch import nn\ndef make(): return nn.Sequential({layers})\n"
@@ -66,7 +66,7 @@ def test_it_is_tried_again_only_where_something_changed(
         calls.append(name)
         return NetworkTrial(prunable=1, parameters=2)
 
-    monkeypatch.setattr(trying, "tried", counted)
+    monkeypatch.setattr(trials, "tried", counted)
     file, name = tmp_path / "tried_net.py", "tried_net:make"
     file.write_text(NETWORK.format(layers=LAYERS.format(activation="ReLU")))
     for _ in range(2):
