@@ -140,11 +140,10 @@ class _Session:
         work: Folder,
         *,
         workers: Workers,
-        attempt: int,
         on_epoch: OnEpoch | None,
     ) -> None:
         config = task.config
-        self.task, self.images = task, images
+        self.task, self.images, self.workers = task, images, workers
         self.budget = config.budget_for(task.epoch_size, len(images.training_ids))
         self.model = initial_model(config, images)
         if task.weights is not None:
@@ -175,6 +174,11 @@ class _Session:
         if self.rewind is not None:
             self.observers.append(self.rewind)
         if config.records_events:
+            # Rank 0 looks, and all write under its number.
+            attempt = (
+                EventLog(event_folder(work), task.run).next_attempt() if workers.rank == 0 else 0
+            )
+            attempt = workers.rank_0_number(attempt, images.device)
             writer = event_writer(
                 work,
                 run=task.run,
@@ -187,7 +191,7 @@ class _Session:
         if on_epoch is not None and workers.rank == 0:
             self.observers.append(EpochCallback(on_epoch))
 
-    def train(self, workers: Workers, checkpoints: Folder) -> Trained:
+    def train(self, checkpoints: Folder) -> Trained:
         config = self.task.config
         training = Training(
             run=self.task.run,
@@ -206,7 +210,7 @@ class _Session:
             training,
             mask=self.task.mask,
             observers=self.observers,
-            workers=workers,
+            workers=self.workers,
             checkpoints=checkpoints,
         )
 
@@ -251,12 +255,7 @@ def train_with_workers(
     from the last finished epoch.
     """
     workers = Workers.of_process_group(shares_of(task.config.train, task.epoch_size))
-    attempt = 0
-    if task.config.records_events and workers.rank == 0:
-        attempt = EventLog(event_folder(work), task.run).next_attempt()
-    attempt = workers.rank_0_number(attempt, images.device)
-    session = _Session(task, images, work, workers=workers, attempt=attempt, on_epoch=on_epoch)
-    session.train(workers, work)
+    _Session(task, images, work, workers=workers, on_epoch=on_epoch).train(work)
 
 
 def train_round(
@@ -266,12 +265,9 @@ def train_round(
 
     The events stay in `work`: `statistics` is None until `reduce_events`.
     """
-    attempt = 0
-    if task.config.records_events:
-        attempt = EventLog(event_folder(work), task.run).next_attempt()
     workers = Workers(shares=shares_of(task.config.train, task.epoch_size))
-    session = _Session(task, images, work, workers=workers, attempt=attempt, on_epoch=on_epoch)
-    return session.outcome(session.train(workers, work))
+    session = _Session(task, images, work, workers=workers, on_epoch=on_epoch)
+    return session.outcome(session.train(work))
 
 
 def outcome_of_workers(
