@@ -22,7 +22,8 @@ if TYPE_CHECKING:
         TrainConfig,
     )
     from prac.config.values import RewindPoint, Share
-    from prac.data import ImageDataset, open_source
+    from prac.data.dataset import ImageDataset
+    from prac.data.sources import open_source
     from prac.errors import ConfigError, PracError
     from prac.events.log import EventLog
     from prac.events.recorder import EventRecorder
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     from prac.pruning.mask import Mask
     from prac.pruning.masked_step import MaskedStep
     from prac.pruning.tentative import TentativeMask
-    from prac.selection import PracSet, Reason, critical_for_pruning, critical_for_training
+    from prac.selection.critical import critical_for_pruning, critical_for_training
+    from prac.selection.prac_set import PracSet, Reason
     from prac.selection.samplers import sampler
     from prac.selection.scores import scorer
     from prac.ticket.format import Ticket
@@ -51,7 +53,8 @@ _HOMES = {
     ),
     "prac.config.recipe": "Recipe",
     "prac.config.values": "RewindPoint Share",
-    "prac.data": "ImageDataset open_source",
+    "prac.data.dataset": "ImageDataset",
+    "prac.data.sources": "open_source",
     "prac.errors": "ConfigError PracError",
     "prac.events.log": "EventLog",
     "prac.events.recorder": "EventRecorder",
@@ -69,7 +72,8 @@ _HOMES = {
     "prac.pruning.masked_step": "MaskedStep",
     "prac.pruning.tentative": "TentativeMask",
     "prac.config.recipes": "get_recipe",
-    "prac.selection": "PracSet Reason critical_for_pruning critical_for_training",
+    "prac.selection.critical": "critical_for_pruning critical_for_training",
+    "prac.selection.prac_set": "PracSet Reason",
     "prac.selection.samplers": "sampler",
     "prac.selection.scores": "scorer",
     "prac.ticket.format": "Ticket",

@@ -15,8 +15,8 @@ from support.launch import empty_database
 from support.requests import make_request
 
 from prac.config.sections import DataConfig
-from prac.data import open_source
 from prac.data.dataset import ImageDataset
+from prac.data.sources import open_source
 from prac.lottery.graph import Request
 from prac.lottery.store import Finished, Store
 

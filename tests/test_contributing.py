@@ -13,8 +13,8 @@ import pytest
 from support.markdown import blocks
 
 from prac.config.sections import DataConfig
-from prac.data import open_source
 from prac.data.dataset import ImageDataset, Source
+from prac.data.sources import open_source
 
 PAGE = Path(__file__).parents[1] / ".github" / "CONTRIBUTING.md"
 

@@ -29,7 +29,7 @@ from prac.data.dataset import ImageDataset
 from prac.lottery.graph import Graph, SearchStages, Stage
 from prac.lottery.outputs import NEXT_MASK, PREDICTIONS, SET, STATISTICS, File, Made
 from prac.pruning.mask import Mask
-from prac.selection import PracSet
+from prac.selection.prac_set import PracSet
 from prac.selection.thresholds import ThresholdRow, what_if
 
 THRESHOLDS = (0, 2, 4, 6, 8, 10)

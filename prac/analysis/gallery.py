@@ -11,7 +11,7 @@ from PIL import Image
 
 from prac.analysis.results import HardSample, Memorised
 from prac.data.dataset import ImageDataset
-from prac.selection import PracSet, Reason
+from prac.selection.prac_set import PracSet, Reason
 
 NUM_SHOWN = 24
 """Images of each kind for each architecture; a page of all would be too heavy."""

@@ -10,7 +10,7 @@ from typing import Literal
 
 from prac.app.devices import Given
 from prac.config.recipe import Recipe
-from prac.data import Source
+from prac.data.dataset import Source
 from prac.errors import ConfigError
 from prac.lottery.graph import Request
 from prac.machine import available_cpus, cluster_address, in_ray_job

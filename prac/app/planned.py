@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from prac.app.devices import Given, find_devices, given
 from prac.app.options import Options, home_of, request_of, workers_of
 from prac.config.recipe import Recipe
-from prac.data import DataSummary, Source, open_source
+from prac.data.dataset import DataSummary, Source
 from prac.data.shown import two_lines
+from prac.data.sources import open_source
 from prac.data.splits import training_rows
 from prac.errors import ConfigError
 from prac.lottery.compose import build_graph

@@ -46,8 +46,8 @@ def show_data(arguments: argparse.Namespace) -> dict[str, Any] | None:
     config = with_settings(get_recipe("digits"), changes).data
     if arguments.sheet and place_for(arguments.sheet, "--sheet").exists():
         raise ConfigError(f"--sheet {arguments.sheet} is there already; allowed: a new file")
-    from prac.data import open_source
     from prac.data.shown import facts, write_sheet
+    from prac.data.sources import open_source
 
     dataset = open_source(config).load()
     told = facts(dataset)

@@ -19,7 +19,7 @@ from prac.config.recipes import RECIPES, get_recipe
 from prac.config.strategies import OURS, Scalar, option_types
 from prac.config.values import RewindPoint, Share
 from prac.errors import ConfigError, did_you_mean
-from prac.models import known_architectures
+from prac.models.catalogue import known_architectures
 from prac.plugins import is_custom
 from prac.plugins.beside import find_beside
 

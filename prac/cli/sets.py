@@ -26,7 +26,7 @@ from prac.errors import ConfigError
 if TYPE_CHECKING:
     import argparse
 
-    from prac.selection import PracSet
+    from prac.selection.prac_set import PracSet
     from prac.tracking.registry import SetEntry
 
 _SET_HELP = "the first digits of a set's key, as `prac sets list` prints them, or its stage's name"
@@ -139,7 +139,7 @@ def _find(arguments: argparse.Namespace) -> tuple[SetEntry, PracSet]:
 
 
 def _reasons(chosen: PracSet) -> dict[str, int]:
-    from prac.selection import Reason
+    from prac.selection.prac_set import Reason
 
     return {str(reason.name).lower(): len(chosen.having(reason)) for reason in Reason}
 
@@ -184,7 +184,7 @@ def check_set(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Check that ids are training rows of a data set, and show the classes they are of."""
     import numpy as np
 
-    from prac.data import open_source
+    from prac.data.sources import open_source
     from prac.selection.set_file import read_set_file
 
     chosen = read_set_file(arguments.file)

@@ -10,8 +10,8 @@ from prac.config.strategies import ProxyOptions
 from prac.data.dataset import Source
 from prac.errors import unknown
 from prac.lottery.trials import NetworkTrial, try_kept
-from prac.models import check_architecture
 from prac.models.catalogue import find_ours, is_of_user, require_library
+from prac.models.check import check_architecture
 from prac.plugins import is_custom
 
 

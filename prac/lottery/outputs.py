@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from prac.pruning.mask import Mask
-    from prac.selection import PracSet
+    from prac.selection.prac_set import PracSet
     from prac.ticket.format import Ticket
 
 T = TypeVar("T")
@@ -259,7 +259,7 @@ def _set(name: str) -> File[PracSet]:
         pq.write_table(chosen.to_table(), folder / name, compression="zstd")
 
     def read(path: Path) -> PracSet:
-        from prac.selection import PracSet
+        from prac.selection.prac_set import PracSet
 
         return PracSet.from_table(_read_table(path))
 

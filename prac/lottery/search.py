@@ -37,7 +37,7 @@ from prac.lottery.turn import turn
 from prac.plugins import name_of, own_key
 from prac.pruning.mask import Mask
 from prac.scratch import scratch_folder
-from prac.selection import PracSet
+from prac.selection.prac_set import PracSet
 from prac.storage import Folder
 from prac.ticket.format import Ticket
 from prac.training.precision import pick_device, resolve_precision

@@ -12,7 +12,7 @@ from prac.errors import ConfigError, PracError, StoreError, TicketError, unknown
 from prac.lottery.outputs import SET
 from prac.lottery.store import Finished, sha256
 from prac.schema import Count, SchemaError, formed, parse
-from prac.selection import PracSet
+from prac.selection.prac_set import PracSet
 from prac.ticket.listed import TicketEntry, Wanted, choose
 from prac.tracking.connection import STAGES, TICKETS, Connection, finished_run
 from prac.tracking.mlflow_internals import ADDED_FILE

@@ -20,7 +20,7 @@ from prac.data.dataset import ImageDataset
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, SearchStages
 from prac.lottery.outputs import NEXT_MASK, PREDICTIONS, SET, STATISTICS, Facts, File, Made
-from prac.selection import PracSet, Reason
+from prac.selection.prac_set import PracSet, Reason
 
 
 def _mask(*alive: int) -> Mask:

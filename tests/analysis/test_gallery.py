@@ -21,7 +21,7 @@ from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.lottery.rounds import RoundTask, run_round
 from prac.lottery.stage_config import round_config
-from prac.selection import PracSet, Reason
+from prac.selection.prac_set import PracSet, Reason
 from prac.storage import Folder
 
 ToyData = Callable[..., ImageDataset]

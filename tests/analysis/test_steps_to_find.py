@@ -24,7 +24,7 @@ from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.report.csv_files import write_csv
 from prac.report.tables import result_row
-from prac.selection import PracSet
+from prac.selection.prac_set import PracSet
 from prac.sweep.union import Trial, Union, trial_graph
 
 # Round 0, round 1, and the network that chose the sets.

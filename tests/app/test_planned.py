@@ -10,14 +10,14 @@ from prac.app.options import Options
 from prac.app.planned import plan_pipeline
 from prac.cli.options import parse_value
 from prac.config.recipes import digits
-from prac.data import open_source
+from prac.data.sources import open_source
 from prac.lottery.search import local_request
 
 MODULE = """
 import dataclasses
 import numpy as np
 from prac.config.sections import DataConfig
-from prac.data import open_source
+from prac.data.sources import open_source
 
 def held():
     # Of the training rows half are for validation, whatever the configuration says.

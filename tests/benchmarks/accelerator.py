@@ -20,8 +20,8 @@ from short_round import bare_steps, training_of
 
 from prac import Mask, global_magnitude
 from prac.config.sections import AugmentConfig, DataConfig
-from prac.data import open_source
 from prac.data.batches import DeviceImages
+from prac.data.sources import open_source
 from prac.events.recorder import EventRecorder
 from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights

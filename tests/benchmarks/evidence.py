@@ -44,7 +44,7 @@ from prac.lottery.stage_config import round_config
 from prac.lottery.starts import initial_model
 from prac.models.cost import dense_flops
 from prac.models.layout import placed
-from prac.selection import critical_for_pruning, critical_for_training
+from prac.selection.critical import critical_for_pruning, critical_for_training
 from prac.selection.scores import Evidence
 from prac.selection.soft import SoftSet
 from prac.selection.subsets import score_samples, take_by_score

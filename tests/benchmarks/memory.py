@@ -17,7 +17,7 @@ from measuring import Row, parser, show
 
 from prac.config.recipes import get_recipe
 from prac.config.sections import DataConfig
-from prac.data import open_source
+from prac.data.sources import open_source
 
 
 def one_round(dataset_ref: list[Any], folder: str, samples: int) -> dict[str, float]:

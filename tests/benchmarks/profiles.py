@@ -20,8 +20,9 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from prac import Mask, TentativeMask, global_magnitude
 from prac.config.sections import AugmentConfig, DataConfig
-from prac.data import batches, open_source
+from prac.data import batches
 from prac.data.batches import DeviceImages
+from prac.data.sources import open_source
 from prac.events.recorder import EventRecorder
 from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights

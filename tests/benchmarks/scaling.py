@@ -17,8 +17,8 @@ from measuring import Row, parser, show
 from short_round import training_of
 
 from prac.config.sections import AugmentConfig, DataConfig
-from prac.data import open_source
 from prac.data.batches import DeviceImages
+from prac.data.sources import open_source
 from prac.models.registry import build_model
 from prac.training.loop import train
 from prac.training.processor import cpu_precision

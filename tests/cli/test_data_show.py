@@ -10,7 +10,7 @@ from support.pictures import pictures
 
 from prac.cli import main, pipeline
 from prac.config.sections import DataConfig
-from prac.data import open_source
+from prac.data.sources import open_source
 
 
 @pytest.fixture

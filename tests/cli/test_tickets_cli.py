@@ -250,7 +250,7 @@ def test_bash_completes(cli: Any, tmp_path: Path, typed: str, offered: list[str]
 
 
 def test_a_pulled_set_has_its_reasons(tmp_path: Path) -> None:
-    from prac.selection import PracSet, Reason
+    from prac.selection.prac_set import PracSet, Reason
     from prac.selection.set_file import read_set_file, write_set
 
     chosen = PracSet.from_reasons(

@@ -11,8 +11,9 @@ from PIL import Image
 from support.pictures import named, pictures, png, table, write
 
 from prac.config.sections import DataConfig
-from prac.data import ImageDataset, open_source
+from prac.data.dataset import ImageDataset
 from prac.data.pixels import GROUND
+from prac.data.sources import open_source
 from prac.data.words import before_split, hides_split, is_split_word, split_of
 from prac.errors import ConfigError
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from prac.config.sections import DataConfig
-from prac.data import open_source
+from prac.data.sources import open_source
 from prac.errors import ConfigError
 
 
@@ -47,7 +47,7 @@ def test_a_path_that_does_not_exist_raises(kind: str, tmp_path) -> None:
 def test_importing_and_opening_the_digits_imports_nothing_heavy() -> None:
     script = (
         "import sys; from prac.config.sections import DataConfig;"
-        "from prac.data import open_source;"
+        "from prac.data.sources import open_source;"
         "source = open_source(DataConfig()); source.summary(); source.fingerprint();"
         "print({'torch', 'torchvision', 'sklearn', 'PIL', 'pyarrow'} & set(sys.modules))"
     )

@@ -27,7 +27,7 @@ from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
 from prac.lottery.stage_config import round_config
-from prac.selection import select_critical
+from prac.selection.prac_set import select_critical
 from prac.storage import Folder
 from prac.ticket.format import Ticket
 from prac.training.randomness import derived_seed, generator

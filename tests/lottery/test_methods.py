@@ -58,7 +58,7 @@ from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.report.csv_files import write_csv
 from prac.report.html import render
-from prac.selection import Reason
+from prac.selection.prac_set import Reason
 from prac.selection.scores import SCORES
 from prac.storage import Folder
 from prac.training import loop

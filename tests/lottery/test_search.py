@@ -33,7 +33,8 @@ from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
 from prac.lottery.search import Local, search
 from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
-from prac.selection import PracSet, Reason, critical_for_training
+from prac.selection.critical import critical_for_training
+from prac.selection.prac_set import PracSet, Reason
 from prac.storage import Folder
 from prac.training.randomness import derived_seed
 

@@ -26,10 +26,10 @@ from prac.config.sections import (
     TrainConfig,
 )
 from prac.config.values import RewindPoint
-from prac.data import open_source
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.data.given import as_source
+from prac.data.sources import open_source
 from prac.errors import ConfigError, PracError, StoreError
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import Facts

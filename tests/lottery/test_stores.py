@@ -50,7 +50,7 @@ from prac.lottery.store import (
     StoreAway,
     sha256,
 )
-from prac.selection import PracSet
+from prac.selection.prac_set import PracSet
 
 DATA = "d" * 32
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from prac.errors import ConfigError
-from prac.models import ARCHITECTURES, check_architecture
+from prac.models.catalogue import ARCHITECTURES
+from prac.models.check import check_architecture
 from prac.models.registry import build_model
 
 
@@ -38,7 +39,7 @@ def test_a_name_builds_its_own_depth(name: str, layers: int) -> None:
 
 def test_a_check_of_ours_needs_no_torch() -> None:
     code = (
-        "import sys; from prac.models import check_architecture; "
+        "import sys; from prac.models.check import check_architecture; "
         "check_architecture('vgg16', 10, (32, 32, 3)); sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,10 +12,10 @@ import torch
 from torchvision import models
 
 from prac.config.recipes import digits
-from prac.data import open_source
+from prac.data.sources import open_source
 from prac.errors import ConfigError
 from prac.lottery.networks import initial_digests
-from prac.models import check_architecture
+from prac.models.check import check_architecture
 from prac.models.initial import started
 from prac.models.registry import build_model
 from prac.plugins import identity

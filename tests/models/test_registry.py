@@ -8,7 +8,8 @@ from torch import nn
 from torchvision.models._api import BUILTIN_MODELS
 
 from prac.errors import ConfigError
-from prac.models import check_architecture, known_architectures
+from prac.models.catalogue import known_architectures
+from prac.models.check import check_architecture
 from prac.models.registry import build_model, state_shapes
 
 SMALL = ["resnet8", "resnet14", "resnet20s", "vgg8s", "conv4"]
@@ -120,7 +121,7 @@ def test_our_names_win_over_torchvisions() -> None:
 
 def test_torchvision_stays_unimported_for_our_names() -> None:
     code = (
-        "import sys; from prac.models import check_architecture; "
+        "import sys; from prac.models.check import check_architecture; "
         "check_architecture('resnet8', 10, (8, 8, 1)); sys.exit('torchvision' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

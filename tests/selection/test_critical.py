@@ -9,13 +9,8 @@ from hypothesis import strategies as st
 from prac.config.sections import SelectConfig
 from prac.errors import ConfigError, EmptySetError
 from prac.events.counter import STATISTICS_SCHEMA
-from prac.selection import (
-    PracSet,
-    Reason,
-    critical_for_pruning,
-    critical_for_training,
-    select_critical,
-)
+from prac.selection.critical import critical_for_pruning, critical_for_training
+from prac.selection.prac_set import PracSet, Reason, select_critical
 
 # sample -> (forgotten, first_learned)
 Statistics = dict[int, tuple[int, int | None]]

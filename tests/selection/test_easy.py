@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from prac.config.recipes import digits
 from prac.config.sections import SearchConfig, SelectConfig
 from prac.errors import ConfigError, EmptySetError
-from prac.selection import PracSet, Reason
 from prac.selection.easy import with_easy
+from prac.selection.prac_set import PracSet, Reason
 
 # Rows 3 to 22: ten of class 0, six of class 1, four of class 2.
 IDS = np.arange(3, 23, dtype=np.int32)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prac.errors import ConfigError, EmptySetError
-from prac.selection import PracSet, Reason
+from prac.selection.prac_set import PracSet, Reason
 
 MEMBERS = st.dictionaries(
     st.sampled_from(list(Reason)), st.lists(st.integers(0, 50), max_size=12), max_size=4

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prac.config.sections import SelectConfig
 from prac.errors import ConfigError
 from prac.lottery.method_config import sampler_settings, score_settings
-from prac.selection import PracSet, Reason
+from prac.selection.prac_set import PracSet, Reason
 from prac.selection.scores import Evidence
 from prac.selection.subsets import score_samples, take_by_score
 

@@ -8,7 +8,7 @@ import pytest
 
 from prac.config.sections import SelectConfig
 from prac.errors import ConfigError
-from prac.selection import select_critical
+from prac.selection.prac_set import select_critical
 from prac.selection.thresholds import parse_thresholds, what_if
 
 IDS = np.array([0, 1, 2, 3, 5], np.int32)

@@ -33,7 +33,7 @@ from prac.lottery.stage_config import TicketStageConfig
 from prac.lottery.steps.tickets import ticket_stage
 from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
-from prac.selection import PracSet, Reason
+from prac.selection.prac_set import PracSet, Reason
 from prac.storage import Folder
 from prac.ticket.retrain import train_alone
 

@@ -17,7 +17,7 @@ from support.stored import small_stage
 
 from prac.errors import ConfigError, StoreError, TicketError
 from prac.lottery.outputs import SET, Made, SetFacts
-from prac.selection import PracSet, Reason
+from prac.selection.prac_set import PracSet, Reason
 from prac.tracking.garbage import find_garbage
 from prac.tracking.registry import (
     check_files,

@@ -34,8 +34,8 @@ from prac.lottery.stage_config import (
     SubsetStageConfig,
 )
 from prac.models.cost import dense_flops
-from prac.selection import PracSet, select_critical
 from prac.selection.easy import with_easy
+from prac.selection.prac_set import PracSet, select_critical
 from prac.selection.scores import Evidence
 from prac.selection.subsets import score_samples, take_by_score
 from prac.training.made_by import computed_by
