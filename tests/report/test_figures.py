@@ -83,11 +83,22 @@ def test_validation_by_round_stands_apart_from_the_test_of_tickets(
     assert set(_lines(accuracy(results).axes[0])) == {"test:prac"}
 
 
-def test_the_ring_is_around_the_ticket_of_the_answer(results: Results) -> None:
+def test_the_ring_is_around_the_ticket_to_take(
+    row: Callable[..., RoundRow], build: Callable[..., Results]
+) -> None:
+    rows = (row("a", "random-subset", 3, test=0.93), row("a", "rs2", 3, test=0.90))
+    results = build(rows=rows, dense_test_accuracy={"a": 0.915})
+    (ax,) = accuracy_at_steps(results).axes
+    assert _points(_lines(ax)["take"]) == [(rows[0].search_steps, 93)]
+    assert [text.get_text() for text in ax.texts if "removed" in text.get_text()] == [
+        "take: 48.8 % removed"
+    ]
+
+
+def test_where_no_ticket_is_to_be_taken_the_one_of_the_answer_is_named(results: Results) -> None:
     for ax, verdict in zip(accuracy_at_steps(results).axes, verdicts(results), strict=True):
-        shown = verdict.shown
-        assert shown is not None
-        assert _points(_lines(ax)["shown"]) == [(shown.search_steps, 100 * shown.test_accuracy)]
+        assert verdict.shown is not None
+        assert ("take" in _lines(ax)) == (verdict.take is not None)
         (words,) = (text for text in ax.texts if "removed" in text.get_text())
         assert words.get_text().startswith("take: ") == (verdict.take is not None)
         # Words beside the last mark of a line lie within the panel, too.

@@ -87,7 +87,7 @@ AT_STEPS = Drawing(
     name="equal-steps",
     alt="Line chart: accuracy of tickets over the SGD steps that it took to find them",
     caption="Up and left is better: a mark is a ticket, trained alone and tested, at the SGD steps "
-    "of its search; the ring is the one that the answer below is about, the dashed line is the "
+    "of its search; the one to take, where there is one, has a ring, the dashed line is the "
     "dense network.",
     table="equal_steps.csv",
     draw=accuracy_at_steps,

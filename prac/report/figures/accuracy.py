@@ -82,7 +82,7 @@ def validation(results: Results) -> Figure:
 
 def accuracy_at_steps(results: Results) -> Figure:
     """Test accuracy of judged tickets over the SGD steps of the search that found them; the ticket
-    that the verdict is about has a ring."""
+    to take, where there is one, has a ring."""
     title = "What a ticket is worth, and what it costs to find"
     figure, shown, styles = _figure(results, title, noise=True)
     about = {verdict.architecture: verdict for verdict in verdicts(results)}
@@ -105,18 +105,19 @@ def _ring(ax: Axes, verdict: Verdict) -> None:
     if row is None or row.test_accuracy is None:
         return
     place = (row.search_steps, 100 * row.test_accuracy)
-    ring = ax.plot(
-        *([each] for each in place),
-        marker="o",
-        markersize=15,
-        markerfacecolor="none",
-        markeredgecolor=INK,
-        markeredgewidth=1.5,
-        linestyle="",
-        zorder=4,
-        clip_on=False,
-    )
-    ring[0].set_gid("shown")
+    if verdict.take is not None:
+        ring = ax.plot(
+            *([each] for each in place),
+            marker="o",
+            markersize=15,
+            markerfacecolor="none",
+            markeredgecolor=INK,
+            markeredgewidth=1.5,
+            linestyle="",
+            zorder=4,
+            clip_on=False,
+        )
+        ring[0].set_gid("take")
     # Of a mark on the right, words at its right would take the room of the next panel.
     at_right = (ax.transScale + ax.transLimits).transform(place)[0] > 0.5
     ax.annotate(
