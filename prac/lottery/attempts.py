@@ -8,7 +8,6 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass
-from types import TracebackType
 
 from prac.errors import StoreError
 from prac.lottery.bill import total
@@ -46,12 +45,7 @@ class Attempt:
         self._noting.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self._noting.join()
         self._own = self._so_far()
