@@ -46,6 +46,8 @@ from prac.report.tables import bill_table, energy_sources, judging_table
 from prac.report.verdict import advices, noise_sentence, verdicts
 from prac.report.wording import effort_sentence, ordered_methods, short_count
 
+_TALL = 0.65
+"""In widths of the page: a row of panels is less, two rows are more."""
 _TEXT_COLUMNS = ("architecture", "method", "choosing the samples")
 
 
@@ -65,8 +67,11 @@ _ASKS = {
 
 @dataclass(frozen=True, kw_only=True)
 class _Picture:
+    """tall: it takes more of a screen than half of it."""
+
     drawing: Drawing
     svg: Markup
+    tall: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +166,8 @@ def _write_figures(results: Results, folder: Path) -> dict[str, _Picture]:
             # Its layout stays as it was found: that takes longer than the drawing.
             figure.set_layout_engine("none")
         (folder / f"{drawing.name}.png").write_bytes(to_png(figure))
-        pictures[drawing.name] = _Picture(drawing=drawing, svg=Markup(svg))
+        tall = figure.get_figheight() > _TALL * figure.get_figwidth()
+        pictures[drawing.name] = _Picture(drawing=drawing, svg=Markup(svg), tall=tall)
     return pictures
 
 
