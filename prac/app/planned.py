@@ -25,6 +25,7 @@ from prac.lottery.room import Shares
 from prac.lottery.sizes import NetworkSize, network_size
 from prac.lottery.stage_config import check_rewind
 from prac.lottery.trials import NetworkTrial
+from prac.models.catalogue import Format, Pictures
 from prac.plugins import is_of_this_process
 from prac.training.schedule import shares_of
 
@@ -63,8 +64,7 @@ class Planned:
         """The images, decoded when they are first needed; the networks are tried on them."""
         dataset = self.source.load()
         if not self.trials:
-            shape = dataset.image_shape
-            _check(self.request, self.graph, self.options, len(dataset.class_names), shape)
+            _check(self.request, self.graph, self.options, dataset)
         return dataset
 
     @property
@@ -100,7 +100,8 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
         graph = graph.only(options.only)
     trials = {}
     if summary.image_shape is not None:
-        trials = _check(request, graph, options, len(summary.class_names), summary.image_shape)
+        images = Format(len(summary.class_names), summary.image_shape)
+        trials = _check(request, graph, options, images)
     return Planned(
         recipe=recipe,
         options=options,
@@ -139,12 +140,11 @@ def bytes_left(planned: Planned, to_run: list[Stage]) -> dict[str, int]:
 
 
 def _check(
-    request: Request, graph: Graph, options: Options, classes: int, shape: tuple[int, int, int]
+    request: Request, graph: Graph, options: Options, images: Pictures
 ) -> dict[str, NetworkTrial]:
     return check_networks(
         graph.architectures,
-        classes,
-        shape,
+        images,
         recipe=request.recipe,
         precision=request.precision,
         # MLflow's tickets have graphs.

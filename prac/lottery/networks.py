@@ -10,7 +10,7 @@ from prac.config.strategies import ProxyOptions
 from prac.data.dataset import Source
 from prac.errors import unknown
 from prac.lottery.trials import NetworkTrial, try_kept
-from prac.models.catalogue import find_ours, is_of_user, require_library
+from prac.models.catalogue import Pictures, find_ours, is_of_user, require_library
 from prac.models.check import check_architecture
 from prac.plugins import is_custom
 
@@ -53,8 +53,7 @@ def initial_digests(recipe: Recipe, source: Source) -> dict[str, str]:
 
 def check_networks(
     architectures: Iterable[str],
-    num_classes: int,
-    image_shape: tuple[int, int, int],
+    images: Pictures,
     *,
     recipe: Recipe,
     precision: Precision,
@@ -68,13 +67,13 @@ def check_networks(
     if is_custom(recipe.augment.transform):
         from prac.data.augment import check_augmentation  # torch
 
-        check_augmentation(recipe.augment, image_shape)
+        check_augmentation(recipe.augment, images.image_shape)
     found = {}
     plain = recipe.prune.layers == PruneConfig.layers and not is_custom(recipe.train.optimizer)
     for name in architectures:
         if find_ours(name) is not None and plain:
             # Tests hold that ours can.
-            check_architecture(name, num_classes, image_shape)
+            check_architecture(name, images.num_classes, images.image_shape)
         else:
-            found[name] = try_kept(name, num_classes, image_shape, recipe, precision, graph=graphs)
+            found[name] = try_kept(name, images, recipe, precision, graph=graphs)
     return found

@@ -249,13 +249,8 @@ def search(
                 train_round=how.train_round,
                 display=how.display,
             )
-            dataset = env.dataset()
             check_networks(
-                graph.architectures,
-                dataset.num_classes,
-                dataset.image_shape,
-                recipe=recipe,
-                precision=request.precision,
+                graph.architectures, env.dataset(), recipe=recipe, precision=request.precision
             )
             if isinstance(kept, FolderStore):
                 FolderKept(kept.root).note(pipeline_of(request, graph, time.time()))

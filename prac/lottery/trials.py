@@ -11,7 +11,7 @@ from prac.config.recipe import Recipe
 from prac.config.sections import Precision, PruneConfig
 from prac.errors import TicketError
 from prac.fingerprint import fingerprint
-from prac.models.catalogue import ImageShape
+from prac.models.catalogue import Pictures
 from prac.plugins import identity, is_custom, is_of_this_process
 from prac.schema import Count
 
@@ -47,13 +47,7 @@ class NetworkTrial:
 
 
 def try_kept(
-    name: str,
-    num_classes: int,
-    image_shape: ImageShape,
-    recipe: Recipe,
-    precision: Precision,
-    *,
-    graph: bool,
+    name: str, images: Pictures, recipe: Recipe, precision: Precision, *, graph: bool
 ) -> NetworkTrial:
     """The trial of a network, or what an earlier one of the same source and settings found.
 
@@ -64,7 +58,7 @@ def try_kept(
         "libraries": tuple(importlib.metadata.version(each) for each in ("torch", "torchvision")),
         "network": identity(name),
         "optimizer": identity(recipe.train.optimizer),
-        "images": (num_classes, *image_shape),
+        "images": (images.num_classes, *images.image_shape),
         "train": recipe.train,
         "reads": (precision, recipe.prune.layers, graph),
     }
@@ -72,32 +66,26 @@ def try_kept(
     keeps = not (is_custom(name) and is_of_this_process(name))
     found = kept(NetworkTrial, _KEPT, digest) if keeps else None
     if found is None:
-        found = tried(name, num_classes, image_shape, recipe, precision, graph=graph)
+        found = tried(name, images, recipe, precision, graph=graph)
         if keeps:
             keep(found, _KEPT, digest)
     return found
 
 
 def tried(
-    name: str,
-    num_classes: int,
-    image_shape: ImageShape,
-    recipe: Recipe,
-    precision: Precision,
-    *,
-    graph: bool,
+    name: str, images: Pictures, recipe: Recipe, precision: Precision, *, graph: bool
 ) -> NetworkTrial:
     """The trial itself: trained for a step, its weights counted, an export tried. Raises
     ConfigError for a network that can't be trained or pruned."""
     # torch, which who finds an earlier answer does without.
-    from prac.models.registry import build_model
+    from prac.models.registry import network_for
     from prac.pruning.prunable import prunable_weights
     from prac.ticket.export import ImageClassifier, traced
     from prac.training.trial import try_network
 
-    layers = recipe.prune.layers
-    try_network(name, num_classes, image_shape, recipe.train, precision, layers)
-    model = build_model(name, num_classes=num_classes, image_shape=image_shape, seed=0)
+    layers, image_shape = recipe.prune.layers, images.image_shape
+    try_network(name, images.num_classes, image_shape, recipe.train, precision, layers)
+    model = network_for(images, name)
     weights = prunable_weights(model, layers, image_shape)
     no_graph = None
     if graph:

@@ -34,6 +34,14 @@ class Pictures(Protocol):
     def image_shape(self) -> ImageShape: ...
 
 
+@dataclass(frozen=True)
+class Format:
+    """All that a network needs to know of pictures: they may still be unread."""
+
+    num_classes: int
+    image_shape: ImageShape
+
+
 LIBRARIES = ("torchvision", "timm")
 """Whose networks are named `LIBRARY:NAME`."""
 

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -53,6 +52,7 @@ from prac.lottery.outputs import (
 from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
 from prac.lottery.search import local_request
 from prac.lottery.store import Finished, MemoryStore
+from prac.models.catalogue import Format
 from prac.models.cost import dense_flops
 from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
@@ -663,7 +663,7 @@ def test_every_method_has_its_bill(
     # Nothing is trained: the images that a criterion looked at go forward and backward.
     network = results.forward_flops["resnet8"]
     shape = digits_data.image_shape
-    assert network == dense_flops("resnet8", SimpleNamespace(num_classes=10, image_shape=shape))
+    assert network == dense_flops("resnet8", Format(10, shape))
     assert (bills["snip"].steps, bills["snip"].samples) == (0, 0)
     assert bills["snip"].flops == 3 * bills["snip"].score_samples * network > 0
     assert bills["grasp"].flops == 12 * bills["grasp"].score_samples * network > 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from support.requests import make_request
 
@@ -14,6 +12,7 @@ from prac.config.values import RewindPoint
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, SearchStages
 from prac.lottery.search import search
+from prac.models.catalogue import Format
 from prac.models.cost import dense_flops
 
 SOURCE, TARGET = "conv4", "resnet8"
@@ -80,7 +79,7 @@ def test_what_the_source_s_model_was_asked_costs_the_source_s_flops() -> None:
     found = search(
         recipe, data="digits", network=(SOURCE, TARGET), transfer_from=SOURCE, judge="none"
     )
-    once = dense_flops(SOURCE, SimpleNamespace(num_classes=10, image_shape=(8, 8, 1)))
+    once = dense_flops(SOURCE, Format(10, (8, 8, 1)))
     for network in (SOURCE, TARGET):
         bill = found[f"{network}:entropy"].bill
         assert bill.score_samples > 0

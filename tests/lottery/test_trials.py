@@ -11,6 +11,7 @@ from prac.config.sections import PruneConfig
 from prac.errors import ConfigError
 from prac.lottery import trials
 from prac.lottery.trials import NetworkTrial, try_kept
+from prac.models.catalogue import Format
 
 NETWORK = "from torch import nn\ndef make(): return nn.Sequential({layers})\n"
 LAYERS = "nn.Conv2d(3, 4, 3), nn.{activation}(), nn.Flatten(), nn.Linear(144, 3)"
@@ -25,7 +26,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def trial(name: str, *, layers: str = "conv", graph: bool = False, **train: object) -> NetworkTrial:
     recipe = digits().set(prune={"layers": layers}, train=train)
-    return try_kept(name, 3, (8, 8, 3), recipe, "fp32", graph=graph)
+    return try_kept(name, Format(3, (8, 8, 3)), recipe, "fp32", graph=graph)
 
 
 def test_weights_are_counted_by_what_is_prunable(cache: Path) -> None:

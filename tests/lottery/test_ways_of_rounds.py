@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +24,7 @@ from prac.lottery.compose import build_graph
 from prac.lottery.outputs import BEST, REWIND, SET, STATISTICS, TICKET, RoundFacts, SetFacts
 from prac.lottery.rounds import RoundTask
 from prac.lottery.starts import initial_model
+from prac.models.catalogue import Format
 from prac.models.cost import dense_flops
 from prac.ticket.format import Ticket
 
@@ -275,7 +275,7 @@ def test_twins_of_filtered_rounds_have_their_steps_and_pay_no_forward_passes(
     # A bill counts a forward pass for each, beside three for what is trained on.
     extra = 3 * sum(c.samples for c in prac) + sum(c.cep_samples for c in prac)
     extra += sum(c.score_samples + c.evaluation_samples for c in prac)
-    once = dense_flops("resnet8", SimpleNamespace(num_classes=3, image_shape=(8, 8, 1)))
+    once = dense_flops("resnet8", Format(3, (8, 8, 1)))
     assert found.result.bill.score_samples == prac[1].score_samples + prac[2].score_samples
     assert flops([found.result.bill], once) == once * extra
 
