@@ -315,4 +315,4 @@ def _saving(results: Results, row: RoundRow) -> str:
     if row.method == VANILLA:
         return ""
     time = "" if row.seconds_saved is None else f" ({percent(row.seconds_saved, 0)})"
-    return f"{percent(row.steps_saved, 0)}{time}".replace("-", "−")
+    return f"{percent(row.steps_saved, 0)}{time}"

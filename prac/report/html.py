@@ -42,6 +42,7 @@ from prac.report.grids import (
 from prac.report.made_by import makers, mixture_sentence
 from prac.report.odd_sets import odd_sets
 from prac.report.over_searches import searches_sentences, searches_table
+from prac.report.savings import why_fewer
 from prac.report.tables import bill_table, energy_sources, judging_table
 from prac.report.verdict import advices, noise_sentence, verdicts
 from prac.report.wording import effort_sentence, ordered_methods, short_count
@@ -109,6 +110,7 @@ def render(results: Results, pictures: dict[str, _Picture], tables: list[str]) -
         results=results,
         verdicts=found,
         noise=noise_sentence(results),
+        why_fewer=why_fewer(results),
         advices=advices(found),
         timed=any(row.search_seconds for row in results.rows) or bool(results.bills),
         tickets=[

@@ -106,8 +106,9 @@ def noise_sentence(results: Results) -> str:
     seeds = results.num_seeds
     if seeds < 2:
         points, of = noise_points(results), "a rule of thumb"
-        if points > SEED_NOISE_POINTS:
-            of = f"95 %, {count(results.num_test_samples)} test samples"
+        if points > SEED_NOISE_POINTS and results.num_test_samples:
+            one = 100 / results.num_test_samples
+            of = f"95 %, {count(results.num_test_samples)} test samples of {one:.2g} points each"
         return (
             f"A difference of two accuracies below about {points:.1f} points can't be told from "
             f"noise ({of}, one seed)."
@@ -165,7 +166,7 @@ def _verdict(results: Results, architecture: str) -> Verdict:
     if focus is not None:
         sentences.extend(_matching(judged, focus, results.num_seeds))
         sentences.extend(_cheaper(results, judged, take))
-        sentences.extend(_plain(close, take, reference))
+        sentences.extend(_plain(results, close, take, reference))
         sentences.extend(_caveats(focus, shown))
     if take is not None and own is not None and focus is None:
         sentences.append(f"No {method_label(own)} ticket was judged.")
@@ -279,24 +280,40 @@ def _cheaper(results: Results, judged: Sequence[Comparison], take: Comparison | 
         return []
     return [
         f"The fewest SGD steps for that sparsity within 1 point of dense {_BY}: "
-        f"{method_label(least.row.method)}, {_accuracy(least)} test accuracy, "
-        f"{count(least.row.search_steps)} steps{_time(least.row)}{_borrowed(results, least.row)}."
+        f"{_found(results, least, method_label(least.row.method))}."
     ]
 
 
 def _plain(
-    close: Sequence[Comparison], take: Comparison | None, reference: str | None
+    results: Results, close: Sequence[Comparison], take: Comparison | None, reference: str | None
 ) -> list[str]:
-    """What is there without a choice of samples, while nothing is decided about that."""
+    """What is there without a choice of samples, while nothing is decided about that: vanilla's,
+    and where chance finds one as sparse for fewer steps, that."""
     vanilla = sparsest([c for c in close if c.row.method == VANILLA])
     if take is not None or vanilla is None:
         return []
-    row = vanilla.row
-    return [
+    told = (
         f"Without a choice of samples, the sparsest within 1 point of {reference} {_BY}: "
-        f"{_ticket(row)}, {_accuracy(vanilla)} test accuracy, {count(row.search_steps)} SGD "
-        f"steps{_time(row)}."
+        f"{_found(results, vanilla, _ticket(vanilla.row))}"
+    )
+    by_chance = [c for c in close if c.row.method in BASELINES and c.row.method != VANILLA]
+    cheaper = [
+        c
+        for c in by_chance
+        if c.row.sparsity >= vanilla.row.sparsity and c.row.search_steps < vanilla.row.search_steps
     ]
+    if cheaper:
+        least = min(cheaper, key=lambda c: c.row.search_steps)
+        told += f"; for fewer, {_found(results, least, method_label(least.row.method))}"
+    return [f"{told}."]
+
+
+def _found(results: Results, ticket: Comparison, name: str) -> str:
+    row = ticket.row
+    return (
+        f"{name}, {_accuracy(ticket)} test accuracy, {count(row.search_steps)} SGD "
+        f"steps{_time(row)}{_borrowed(results, row)}"
+    )
 
 
 def _borrowed(results: Results, row: RoundRow) -> str:

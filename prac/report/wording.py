@@ -27,7 +27,7 @@ def broken(text: str, width: int, indent: str = "") -> list[str]:
 
 def percent(share: float | None, digits: int = 1) -> str:
     """A fraction in [0, 1] as a percentage: `0.79` is `79.0 %`."""
-    return ABSENT if share is None else f"{100 * share:.{digits}f} %"
+    return ABSENT if share is None else f"{100 * share:.{digits}f} %".replace("-", "−")
 
 
 def spread(share: float | None, std: float | None, digits: int = 2) -> str:

@@ -13,6 +13,7 @@ import sys
 import termios
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,9 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x1b\x07]*(?:\x07|\x1b\\)"
 
 def _printed(home: Path, *words: str) -> list[str]:
     """The lines that `prac WORDS` leaves on such a terminal."""
+    # Python's own helper outlives the command that starts it first: with this terminal, which then
+    # would never be closed.
+    resource_tracker.ensure_running()
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
     with ThreadPoolExecutor(1) as reader:

@@ -153,7 +153,7 @@ def test_the_first_ticket_is_taken_by_a_command(results: Results, ticket: str, s
     # One command for all of them: only the name is another.
     assert words.count("prac tickets pull") == words.count("prac.Ticket.load") == 1
     assert "To take the vanilla ticket of resnet8 (45,298 weights left):" in words
-    other = "Or, in its place, the PrAC ticket of vgg16 all the same (45,298 weights left):"
+    other = "Or the PrAC ticket of vgg16 anyway (45,298 weights left):"
     assert f"{other} {shell}" in words
     # Only names are asked of a store. A link to the run is no address of one: that of a store in a
     # folder leads to a server that may not run.

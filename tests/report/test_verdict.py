@@ -385,6 +385,22 @@ def test_where_none_is_close_the_nearest_is_so_in_validation(row: Rows, build: B
     assert verdicts(results)[0].shown == rows[0]
 
 
+def test_what_chance_found_as_sparse_for_fewer_steps_is_told_while_nothing_is_decided(
+    row: Rows, build: Build
+) -> None:
+    rows = [row("a", name, 3, test=0.91) for name in ("prac", "vanilla", "random-subset")]
+    told = "; for fewer, random subset, 91.0 % test accuracy, 1,800 SGD steps"
+    (verdict,) = verdicts(build(rows=tuple(rows), dense_test_accuracy={"a": 0.912}))
+    assert (verdict.take, verdict.level) == (None, "open")
+    assert (
+        f"vanilla at 48.8 % sparsity, 91.0 % test accuracy, 3,000 SGD steps{told}" in verdict.text
+    )
+    # One that is not as good is none.
+    rows[2] = row("a", "random-subset", 3, test=0.89)
+    (verdict,) = verdicts(build(rows=tuple(rows), dense_test_accuracy={"a": 0.912}))
+    assert "; for fewer" not in verdict.text
+
+
 def test_of_two_as_sparse_the_better_validated_is_taken(row: Rows, build: Build) -> None:
     """Where nothing chose samples, so that nothing has to be decided."""
     rows = tuple(
@@ -468,7 +484,7 @@ def test_the_cheapest_as_sparse_as_the_one_to_take_is_told(
     assert (
         "The fewest SGD steps for that sparsity within 1 point of dense in validation accuracy: "
         "random subset, 90.5 % test"
-        " accuracy, 1,500 steps, with the set sizes of another search."
+        " accuracy, 1,500 SGD steps, with the set sizes of another search."
     ) in verdict.text
     dearer = (rows[0], row("a", "rs2", 3, test=0.905, search_steps=3000))
     assert "fewest" not in verdicts(build(rows=dearer, dense_test_accuracy={"a": 0.91}))[0].text
@@ -481,6 +497,7 @@ def test_noise_of_a_small_test_split(row: Rows, build: Build) -> None:
     small, large = (dataclasses.replace(results, num_test_samples=n) for n in (450, 1_000_000))
     assert noise_points(small) == pytest.approx(4.0)
     assert noise_points(large) == 1.0
-    assert "below about 4.0 points can't be told from noise (95 %, 450 test samples, one seed)" in (
-        verdicts(small)[0].text
+    assert (
+        "below about 4.0 points can't be told from noise (95 %, 450 test samples of 0.22 points "
+        "each, one seed)" in verdicts(small)[0].text
     )
