@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from prac.analysis.speeds import Speed, Timed
+from prac.analysis.timed import Speed, Timed
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.models.registry import network_for

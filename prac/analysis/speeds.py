@@ -7,12 +7,12 @@ import multiprocessing
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from prac import __version__
+from prac.analysis.timed import Speed, Timed
 from prac.cache import keep, kept
 from prac.config.counts import num_batches
-from prac.config.sections import AugmentConfig, TrainConfig
 from prac.errors import OutsideError, first_line
 from prac.fingerprint import fingerprint
 from prac.lottery.graph import Stage
@@ -25,36 +25,11 @@ from prac.lottery.stage_config import (
 )
 from prac.machine import available_cpus
 from prac.plugins import identity, is_custom, is_of_this_process
-from prac.schema import Amount, Count
 from prac.training.processor import processor_name
 
 _KEPT = "speeds"
 _VERSION = 1
 """Rises when networks are timed otherwise."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Speed:
-    """What a network takes on a machine. training, predicting: seconds of one image, where
-    nothing else runs; start: until a process is ready to train it. memory: bytes that such a
-    process holds, beside the images of the data set."""
-
-    training: Amount
-    predicting: Amount
-    start: Amount
-    memory: Count
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timed:
-    """A network to be timed. image_shape: `(H, W, C)`. device: `auto`, `cpu` or `cuda`."""
-
-    architecture: str
-    image_shape: tuple[int, int, int]
-    num_classes: int
-    train: TrainConfig
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    device: str = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prac.analysis.speeds import Images, Speed, Timed, most_seconds, speeds_here
+from prac.analysis.speeds import Images, most_seconds, speeds_here
+from prac.analysis.timed import Speed, Timed
 from prac.app.planned import Planned
 from prac.app.screen import Screen
 from prac.errors import OutsideError

@@ -163,7 +163,7 @@ class MlflowPlace:
         gone = {architecture for architecture in named if not self._located(architecture)}
         if not gone:
             return False
-        from prac.tracking.ticket_run import register_again  # torch
+        from prac.tracking.ticket_again import register_again  # torch
 
         lost = [found[stage.key] for stage in tickets if stage.architecture in gone]
         again = [register_again(self.mlflow, finished) for finished in lost]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prac.app.devices import Given, find_devices, given
-from prac.app.options import Options, home_of, request_of, workers_of
+from prac.app.options import Options, home_of
+from prac.app.request import request_of, workers_of
 from prac.config.recipe import Recipe
 from prac.data.dataset import DataSummary, Source
 from prac.data.shown import two_lines

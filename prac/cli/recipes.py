@@ -102,7 +102,7 @@ def _hours(recipe: Recipe, costs: Iterable[NetworkCost], speeds: dict[_Timed, fl
 
 def _calibrate(recipes: Iterable[Recipe]) -> dict[_Timed, float]:
     from prac.analysis.calibration import seconds_per_image
-    from prac.analysis.speeds import Timed
+    from prac.analysis.timed import Timed
 
     speeds: dict[_Timed, float] = {}
     for recipe in recipes:

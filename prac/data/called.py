@@ -8,7 +8,7 @@ from typing import Any
 
 from prac.config.sections import DataConfig
 from prac.data.dataset import DataSummary, ImageDataset
-from prac.data.given import as_source
+from prac.data.given import given_source
 from prac.data.splits import slug
 from prac.errors import ConfigError, first_line
 from prac.fingerprint import fingerprint
@@ -16,10 +16,10 @@ from prac.plugins import identity, load_custom
 
 
 class CalledSource:
-    """What the callable returns, as `prac.data.given.as_source` takes it: a torch Dataset, arrays,
-    a mapping of splits, Hugging Face data sets, or a source. It is called without arguments, or
-    with the `DataConfig` where it takes one. Its fingerprint is of its source and of what it
-    returned.
+    """What the callable returns, as `prac.data.sources.as_source` takes it: a torch Dataset,
+    arrays, a mapping of splits, Hugging Face data sets, or a source. It is called without
+    arguments, or with the `DataConfig` where it takes one. Its fingerprint is of its source and of
+    what it returned.
     """
 
     def __init__(self, config: DataConfig) -> None:
@@ -40,7 +40,7 @@ class CalledSource:
         if isinstance(data, str):
             raise ConfigError(f"data set {config.source!r} returned a text; allowed: images")
         try:
-            self._inner = as_source(data, config)
+            self._inner = given_source(data, config)
         except ConfigError as error:
             raise ConfigError(f"data set {config.source!r}: {error}") from error
         given = self._inner.name

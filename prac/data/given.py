@@ -6,7 +6,6 @@ as Hugging Face's `datasets` do, a row with columns.
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -22,7 +21,6 @@ from prac.data.dataset import DataSummary, ImageDataset, Origin, Source
 from prac.data.decode import convert_images, shape_after
 from prac.data.findings import row_digests
 from prac.data.pixels import Seen, corrupt_errors, decode_image, quiet, to_pixels
-from prac.data.sources import open_source
 from prac.data.splits import LabelledImages, assemble, split_options, summarise
 from prac.data.walk import same_form
 from prac.data.words import split_of
@@ -33,20 +31,8 @@ _Given = tuple[NDArray[np.uint8], NDArray[Any]]
 _SPLITS = ("train", "test", "validation")
 
 
-def as_source(data: Any, config: DataConfig) -> Source:
-    """A source of a name, an ImageDataset, another source, or images that are handed over.
-
-    Images: `(images, labels)`, arrays `(N, H, W, C)`, `(N, H, W)` or, as torch has them,
-    `(N, C, H, W)`, and `(N,)` whole numbers or texts; or a Dataset of `(image, label)`, each image
-    an array, a tensor or a PIL image; or a mapping of `train` and `test` (or `validation`) to
-    either; a Hugging Face Dataset or DatasetDict. An item may also name its two (`image`, `label`;
-    `data.image_column`, `data.label_column`). Without a test split, one is held out
-    (`data.test_fraction`).
-    Pixels are uint8, or floats that are 0 to 1 in steps of 1/255. Raises ConfigError for anything
-    else.
-    """
-    if isinstance(data, str):
-        return open_source(dataclasses.replace(config, source=data))
+def given_source(data: Any, config: DataConfig) -> Source:
+    """The same as `prac.data.sources.as_source` of anything but a name."""
     if isinstance(data, ImageDataset):
         return _Loaded(data)
     if all(hasattr(data, name) for name in ("summary", "fingerprint", "load")):

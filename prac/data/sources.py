@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from prac.config.sections import DataConfig
 from prac.data.dataset import Source
 from prac.errors import ConfigError, first_line, shown, unknown
@@ -22,6 +25,25 @@ def open_source(config: DataConfig) -> Source:
             f"data set {shown(config.source)!r} can't be opened ({first_line(error)}); "
             f"allowed: {', '.join(KNOWN)}"
         ) from error
+
+
+def as_source(data: Any, config: DataConfig) -> Source:
+    """A source of a name, an ImageDataset, another source, or images that are handed over.
+
+    Images: `(images, labels)`, arrays `(N, H, W, C)`, `(N, H, W)` or, as torch has them,
+    `(N, C, H, W)`, and `(N,)` whole numbers or texts; or a Dataset of `(image, label)`, each image
+    an array, a tensor or a PIL image; or a mapping of `train` and `test` (or `validation`) to
+    either; a Hugging Face Dataset or DatasetDict. An item may also name its two (`image`, `label`;
+    `data.image_column`, `data.label_column`). Without a test split, one is held out
+    (`data.test_fraction`).
+    Pixels are uint8, or floats that are 0 to 1 in steps of 1/255. Raises ConfigError for anything
+    else.
+    """
+    if isinstance(data, str):
+        return open_source(replace(config, source=data))
+    from prac.data.given import given_source  # Pillow's conversions: a name needs none of it
+
+    return given_source(data, config)
 
 
 def _open(config: DataConfig) -> Source:

@@ -6,7 +6,7 @@ from typing import Any
 
 from prac.config.recipe import Recipe
 from prac.config.recipes import get_recipe
-from prac.data.given import as_source
+from prac.data.sources import as_source
 from prac.lottery.progress import EpochNews
 from prac.lottery.search import Local
 from prac.lottery.turn import turn

@@ -18,7 +18,7 @@ from prac.config.methods import PRAC
 from prac.config.recipe import Recipe
 from prac.config.recipes import get_recipe
 from prac.data.dataset import ImageDataset, Source
-from prac.data.given import as_source
+from prac.data.sources import as_source
 from prac.data.splits import training_rows
 from prac.errors import ConfigError, StoreError
 from prac.lottery.bill import own_stages, total

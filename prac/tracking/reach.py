@@ -9,16 +9,12 @@ import uuid
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from prac.errors import first_line
 from prac.lottery.store import StoreAway
 from prac.tracking.mlflow_internals import artifacts
-
-# MLflow takes a second to import: whoever only names a store, as a plan does, needs none of it.
-if TYPE_CHECKING:
-    from prac.tracking.connection import Connection
 
 _SECONDS = 10
 USED = "prac.used"
@@ -65,7 +61,19 @@ def ask_once(tracking_uri: str) -> None:
             engine.dispose()
 
 
-def prove(store: Connection, experiments: Iterable[str]) -> None:
+class _Opened(Protocol):
+    """What is used of a connection."""
+
+    tracking_uri: str
+
+    @property
+    def shown_uri(self) -> str: ...
+    @property
+    def client(self) -> Any: ...
+    def experiment(self, name: str) -> str: ...
+
+
+def prove(store: _Opened, experiments: Iterable[str]) -> None:
     """Write to the database, and a file that goes at once to the artifacts of these experiments.
 
     What can't be kept in the end was computed in vain. Raises StoreAway.

@@ -10,7 +10,6 @@ from prac.analysis.metric import Metric
 from prac.errors import TicketError
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import SET, TICKET, Made, TicketFacts
-from prac.lottery.store import DamagedArtifact, Finished
 from prac.ticket.format import Ticket
 from prac.tracking.connection import Connection
 from prac.tracking.datasets import DataInput
@@ -20,7 +19,7 @@ from prac.tracking.tickets import model_name, register
 from prac.tracking.views import PERCENT, POINTS
 
 if TYPE_CHECKING:
-    from prac.tracking.store import MlflowStore
+    pass
 
 Dress = Callable[[Ticket, TicketFacts, Path], None]
 """Adds to the folder of a ticket's stage what people look at."""
@@ -73,10 +72,10 @@ def dressed(
         model_name(facts.data, facts.architecture),
         stage.key,
         lambda where: description(facts, where, no_graph),
-        _registered(facts),
+        registered_tags(facts),
         inputs,
         facts.data_fingerprint,
-        _charted(facts),
+        charted_metrics(facts),
     )
 
 
@@ -97,44 +96,20 @@ def ticket_shown(facts: TicketFacts) -> Shown:
     )
 
 
-def _registered(facts: TicketFacts) -> dict[str, str]:
+def registered_tags(facts: TicketFacts) -> dict[str, str]:
     """Tags of the model and of its version."""
     shares = {name: getattr(facts, name) for name in _SHARES}
     known = {name: f"{share:.6f}" for name, share in shares.items() if share is not None}
     return {**{name: getattr(facts, name) for name in _TAGS}, **known}
 
 
-def _charted(facts: TicketFacts) -> dict[str, float]:
+def charted_metrics(facts: TicketFacts) -> dict[str, float]:
+    """Metrics that stand in the charts of tickets, in percent."""
     accuracy, dense = facts.test_accuracy, facts.dense_test_accuracy
     if accuracy is None:
         return {}
     points = {} if dense is None else {POINTS: round(100 * (accuracy - dense), 4)}
     return {PERCENT: round(100 * accuracy, 4), **points}
-
-
-def register_again(store: MlflowStore, finished: Finished) -> bool:
-    """Register a finished ticket whose registered model was deleted, as it was; False where it was
-    never registered, or can't be read, so that it will be made again."""
-    with store.reached():
-        run = store.client.get_run(finished.run_id)
-        tags = run.data.tags
-        if (before := tags.get("prac.ticket")) is None:
-            return False
-        try:
-            facts = store.read(finished).known(TicketFacts)
-        except DamagedArtifact:
-            return False
-        note = tags.get("mlflow.note.content", "")
-        register(
-            store,
-            model_name(facts.data, facts.architecture),
-            finished.key,
-            lambda where: note.replace(before, where),
-            _registered(facts),
-            data=tags.get("prac.data", ""),
-            charted=_charted(facts),
-        )(finished.run_id, run.info.artifact_uri)
-    return True
 
 
 def description(facts: TicketFacts, where: str, no_graph: str | None = None) -> str:

@@ -7,7 +7,7 @@ import time
 import torch
 
 from prac.analysis.calibration import seconds_per_image
-from prac.analysis.speeds import Timed
+from prac.analysis.timed import Timed
 from prac.config.sections import TrainConfig
 from prac.models.registry import build_model
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from prac.analysis.speeds import Images, Speed, Timed, most_seconds, speeds_here
+from prac.analysis.speeds import Images, most_seconds, speeds_here
+from prac.analysis.timed import Speed, Timed
 from prac.config.sections import TrainConfig
 from prac.errors import OutsideError
 from prac.lottery.compose import build_graph

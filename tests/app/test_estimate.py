@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from prac.analysis.speeds import Speed
+from prac.analysis.timed import Speed
 from prac.app.estimate import estimate
 from prac.app.options import Options
 from prac.app.planned import plan_pipeline

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from prac.analysis.speeds import Speed
+from prac.analysis.timed import Speed
 from prac.app.options import Options
 from prac.app.screen import RichScreen
 from prac.app.sweep import run_sweep

@@ -12,8 +12,7 @@ from PIL import Image
 from support.pictures import png
 
 from prac.config.sections import DataConfig
-from prac.data.given import as_source
-from prac.data.sources import open_source
+from prac.data.sources import as_source, open_source
 from prac.errors import ConfigError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 3), dtype=np.uint8)

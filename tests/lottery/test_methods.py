@@ -30,7 +30,7 @@ from prac.config.sections import (
 from prac.config.values import RewindPoint
 from prac.data.batches import Batch, DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.data.given import as_source
+from prac.data.sources import as_source
 from prac.lottery.bill import own_stages, total
 from prac.lottery.compose import build_graph
 from prac.lottery.local import LocalEnv, run_local

@@ -28,8 +28,7 @@ from prac.config.sections import (
 from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.data.given import as_source
-from prac.data.sources import open_source
+from prac.data.sources import as_source, open_source
 from prac.errors import ConfigError, PracError, StoreError
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import Facts

@@ -21,7 +21,7 @@ from prac.config.sections import (
 )
 from prac.config.values import RewindPoint
 from prac.data.dataset import ImageDataset
-from prac.data.given import as_source
+from prac.data.sources import as_source
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request
 from prac.lottery.search import local_request

@@ -12,7 +12,7 @@ from torch import Tensor
 from prac.config.recipe import Recipe
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.data.given import as_source
+from prac.data.sources import as_source
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request, SearchStages
 from prac.lottery.outputs import REWIND, Made, RoundFacts
