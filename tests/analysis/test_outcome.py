@@ -190,7 +190,7 @@ def test_wall_time_stands_beside_steps(results: Results) -> None:
         "saved": -0.25,
         "rests_on": 0,
     }
-    saved = "73.2 %", "3.8 s", "-25.0 %"
+    saved = "73.2 %", "3.8 s", "−25.0 %"
     row = result_row(results, results.rows[2])
     assert (row["saved"], row["time to find"], row["time saved"]) == saved
     (verdict,) = verdicts(results)
