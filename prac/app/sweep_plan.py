@@ -50,7 +50,7 @@ def tell_sweep(
             screen.line(f"{told}: what they will leave and take is not known before")
             return {}
         screen.line(f"{told}: were every trial the dearest that it may propose,")
-        parts = _repeated(max(corners, key=lambda p: _cost(planned, p, found)), trials)
+        parts = _repeated(_longest(planned, corners, found), trials)
         fullest = max(corners, key=lambda p: sum(_left(planned, p, found).values()))
         fullest = _repeated(fullest, trials)
     return tell_costs(
@@ -83,17 +83,27 @@ def _allowed(planned: Planned, points: Sequence[Values]) -> Iterator[Values]:
         yield point
 
 
-def _cost(planned: Planned, parts: Sequence[Part], found: Mapping[str, Finished]) -> float:
-    """Of one trial, its stages one after another: seconds, or steps where these aren't known."""
+def _longest(
+    planned: Planned, trials: Sequence[Sequence[Part]], found: Mapping[str, Finished]
+) -> Sequence[Part]:
+    """The trial that takes the most seconds alone; SGD steps, where those of any aren't known."""
+    seconds = [_seconds(planned, parts, found) for parts in trials]
+    known = [each for each in seconds if each is not None]
+    steps = [sum(s.max_steps for s in _graph(parts).to_run(found)) for parts in trials]
+    costs: Sequence[float] = known if len(known) == len(trials) else steps
+    return trials[costs.index(max(costs))]
+
+
+def _seconds(
+    planned: Planned, parts: Sequence[Part], found: Mapping[str, Finished]
+) -> float | None:
     graph = _graph(parts)
-    to_run = graph.to_run(found)
-    steps = sum(stage.max_steps for stage in to_run)
     there, one = dataclasses.replace(planned, graph=graph), Trials(number=1, at_once=1)
     try:
-        known = estimate(there, found, to_run, lambda _: None, trials=one)
+        expected = estimate(there, found, graph.to_run(found), lambda _: None, trials=one)
     except OutsideError:
-        return steps
-    return steps if known is None else known.seconds
+        return None  # the plan says why, of the trial that it takes
+    return None if expected is None else expected.seconds
 
 
 def _left(planned: Planned, parts: Sequence[Part], found: Mapping[str, Finished]) -> dict[str, int]:

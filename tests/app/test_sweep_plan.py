@@ -10,10 +10,12 @@ import pytest
 from rich.console import Console
 
 from prac.analysis.timed import Speed
+from prac.app.estimate import Estimate
 from prac.app.options import Options
 from prac.app.screen import RichScreen
 from prac.app.sweep import run_sweep
 from prac.config.recipes import get_recipe
+from prac.errors import OutsideError
 from prac.schema import file_bytes, read
 from prac.sweep.space import Axis, Space, SweepOptions
 
@@ -101,6 +103,22 @@ def test_no_point_of_a_range_takes_more_than_the_bound(plans: Plans) -> None:
         )
         for name in ("max_steps", "bytes_left", "memory_bytes", "hours_at_most"):
             assert 0 < point[name] <= bound[name] * (1 + 1e-9), name
+
+
+def test_trials_are_compared_in_one_unit(plans: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two networks one can't be timed: its steps are no seconds."""
+
+    def timed(planned: Any, found: Any, to_run: list[Any], told: Any, **_: Any) -> Estimate:
+        if sum(stage.max_steps for stage in to_run) < 300:
+            raise OutsideError("it can't be timed")
+        return Estimate(seconds=1.0, memory=1)
+
+    epochs = Axis(field="train.epochs", values=(2, 8))
+    grid = {n: plans.of(Axis(field="train.epochs", values=(n,))) for n in (2, 8)}
+    assert grid[2]["max_steps"] < 300 < grid[8]["max_steps"]
+    monkeypatch.setattr("prac.app.sweep_plan.estimate", timed)
+    bound = plans.of(epochs, sampler="optuna", trials=1)
+    assert bound["max_steps"] == grid[8]["max_steps"]
 
 
 def test_what_is_not_known_of_optuna_is_not_told(plans: Plans) -> None:
