@@ -15,6 +15,8 @@ LABEL_NAMES = ("label", "fine_label", "labels")
 
 OTHER_LABEL_NAMES = ("class", "class_label", "target", "targets", "category", "y")
 _WORDS_OF_LABELS = frozenset({*LABEL_NAMES, *OTHER_LABEL_NAMES} - {"y"})
+_IN_WORDS = ("_text", "_name", "_names", "_str", "_string")
+"""Endings of a column that says the labels of another again: `label_text`."""
 
 
 def row_columns(split: Any, config: DataConfig) -> tuple[str, str]:
@@ -42,8 +44,7 @@ def label_notes(label: str, names: Collection[str], typed: Collection[str]) -> l
     others = [
         name
         for name in names
-        if name != label
-        and not name.startswith(f"{label}_")  # `label_text`: the same in words
+        if name not in (label, *(label + ending for ending in _IN_WORDS))
         and (name in typed or not _WORDS_OF_LABELS.isdisjoint(words_of(name)))
     ]
     if not others:

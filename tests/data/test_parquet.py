@@ -111,8 +111,12 @@ def test_what_else_could_be_the_label_is_told(tmp_path) -> None:
     file = write(tmp_path / "a.parquet", range(20), [0, 1] * 10, label="fine_label")
     table = pq.read_table(file).append_column("coarse_label", pa.array([0, 1, 2, 3] * 5))
     table = table.append_column("fine_label_text", pa.array(["a", "b"] * 10))
+    table = table.append_column("fine_label_2", pa.array([1, 0] * 10))
     pq.write_table(table.append_column("width", pa.array([8] * 20)), file)
-    told = "labels are those of column 'fine_label'; data.label_column names another (coarse_label)"
+    told = (
+        "labels are those of column 'fine_label'; data.label_column names another (coarse_label, "
+        "fine_label_2)"
+    )
     assert told in open_(file).summary().origin.notes
     chosen = open_(file, label_column="fine_label").summary()
     assert not any("data.label_column" in note for note in chosen.origin.notes)
