@@ -20,20 +20,25 @@ def _rounds(row: Rows, *epochs: tuple[int, int]) -> tuple[RoundRow, ...]:
     )
 
 
-def test_smaller_sets_fewer_epochs_and_stops_are_told_apart(row: Rows, build: Build) -> None:
+def test_samples_epochs_and_early_ends_are_told_apart(row: Rows, build: Build) -> None:
     whole = (row("a", "prac", 0), row("a", "vanilla", 0), row("a", "vanilla", 1))
     scaled = build(rows=(*whole, *_rounds(row, (30, 30), (12, 20), (18, 18))))
+    sizes = [each.set_size for each in scaled.rows[3:]]
     assert why_fewer(scaled) == (
-        "Why fewer: a round of PrAC trains on fewer samples, for fewer epochs (18 to 30 of 50, by "
-        "the size of the set), and ends where its mask has settled (1 of 3 did)."
+        f"Why fewer: rounds of PrAC had {min(sizes):,} to {max(sizes):,} of "
+        f"{scaled.num_training_samples:,} samples and at most 18 to 30 of 50 epochs; 1 of 3 ended "
+        "sooner, as their masks had settled."
     )
     # By steps: as many epochs, each shorter.
-    assert why_fewer(build(rows=(*whole, *_rounds(row, (50, 50), (50, 50))))) == (
-        "Why fewer: a round of PrAC trains on fewer samples, and ends where its mask has settled "
-        "(none of 2 did)."
-    )
+    told = why_fewer(build(rows=(*whole, *_rounds(row, (50, 50), (50, 50)))))
+    assert "at most 50 of 50 epochs; none of 2 ended sooner" in told
 
 
 def test_nothing_is_said_where_no_set_was_trained_on(row: Rows, build: Build) -> None:
     assert why_fewer(build(rows=(row("a", "vanilla", 0), row("a", "vanilla", 1)))) == ""
     assert why_fewer(build(rows=(row("a", "prac", 0), row("a", "prac", 1, trained=False)))) == ""
+
+
+def test_nothing_is_said_where_nothing_was_saved(row: Rows, build: Build) -> None:
+    costly = [dataclasses.replace(each, steps_saved=-0.1) for each in _rounds(row, (50, 50))]
+    assert why_fewer(build(rows=(row("a", "prac", 0), *costly))) == ""
