@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from prac.app.options import Options
+from prac.cli import build_parser
 from prac.cli.guard import guarded
 from prac.config.recipes import RECIPES
 from prac.errors import ConfigError, PracError
@@ -157,3 +160,12 @@ def test_a_plan_has_a_judgement_for_each_seed(command) -> None:
         "judge:conv4:prac:1:seed-5",
         "judge:conv4:prac:1:seed-6",
     ]
+
+
+@pytest.mark.parametrize("name", ["run", "plan", "sweep", "thresholds", "stops"])
+def test_every_field_of_a_run_has_an_option(name: str) -> None:
+    """One without would have its default, whatever was typed."""
+    words = [name] if name != "sweep" else [name, "--vary", "select.threshold=0,1"]
+    typed = vars(build_parser().parse_args(words))
+    fields = {field.name for field in dataclasses.fields(Options)} - {"only"}
+    assert fields <= typed.keys()
