@@ -135,6 +135,7 @@ class Line:
         return f"{name}:search-{seed}" if self.request.place else name
 
     def named(self) -> SearchStages:
+        """Its stages so far, as the graph keeps them."""
         return SearchStages(
             architecture=self.architecture,
             method=self.method.name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prac.analysis.metric import Metric
 from prac.errors import TicketError
@@ -17,9 +16,6 @@ from prac.tracking.models import usage, write_model
 from prac.tracking.shown import Shown
 from prac.tracking.tickets import model_name, register
 from prac.tracking.views import PERCENT, POINTS
-
-if TYPE_CHECKING:
-    pass
 
 Dress = Callable[[Ticket, TicketFacts, Path], None]
 """Adds to the folder of a ticket's stage what people look at."""
