@@ -76,7 +76,7 @@ def test_driver_killed_and_started_again(tmp_path: Path, launch, reference, foun
 
 def _stages(home: Path) -> dict[str, Path]:
     """The folders of a local run's finished stages, by name."""
-    runs = home.glob("prac-runs/stages/*/run.json")
+    runs = home.glob("prac-runs/stages/[!.]*/run.json")  # not what is being made
     return {json.loads(file.read_text())["name"]: file.parent for file in runs}
 
 
