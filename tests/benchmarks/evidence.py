@@ -30,7 +30,7 @@ import pyarrow as pa
 import torch
 from evidence_page import page
 from evidence_searches import HARDEST_CUT, SHARE, SOFT, search_rows
-from measuring import machine, parser
+from measuring import parser, write_results
 from numpy.typing import NDArray
 
 from prac.config.costs import TRAINING_FLOPS
@@ -294,7 +294,6 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     started = time.monotonic()
     path = options.json or Path(__file__).parent / "evidence" / f"{options.table}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     done: list[Any] = json.loads(path.read_text())["rows"] if path.exists() else []
     bench = Bench(options.data, options.work, options.quick, options.device)
     wanted = list(
@@ -317,13 +316,8 @@ def main() -> None:
             made = run()
             done += made if isinstance(made, list) else [made]
             print(json.dumps(made), flush=True)
-            whole = {"recipe": "cifar10_speed", "machine": machine(), "rows": done}
-            for place, text in (
-                (path, json.dumps(whole, indent=1) + "\n"),
-                (path.with_suffix(".md"), page(done, VARIANTS, options.table)),
-            ):
-                place.with_suffix(".tmp").write_text(text)
-                place.with_suffix(".tmp").replace(place)
+            told = page(done, VARIANTS, options.table)
+            write_results(path, done, told, recipe="cifar10_speed")
 
 
 if __name__ == "__main__":

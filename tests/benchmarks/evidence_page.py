@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from prac.analysis.statistics import detectable, differences, holm, p_value, paired_interval
@@ -74,11 +74,8 @@ def page(
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> str:
-    lines = [
-        "| variant | start | seeds | sparsity, % | set | steps | samples | PFLOPs | s | validation "
-        "| test |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    heads = ["variant", "start", "seeds", "sparsity, %", "set", "steps", "samples", "PFLOPs", "s"]
+    lines = []
     for variant, start in dict.fromkeys((row["variant"], row["start"]) for row in rows):
         mine = [row for row in rows if (row["variant"], row["start"]) == (variant, start)]
         accuracies = [
@@ -97,8 +94,8 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> str:
             )
         ]
         seeds = ", ".join(str(row["seed"]) for row in mine)
-        lines.append(f"| {' | '.join([variant, start, seeds, *figures, *accuracies])} |")
-    return "\n".join(lines)
+        lines.append([variant, start, seeds, *figures, *accuracies])
+    return markdown([*heads, "validation", "test"], lines)
 
 
 def _against(rows: Sequence[Mapping[str, Any]], twins: Mapping[str, str], measure: str) -> str:
@@ -115,16 +112,14 @@ def _against(rows: Sequence[Mapping[str, Any]], twins: Mapping[str, str], measur
     adjusted = dict(
         zip([n for n, p in p_values.items() if p is not None], holm(known), strict=True)
     )
-    lines = [
-        "| variant | pairs | each | mean | 95 % interval | p (Holm) | could have seen |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    heads = ["variant", "pairs", "each", "mean", "95 % interval", "p (Holm)", "could have seen"]
+    lines = []
     for name, ours, theirs in told:
         found, interval = differences(ours, theirs), paired_interval(ours, theirs)
         each = ", ".join(f"{100 * (a - b):+.2f}" for a, b in zip(ours, theirs, strict=True))
         seen = None if not found.deviation else detectable(found.n, found.deviation)
         assert found.mean is not None
-        cells = [
+        lines.append([
             name,
             str(found.n),
             each,
@@ -132,6 +127,13 @@ def _against(rows: Sequence[Mapping[str, Any]], twins: Mapping[str, str], measur
             "" if interval is None else f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}",
             "" if name not in adjusted else f"{adjusted[name]:.3f}",
             "" if seen is None else f"{100 * seen:.2f}",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        ])  # fmt: skip
+    return markdown(heads, lines)
+
+
+def markdown(heads: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table."""
+    lines = [heads, ["---"] * len(heads), *([str(cell) for cell in row] for row in rows)]
+    return "\n".join(
+        f"|{'|'.join(line)}|" if line[0] == "---" else f"| {' | '.join(line)} |" for line in lines
+    )

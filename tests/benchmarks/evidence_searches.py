@@ -38,14 +38,17 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
 """By variant: how the search selects, and by which of its methods."""
 
 
-class _Told(Display):
+class Told(Display):
     """A line an epoch."""
 
     def started(self, stage: Stage) -> None:
         print(f"{stage.name} starts", flush=True)
 
     def news(self, news: EpochNews) -> None:
-        print(f"{news.stage}: epoch {news.epoch}, validation {news.validation_accuracy:.4f}")
+        print(
+            f"{news.stage}: epoch {news.epoch}, validation {news.validation_accuracy:.4f}",
+            flush=True,
+        )
 
     def finished(self, stage: Stage, facts: Facts) -> None:
         print(f"{stage.name} is done", flush=True)
@@ -103,7 +106,7 @@ def _searched(bench: Any, seed: int, variant: str, start: str, *, test: bool) ->
         data=bench.dataset,
         judge=judge,
         store=bench.work / "searches",
-        how=Local(device="cpu", display=_Told()),
+        how=Local(device="cpu", display=Told()),
     )
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,6 +62,15 @@ def machine() -> dict[str, object]:
         "python": platform.python_version(),
         **versions,
     }
+
+
+def write_results(path: Path, rows: Sequence[Row], page: str, **told: object) -> None:
+    """Write the rows with the machine to a JSON file, and the page beside it, each at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = json.dumps({**told, "machine": machine(), "rows": rows}, indent=1) + "\n"
+    for place, text in ((path, whole), (path.with_suffix(".md"), page)):
+        place.with_suffix(".tmp").write_text(text)
+        place.with_suffix(".tmp").replace(place)
 
 
 def show(title: str, rows: list[Row], path: Path | None) -> None:

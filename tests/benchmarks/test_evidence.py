@@ -9,34 +9,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from benchmarks.evidence_page import page
-from PIL import Image
 
 PROGRAM = Path(__file__).parent / "evidence.py"
 TWINS = {"prac": "prac, by chance", "soft": "soft, by chance"}
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes of noisy 12x12 images, as class folders."""
-    folder, random = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
-    patterns = random.integers(0, 256, (3, 12, 12, 3))
-    for part, count in (("train", 60), ("test", 8)):
-        for label, pattern in enumerate(patterns):
-            place = folder / part / f"class-{label}"
-            place.mkdir(parents=True)
-            for number in range(count):
-                pixels = np.clip(pattern + random.normal(0, 120, pattern.shape), 0, 255)
-                Image.fromarray(pixels.astype(np.uint8)).save(place / f"{number}.png")
-    return folder
-
-
-def _run(data: Path, folder: Path, *options: str) -> tuple[str, list[dict[str, Any]]]:
+def _run(patterns: Path, folder: Path, *options: str) -> tuple[str, list[dict[str, Any]]]:
     """What it printed, and the rows."""
     file = folder / "rows.json"
-    command = [sys.executable, str(PROGRAM), "--quick", "--data", f"folder:{data}", "--json",
+    command = [sys.executable, str(PROGRAM), "--quick", "--data", f"folder:{patterns}", "--json",
                str(file), "--work", str(folder / "work"), *options]  # fmt: skip
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=240, env={**os.environ}, check=False
@@ -50,9 +33,9 @@ def _by_name(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_one_training_of_each_beside_its_twin(data: Path, tmp_path: Path) -> None:
+def test_one_training_of_each_beside_its_twin(patterns: Path, tmp_path: Path) -> None:
     options = ("--seeds", "0", "--starts", "rewind")
-    told, rows = _run(data, tmp_path, *options)
+    told, rows = _run(patterns, tmp_path, *options)
     by_name = _by_name(rows)
     assert len(by_name) == len(rows) == 12
     for name in ("prac", "soft", "filter", "filter-all", "cet"):
@@ -79,13 +62,13 @@ def test_one_training_of_each_beside_its_twin(data: Path, tmp_path: Path) -> Non
     text = (tmp_path / "rows.md").read_text()
     assert "| filter-all, rewind | 1 |" in text
     assert "epoch" in told
-    again, same = _run(data, tmp_path, *options)
+    again, same = _run(patterns, tmp_path, *options)
     assert (again, same) == ("", rows)
 
 
-def test_one_round_is_trained_under_the_first_mask(data: Path, tmp_path: Path) -> None:
+def test_one_round_is_trained_under_the_first_mask(patterns: Path, tmp_path: Path) -> None:
     _, rows = _run(
-        data, tmp_path, "--table", "one_round", "--only", "soft", "--starts", "learning-rate",
+        patterns, tmp_path, "--table", "one_round", "--only", "soft", "--starts", "learning-rate",
         "--seeds", "10", "--test",
     )  # fmt: skip
     by_name = _by_name(rows)
@@ -98,7 +81,7 @@ def test_one_round_is_trained_under_the_first_mask(data: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_whole_searches_of_a_variant_its_twin_and_vanilla(data: Path, tmp_path: Path) -> None:
+def test_whole_searches_of_a_variant_its_twin_and_vanilla(patterns: Path, tmp_path: Path) -> None:
     options = (
         "--table",
         "searches",
@@ -109,7 +92,7 @@ def test_whole_searches_of_a_variant_its_twin_and_vanilla(data: Path, tmp_path: 
         "--starts",
         "learning-rate",
     )
-    _, rows = _run(data, tmp_path, *options)
+    _, rows = _run(patterns, tmp_path, *options)
     by_name = _by_name(rows)
     assert set(by_name) == {"dense", "filter", "filter, by chance", "vanilla"}
     ours, twin, vanilla = (by_name[n] for n in ("filter", "filter, by chance", "vanilla"))
@@ -118,7 +101,7 @@ def test_whole_searches_of_a_variant_its_twin_and_vanilla(data: Path, tmp_path: 
     for row in (ours, twin, vanilla):
         assert row["sparsity"] == pytest.approx(1 - 0.6**3, abs=1e-4)
         assert row["test"] is None
-    again, same = _run(data, tmp_path, *options)
+    again, same = _run(patterns, tmp_path, *options)
     assert (again, same) == ("", rows)
 
 
