@@ -10,7 +10,8 @@ from prac.app.console import say
 from prac.cli.options import SECTIONS
 from prac.cli.stored import add_json_option
 from prac.config.costs import NetworkCost, recipe_costs
-from prac.config.published import differences
+from prac.config.measured import MEASURED
+from prac.config.published import SAVED, differences
 from prac.config.recipe import fields_of
 from prac.config.recipes import RECIPES, get_recipe
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 The recipes by name with an upper bound of what one search costs: that of vanilla, every round on
 all training samples. Steps are SGD steps, FLOPs those of training in them (three forward passes a
-step); networks of one recipe are added up. Evaluation, judgements and other methods come on top."""
+step); networks of one recipe are added up. Evaluation, judgements and other methods come on top.
+Searches: how many stand behind the recipe, a seed each; with a name, what they found."""
 
 
 def add(commands: Any) -> None:
@@ -60,20 +62,34 @@ def _show_one(recipe: Recipe) -> None:
     for section in SECTIONS:
         for field, value in fields_of(getattr(recipe, section)).items():
             say(f"{section}.{field}={_text(value)}")
+    for line in _evidence(recipe.name):
+        say(line)
     for whom, lines in zip(("released code", "paper's text"), differences(recipe), strict=True):
         told = ":" if lines else ": nothing"
         say(f"otherwise than the {whom} of arXiv:2106.03225{told}")
         say("".join(f"  {line}\n" for line in lines), end="")
 
 
+def _evidence(name: str) -> list[str]:
+    told = MEASURED[name].lines() if name in MEASURED else ["measured here: nothing"]
+    if name in SAVED:
+        saved, last = SAVED[name]
+        told.append(
+            f"published: {saved} % of vanilla's iterations saved to 79.03 % sparsity, {last} % of "
+            "the training split in the last set"
+        )
+    return told
+
+
 def _print_costs(recipes: Iterable[Recipe], speeds: dict[_Timed, float]) -> None:
     hours = f" {'hours':>9}" if speeds else ""
-    say(f"{'recipe':30} {'steps':>11} {'FLOPs':>8}{hours}  what it is")
+    say(f"{'recipe':30} {'steps':>11} {'FLOPs':>8}{hours} {'searches':>8}  what it is")
     for recipe in recipes:
         costs = recipe_costs(recipe)
         steps, flops = sum(cost.steps for cost in costs), sum(cost.flops for cost in costs)
         hours = f" {_hours(recipe, costs, speeds):9,.2f}" if speeds else ""
-        say(f"{recipe.name:30} {steps:11,} {flops:8.1e}{hours}  {recipe.description}")
+        searches = MEASURED[recipe.name].searches if recipe.name in MEASURED else 0
+        say(f"{recipe.name:30} {steps:11,} {flops:8.1e}{hours} {searches:8}  {recipe.description}")
 
 
 def _as_json(recipe: Recipe, speeds: dict[_Timed, float]) -> dict[str, Any]:
@@ -85,6 +101,7 @@ def _as_json(recipe: Recipe, speeds: dict[_Timed, float]) -> dict[str, Any]:
         "flops": sum(cost.flops for cost in costs),
         "hours": _hours(recipe, costs, speeds) if speeds else None,
         "networks": [vars(cost) for cost in costs],
+        "measured": vars(MEASURED[recipe.name]) if recipe.name in MEASURED else None,
     }
 
 

@@ -78,13 +78,8 @@ def images() -> Recipe:
 
 
 def cifar10_quick() -> Recipe:
-    """CIFAR-10 with ResNet-8 in 8 epochs and 3 rounds: a quick look, which does not match vanilla.
-
-    Measured on all its training rows, one search, three training seeds
-    (tests/benchmarks/fast_recipes.md): at 78.4 % sparsity 79.6 % test accuracy for 36 % fewer SGD
-    steps than vanilla's 82.1 %; the dense network has 80.6 %. Random subsets of the same sizes and
-    steps had 80.4 %, so more than PrAC.
-    """
+    """CIFAR-10 with ResNet-8 in 8 epochs and 3 rounds: a quick look, which does not match vanilla
+    (`prac.config.measured`)."""
     return Recipe(
         name="cifar10_quick",
         description="CIFAR-10, ResNet-8, a quick look: 8 epochs, 3 rounds to 78.4 % sparsity",
@@ -102,13 +97,7 @@ def cifar10_quick() -> Recipe:
 
 
 def cifar10_fast() -> Recipe:
-    """CIFAR-10 with vgg8s in 8 epochs and 3 rounds: easy samples in the sets, rounds that stop.
-
-    Three searches on 16x16 pixels (tests/benchmarks/fast_recipes.md): at 78.4 % sparsity 79.20 +-
-    0.08 % test accuracy against vanilla's 79.05 +- 0.10 %, for 31 % fewer SGD steps. At 64.0 % it
-    does not match: 78.7 against 79.2 %. Random subsets of the same sizes and steps did as well (two
-    searches), so nothing shows that the choice of samples does it. Not measured at 32x32.
-    """
+    """CIFAR-10 with vgg8s in 8 epochs and 3 rounds: easy samples in the sets, rounds that stop."""
     return _fast("cifar10_fast", "cifar10", "CIFAR-10")
 
 
@@ -125,8 +114,6 @@ def cifar10_speed() -> Recipe:
     32 to 128 wide 87.3 % after 8 at 0.12 and 89.1 % after 16 at 0.3, 53 s each. Forward and
     backward of 128 images took 198 ms (0.79 M weights), 32 to 128 wide 118 ms, a ResNet-9 16 to 128
     wide 116 ms (85.3 % after 9 of 10 epochs), vgg8s 184 ms; fp32 took 1.6 to 2.1 times as long.
-    The recipe's own dense network reached 90.9 % (seed 0, 1,707 s on one core): see
-    tests/benchmarks/evidence.
     """
     return Recipe(
         name="cifar10_speed",
@@ -170,19 +157,18 @@ _TINY = "folder:tiny-imagenet-200"
 """As it is unpacked in the working folder; --data names another place, or Parquet."""
 
 _PUBLISHED = (
-    # Name, data set, networks, what it is. Behind one network's: the published share of iterations
-    # saved, and of the training split in the last set, in percent.
+    # Name, data set, networks, what it is.
     ("cifar10", "cifar10", "resnet20s resnet56s vgg16", "CIFAR-10, three networks"),
-    ("cifar10_resnet20s", "cifar10", "resnet20s", "CIFAR-10, ResNet-20s"),  # 83.93, 36.66
-    ("cifar10_resnet56s", "cifar10", "resnet56s", "CIFAR-10, ResNet-56s"),  # 82.85, 37.07
-    ("cifar10_vgg16", "cifar10", "vgg16", "CIFAR-10, VGG-16"),  # 92.77, 35.32
+    ("cifar10_resnet20s", "cifar10", "resnet20s", "CIFAR-10, ResNet-20s"),
+    ("cifar10_resnet56s", "cifar10", "resnet56s", "CIFAR-10, ResNet-56s"),
+    ("cifar10_vgg16", "cifar10", "vgg16", "CIFAR-10, VGG-16"),
     ("cifar100", "cifar100", "resnet20s resnet56s vgg16", "CIFAR-100, three networks"),
-    ("cifar100_resnet20s", "cifar100", "resnet20s", "CIFAR-100, ResNet-20s"),  # 69.53, 78.19
-    ("cifar100_resnet56s", "cifar100", "resnet56s", "CIFAR-100, ResNet-56s"),  # 63.54, 74.94
-    ("cifar100_vgg16", "cifar100", "vgg16", "CIFAR-100, VGG-16"),  # 74.92, 69.55
+    ("cifar100_resnet20s", "cifar100", "resnet20s", "CIFAR-100, ResNet-20s"),
+    ("cifar100_resnet56s", "cifar100", "resnet56s", "CIFAR-100, ResNet-56s"),
+    ("cifar100_vgg16", "cifar100", "vgg16", "CIFAR-100, VGG-16"),
     ("tiny_imagenet", _TINY, "resnet18 vgg16", "Tiny ImageNet, two networks"),
-    ("tiny_imagenet_resnet18", _TINY, "resnet18", "Tiny ImageNet, ResNet-18"),  # 76.14, 75.10
-    ("tiny_imagenet_vgg16", _TINY, "vgg16", "Tiny ImageNet, VGG-16"),  # 86.56, 68.23
+    ("tiny_imagenet_resnet18", _TINY, "resnet18", "Tiny ImageNet, ResNet-18"),
+    ("tiny_imagenet_vgg16", _TINY, "vgg16", "Tiny ImageNet, VGG-16"),
 )
 """At the published budget."""
 

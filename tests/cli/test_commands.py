@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,12 @@ import pytest
 from prac.app.options import Options
 from prac.cli import build_parser
 from prac.cli.guard import guarded
+from prac.config.measured import MEASURED
 from prac.config.recipes import RECIPES
 from prac.errors import ConfigError, PracError
 from prac.tracking.connection import Connection
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -112,6 +116,27 @@ def test_recipes_cost_what_their_vanilla_searches_cost(command, monkeypatch) -> 
     _, out, _ = command("recipes", "--calibrate")
     assert len(out.splitlines()) == 1 + len(RECIPES)
     assert out.splitlines()[0].split()[:4] == ["recipe", "steps", "FLOPs", "hours"]
+
+
+def test_recipes_say_what_stands_behind_them(command) -> None:
+    _, out, _ = command("recipes", "--json")
+    measured = {recipe["name"]: recipe["measured"] for recipe in json.loads(out)["recipes"]}
+    known = {name: one for name, one in measured.items() if one is not None}
+    assert set(MEASURED) == set(known)
+    for name, one in known.items():
+        date.fromisoformat(one["date"])
+        # What it names is in the repository, and a command of it runs this recipe.
+        assert (REPOSITORY / one["page"]).is_file()
+        program = one["command"].split()[1]
+        assert (REPOSITORY / program).is_file()
+        assert name in one["command"] or name in (REPOSITORY / one["page"]).read_text()
+        _, out, _ = command("recipes", name)
+        assert one["found"] in out
+        assert one["command"] in out
+    _, out, _ = command("recipes", "cifar10_resnet20s")
+    assert "83.93 % of vanilla's iterations saved" in out
+    _, out, _ = command("recipes", "cifar100_fast")
+    assert "measured here: nothing" in out
 
 
 def test_a_plan_starts_nothing(command, home) -> None:
