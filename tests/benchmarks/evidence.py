@@ -8,7 +8,8 @@ samples, without pruning, and its twin: as many samples, drawn alike, chosen by 
 SGD steps. It starts from the dense run's rewind weights (`rewind`), or goes on from its best ones
 while the schedule starts again (`learning-rate`: Renda et al. 2020, arXiv:2003.02389).
 one_round: the same under the dense run's first mask. searches: whole searches of a variant, its
-twin and vanilla (`evidence_searches`), for --only two at most.
+twin and vanilla (`evidence_searches`), for --only two at most. transfer: one training of another
+network on the first one's PrAC set, on its own, by chance, and on everything.
 
 Every epoch leaves a checkpoint in --work and every finished row is written at once: the same
 command goes on where it stopped. Rows and a page are in tests/benchmarks/evidence/. --test reads
@@ -17,7 +18,9 @@ the test split, and is for fresh seeds alone.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import json
 import sys
 import time
@@ -55,7 +58,9 @@ from prac.training.precision import pick_device, resolve_precision
 
 EXPLORING = (0, 1, 2)
 """Seeds that variants are chosen on; a test accuracy is of others."""
-TABLES = ("one_training", "one_round", "searches")
+TABLES = ("one_training", "one_round", "searches", "transfer")
+TARGETS = ("vgg8s", "resnet20s")
+"""What the sets of the recipe's own network are transferred to."""
 MOST_SEARCHED = 2
 """Variants that whole searches are run for."""
 QUICK_ROWS = 600
@@ -69,7 +74,7 @@ class Dense:
 
     def __init__(self, bench: Bench, seed: int) -> None:
         self.bench, self.seed = bench, seed
-        self.outcome = bench.train(f"dense-{seed}", seed, index=0)
+        self.outcome = bench.train(f"{bench.architecture}, dense, seed {seed}", seed, index=0)
         assert self.outcome.statistics is not None
         self.statistics: pa.Table = self.outcome.statistics
 
@@ -147,6 +152,12 @@ VARIANTS: dict[str, str] = {
     "cet": "cet, by chance",
 }
 """Each with its twin, in the order in which they run."""
+TRANSFERRED = {
+    f"{target}, {way}": f"{target}, {other}"
+    for target in TARGETS
+    for way, other in (("transferred", "by chance"), ("own", "transferred"))
+}
+"""What a transferred set is held against, and what is held against it."""
 
 
 class Bench:
@@ -166,10 +177,17 @@ class Bench:
             DeviceImages(dataset, recipe.augment, pick_device(device)),
         )
         self.precision = resolve_precision(recipe.train.precision, self.images.device)
-        (self.architecture,) = recipe.architectures
-        self.flops = dense_flops(self.architecture, dataset)
         self.work = work
         self._work = Folder(work)
+        (self.architecture,) = recipe.architectures
+        self.flops = dense_flops(self.architecture, dataset)
+
+    def of(self, architecture: str) -> Bench:
+        """The same with another network."""
+        other = copy.copy(self)
+        other.architecture = architecture
+        other.flops = dense_flops(architecture, self.dataset)
+        return other
 
     def config(self, seed: int, index: int) -> Any:
         """Of the dense run (0) or a training on a set (1)."""
@@ -268,6 +286,41 @@ def rows(
             yield lambda variant=variant, start=start: one(variant, start)  # type: ignore[misc]
 
 
+def transfer_rows(
+    bench: Bench, seed: int, known: set[str], options: Any
+) -> Iterator[Callable[[], Any]]:
+    """Of other networks, whose weights go on: on the sets of the bench's own and on others."""
+
+    @functools.cache
+    def dense(architecture: str) -> Dense:
+        return Dense(bench.of(architecture), seed)
+
+    def one(target: str, way: str) -> Any:
+        found, own = dense(target), found_ids(target, way)
+        told = {"variant": f"{target}, {way}", "start": "learning-rate", "seed": seed}
+        if way == "dense":
+            outcome = found.outcome
+        else:
+            name = f"{told['variant']}, seed {seed}"
+            outcome = found.bench.train(
+                name, seed, index=1, weights=found.outcome.best_weights, sample_ids=own
+            )
+        return found.bench.row(told, outcome, {"sample_ids": own}, options.test)
+
+    def found_ids(target: str, way: str) -> Ids:
+        if way in ("dense", "everything"):
+            return bench.images.training_ids
+        if way == "own":
+            return dense(target).prac()
+        transferred = dense(bench.architecture).prac()
+        return transferred if way == "transferred" else dense(target).chance(len(transferred))
+
+    for target in TARGETS:
+        for way in ("dense", "own", "transferred", "by chance", "everything"):
+            if key(f"{target}, {way}", "learning-rate", seed) not in known:
+                yield functools.partial(one, target, way)
+
+
 def key(variant: str, start: str, seed: int) -> str:
     """Of a row."""
     return f"{variant}/{start}/{seed}"
@@ -308,6 +361,8 @@ def main() -> None:
         known = {key(row["variant"], row["start"], row["seed"]) for row in done}
         if options.table == "searches":
             runs = search_rows(bench, seed, options, VARIANTS, known)
+        elif options.table == "transfer":
+            runs = transfer_rows(bench, seed, known, options)
         else:
             runs = rows(bench, seed, wanted, known, options)
         for run in runs:
@@ -316,7 +371,8 @@ def main() -> None:
             made = run()
             done += made if isinstance(made, list) else [made]
             print(json.dumps(made), flush=True)
-            told = page(done, VARIANTS, options.table)
+            twins = TRANSFERRED if options.table == "transfer" else VARIANTS
+            told = page(done, twins, options.table)
             write_results(path, done, told, recipe="cifar10_speed")
 
 

@@ -32,6 +32,15 @@ for the full budget, whose steps are in no row. Steps are of the whole search, i
 included. No round stops early, so vanilla with the same stop is vanilla. CCS has PrAC's sizes and \
 takes its scores from the dense run.
 """,
+    "transfer": f"""# Do the sets of one network serve others?
+
+{DATA}; no pruning. The PrAC set of the recipe's own network is handed to others (`transferred`), \
+each of which was trained on everything (`dense`, with its own events) and goes on from its best \
+weights while the schedule starts again: on that set, on its `own` PrAC set, on as many samples as \
+the transferred set has `by chance`, for the full budget's steps times the set's share; and on \
+`everything` for the full budget. Below, transferred sets are held against chance, and own sets \
+against transferred ones.
+""",
 }
 RULE = """
 - `prac`: forgotten at least once or never learned (CET), and predicted otherwise by the dense \

@@ -105,6 +105,29 @@ def test_whole_searches_of_a_variant_its_twin_and_vanilla(patterns: Path, tmp_pa
     assert (again, same) == ("", rows)
 
 
+@pytest.mark.slow
+def test_sets_of_one_network_are_handed_to_others(patterns: Path, tmp_path: Path) -> None:
+    _, own = _run(patterns, tmp_path, "--only", "prac", "--starts", "learning-rate", "--seeds", "0")
+    size = _by_name(own)["prac"]["set_size"]
+    (tmp_path / "rows.json").unlink()
+    told, rows = _run(patterns, tmp_path, "--table", "transfer", "--seeds", "0")
+    # The network whose sets are handed over was trained for the other table.
+    assert "airbench8s, dense" not in told
+    by_name = _by_name(rows)
+    for name in ("vgg8s", "resnet20s"):
+        dense, mine, given, chance, everything = (
+            by_name[f"{name}, {way}"]
+            for way in ("dense", "own", "transferred", "by chance", "everything")
+        )
+        assert given["set_size"] == chance["set_size"] == size
+        assert given["steps"] == chance["steps"] < everything["steps"] == dense["steps"]
+        assert mine["set_size"] != size
+    page = (tmp_path / "rows.md").read_text()
+    assert page.startswith("# Do the sets of one network serve others?")
+    assert "| resnet20s, transferred, learning-rate | 1 |" in page
+    assert "| vgg8s, own, learning-rate | 1 |" in page
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
