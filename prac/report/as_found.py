@@ -13,17 +13,17 @@ def as_found_sentences(results: Results) -> list[str]:
 
 
 def _told(results: Results, architecture: str) -> str:
-    rows = [
+    found = [
         row
         for row in results.rows
         if row.architecture == architecture and row.found_test_accuracy is not None
     ]
-    if not rows:
+    last = max((row.round for row in found), default=0)
+    if last == 0:
         return ""
-    last = max(row.round for row in rows)
-    sparsest = [row for row in rows if row.round == last]
-    dense = results.dense_test_accuracy.get(architecture)
-    beside = "" if dense is None else f"; the dense network has {percent(dense, 2)}"
+    sparsest = [row for row in found if row.round == last]
+    dense = [row.found_test_accuracy for row in found if row.round == 0]
+    beside = f"; the dense network as found has {percent(dense[0], 2)}" if dense else ""
     return (
         f"{architecture} as found, {percent(sparsest[0].sparsity)} of the weights removed and no "
         f"judging step: {'; '.join(map(_one, sparsest))}{beside}."

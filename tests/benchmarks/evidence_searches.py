@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from prac.config.costs import TRAINING_FLOPS
+from prac.config.methods import CONTROL, VANILLA
 from prac.config.sections import SelectConfig
 from prac.config.values import RewindPoint
 from prac.lottery.bill import flops
@@ -63,34 +65,30 @@ class Told(Display):
 def search_rows(
     bench: Any, seed: int, options: Any, twins: Mapping[str, str], known: set[str]
 ) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """What is to be run for one seed: a search makes the rows of a variant, its twin, vanilla."""
+    """What is to be run for one seed, a row of a search and what it borrows from at a time."""
 
-    def one(variant: str, start: str) -> list[dict[str, Any]]:
-        found = _searched(bench, seed, variant, start, test=options.test)
-        names = {variant: SETTINGS[variant][1], twins[variant]: "random-subset"}
-        names |= {"vanilla": "vanilla"}
-        made = [
-            _row(bench, found[method], told, start, seed, test=options.test)
-            for told, method in names.items()
-            if f"{told}/{start}/{seed}" not in known
-        ]
+    def one(variant: str, told: str, method: str, start: str) -> list[dict[str, Any]]:
+        found = _searched(bench, seed, variant, method, start, test=options.test)
+        made = [_row(bench, found[method], told, start, seed, test=options.test)]
         if f"dense//{seed}" not in known:
             made.insert(0, _dense_row(bench, found, seed))
         known.update(f"{row['variant']}/{row['start']}/{seed}" for row in made)
         return made
 
     for variant in options.only:
+        ways = ((variant, SETTINGS[variant][1]), (twins[variant], CONTROL), (VANILLA, VANILLA))
         for start in options.starts:
-            wanted = (variant, twins[variant], "vanilla")
-            if any(f"{name}/{start}/{seed}" not in known for name in wanted):
-                yield lambda variant=variant, start=start: one(variant, start)  # type: ignore[misc]
+            for told, method in ways:
+                if f"{told}/{start}/{seed}" not in known:
+                    yield partial(one, variant, told, method, start)
 
 
-def _searched(bench: Any, seed: int, variant: str, start: str, *, test: bool) -> SearchResult:
-    settings, method = SETTINGS[variant]
+def _searched(
+    bench: Any, seed: int, variant: str, method: str, start: str, *, test: bool
+) -> SearchResult:
     goes_on = start == "learning-rate"
     recipe = bench.recipe.set(
-        select=settings,
+        select=SETTINGS[variant][0],
         search={
             "seed": seed,
             # The last mask is trained in the search where weights go on, or else by a judgement.
@@ -98,11 +96,11 @@ def _searched(bench: Any, seed: int, variant: str, start: str, *, test: bool) ->
             "rewind": RewindPoint("learning-rate") if goes_on else bench.recipe.search.rewind,
         },
     )
-    others = [name for name in (method, "random-subset", "vanilla") if name != "prac"]
-    judged = (*((0,) if test else ()), *(() if goes_on else (ROUNDS,)))
-    judge: Any = judged or "none"
+    # Networks as found are tested; where none is, the dense one and the last ticket are judged.
+    judged = () if goes_on else (*((0,) if test else ()), ROUNDS)
+    judge: Any = "none" if goes_on and not test else judged
     return search(
-        recipe.replace(compare=tuple(others)),
+        recipe.replace(compare=() if method == "prac" else (method,)),
         data=bench.dataset,
         judge=judge,
         store=bench.work / "searches",
@@ -111,7 +109,7 @@ def _searched(bench: Any, seed: int, variant: str, start: str, *, test: bool) ->
 
 
 def _dense_row(bench: Any, found: SearchResult, seed: int) -> dict[str, Any]:
-    """Test accuracy is of the dense network judged as tickets are."""
+    """Test accuracy is of the dense network as tickets have theirs: as found, or judged."""
     first = found.rounds[0]
     assert first.facts is not None
     samples = first.facts.epochs * len(first.samples)
@@ -126,7 +124,7 @@ def _dense_row(bench: Any, found: SearchResult, seed: int) -> dict[str, Any]:
         "flops": TRAINING_FLOPS * samples * bench.flops,
         "seconds": round(sum(first.facts.curves["seconds"]), 1),
         "validation": first.facts.best_accuracy,
-        "test": first.test_accuracies[0] if first.test_accuracies else None,
+        "test": first.test_accuracies[0] if first.test_accuracies else first.found_test_accuracy,
     }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from support.searches import Searched, Trainer, searched
-from torch import Tensor
+from torch import Tensor, nn
 
 from prac.config.recipe import Recipe
 from prac.config.sections import AugmentConfig, BudgetConfig, PruneConfig, SearchConfig, TrainConfig
@@ -107,27 +107,37 @@ def test_each_round_goes_on_from_the_best_weights_of_the_one_before(
 def test_a_round_s_network_is_a_ticket_as_found(
     going_on: tuple[Searched, list[RoundTask]], dataset: ImageDataset, method: str
 ) -> None:
-    found = going_on[0]
+    found, tasks = going_on
+    by_run = {task.run: task for task in tasks}
     stages, result = found.stages(method), found.result[method]
-    # m_3 is made, and nothing is trained under it.
-    assert set(stages.found) == {1, 2}
-    assert [r.found_test_accuracy is None for r in result.rounds] == [True, False, False, True]
+    # m_3 is made, and nothing is trained under it. The dense network is one for all methods.
+    dense = method == "prac"
+    assert set(stages.found) == ({0, 1, 2} if dense else {1, 2})
+    known = [r.found_test_accuracy is not None for r in result.rounds]
+    assert known == [dense, True, True, False]
     images = DeviceImages(dataset, RECIPE.augment)
     pictures, labels = images.test(0, images.num_test), images.test_labels
+
+    def tested(network: nn.Module) -> float:
+        with torch.no_grad():
+            return (network.eval()(pictures).argmax(1) == labels).float().mean().item()
+
     paid = 0
     for index, name in enumerate(stages.rounds):
         made = found.made(name)
         paid += made.cost.steps
         if index == 0:
+            if dense:
+                network = initial_model(by_run[found.graph.stages[name].key].config, images)
+                network.load_state_dict(dict(made[BEST]))
+                assert result.rounds[0].found_test_accuracy == pytest.approx(tested(network))
             continue
         judged = found.made(stages.found[index])
         assert (judged.cost.steps, judged.cost.samples) == (0, 0)
         ticket = found.made(stages.tickets[index])[TICKET]
         assert ticket.found is not None
         assert _same(ticket.found, made[BEST])
-        network = ticket.build(found=True).eval()
-        with torch.no_grad():
-            by_hand = (network(pictures).argmax(1) == labels).float().mean().item()
+        by_hand = tested(ticket.build(found=True))
         assert result.rounds[index].found_test_accuracy == pytest.approx(by_hand)
         told = ticket.lineage
         assert told["found_test_accuracy"] == pytest.approx(by_hand)
