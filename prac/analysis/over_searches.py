@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from statistics import fmean
 from typing import Any
 
 from prac.analysis.decision import Decision, Measured, decide
@@ -104,8 +105,8 @@ def _over(
     rows: list[SearchRow], found: Mapping[str, Accuracies], method: str, decision: Decision | None
 ) -> OverSearches:
     ours = found[method]
-    accuracy = _mean(ours)
-    assert accuracy is not None  # a row is one of a judged ticket
+    # Each of its rows is one of a judged ticket, so that there is one at least.
+    accuracy = fmean(one for one in ours if one is not None)
 
     def against(other: str) -> Interval | None:
         theirs = found.get(other)

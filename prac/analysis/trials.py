@@ -72,23 +72,20 @@ class SweepResults:
         """The trials no other beats in both validation accuracy of the last ticket (up) and cost
         (down), cheapest first; the test split is told, and chooses nothing."""
         judged = [
-            row
+            (row.validation_accuracy, getattr(row, cost), row)
             for row in self.rows
             if row.architecture == architecture
             and row.validation_accuracy is not None
             and getattr(row, cost) is not None
         ]
-        kept = [row for row in judged if not any(_beats(other, row, cost) for other in judged)]
+        points = [(accuracy, paid) for accuracy, paid, _ in judged]
+        kept = [row for *mine, row in judged if not any(_beats(one, mine) for one in points)]
         return sorted(kept, key=lambda row: (getattr(row, cost), row.trial))
 
 
-def _beats(one: TrialRow, other: TrialRow, cost: CostName) -> bool:
-    assert one.validation_accuracy is not None
-    assert other.validation_accuracy is not None
-    gain, cheaper = (
-        one.validation_accuracy - other.validation_accuracy,
-        getattr(other, cost) - getattr(one, cost),
-    )
+def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether one point, an accuracy and a cost, is no worse in both and better in one."""
+    gain, cheaper = one[0] - other[0], other[1] - one[1]
     return gain >= 0 and cheaper >= 0 and (gain > 0 or cheaper > 0)
 
 

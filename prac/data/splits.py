@@ -82,11 +82,12 @@ def channel_statistics(
 
 @dataclass(frozen=True, kw_only=True)
 class Division:
-    """Which rows go where. kept: those that are the training split, where a test split is made of
-    the others, `tested`; None: all. training_ids, validation_ids: rows of the training split."""
+    """Which rows go where. kept: those that are the training split; tested: those that a test split
+    is made of, none where there is one. training_ids, validation_ids: rows of the training split.
+    """
 
-    kept: NDArray[np.int32] | None
-    tested: NDArray[np.int32] | None
+    kept: NDArray[np.int32]
+    tested: NDArray[np.int32]
     training_ids: NDArray[np.int32]
     validation_ids: NDArray[np.int32]
 
@@ -97,7 +98,7 @@ def divide(config: DataConfig, labels: Labels, name: str, *, makes_test: bool) -
     labels: (N,) of all rows that aren't a test split already. Raises ConfigError for splits without
     samples, and where a class would have no training row.
     """
-    kept = tested = None
+    kept, tested = np.arange(len(labels), dtype=np.int32), np.empty(0, np.int32)
     if makes_test:
         kept, tested = _split(labels, "test", config.test_fraction, config.split_seed, name)
         labels = labels[kept]
@@ -145,7 +146,7 @@ def assemble(
         train, test = (images[kept], labels[kept]), (images[tested], labels[tested])
     mean, std = channel_statistics(train[0], division.training_ids)
     _refuse_constant(name, train[0], mean, division.training_ids)
-    origin = origin or Origin(test_from="made" if division.kept is not None else "test")
+    origin = origin or Origin(test_from="made" if len(division.tested) else "test")
     told = (
         *class_notes(class_names, train[1], test[1]),
         *image_notes(row_digests(train[0]), row_digests(test[0])),
@@ -192,13 +193,11 @@ def summarise(
         refuse_larger_than_memory(count, image_shape, name)
     division = divide(source.config, train_labels, name, makes_test=test_labels is None)
     train_digests, test_digests = digests
-    if division.kept is not None and division.tested is not None:
+    if test_labels is None or test_digests is None:
         rows = train_digests
         train_digests = [rows[row] for row in division.kept]
         test_digests = [rows[row] for row in division.tested]
         train_labels, test_labels = train_labels[division.kept], train_labels[division.tested]
-    assert test_labels is not None
-    assert test_digests is not None
     told = class_notes(class_names, train_labels, test_labels)
     told += image_notes(train_digests, test_digests)
     return DataSummary(

@@ -105,7 +105,7 @@ class RayExecutor:
         small = sum(KINDS[stage.kind].needs == "moments" for stage in running)
         while small < _MOST_SMALL and (stage := self.schedule.peek(small=True)) is not None:
             small += 1
-            self._start(self.schedule.start(small=True))
+            self._start(stage)
         while (stage := self.schedule.peek(small=False)) is not None:
             used = resources.used(stage)
             # One more dense run may prepare: Train's controller takes seconds to start, then waits.
@@ -120,9 +120,10 @@ class RayExecutor:
                 break
             busy += used
             dense += stage.kind == "dense"
-            self._start(self.schedule.start(small=False))
+            self._start(stage)
 
     def _start(self, stage: Stage) -> None:
+        self.schedule.start(stage)
         asked = _asked(stage, self.context.resources)
         handle = self._tasks.submit(
             run_stage,

@@ -133,7 +133,7 @@ def run_local(
     damages: dict[str, int] = {}
     ran: set[str] = set()
     while (stage := schedule.peek()) is not None:
-        schedule.start()
+        schedule.start(stage)
         env.display.started(stage)
         try:
             finished = run_stage(stage, schedule.inputs(stage), env, store)

@@ -78,18 +78,18 @@ def seconds_together(
     schedule.want(graph.targets)
     now, running = 0.0, list[tuple[float, str]]()
 
-    def start(*, small: bool) -> None:
-        stage = schedule.start(small=small)
+    def start(stage: Stage) -> None:
+        schedule.start(stage)
         heapq.heappush(running, (now + seconds(stage), stage.name))
 
     while schedule.open:
-        while schedule.peek(small=True) is not None:
-            start(small=True)
+        while (stage := schedule.peek(small=True)) is not None:
+            start(stage)
         while (stage := schedule.peek(small=False)) is not None:
             busy = sum((used(schedule.stages[name]) for _, name in running), Room(0))
             if not room.holds_beside(busy, used(stage)):
                 break  # nothing overtakes
-            start(small=False)
+            start(stage)
         now, name = heapq.heappop(running)
         done = Finished(
             key=schedule.stages[name].key, name=name, run_id="", where="", manifest_sha256=""

@@ -66,13 +66,10 @@ class Schedule:
         first = [rank for of in self._ready if small in (None, of) and (rank := self._first(of))]
         return self.stages[min(first)[-1]] if first else None
 
-    def start(self, *, small: bool | None = None) -> Stage:
-        """Take the stage that `peek` shows."""
-        stage = self.peek(small=small)
-        assert stage is not None
+    def start(self, stage: Stage) -> None:
+        """Take the stage that `peek` showed."""
         heapq.heappop(self._ready[_is_small(stage)])
         self._at_work.add(stage.name)
-        return stage
 
     def _first(self, small: bool) -> tuple[int, int, int, str] | None:
         queue = self._ready[small]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -42,23 +43,23 @@ class Witness:
     ) -> Evidence:
         """What a score may read. weights: of the model of this architecture that it calls."""
         images = self._images
-
-        def probabilities() -> NDArray[np.float32]:
-            """Of all training rows, by the model; their images are counted."""
-            assert weights is not None
-            model = network_for(images, architecture).to(images.device)
-            load_state(model, weights)
-            self.predicted += len(images.training_ids)
-            return predict_probabilities(model, images, images.training_ids, self._precision)
-
+        asks = None if weights is None else partial(self._probabilities, architecture, weights)
         return Evidence(
             sample_ids=images.training_ids,
             labels=training_labels(images),
             num_classes=images.num_classes,
             seed=(seed, round_index),
             events=events,
-            probabilities=None if weights is None else probabilities,
+            probabilities=asks,
         )
+
+    def _probabilities(self, architecture: str, weights: Weights) -> NDArray[np.float32]:
+        """Of all training rows, by the model; their images are counted."""
+        images = self._images
+        model = network_for(images, architecture).to(images.device)
+        load_state(model, weights)
+        self.predicted += len(images.training_ids)
+        return predict_probabilities(model, images, images.training_ids, self._precision)
 
 
 def training_labels(images: DeviceImages) -> NDArray[np.int64]:

@@ -211,7 +211,7 @@ def sparsest(found: Sequence[Comparison]) -> Comparison | None:
     def rank(c: Comparison) -> tuple[float, bool, bool, float]:
         method = c.row.method
         place = (method == PRAC.name, method not in BASELINES)
-        return (round(c.row.sparsity, 6), *place, c.row.judge_validation_accuracy or 0.0)
+        return (round(c.row.sparsity, 6), *place, validated(c))
 
     return max(found, key=rank, default=None)
 
@@ -219,7 +219,12 @@ def sparsest(found: Sequence[Comparison]) -> Comparison | None:
 def best_validated(found: Sequence[Comparison]) -> Comparison | None:
     """The ticket with the highest validation accuracy, for the test split chooses none; None of
     none."""
-    return max(found, key=lambda c: c.row.judge_validation_accuracy or 0.0, default=None)
+    return max(found, key=validated, default=None)
+
+
+def validated(c: Comparison) -> float:
+    """A ticket's validation accuracy, by which tickets are chosen."""
+    return c.row.judge_validation_accuracy or 0.0
 
 
 def close_enough(points: float | None) -> bool:

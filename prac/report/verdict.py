@@ -28,6 +28,7 @@ from prac.report.compare import (
     comparisons,
     noise_points,
     sparsest,
+    validated,
 )
 from prac.report.over_searches import advice, finding
 from prac.report.wording import (
@@ -434,8 +435,7 @@ def _focus(
     found: dict[str, tuple[Comparison, Decision | None]] = {}
     for method in dict.fromkeys(c.row.method for c in judged if c.row.method not in BASELINES):
         mine = [c for c in judged if c.row.method == method]
-        ticket = sparsest([c for c in mine if c in close]) or best_validated(mine)
-        assert ticket is not None
+        ticket = sparsest([c for c in mine if c in close]) or max(mine, key=validated)
         found[method] = ticket, decided(results, ticket.row)
     paid = [c for c, decision in found.values() if decision and decision.verdict == "paid"]
     best = sparsest([c for c in paid if c in close])

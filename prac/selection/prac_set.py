@@ -169,7 +169,7 @@ def select_critical(
     pruned: NDArray[np.integer] | None = None,
     sample_ids: NDArray[np.integer] | None = None,
 ) -> PracSet:
-    """D_{k+1} = CET_k with CEP_k, from what round k left (METHOD, steps 4 to 6).
+    """D_{k+1} = CET_k with CEP_k, from what round k left (arXiv:2106.03225, algorithm 1).
 
     statistics: of the events of round k. dense, pruned, sample_ids: predictions over D_0; absent in
     round 0, whose model is the dense one.

@@ -136,10 +136,10 @@ class Trial:
         values: list[Metric] = []
         for search, row in zip(self.searches, rows, strict=True):
             prefix = f"{row.architecture}/" if len(rows) > 1 else ""
-            for index in range(row.rounds):
-                trained = self._trained(search.rounds[index], made)
-                assert trained is not None  # rounds counts those that are
-                steps = self._made(search.rounds[index], made)
+            for index, name in enumerate(search.rounds[: row.rounds]):
+                trained, steps = self._trained(name, made), self._made(name, made)
+                if trained is None:
+                    continue
                 by_round = {
                     "round_validation": trained.best_accuracy,
                     "round_steps": 0 if steps is None else steps.cost.steps,

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from prac.config.sections import Precision
-from prac.data.batches import Batch
 from prac.models.answers import answer_of
 from prac.training.precision import autocast
 
@@ -31,19 +30,18 @@ def hardest(logits: Tensor, labels: Tensor, count: int) -> Tensor:
 
 
 def hardest_part(
-    model: nn.Module, batch: Batch, precision: Precision
+    model: nn.Module, images: Tensor, labels: Tensor, count: int, precision: Precision
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Images and labels of the `batch.trained` samples that are hardest now; the logits of all.
+    """Images and labels of the `count` samples of a batch that are hardest now; the logits of all.
 
     The model is called as training calls it, without gradients; its buffers stay as they are, so
     that BatchNorm's statistics are of what is trained on.
     """
-    assert batch.trained is not None
     kept = [buffer.clone() for buffer in model.buffers()]
     with torch.no_grad():
-        with autocast(batch.images.device, precision):
-            logits = answer_of(model(batch.images))
+        with autocast(images.device, precision):
+            logits = answer_of(model(images))
         for buffer, before in zip(model.buffers(), kept, strict=True):
             buffer.copy_(before)
-        places = hardest(logits, batch.labels, batch.trained)
-        return batch.images[places], batch.labels[places], logits
+        places = hardest(logits, labels, count)
+        return images[places], labels[places], logits

@@ -313,8 +313,10 @@ class _Loop:
                 weight = 1 / batch.step_size
                 seed_generators(images.device, counted_seed(forward_seed, step, share))
                 inputs, labels, presented = batch.images, batch.labels, None
-                if training.hardest:
-                    inputs, labels, presented = hardest_part(model, batch, training.precision)
+                if batch.trained is not None:
+                    inputs, labels, presented = hardest_part(
+                        model, inputs, labels, batch.trained, training.precision
+                    )
                 with parallel.taking(share):
                     logits, losses = passes(inputs, labels, weight, batch.weights)
                 for observer in self.observers:

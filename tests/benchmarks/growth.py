@@ -116,7 +116,7 @@ def stage_rows(seeds: int) -> list[Row]:
         schedule.add(stages, {})
         schedule.want(stages)
         while (stage := schedule.peek()) is not None:
-            schedule.start()
+            schedule.start(stage)
             schedule.finish(stage.name, finished(stage))
         assert not schedule.open
 

@@ -1,4 +1,4 @@
-"""What recipes cost: against counts made by running the networks, and against METHOD's figures."""
+"""What recipes cost: against counts of what networks run, and against the paper's figures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_data_sets_are_as_large_as_they_are(digits_data: ImageDataset) -> No
 
 
 def test_the_published_vanilla_search() -> None:
-    # METHOD: vanilla to 79.03 % takes 7 x 64,064 steps on 45,000 images.
+    # arXiv:2106.03225: vanilla to 79.03 % takes 7 x 64,064 steps on 45,000 images.
     (cost,) = recipe_costs(get_recipe("cifar10_resnet20s"))
     assert cost.steps == 16 * 64_064
     assert cost.samples == 16 * 182 * 45_000

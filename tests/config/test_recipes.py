@@ -1,4 +1,4 @@
-"""Recipes: whole configurations that say what METHOD says."""
+"""Recipes: whole configurations that say what the paper says."""
 
 import pytest
 from benchmarks.fast_variants import PART, SMALL
@@ -45,7 +45,7 @@ PUBLISHED = {
     "cifar100": ("cifar100", ("resnet20s", "resnet56s", "vgg16"), 128),
     "tiny_imagenet": ("folder:tiny-imagenet-200", ("resnet18", "vgg16"), 512),
 }
-# METHOD, "Settings of the published results": learning rate, warm-up epochs, rewind point.
+# The published settings (arXiv:2106.03225): learning rate, warm-up epochs, rewind point.
 SETTINGS = {"": (0.1, 0, "epoch:3"), "_low": (0.01, 0, "init"), "_warmup": (0.03, 15, "init")}
 
 

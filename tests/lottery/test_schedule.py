@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.schedules import started
 
 from prac.lottery.graph import Graph, Stage
 from prac.lottery.kinds import KINDS
@@ -15,6 +16,14 @@ from prac.lottery.schedule import Schedule
 from prac.lottery.store import Finished
 
 RUN = [kind for kind in KINDS if KINDS[kind].run is not None]
+
+
+def _started(schedule: Schedule) -> Stage:
+    """The stage that is next, started."""
+    stage = schedule.peek()
+    assert stage is not None
+    schedule.start(stage)
+    return stage
 
 
 def _stage(name: str, inputs: list[str], kind: str = "round", index: int = 0) -> Stage:
@@ -107,7 +116,7 @@ def test_it_runs_what_a_plain_one_runs(data: st.DataObject) -> None:
         assert stage is not None
         assert schedule.peek() is stage
         assert stage.name == expected
-        assert schedule.start() is stage
+        assert started(schedule) is stage
         inputs = schedule.inputs(stage)
         assert {role: made.name for role, made in inputs.items()} == dict(stage.inputs)
         ran.append(stage.name)
@@ -149,7 +158,7 @@ def test_damage_failures_and_several_at_work(data: st.DataObject) -> None:
         event = data.draw(st.sampled_from(events))
         if event == "start":
             assert expected is not None
-            schedule.start()
+            started(schedule)
             plain.started.add(expected)
             continue
         name = data.draw(st.sampled_from(sorted(plain.started)))
@@ -198,12 +207,12 @@ def test_a_finished_stage_is_not_made_again_for_its_inputs() -> None:
     schedule.add(stages, {"b": _finished("b")})
     schedule.want(["c"])
     assert schedule.open == 1
-    assert schedule.start().name == "c"
+    assert started(schedule).name == "c"
     assert schedule.peek() is None
     # Found damaged: now it needs its input.
     schedule.again("b")
     schedule.again("c")
-    assert [schedule.open, schedule.start().name] == [3, "a"]
+    assert [schedule.open, started(schedule).name] == [3, "a"]
 
 
 def test_two_that_read_what_is_damaged() -> None:
@@ -214,20 +223,20 @@ def test_two_that_read_what_is_damaged() -> None:
         schedule = Schedule()
         schedule.add(stages, {"bad": _finished("bad")})
         schedule.want(["x", "y", "z"])
-        assert [schedule.start().name, schedule.start().name] == ["x", "y"]
+        assert [started(schedule).name, started(schedule).name] == ["x", "y"]
         schedule.again("bad")
         schedule.again("y")
-        assert schedule.start().name == "bad"
+        assert started(schedule).name == "bad"
         assert schedule.peek() is None
         if not late:
             schedule.finish("x", _finished("x"))
         schedule.finish("bad", _finished("bad", 1))
-        assert [schedule.start().name, schedule.start().name] == ["y", "z"]
+        assert [started(schedule).name, started(schedule).name] == ["y", "z"]
         assert schedule.peek() is None
         if late:
             # It had not read it: it starts again with what was made anew.
             schedule.again("x")
-            assert schedule.inputs(schedule.start())["role_0"].run_id == "bad 1"
+            assert schedule.inputs(started(schedule))["role_0"].run_id == "bad 1"
 
 
 def test_sets_and_masks_go_first_and_tickets_last() -> None:
@@ -240,7 +249,7 @@ def test_sets_and_masks_go_first_and_tickets_last() -> None:
     order = []
     while (stage := schedule.peek()) is not None:
         order.append(stage.name)
-        schedule.finish(schedule.start().name, _finished(stage.name))
+        schedule.finish(started(schedule).name, _finished(stage.name))
     assert order == ["select", "start", "later", "prune", "dense", "round", "judge", "ticket"]
 
 
@@ -251,8 +260,8 @@ def test_stages_that_are_added_later_are_known_to_those_before() -> None:
     schedule.add({"b": _stage("b", ["a"]), "c": _stage("c", [])}, {"c": _finished("c")})
     schedule.want(["b", "c"])
     assert schedule.open == 2
-    schedule.finish(schedule.start().name, _finished("a"))
-    assert schedule.start().name == "b"
+    schedule.finish(started(schedule).name, _finished("a"))
+    assert started(schedule).name == "b"
 
 
 @pytest.mark.parametrize("shape", ["chains", "fan"])
@@ -274,7 +283,7 @@ def test_it_is_linear_in_the_graph(shape: str) -> None:
     schedule.add(stages, {})
     schedule.want(["last"] if shape == "fan" else stages)
     while (stage := schedule.peek()) is not None:
-        schedule.start()
+        started(schedule)
         schedule.finish(stage.name, _finished(stage.name))
         ran += 1
     assert ran == len(stages)

@@ -1,4 +1,4 @@
-"""Whole searches on a tiny data set, every step of METHOD recomputed here from what they left."""
+"""Whole searches on a tiny data set, every step recomputed here from what they left."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_ccs_leaves_the_hardest_out_and_covers_the_rest() -> None:
     taken = SAMPLERS["ccs"](case)
     assert taken.max() < 70
     assert [np.sum((taken >= 7 * k) & (taken < 7 * k + 7)) for k in range(10)] == [2] * 10
-    # As METHOD's pure choice of the hardest is not.
+    # As a pure choice of the hardest is not.
     assert set(SAMPLERS["top"](case).tolist()) == set(range(80, 100))
 
 

@@ -1,4 +1,4 @@
-"""Budgets and learning rates, by hand (METHOD, step 1 and "A warning from a calibration")."""
+"""Budgets and learning rates, by hand: the published one, and those of short rounds."""
 
 from __future__ import annotations
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -68,28 +70,23 @@ def select_stage(
         predictions = {"dense": dense[PREDICTIONS], "pruned": pruned[PREDICTIONS]}
         compared = {role: table["predicted"].to_numpy() for role, table in predictions.items()}
         compared["sample_ids"] = predictions["pruned"]["sample_id"].to_numpy()
-    chosen: PracSet | None = None
-    try:
-        chosen = select_critical(
-            statistics[STATISTICS],
-            SelectConfig(threshold=config.threshold, cet=config.cet, cep=config.cep),
-            **compared,
-        )
-    except EmptySetError:
-        if config.draw is None:
-            raise
-    if config.draw is not None:
-        dataset = work.env.dataset()
-        seed, index = config.draw
-        chosen = with_easy(
-            chosen,
-            config.easy,
-            sample_ids=dataset.training_ids,
-            labels=dataset.training_labels,
-            seed=seed,
-            round_index=index,
-        )
-    assert chosen is not None
+    select = SelectConfig(threshold=config.threshold, cet=config.cet, cep=config.cep)
+    critical = partial(select_critical, statistics[STATISTICS], select, **compared)
+    if config.draw is None:
+        return _set_made(critical())
+    hard: PracSet | None = None
+    with contextlib.suppress(EmptySetError):
+        hard = critical()
+    dataset = work.env.dataset()
+    seed, index = config.draw
+    chosen = with_easy(
+        hard,
+        config.easy,
+        sample_ids=dataset.training_ids,
+        labels=dataset.training_labels,
+        seed=seed,
+        round_index=index,
+    )
     return _set_made(chosen)
 
 
@@ -139,7 +136,7 @@ def subset_stage(
             sample_ids=ids, labels=labels, num_classes=dataset.num_classes, seed=config.draw
         )
         values = score_samples(config.score, evidence)
-    borrowed = None if size is None else size.known(SetFacts).set_size
+    borrowed = 0 if size is None else size.known(SetFacts).set_size
     seed, index = config.draw
     chosen = take_by_score(
         config.sampler,
