@@ -1,12 +1,15 @@
 """The container files: valid by schema and linter, and closed where they must be closed."""
 
 import configparser
+import http.server
 import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
+import threading
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,10 +18,13 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from ray._private.ray_constants import DEFAULT_DASHBOARD_AGENT_LISTEN_PORT
+from support.dockerfile import Build
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
-DOCKERFILE = (DOCKER / "Dockerfile").read_text()
+BUILD = Build.read(DOCKER / "Dockerfile")
+TARGETS = ["cpu", "cuda"]
 RAY_SERVICES = ["gpu-worker", "head", "worker"]
 SECRET_NAME = re.compile(r"SECRET|PASSWORD|TOKEN|CREDENTIAL", re.IGNORECASE)
 
@@ -207,17 +213,24 @@ def test_mlflow_asks_for_a_login_and_every_node_has_it():
         assert password.removeprefix("/run/secrets/") in node["secrets"]
 
 
-def test_every_secret_file_becomes_a_variable_that_its_reader_knows():
-    rendered = re.search(r"for name in ((?:.|\n)*?); do", (DOCKER / "entrypoint.sh").read_text())[1]
+def test_every_secret_file_becomes_a_variable_that_its_reader_knows(tmp_path):
     used = {
-        variable.removesuffix("_FILE")
+        variable
         for service in SERVICES.values()
         if service["image"].startswith("prac:")
         for variable in service["environment"]
         if variable.endswith("_FILE")
     }
+    (tmp_path / "secret").write_text("of a file")
+    given = {"PATH": os.environ["PATH"], **dict.fromkeys(used, str(tmp_path / "secret"))}
 
-    assert set(rendered.replace("\\", "").split()) == used
+    shown = subprocess.run(
+        [DOCKER / "entrypoint.sh", "env"], env=given, capture_output=True, text=True, check=True
+    )
+
+    assert used
+    told = set(shown.stdout.splitlines())
+    assert {f"{variable.removesuffix('_FILE')}=of a file" for variable in used} <= told
 
 
 def test_the_readme_makes_every_secret():
@@ -262,25 +275,58 @@ def test_dockerfile_passes_hadolint():
     assert found.returncode == 0, found.stdout
 
 
-def test_image_runs_as_a_numbered_user():
-    assert "USER ${UID}:${GID}" in DOCKERFILE
-    assert re.search(r"^ARG UID=[1-9]\d*$", DOCKERFILE, re.MULTILINE)
-    assert re.search(r"^ARG GID=[1-9]\d*$", DOCKERFILE, re.MULTILINE)
-    # No stage after it goes back to another user.
-    assert len(re.findall(r"^USER ", DOCKERFILE, re.MULTILINE)) == 1
+@pytest.mark.parametrize("target", TARGETS)
+def test_image_runs_as_a_numbered_user(target):
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", BUILD.last(target, "USER"))
 
 
-def test_image_has_the_promised_parts():
-    stages = re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)
+def test_a_build_without_a_target_is_the_one_for_cpus():
+    assert [*BUILD.stages][-2:] == ["cuda", "cpu"]
+    assert {BUILD.stages[name].base for name in TARGETS} == {"runtime"}
 
-    assert [stage for _, stage in stages] == ["build", "runtime", "cuda", "cpu"]
-    assert re.search(r"^ARG PYTHON_VERSION=3\.11\.\d+$", DOCKERFILE, re.MULTILINE)
-    assert "pip install --no-cache-dir" in DOCKERFILE
-    assert "HEALTHCHECK" in DOCKERFILE
-    assert "STOPSIGNAL SIGTERM" in DOCKERFILE
-    assert "RAY_AUTH_MODE=token" in DOCKERFILE
-    variables = re.findall(r"([A-Z][A-Z_]+)=", DOCKERFILE)
-    assert [name for name in variables if SECRET_NAME.search(name)] == []
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_image_has_the_promised_parts(target):
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", BUILD.stages["runtime"].base)
+    assert BUILD.stages["build"].base == BUILD.stages["runtime"].base
+    assert BUILD.last(target, "STOPSIGNAL") == "SIGTERM"
+    assert json.loads(BUILD.last(target, "ENTRYPOINT")) == ["prac-entrypoint"]
+    variables = BUILD.variables(target)
+    assert variables["RAY_AUTH_MODE"] == "token"
+    assert variables["PATH"].startswith("/opt/venv/bin:")
+    assert ("NVIDIA_VISIBLE_DEVICES" in variables) == (target == "cuda")
+    given = [rest.split("=")[0] for word, rest in BUILD.chain(target) if word == "ARG"]
+    assert [name for name in (*variables, *given) if SECRET_NAME.search(name)] == []
+
+
+def test_the_image_s_health_is_asked_of_the_raylet():
+    """The probe itself, against a server on a port of this test's."""
+    asks = json.loads(BUILD.last("cpu", "HEALTHCHECK").partition(" CMD ")[2])
+    assert asks[:2] == ["python", "-c"]
+
+    class Raylet(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/api/local_raylet_healthz" else 404)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    def probe(port):
+        code = asks[2].replace(f":{DEFAULT_DASHBOARD_AGENT_LISTEN_PORT}/", f":{port}/")
+        assert str(port) in code
+        return subprocess.run([sys.executable, "-c", code], capture_output=True).returncode
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Raylet)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        assert probe(server.server_port) == 0
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert probe(server.server_port) != 0
 
 
 def locked() -> dict[str, list[str]]:
@@ -337,24 +383,33 @@ def test_pip_reads_the_lock():
     assert all(one.options["hashes"]["sha256"] for one in read)
 
 
+def installs(commands: Iterable[str]) -> list[list[str]]:
+    """The words behind each `pip install` of shell commands."""
+    steps = [step for command in commands for step in command.split("&&")]
+    words = [shlex.split(step) for step in steps if " install " in step]
+    return [line[2:] for line in words if Path(line[0]).name == "pip"]
+
+
 def test_images_and_rented_machines_install_from_the_lock_alone():
-    ray_up = (ROOT / "cluster" / "ray-cluster.yaml").read_text()
-    for text in (DOCKERFILE, ray_up):
-        first, second = re.findall(r"pip install ((?:.|\n    )+)", text)
-        assert {"--require-hashes", "--only-binary=:all:"} <= set(first.split())
-        assert "requirements.lock" in first
-        assert {"--no-deps", "--no-build-isolation", "--no-index"} <= set(second.split())
+    ray_up = yaml.safe_load((ROOT / "cluster" / "ray-cluster.yaml").read_text())
+    built = [rest for word, rest in BUILD.chain("build") if word == "RUN"]
+    for commands in (built, ray_up["setup_commands"]):
+        first, second = installs(commands)
+        assert {"--no-cache-dir", "--require-hashes", "--only-binary=:all:"} <= set(first)
+        assert Path(first[first.index("--requirement") + 1]).name == "requirements.lock"
+        assert {"--no-deps", "--no-build-isolation", "--no-index"} <= set(second)
 
 
 def test_everything_the_dockerfile_copies_is_in_the_build_context():
     allowed = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
+    lines = {rest for name in BUILD.stages for word, rest in BUILD.chain(name) if word == "COPY"}
+    copies = [shlex.split(line) for line in lines if "--from=" not in line]
+    sources = [word for line in copies for word in line[:-1] if not word.startswith("--")]
 
-    copies = re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
-    sources = [
-        word for line in copies for word in shlex.split(line)[:-1] if not word.startswith("--")
-    ]
-    assert sources
-    assert [source for source in sources if f"!{source}" not in allowed] == []
+    assert len(sources) > 4
+    for source in sources:
+        assert (ROOT / source).exists()
+        assert f"!{source}" in allowed
 
 
 def test_entrypoint_turns_secret_files_into_variables(tmp_path):
