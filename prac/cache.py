@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.metadata
 import json
 import os
 from pathlib import Path
@@ -39,6 +40,19 @@ def keep(answer: Any, what: str, digest: str) -> None:
     except OSError:
         with contextlib.suppress(OSError):
             scratch.unlink()
+
+
+def versions(*packages: str) -> tuple[str, ...]:
+    """Of installed packages, for answers that another version may find otherwise; empty of one that
+    runs from its source alone."""
+    return tuple(map(_version, packages))
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _file(what: str, digest: str) -> Path:

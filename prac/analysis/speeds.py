@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import multiprocessing
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
-from prac import __version__
 from prac.analysis.timed import Speed, Timed
-from prac.cache import keep, kept
+from prac.cache import keep, kept, versions
 from prac.config.counts import num_batches
 from prac.errors import OutsideError, first_line
 from prac.fingerprint import fingerprint
@@ -61,8 +59,8 @@ def speeds_here(
         if is_custom(name) and is_of_this_process(name):
             continue
         read = {
-            "version": (_VERSION, __version__),
-            "libraries": tuple(importlib.metadata.version(n) for n in ("torch", "torchvision")),
+            "version": _VERSION,
+            "libraries": versions("prac", "torch", "torchvision"),
             "network": identity(name),
             "parts": (identity(timed.train.optimizer), identity(timed.augment.transform)),
             "images": (timed.num_classes, *timed.image_shape),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from dataclasses import dataclass
 
-from prac import __version__
-from prac.cache import keep, kept
+from prac.cache import keep, kept, versions
 from prac.config.recipe import Recipe
 from prac.config.sections import Precision, PruneConfig
 from prac.errors import TicketError
@@ -54,8 +52,8 @@ def try_kept(
     graph: whether an export is tried. Refusals are not kept. Raises ConfigError.
     """
     read = {
-        "version": (_VERSION, __version__),
-        "libraries": tuple(importlib.metadata.version(each) for each in ("torch", "torchvision")),
+        "version": _VERSION,
+        "libraries": versions("prac", "torch", "torchvision"),
         "network": identity(name),
         "optimizer": identity(recipe.train.optimizer),
         "images": (images.num_classes, *images.image_shape),
