@@ -7,7 +7,8 @@ one_training: a dense network is trained on everything; then one network more on
 samples, without pruning, and its twin: as many samples, drawn alike, chosen by chance, for as many
 SGD steps. It starts from the dense run's rewind weights (`rewind`), or goes on from its best ones
 while the schedule starts again (`learning-rate`: Renda et al. 2020, arXiv:2003.02389).
-one_round: the same under the dense run's first mask. searches: whole searches of a variant, its
+one_round: the same under the dense run's first mask. one_cut: the same under one mask with the
+sparsity of the last that searches make. searches: whole searches of a variant, its
 twin and vanilla (`evidence_searches`), for --only two at most. transfer: one training of another
 network on the first one's PrAC set, on its own, by chance, and on everything.
 
@@ -32,7 +33,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from evidence_page import page
-from evidence_searches import HARDEST_CUT, SHARE, SOFT, search_rows
+from evidence_searches import HARDEST_CUT, ROUNDS, SHARE, SOFT, search_rows
 from measuring import parser, write_results
 from numpy.typing import NDArray
 
@@ -47,6 +48,8 @@ from prac.lottery.stage_config import round_config
 from prac.lottery.starts import initial_model
 from prac.models.cost import dense_flops
 from prac.models.layout import placed
+from prac.pruning.magnitude import global_magnitude
+from prac.pruning.mask import Mask
 from prac.selection.critical import critical_for_pruning, critical_for_training
 from prac.selection.scores import Evidence
 from prac.selection.soft import SoftSet
@@ -58,7 +61,7 @@ from prac.training.precision import pick_device, resolve_precision
 
 EXPLORING = (0, 1, 2)
 """Seeds that variants are chosen on; a test accuracy is of others."""
-TABLES = ("one_training", "one_round", "searches", "transfer")
+TABLES = ("one_training", "one_round", "one_cut", "searches", "transfer")
 TARGETS = ("vgg8s", "resnet20s")
 """What the sets of the recipe's own network are transferred to."""
 MOST_SEARCHED = 2
@@ -111,6 +114,14 @@ class Dense:
             sampler_settings(select), scores, ids, labels, size, seed=self.seed, round_index=1
         ).sample_ids
 
+    def cut(self) -> Mask:
+        """By magnitude of the best weights, at once as many as whole searches prune in rounds."""
+        model = initial_model(self.bench.config(self.seed, 0), self.bench.images)
+        model.load_state_dict(dict(self.outcome.best_weights))
+        alive = 1 - self.bench.recipe.prune.fraction
+        whole = Mask.dense(model)
+        return global_magnitude(whole.weights(model), whole, 1 - alive**ROUNDS)
+
     def chance(self, size: int) -> Ids:
         """As many by chance."""
         generator = np.random.Generator(np.random.PCG64([self.seed, size, 0x7717]))
@@ -128,8 +139,10 @@ def hard(dense: Dense, name: str) -> Ids:
 
 def task_of(dense: Dense, variant: str) -> dict[str, Any]:
     """What a variant or a twin trains on in each epoch: the fields of its `RoundTask`."""
-    everything = dense.bench.images.training_ids
-    ids, chance = hard(dense, variant), variant.endswith(", by chance")
+    everything, chance = dense.bench.images.training_ids, variant.endswith(", by chance")
+    if variant == "everything":
+        return {"sample_ids": everything}
+    ids = hard(dense, variant)
     if variant.startswith("soft"):
         return {
             "sample_ids": everything,
@@ -150,8 +163,11 @@ VARIANTS: dict[str, str] = {
     # CCS has the size of the PrAC set, so that their twin is one.
     "ccs": "prac, by chance",
     "cet": "cet, by chance",
+    # For the full budget: what the others are cheaper than.
+    "everything": "everything",
 }
 """Each with its twin, in the order in which they run."""
+CHOSEN = [variant for variant, twin in VARIANTS.items() if variant != twin]
 TRANSFERRED = {
     f"{target}, {way}": f"{target}, {other}"
     for target in TARGETS
@@ -274,6 +290,8 @@ def rows(
         task, begun = task_of(found, variant), found.outcome
         if options.table == "one_round":
             task["mask"] = begun.next_mask
+        if options.table == "one_cut":
+            task["mask"] = found.cut()
         weights = begun.rewind_weights if start == "rewind" else begun.best_weights
         name = f"{variant}, {start}, seed {seed}"
         outcome = bench.train(name, seed, index=1, weights=weights, **task)
@@ -332,7 +350,7 @@ def main() -> None:
     arguments.add_argument("--data", required=True, help="parquet:PATH of CIFAR-10, or cifar10")
     arguments.add_argument("--table", choices=TABLES, default=TABLES[0])
     arguments.add_argument("--seeds", type=int, nargs="+", default=list(EXPLORING))
-    arguments.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    arguments.add_argument("--only", nargs="+", choices=VARIANTS, default=CHOSEN)
     arguments.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS))
     arguments.add_argument("--minutes", type=float, default=60, help="begin nothing after these")
     arguments.add_argument("--work", type=Path, default=Path("benchmarks/evidence-work"))
@@ -342,6 +360,8 @@ def main() -> None:
     options = arguments.parse_args()
     if options.test and set(options.seeds) & set(EXPLORING):
         sys.exit(f"--test is for fresh seeds; {EXPLORING} are those that variants are chosen on")
+    if options.table == "searches" and "everything" in options.only:
+        sys.exit("whole searches run vanilla beside each variant; everything is of other tables")
     if options.table == "searches" and len(options.only) > MOST_SEARCHED:
         sys.exit(f"whole searches are for --only {MOST_SEARCHED} variants at most")
     torch.set_num_threads(options.threads)

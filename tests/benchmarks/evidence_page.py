@@ -23,6 +23,13 @@ samples, for the full budget's steps times the set's share. {TWIN} {STARTS}
 magnitude; then it is trained under that mask on a set of its samples, for the full budget's steps \
 times the set's share. Accuracies are of that network as it is, trained no further. {TWIN} {STARTS}
 """,
+    "one_cut": f"""# Does choosing samples pay? One cut to 78.4 % sparsity against its twin
+
+{DATA}. A dense network is trained on everything and 78.4 % of its convolution weights are pruned \
+by magnitude at once; then it is trained under that mask on a set of its samples, for the full \
+budget's steps times the set's share, or on `everything` for the full budget. Accuracies are of \
+that network as it is, trained no further; the steps of the dense run come on top. {TWIN} {STARTS}
+""",
     "searches": f"""# Does choosing samples pay? Whole searches against their twins
 
 {DATA}. Three masks of 40 % each, to 78.4 % sparsity. {TWIN} {STARTS} Where weights go on, the \
@@ -111,7 +118,8 @@ def _against(rows: Sequence[Mapping[str, Any]], twins: Mapping[str, str], measur
     by_key = {(row["variant"], row["start"], row["seed"]): row[measure] for row in rows}
     told = []
     for variant, start in dict.fromkeys((row["variant"], row["start"]) for row in rows):
-        seeds = [s for v, b, s in by_key if (v, b) == (variant, start) and variant in twins]
+        paired = twins.get(variant, variant) != variant
+        seeds = [s for v, b, s in by_key if (v, b) == (variant, start) and paired]
         pairs = [(by_key[variant, start, s], by_key.get((twins[variant], start, s))) for s in seeds]
         pairs = [(a, b) for a, b in pairs if a is not None and b is not None]
         if pairs:

@@ -66,18 +66,27 @@ def test_one_training_of_each_beside_its_twin(patterns: Path, tmp_path: Path) ->
     assert (again, same) == ("", rows)
 
 
-def test_one_round_is_trained_under_the_first_mask(patterns: Path, tmp_path: Path) -> None:
-    _, rows = _run(
-        patterns, tmp_path, "--table", "one_round", "--only", "soft", "--starts", "learning-rate",
-        "--seeds", "10", "--test",
-    )  # fmt: skip
-    by_name = _by_name(rows)
-    assert set(by_name) == {"dense", "soft", "soft, by chance"}
-    for name, sparsity in (("dense", 0.0), ("soft", 0.4), ("soft, by chance", 0.4)):
-        assert by_name[name]["sparsity"] == pytest.approx(sparsity, abs=1e-5)
-        assert 0 <= by_name[name]["test"] <= 1
-    assert by_name["soft"]["steps"] == by_name["soft, by chance"]["steps"]
-    assert "One round of pruning" in (tmp_path / "rows.md").read_text()
+def test_one_round_is_trained_under_the_first_mask_or_the_last(
+    patterns: Path, tmp_path: Path
+) -> None:
+    options = ("soft", "everything", "--starts", "learning-rate", "--seeds", "10", "--test")
+    titles = {"one_round": "One round of pruning", "one_cut": "One cut to 78.4 % sparsity"}
+    for table, sparsity in (("one_round", 0.4), ("one_cut", 1 - 0.6**3)):
+        (tmp_path / "rows.json").unlink(missing_ok=True)
+        _, rows = _run(patterns, tmp_path, "--table", table, "--only", *options)
+        by_name = _by_name(rows)
+        assert set(by_name) == {"dense", "soft", "soft, by chance", "everything"}
+        for name, row in by_name.items():
+            assert row["sparsity"] == pytest.approx(0 if name == "dense" else sparsity, abs=1e-5)
+            assert 0 <= row["test"] <= 1
+        soft, twin, dense, everything = (
+            by_name[n]["steps"] for n in ("soft", "soft, by chance", "dense", "everything")
+        )
+        assert soft == twin < dense == everything
+        page = (tmp_path / "rows.md").read_text()
+        assert titles[table] in page
+        # What has no twin is held against nothing.
+        assert "everything, learning-rate" not in page
 
 
 @pytest.mark.slow
@@ -131,6 +140,7 @@ def test_sets_of_one_network_are_handed_to_others(patterns: Path, tmp_path: Path
     [
         (["--seeds", "2", "11", "--test"], "--test is for fresh seeds"),
         (["--table", "searches"], "whole searches are for --only 2 variants at most"),
+        (["--table", "searches", "--only", "everything"], "whole searches run vanilla beside each"),
     ],
 )
 def test_what_the_rule_forbids(tmp_path: Path, options: list[str], said: str) -> None:
