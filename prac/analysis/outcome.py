@@ -205,6 +205,7 @@ def _rows(
                 sparsity_of_all=None if told is None else told.sparsity_of_all,
                 found_test_accuracy=None if found is None else found.test_accuracy,
                 found_steps=None if found is None or this is None else spent + this.cost.steps,
+                stage="" if trained is None else search.rounds[index],
             )
         )
     return rows

@@ -57,7 +57,8 @@ class RoundRow:
     round: `validation_accuracy` is its validation accuracy, found_steps the SGD steps of the search
     with this round's; None where a ticket has to be trained to be judged.
     flops_sparse, bytes_sparse: what the ticket costs where zeros are skipped (`prac.ticket.cost`):
-    FLOPs of one image, bytes of its weights; None where no ticket was made. sparsity_of_all: the
+    FLOPs of one image, bytes of its weights; None where no ticket was made. stage: what trained it,
+    the same where methods share it; empty where nothing was trained. sparsity_of_all: the
     share of all parameters that is pruned, where `sparsity` is that of the prunable ones.
     """
 
@@ -92,6 +93,7 @@ class RoundRow:
     sparsity_of_all: Proportion | None = None
     found_test_accuracy: Proportion | None = None
     found_steps: Count | None = None
+    stage: str = ""
 
     @property
     def easy_size(self) -> int | None:

@@ -133,8 +133,8 @@ def round_grids(results: Results) -> list[Grid]:
         shared: dict[object, list[RoundRow]] = {}
         for row in every:
             if not cut or row in key:
-                # One training for several methods has one wall time.
-                same = row.trained and row.round == 0 and (row.seconds, row.steps, row.epochs)
+                # Tickets that borrow all rounds have accuracies of their own.
+                same = row.stage if row.round == 0 else ""
                 shared.setdefault(same or (row.method, row.round), []).append(row)
         rows, told = [], 0
         for group in shared.values():

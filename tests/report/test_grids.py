@@ -115,7 +115,7 @@ def test_rounds_by_network_with_round_0_once(results: Results) -> None:
 
 
 def test_a_round_0_of_its_own_has_its_row(row: Rows, build: Build) -> None:
-    other = dataclasses.replace(row("a", "vanilla", 0), seconds=13.0)
+    other = dataclasses.replace(row("a", "vanilla", 0), stage="dense:a:vanilla")
     (grid,) = round_grids(build(rows=(row("a", "prac", 0), other)))
     assert [line[0] for line in grid.rows] == ["PrAC", "vanilla"]
 

@@ -33,6 +33,13 @@ JUDGED = {
 }
 
 
+def _trained_by(architecture: str, method: str, number: int) -> str:
+    """Methods that stop early share the dense run."""
+    if number == 0:
+        return f"dense:{architecture}:{'vanilla' if method == 'vanilla' else 'prac'}"
+    return f"round:{architecture}:{method}:{number}"
+
+
 def make_row(
     architecture: str,
     method: str,
@@ -78,6 +85,7 @@ def make_row(
         test_accuracies=tested,
         validation_accuracies=tested,
         seconds=12.5,
+        stage=_trained_by(architecture, method, number) if trained else "",
         ticket=f"models:/{architecture}/{number}" if tested else None,
         flops_sparse=round(80_000_000 * 0.8**number) if tested else None,
         bytes_sparse=round(1_080_000 * 0.8**number) if tested else None,
