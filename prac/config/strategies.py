@@ -38,7 +38,7 @@ class EventsOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class WindowOptions(EventsOptions):
-    """Of dual. window: epochs."""
+    """Of dual and dyn-unc. window: epochs."""
 
     window: int = 10
 

@@ -20,7 +20,7 @@ source and its options.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, get_args
@@ -34,7 +34,7 @@ from prac.config.methods import Method
 from prac.config.plug_ins import find_plug_in
 from prac.config.strategies import EventsOptions, NoOptions, WindowOptions
 from prac.errors import ConfigError
-from prac.selection.true_class import true_probability
+from prac.selection.true_class import true_and_rival
 
 Reads = Literal["nothing", "events", "model", "proxy"]
 
@@ -167,25 +167,33 @@ def dual(evidence: Evidence, options: WindowOptions) -> NDArray[np.floating]:
     common. Where fewer epochs were recorded than a window has (an early stop, say), all of them are
     one window. Raises ConfigError for fewer than two epochs.
     """
-    window = options.window
-    recent = np.zeros((window, len(evidence.sample_ids)))
-    total, windows, epochs = np.zeros(len(evidence.sample_ids)), 0, 0
-    for batch in _epochs(evidence, options):
-        margin, error = (batch.column(name).to_numpy() for name in ("margin", "el2n"))
-        recent[epochs % window] = true_probability(margin, error, evidence.num_classes)
-        epochs += 1
-        if epochs >= window:
-            total += _dual_of(recent)
-            windows += 1
-    if epochs < 2:
-        raise ConfigError(f"dual needs two recorded epochs of round 0; there are {epochs}")
-    return total / windows if windows else _dual_of(recent[:epochs])
+    true = (true for true, _ in _likely(evidence, options, "dual", least=2))
+    return _mean_over_windows(true, options.window, _dual_of)
 
 
 def _dual_of(probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
     """Of one window, (epochs, N): difficulty times uncertainty."""
-    uncertainty = probabilities.std(axis=0, ddof=1)
-    made: NDArray[np.floating] = (1 - probabilities.mean(axis=0)) * uncertainty
+    made: NDArray[np.floating] = (1 - probabilities.mean(axis=0)) * _spread(probabilities)
+    return made
+
+
+@scorer(reads="events", options=WindowOptions)
+def dyn_unc(evidence: Evidence, options: WindowOptions) -> NDArray[np.floating]:
+    """Uncertainty alone, averaged over all windows of `select.window` epochs.
+
+    He et al. 2023 (arXiv:2306.05175), Dyn-Unc: in each window the standard deviation (over
+    window - 1) of the true class's probability, which is solved as for `dual`. On CIFAR-10
+    at 16x16 pixels (resnet8, 16 epochs of 3,000 samples, with and without augmentation, windows of
+    3, 5 and 10) such scores had rank correlations of 0.985 to 0.991 with those of the true
+    probabilities, and 93 to 96 % of their highest 30 % in common. Where fewer epochs were recorded
+    than a window has, all of them are one window. Raises ConfigError for fewer than two epochs.
+    """
+    true = (true for true, _ in _likely(evidence, options, "dyn-unc", least=2))
+    return _mean_over_windows(true, options.window, _spread)
+
+
+def _spread(probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
+    made: NDArray[np.floating] = probabilities.std(axis=0, ddof=1)
     return made
 
 
@@ -208,6 +216,7 @@ SCORES: Mapping[str, Scorer] = MappingProxyType(
         "el2n": el2n,
         "margin": margin,
         "dual": dual,
+        "dyn-unc": dyn_unc,
         "forgets": forgets,
         "entropy": Scorer(entropy_of, "model"),
         # Selection via proxy: the same entropy, of a small network's predictions.
@@ -226,6 +235,50 @@ def _epochs(evidence: Evidence, options: EventsOptions) -> Iterator[pa.RecordBat
     if evidence.events is None:
         raise ConfigError("the score reads no events; allowed: reads='events'")
     return evidence.events(options.score_epochs)
+
+
+def _likely(
+    evidence: Evidence, options: EventsOptions, score: str, least: int
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """By epoch, the probabilities of the true classes and of their strongest rivals.
+
+    Raises ConfigError at the end of fewer than `least` epochs.
+    """
+    epochs = 0
+    for batch in _epochs(evidence, options):
+        margin, error = (batch.column(name).to_numpy() for name in ("margin", "el2n"))
+        yield true_and_rival(margin, error, evidence.num_classes)
+        epochs += 1
+    if epochs < least:
+        raise ConfigError(f"{score} needs {least} recorded epochs of round 0; there are {epochs}")
+
+
+def _windows(rows: Iterable[NDArray[np.floating]], length: int) -> Iterator[NDArray[np.floating]]:
+    """Each (length, N) window of successive rows, or all rows where there are fewer.
+
+    The newest row takes the place of the oldest, so the order within a window is rotated, which
+    decides how sums over it are rounded.
+    """
+    recent: list[NDArray[np.floating]] = []
+    for count, row in enumerate(rows):
+        place = count % length
+        recent[place : place + 1] = [row]
+        if len(recent) == length:
+            yield np.stack(recent)
+    if len(recent) < length:
+        yield np.stack(recent)
+
+
+def _mean_over_windows(
+    rows: Iterable[NDArray[np.floating]],
+    length: int,
+    of: Callable[[NDArray[np.floating]], NDArray[np.floating]],
+) -> NDArray[np.floating]:
+    total, windows = np.zeros(()), 0
+    for window in _windows(rows, length):
+        total = total + of(window)
+        windows += 1
+    return total / windows
 
 
 def _mean_over_epochs(

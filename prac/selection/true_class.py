@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def true_probability(
+def true_and_rival(
     margin: NDArray[np.floating], el2n: NDArray[np.floating], num_classes: int
-) -> NDArray[np.float64]:
-    """(N,) softmax probabilities of the true classes, by (N,) margins and (N,) el2n of events.
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(N,) softmax probabilities of the true classes and of their strongest rivals, by (N,) margins
+    and (N,) el2n of events.
 
     With p the true class's probability, q = p * exp(-margin) is its strongest rival's, and
     el2n^2 = (1 - p)^2 + q^2 + the sum of the squares of the K - 2 others, which share 1 - p - q.
@@ -28,8 +29,7 @@ def true_probability(
     both = true + rival
     others = num_classes - 2
     if others < 1:
-        share: NDArray[np.float64] = true / both
-        return share
+        return true / both, rival / both
     square = true**2 + rival**2 + both**2 / others
     linear = true + both / others
     constant = 1 + 1 / others - np.asarray(el2n, np.float64) ** 2
@@ -42,5 +42,5 @@ def true_probability(
     wrong = margins < 0
     chosen = np.where(wrong & possible[1], larger, smaller)
     chosen = np.where(wrong & possible[0] & possible[1], middle, chosen)
-    found: NDArray[np.float64] = true * np.clip(chosen, least, most)
-    return found
+    larger_one = np.clip(chosen, least, most)
+    return true * larger_one, rival * larger_one

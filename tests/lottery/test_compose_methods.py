@@ -178,10 +178,12 @@ def test_another_method_changes_no_key_of_the_others(request_for) -> None:
     ("change", "kinds"),
     [
         ({"select": SelectConfig(options={"window": 4})},
-         {("score", "dual"), ("subset", "dual"), ("subset", "dual-ccs")}),
+         {("score", "dual"), ("subset", "dual"), ("subset", "dual-ccs"),
+          ("score", "dyn-unc"), ("subset", "dyn-unc")}),
         ({"select": SelectConfig(options={"strata": 7})}, {("subset", m) for m in CCS}),
         ({"select": SelectConfig(options={"score_epochs": 4})},
-         {(k, m) for m in ("el2n", "margin", "dual", "forgets") for k in ("score", "subset")}
+         {(k, m) for m in ("el2n", "margin", "dual", "dyn-unc", "forgets")
+          for k in ("score", "subset")}
          | {("subset", m) for m in ("el2n-balanced", *CCS)}),
         ({"select": SelectConfig(options={"proxy_epochs": 4})},
          {("proxy", ""), ("score", ""), ("subset", "proxy")}),

@@ -84,8 +84,8 @@ RECIPE = Recipe(
 ROUNDS = 3
 # The methods that have the dense run of PrAC, and those that have that of vanilla.
 WITH_PRAC_S_STEPS = ("random-subset", "rs2", "entropy", "proxy", "el2n", "margin", "dual",
-                     "el2n-balanced", "el2n-ccs", "margin-ccs", "dual-ccs", "forgets",
-                     "forgets-ccs")  # fmt: skip
+                     "el2n-balanced", "el2n-ccs", "margin-ccs", "dual-ccs", "dyn-unc",
+                     "forgets", "forgets-ccs")  # fmt: skip
 AS_PRAC = (*WITH_PRAC_S_STEPS, "cet-only", "cep-only")
 AS_VANILLA = ("random-pruning", "no-early-stop")
 UNTRAINED = ("snip", "grasp", "synflow")
@@ -385,7 +385,7 @@ def test_rs2_draws_a_fresh_subset_every_epoch(
 
 def test_sets_by_round_0_are_the_ends_of_one_ranking(found: Searched) -> None:
     """By the events of round 0 alone: the sets of all rounds are nested, by their sizes."""
-    for name in ("el2n", "margin", "dual", "forgets", "proxy"):
+    for name in ("el2n", "margin", "dual", "dyn-unc", "forgets", "proxy"):
         made = sorted(found.result[name].sets[1:], key=len)
         for smaller, larger in pairwise(made):
             assert set(smaller.sample_ids.tolist()) <= set(larger.sample_ids.tolist())

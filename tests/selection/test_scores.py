@@ -101,6 +101,16 @@ def test_dual_is_difficulty_times_uncertainty_by_windows(window: int, epochs: in
         assert scores[sample] == pytest.approx(statistics.mean(parts), rel=1e-9)
 
 
+@pytest.mark.parametrize(("window", "epochs"), [(2, None), (3, None), (2, 2)])
+def test_dyn_unc_is_uncertainty_by_windows(window: int, epochs: int | None) -> None:
+    select = WindowOptions(window=window, score_epochs=epochs)
+    scores = SCORES["dyn-unc"](evidence(events=batches), select)
+    for sample in range(3):
+        story = [1 / (1 + math.exp(-row[sample])) for row in MARGINS][: epochs or 3]
+        parts = [statistics.stdev(story[k : k + window]) for k in range(len(story) - window + 1)]
+        assert scores[sample] == pytest.approx(statistics.mean(parts), rel=1e-9)
+
+
 def trajectories(num_classes: int) -> tuple[list[torch.Tensor], torch.Tensor]:
     """Logits of 30 epochs, (3000, K) each: classes that resemble a sample's own, which it learns
     sooner or later, and noise."""
@@ -115,6 +125,24 @@ def trajectories(num_classes: int) -> tuple[list[torch.Tensor], torch.Tensor]:
         logits[np.arange(count), labels] += 2 * speed * (epoch + 1) / epochs
         made.append(torch.from_numpy(logits))
     return made, torch.from_numpy(labels)
+
+
+def recorded(logits: list[torch.Tensor], labels: torch.Tensor, num_classes: int) -> Evidence:
+    """What events hold of them, by epoch."""
+
+    def events(epochs: int | None) -> Iterator[pa.RecordBatch]:
+        for made in logits[:epochs]:
+            _, margin, el2n = event_columns(made, labels)
+            columns = {"margin": margin.numpy(), "el2n": el2n.numpy()}
+            yield pa.RecordBatch.from_pydict(columns)
+
+    return Evidence(
+        sample_ids=np.arange(len(labels), dtype=np.int32),
+        labels=labels.numpy(),
+        num_classes=num_classes,
+        seed=(0, 1),
+        events=events,
+    )
 
 
 def dual_by_hand(true: np.ndarray, window: int) -> np.ndarray:
@@ -133,6 +161,22 @@ def likeness(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 
 @pytest.mark.parametrize(
     ("num_classes", "correlation", "overlap"),
+    [(2, 0.9999, 0.99), (3, 0.998, 0.97), (10, 0.98, 0.93), (100, 0.98, 0.93)],
+)
+def test_dyn_unc_of_recorded_events_ranks_as_the_true_probabilities_do(
+    num_classes: int, correlation: float, overlap: float
+) -> None:
+    logits, labels = trajectories(num_classes)
+    true = np.stack([z.softmax(1).gather(1, labels[:, None])[:, 0].numpy() for z in logits])
+    expected = np.mean([np.std(true[k : k + 10], axis=0, ddof=1) for k in range(21)], axis=0)
+    scores = SCORES["dyn-unc"](recorded(logits, labels, num_classes), WindowOptions(window=10))
+    got = likeness(scores, expected)
+    assert got[0] > correlation
+    assert got[1] > overlap
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "correlation", "overlap"),
     [(2, 0.9999, 0.99), (3, 0.999, 0.98), (10, 0.99, 0.93), (100, 0.99, 0.93)],
 )
 def test_dual_of_recorded_events_ranks_as_the_true_probabilities_do(
@@ -140,42 +184,29 @@ def test_dual_of_recorded_events_ranks_as_the_true_probabilities_do(
 ) -> None:
     logits, labels = trajectories(num_classes)
     true = np.stack([z.softmax(1).gather(1, labels[:, None])[:, 0].numpy() for z in logits])
-    recorded = [event_columns(z, labels) for z in logits]
-
-    def events(epochs: int | None) -> Iterator[pa.RecordBatch]:
-        for _, margin, el2n in recorded[:epochs]:
-            columns = {"margin": margin.numpy(), "el2n": el2n.numpy()}
-            yield pa.RecordBatch.from_pydict(columns)
-
-    scores = SCORES["dual"](
-        Evidence(
-            sample_ids=np.arange(len(labels), dtype=np.int32),
-            labels=labels.numpy(),
-            num_classes=num_classes,
-            seed=(0, 1),
-            events=events,
-        ),
-        WindowOptions(window=10),
-    )
+    scores = SCORES["dual"](recorded(logits, labels, num_classes), WindowOptions(window=10))
     expected = dual_by_hand(true, 10)
     got = likeness(scores, expected)
     assert got[0] > correlation
     assert got[1] > overlap
     # The margin alone is not enough, where there are more than two classes.
     if num_classes >= 10:
-        margins = np.stack([margin.double().sigmoid().numpy() for _, margin, _ in recorded])
+        margins = np.stack([event_columns(z, labels)[1].double().sigmoid().numpy() for z in logits])
         alone = likeness(dual_by_hand(margins, 10), expected)
         assert alone[0] < 0.92
         assert alone[1] < 0.8
 
 
-def test_dual_of_fewer_epochs_than_a_window_has() -> None:
+@pytest.mark.parametrize("name", ["dual", "dyn-unc"])
+def test_fewer_epochs_than_a_window_has(name: str) -> None:
     short, exact = (
-        SCORES["dual"](evidence(events=batches), WindowOptions(window=window)) for window in (10, 3)
+        SCORES[name](evidence(events=batches), WindowOptions(window=window)) for window in (10, 3)
     )
     assert short.tolist() == pytest.approx(exact.tolist(), rel=1e-12)
-    with pytest.raises(ConfigError, match=r"dual needs two recorded epochs of round 0"):
-        SCORES["dual"](evidence(events=batches), WindowOptions(score_epochs=1))
+    for epochs in (0, 1):
+        said = f"{name} needs 2 recorded epochs of round 0; there are {epochs}"
+        with pytest.raises(ConfigError, match=said):
+            SCORES[name](evidence(events=lambda _, n=epochs: batches(n)))
 
 
 @given(st.lists(st.lists(st.floats(0, 1), min_size=4, max_size=4), min_size=3, max_size=3))
@@ -197,7 +228,7 @@ def test_a_sure_prediction_has_no_entropy() -> None:
 
 
 def test_scores_without_their_evidence_say_so() -> None:
-    for name in ("el2n", "margin", "dual", "forgets"):
+    for name in ("el2n", "margin", "dual", "dyn-unc", "forgets"):
         with pytest.raises(ConfigError, match="reads no events"):
             SCORES[name](evidence())
     with pytest.raises(ConfigError, match="reads no model"):
@@ -223,7 +254,7 @@ def test_a_score_of_ones_own_is_checked() -> None:
 
 
 def test_names_that_are_no_scores() -> None:
-    with pytest.raises(ConfigError, match=r"known: .*dual, el2n"):
+    with pytest.raises(ConfigError, match=r"known: .*dual, dyn-unc, el2n"):
         find_score("nope")
     with pytest.raises(ConfigError, match="can't be imported"):
         find_score("no.such:thing")
