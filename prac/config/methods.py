@@ -216,6 +216,7 @@ _KNOWN = (
     _by_score("DUAL", "#AA4499h", "dual", "samples both difficult and uncertain in round 0"),
     _by_score("DUAL, CCS", "#AA4499D", "dual", "as dual, from strata of the score", sampler="ccs"),
     _by_score("Dyn-Unc", "#AA4499v", "dyn-unc", "samples that round 0 was most uncertain of"),
+    _by_score("TDDS", "#44AA99v", "tdds", "samples whose prediction was least steady in round 0"),
     _by_score("forgets", "#44AA99h", "forgets",
               "samples forgotten most often in round 0, or never learned"),
     _by_score("forgets, CCS", "#44AA99D", "forgets", "as forgets, from strata of the counts",

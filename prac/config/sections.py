@@ -29,7 +29,18 @@ Precision = Literal["auto", "fp32", "bf16", "tf32"]
 Schedule = Literal["multistep", "cosine", "onecycle"]
 CRITERIA = ("magnitude", "random", "snip", "grasp", "synflow")
 """What decides which weights a round prunes; `prac.pruning.criteria` has them."""
-SCORES = ("critical", "random", "el2n", "margin", "dual", "dyn-unc", "forgets", "entropy", "proxy")
+SCORES = (
+    "critical",
+    "random",
+    "el2n",
+    "margin",
+    "dual",
+    "dyn-unc",
+    "tdds",
+    "forgets",
+    "entropy",
+    "proxy",
+)
 """What decides which samples a round trains on; but for `critical`, `prac.selection.scores`."""
 SAMPLERS = ("top", "balanced", "ccs")
 """How samples are taken by their scores; `prac.selection.samplers` has them."""
@@ -322,9 +333,9 @@ class SelectConfig:
     validation epoch (under m_k), or `pruned`, the same weights after this round's pruning
     (under m_{k+1}), as Algorithm 1 reads.
     score: `critical` is the PrAC set, CET with CEP. With any other the samples are taken by a score
-    of the whole training split: `random`, `el2n`, `margin`, `dual`, `dyn-unc`, `forgets` (of
-    round 0's events), `entropy` (of the round's predictions), `proxy` (of a small network's,
-    trained first), or `package.module:name` of your own (`prac.selection.scores`).
+    of the whole training split: `random`, `el2n`, `margin`, `dual`, `dyn-unc`, `tdds`,
+    `forgets` (of round 0's events), `entropy` (of the round's predictions), `proxy` (of a small
+    network's, trained first), or `package.module:name` of your own (`prac.selection.scores`).
     sampler: how they are taken by it: `top`, `balanced` (the same of each class), `ccs` (strata of
     the score), or `package.module:name` (`prac.selection.samplers`). Critical sets have none.
     fraction: of the training split that a score takes in every round. It is needed for any score

@@ -48,6 +48,15 @@ class WindowOptions(EventsOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DivergenceOptions(WindowOptions):
+    """Of tdds. A window of two epochs has one divergence, which differs from nothing."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.window >= 3, "select.window", self.window, "3 or more epochs for tdds")
+
+
+@dataclass(frozen=True, kw_only=True)
 class StrataOptions:
     """Of ccs: how many strata, and the share of the highest scores that is left out."""
 

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from prac.config.checks import require_choice
 from prac.config.methods import Method
 from prac.config.plug_ins import find_plug_in
-from prac.config.strategies import EventsOptions, NoOptions, WindowOptions
+from prac.config.strategies import DivergenceOptions, EventsOptions, NoOptions, WindowOptions
 from prac.errors import ConfigError
 from prac.selection.true_class import true_and_rival
 
@@ -197,6 +197,39 @@ def _spread(probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
     return made
 
 
+@scorer(reads="events", options=DivergenceOptions)
+def tdds(evidence: Evidence, options: DivergenceOptions) -> NDArray[np.floating]:
+    """How unsteadily the prediction moves, over windows of which later ones count more.
+
+    Zhang et al. 2024 (arXiv:2311.13613), Temporal Dual-Depth Scoring: with f_t the probabilities of
+    the classes in epoch t, d_t is the sum over classes of |f_{t+1} log(f_{t+1} / f_t)|. Each window
+    of `select.window` epochs has the norm of what its d differ from their mean; a window counts 0.9
+    and all before it 0.1. Events tell the true class's probability and its strongest rival's, as
+    for `dual`; which class the rival is they don't tell, so it counts as the same in all epochs,
+    and the other classes as equal. @TDDS@
+    Fewer epochs than a window has are one window. Raises ConfigError for fewer than three epochs.
+    """
+    made = np.zeros(len(evidence.sample_ids))
+    for divergences in _windows(_divergences(evidence, options), options.window - 1):
+        apart = np.linalg.norm(divergences - divergences.mean(axis=0), axis=0)
+        made = 0.1 * made + 0.9 * apart
+    return made
+
+
+def _divergences(evidence: Evidence, options: EventsOptions) -> Iterator[NDArray[np.floating]]:
+    """From each epoch to the next."""
+    others = evidence.num_classes - 2
+    counts = np.array([1, 1, others])[: 2 + (others > 0), None]
+    before = None
+    for true, rival in _likely(evidence, options, "tdds", least=3):
+        # None is zero, so that each has a logarithm.
+        other = (1 - true - rival) / others if others else np.zeros(0)
+        shares = np.maximum(np.stack([true, rival, other][: len(counts)]), 1e-8)
+        if before is not None:
+            yield (counts * np.abs(shares * np.log(shares / before))).sum(axis=0)
+        before = shares
+
+
 def entropy_of(evidence: Evidence, options: NoOptions) -> NDArray[np.floating]:
     """The entropy of the predicted probabilities, in nats: high where the model is unsure.
 
@@ -217,6 +250,7 @@ SCORES: Mapping[str, Scorer] = MappingProxyType(
         "margin": margin,
         "dual": dual,
         "dyn-unc": dyn_unc,
+        "tdds": tdds,
         "forgets": forgets,
         "entropy": Scorer(entropy_of, "model"),
         # Selection via proxy: the same entropy, of a small network's predictions.

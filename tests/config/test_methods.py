@@ -45,7 +45,7 @@ def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_no_two_methods_are_the_same() -> None:
     told = {"name": "", "summary": "", "label": "", "colour": "", "marker": ""}
     values = [dataclasses.replace(method, **told) for method in METHODS.values()]
-    assert len(set(values)) == len(values) == 24
+    assert len(set(values)) == len(values) == 25
     assert all(name == method.name and method.summary for name, method in METHODS.items())
     assert next(iter(METHODS.values())) is PRAC
     assert dataclasses.replace(PRAC, **told) == Method(name="", summary="")
@@ -70,6 +70,7 @@ def test_a_name_stands_for_a_score_and_a_sampler() -> None:
         "dual": ("dual", "top"),
         "dual-ccs": ("dual", "ccs"),
         "dyn-unc": ("dyn-unc", "top"),
+        "tdds": ("tdds", "top"),
         "forgets": ("forgets", "top"),
         "forgets-ccs": ("forgets", "ccs"),
     }

@@ -89,7 +89,7 @@ REFUSED = [
         SelectConfig,
         {"score": "el3n"},
         "select.score",
-        "dual, dyn-unc, forgets, entropy, proxy, package.module:name",
+        "dual, dyn-unc, tdds, forgets, entropy, proxy, package.module:name",
     ),
     (SelectConfig, {"sampler": "a:b c"}, "select.sampler", "top, balanced, ccs, package.module"),
     (SelectConfig, {"fraction": 0.0}, "select.fraction", "above 0 to 1, or none"),

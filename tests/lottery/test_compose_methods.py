@@ -179,10 +179,11 @@ def test_another_method_changes_no_key_of_the_others(request_for) -> None:
     [
         ({"select": SelectConfig(options={"window": 4})},
          {("score", "dual"), ("subset", "dual"), ("subset", "dual-ccs"),
-          ("score", "dyn-unc"), ("subset", "dyn-unc")}),
+          ("score", "dyn-unc"), ("subset", "dyn-unc"),
+          ("score", "tdds"), ("subset", "tdds")}),
         ({"select": SelectConfig(options={"strata": 7})}, {("subset", m) for m in CCS}),
         ({"select": SelectConfig(options={"score_epochs": 4})},
-         {(k, m) for m in ("el2n", "margin", "dual", "dyn-unc", "forgets")
+         {(k, m) for m in ("el2n", "margin", "dual", "dyn-unc", "tdds", "forgets")
           for k in ("score", "subset")}
          | {("subset", m) for m in ("el2n-balanced", *CCS)}),
         ({"select": SelectConfig(options={"proxy_epochs": 4})},

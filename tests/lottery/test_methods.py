@@ -75,8 +75,8 @@ RECIPE = Recipe(
         epochs=5, batch_size=64, learning_rate=0.05, milestones=(4,), precision="fp32", shares=1
     ),
     # It stops the dense run early, and most rounds.
-    prune=PruneConfig(tolerance=0.12, patience=1, record_at_once=True, iterations=2),
-    select=SelectConfig(options={"window": 2, "proxy": "conv4", "proxy_epochs": 1, "strata": 5}),
+    prune=PruneConfig(tolerance=0.12, patience=2, record_at_once=True, iterations=2),
+    select=SelectConfig(options={"window": 3, "proxy": "conv4", "proxy_epochs": 1, "strata": 5}),
     budget=BudgetConfig(min_round_epochs=4),
     search=SearchConfig(rounds=3, rewind=RewindPoint("epoch", 1)),
     compare=tuple(name for name in METHODS if name != "prac"),
@@ -84,7 +84,7 @@ RECIPE = Recipe(
 ROUNDS = 3
 # The methods that have the dense run of PrAC, and those that have that of vanilla.
 WITH_PRAC_S_STEPS = ("random-subset", "rs2", "entropy", "proxy", "el2n", "margin", "dual",
-                     "el2n-balanced", "el2n-ccs", "margin-ccs", "dual-ccs", "dyn-unc",
+                     "el2n-balanced", "el2n-ccs", "margin-ccs", "dual-ccs", "dyn-unc", "tdds",
                      "forgets", "forgets-ccs")  # fmt: skip
 AS_PRAC = (*WITH_PRAC_S_STEPS, "cet-only", "cep-only")
 AS_VANILLA = ("random-pruning", "no-early-stop")
@@ -385,7 +385,7 @@ def test_rs2_draws_a_fresh_subset_every_epoch(
 
 def test_sets_by_round_0_are_the_ends_of_one_ranking(found: Searched) -> None:
     """By the events of round 0 alone: the sets of all rounds are nested, by their sizes."""
-    for name in ("el2n", "margin", "dual", "dyn-unc", "forgets", "proxy"):
+    for name in ("el2n", "margin", "dual", "dyn-unc", "tdds", "forgets", "proxy"):
         made = sorted(found.result[name].sets[1:], key=len)
         for smaller, larger in pairwise(made):
             assert set(smaller.sample_ids.tolist()) <= set(larger.sample_ids.tolist())

@@ -17,8 +17,8 @@ from support.left import assert_same, graph_of, left_in_folder, left_in_mlflow, 
 from prac.config.methods import METHODS
 
 SMALL = (
-    *("--rounds", "2", "--epochs", "2", "--judge", "last"),
-    *("--set", "select.proxy_epochs=1", "--set", "select.window=2"),
+    *("--rounds", "2", "--epochs", "3", "--judge", "last"),
+    *("--set", "select.proxy_epochs=1", "--set", "select.window=3"),
     *("--set", "prune.iterations=4"),
 )
 ALL = tuple(name for name in METHODS if name != "prac")

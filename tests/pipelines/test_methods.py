@@ -43,7 +43,7 @@ def test_every_method_in_one_run(
     compared = [name for name in METHODS if name != "prac"]
     words = (
         *("--architectures", "resnet8", "--rounds", "2", "--epochs", "4", "--workers", "1"),
-        *("--set", "select.proxy_epochs=1", "--set", "select.window=2"),
+        *("--set", "select.proxy_epochs=1", "--set", "select.window=3"),
         *("--set", "prune.tolerance=0.5", "--compare", *compared, *own),
     )
     home = tmp_path / "home"

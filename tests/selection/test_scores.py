@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prac.config.sections import SCORES as NAMES
-from prac.config.strategies import EventsOptions, WindowOptions
+from prac.config.strategies import DivergenceOptions, EventsOptions, WindowOptions
 from prac.errors import ConfigError
 from prac.events.schema import EVENT_SCHEMA, event_columns
 from prac.selection.samplers import SAMPLERS, Draw
@@ -209,6 +210,75 @@ def test_fewer_epochs_than_a_window_has(name: str) -> None:
             SCORES[name](evidence(events=lambda _, n=epochs: batches(n)))
 
 
+def tdds_by_hand(shares: np.ndarray, window: int) -> np.ndarray:
+    """shares: (epochs, N, K) probabilities of all classes."""
+    made = []
+    for sample in range(shares.shape[1]):
+        story = shares[:, sample]
+        moved = [
+            sum(abs(new * math.log(new / old)) for old, new in zip(*pair, strict=True))
+            for pair in itertools.pairwise(story.tolist())
+        ]
+        score = 0.0
+        for start in range(len(moved) - window + 2):
+            part = moved[start : start + window - 1]
+            score = 0.1 * score + 0.9 * math.dist(part, [statistics.mean(part)] * len(part))
+        made.append(score)
+    return np.array(made)
+
+
+@pytest.mark.parametrize("window", [3, 4, 10])
+def test_tdds_of_two_classes_is_that_of_the_full_probabilities(window: int) -> None:
+    logits, labels = trajectories(2)
+    logits = [z[:200].half().double() for z in logits]
+    scores = SCORES["tdds"](recorded(logits, labels[:200], 2), DivergenceOptions(window=window))
+    expected = tdds_by_hand(torch.stack(logits).softmax(2).numpy(), window)
+    np.testing.assert_allclose(scores, expected, rtol=0.02, atol=1e-3)
+
+
+def test_tdds_of_one_rival_among_equals_is_that_of_the_full_probabilities() -> None:
+    generator = np.random.default_rng(0)
+    logits = np.zeros((12, 50, 10))
+    logits[:, :, 3] = np.abs(generator.normal(0, 1, (12, 50)))
+    logits[:, :, 0] = logits[:, :, 3] + np.abs(generator.normal(0, 1, (12, 50))) + 0.01
+    events = recorded(list(torch.from_numpy(logits)), torch.zeros(50, dtype=torch.int64), 10)
+    scores = SCORES["tdds"](events, DivergenceOptions(window=5))
+    expected = tdds_by_hand(torch.from_numpy(logits).softmax(2).numpy(), 5)
+    np.testing.assert_allclose(scores, expected, rtol=0.02, atol=5e-3)
+
+
+def test_tdds_of_many_classes_is_rough() -> None:
+    logits, labels = trajectories(10)
+    logits, labels = [z[:600] for z in logits], labels[:600]
+    scores = SCORES["tdds"](recorded(logits, labels, 10), DivergenceOptions(window=5))
+    expected = tdds_by_hand(torch.stack(logits).softmax(2).numpy(), 5)
+    correlation, overlap = likeness(scores, expected)
+    assert correlation > 0.5
+    assert overlap > 0.5
+
+
+def test_tdds_needs_two_divergences() -> None:
+    one = SCORES["tdds"](evidence(events=batches), DivergenceOptions(window=3))
+    assert SCORES["tdds"](evidence(events=batches)).tolist() == one.tolist()
+    for epochs in (0, 2):
+        said = f"tdds needs 3 recorded epochs of round 0; there are {epochs}"
+        with pytest.raises(ConfigError, match=said):
+            SCORES["tdds"](evidence(events=lambda _, n=epochs: batches(n)))
+    with pytest.raises(ConfigError, match=r"select.window 2 .* 3 or more epochs for tdds"):
+        DivergenceOptions(window=2)
+
+
+def test_a_run_that_diverged_has_a_tdds_still() -> None:
+    columns = [{"margin": np.array([m, 0.0], np.float16), "el2n": np.array([e, 1.0], np.float16)}
+               for m, e in [(65504, 0), (-65504, 2**0.5), (65504, 0), (0, 0)]]  # fmt: skip
+    found = Evidence(
+        sample_ids=IDS[:2], labels=LABELS[:2], num_classes=10, seed=(0, 1),
+        events=lambda _: (pa.RecordBatch.from_pydict(each) for each in columns),
+    )  # fmt: skip
+    scores = SCORES["tdds"](found)
+    assert scores[0] > scores[1] >= 0
+
+
 @given(st.lists(st.lists(st.floats(0, 1), min_size=4, max_size=4), min_size=3, max_size=3))
 @settings(max_examples=50)
 def test_entropy_in_closed_form(rows: list[list[float]]) -> None:
@@ -228,7 +298,7 @@ def test_a_sure_prediction_has_no_entropy() -> None:
 
 
 def test_scores_without_their_evidence_say_so() -> None:
-    for name in ("el2n", "margin", "dual", "dyn-unc", "forgets"):
+    for name in ("el2n", "margin", "dual", "dyn-unc", "tdds", "forgets"):
         with pytest.raises(ConfigError, match="reads no events"):
             SCORES[name](evidence())
     with pytest.raises(ConfigError, match="reads no model"):
