@@ -227,6 +227,11 @@ _KNOWN = (
         data="everything", prunes="random", trains="dense", stops_early=False,
     ),
     Method(
+        name="random-erk", label="random pruning, ERK", colour="#7F7F7F", marker="v",
+        summary="weights pruned at random, densities of layers by the Erdos-Renyi-Kernel rule",
+        data="everything", prunes="random-erk", trains="dense", stops_early=False,
+    ),
+    Method(
         name="random-tickets", label="random tickets", colour="#A0522D", marker="v",
         summary="PrAC's masks on weights drawn anew", starts="redrawn", borrows="rounds",
     ),

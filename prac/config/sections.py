@@ -27,7 +27,7 @@ Scaling = Literal["epochs", "steps"]
 CepModel = Literal["round", "pruned"]
 Precision = Literal["auto", "fp32", "bf16", "tf32"]
 Schedule = Literal["multistep", "cosine", "onecycle"]
-CRITERIA = ("magnitude", "random", "snip", "grasp", "synflow")
+CRITERIA = ("magnitude", "random", "random-erk", "snip", "grasp", "synflow")
 """What decides which weights a round prunes; `prac.pruning.criteria` has them."""
 SCORES = (
     "critical",
@@ -273,9 +273,10 @@ class PruneConfig:
     tolerance: eps; None trains every round to its end.
     patience: consecutive mask distances that must be below eps.
     record_at_once: record distances from the first on, not only after one above eps was seen.
-    criterion: what decides which weights go: `magnitude`, `random`, `snip`, `grasp`, `synflow`, or
-    `package.module:name` of your own (`prac.pruning.criteria`). One that reads no trained weights
-    leaves the early-bird stop to watch the magnitudes.
+    criterion: what decides which weights go: `magnitude`, `random`, `random-erk` (densities
+    of layers by the Erdos-Renyi-Kernel rule), `snip`, `grasp`, `synflow`, or `package.module:name`
+    of your own (`prac.pruning.criteria`). One that reads no trained weights leaves
+    the early-bird stop to watch the magnitudes.
     iterations: of snip, grasp and synflow, in each round: it is pruned in so many steps of equal
     ratio, and scored anew before each.
     scoring_samples: that snip and grasp look at, as many of each class, or one more of the first

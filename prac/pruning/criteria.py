@@ -161,6 +161,29 @@ def random_pruning(pruning: Pruning) -> Mapping[str, Tensor]:
     }
 
 
+@criterion(reads="nothing")
+def random_erk(pruning: Pruning) -> Mapping[str, Tensor]:
+    """Drawn, with densities of layers by the Erdos-Renyi-Kernel rule.
+
+    Mocanu et al. 2018 and Evci et al. 2020 (arXiv:1911.11134), section 3: a layer of shape (out,
+    in, height, width) keeps the share eps * (out + in + height + width) / (out * in * height *
+    width) of its weights, at most all, with one eps for all layers. That is eps times the sum of
+    its sides in weights, so the i-th of a layer's weights alive, in an order that is drawn, stays
+    where eps is above i / sum: it is ranked by that. Whatever the cut, each layer so keeps its own
+    count, in one round or in several; all of them where the cut reaches none.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(pruning.seed)
+    scores = {}
+    for name, alive in pruning.mask.items():
+        drawn = torch.randperm(int(alive.sum()), generator=generator).double()
+        scores[name] = torch.zeros(alive.shape, dtype=torch.float64)
+        # Half a weight on, so that counts are rounded and not cut off.
+        scores[name][alive.cpu()] = -(drawn + 0.5) / sum(alive.shape)
+    return scores
+
+
 @criterion(reads="initial", options=("iterations", "scoring_samples"))
 def snip(pruning: Pruning) -> Mapping[str, Tensor]:
     """SNIP: how much the loss would change; see `prac.pruning.saliency`."""
@@ -191,6 +214,7 @@ CRITERIA: Mapping[str, Criterion] = MappingProxyType(
     {
         "magnitude": MAGNITUDE,
         "random": random_pruning,
+        "random-erk": random_erk,
         "snip": snip,
         "grasp": grasp,
         "synflow": synflow,

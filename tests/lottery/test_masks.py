@@ -59,7 +59,7 @@ def test_snip_by_its_parts(images: DeviceImages) -> None:
     assert made.score_samples == 150
 
 
-@pytest.mark.parametrize("name", ["random", "snip", "grasp", "synflow"])
+@pytest.mark.parametrize("name", ["random", "random-erk", "snip", "grasp", "synflow"])
 def test_masks_are_a_function_of_their_configuration(images: DeviceImages, name: str) -> None:
     first = make_mask(config(name), images, None).mask
     assert make_mask(config(name), images, None).mask == first
@@ -99,7 +99,13 @@ def test_iterations_are_each_scored(images: DeviceImages) -> None:
 @pytest.mark.parametrize(
     ("name", "samples", "passes"),
     # Three scorings of a hundred images; of one image of ones.
-    [("snip", 300, 900), ("grasp", 300, 3600), ("synflow", 0, 9), ("random", 0, 0)],
+    [
+        ("snip", 300, 900),
+        ("grasp", 300, 3600),
+        ("synflow", 0, 9),
+        ("random", 0, 0),
+        ("random-erk", 0, 0),
+    ],
 )
 def test_what_a_mask_cost(images: DeviceImages, name: str, samples: int, passes: int) -> None:
     made = make_mask(config(name, iterations=3), images, None)

@@ -87,7 +87,7 @@ WITH_PRAC_S_STEPS = ("random-subset", "rs2", "entropy", "proxy", "el2n", "margin
                      "el2n-balanced", "el2n-ccs", "margin-ccs", "dual-ccs", "dyn-unc", "tdds",
                      "forgets", "forgets-ccs")  # fmt: skip
 AS_PRAC = (*WITH_PRAC_S_STEPS, "cet-only", "cep-only")
-AS_VANILLA = ("random-pruning", "no-early-stop")
+AS_VANILLA = ("random-pruning", "random-erk", "no-early-stop")
 UNTRAINED = ("snip", "grasp", "synflow")
 
 
@@ -248,6 +248,18 @@ def test_random_pruning_trains_the_dense_network_alone(found: Searched) -> None:
     # Every layer loses alike, which magnitudes do not.
     shares = [float(alive.float().mean()) for alive in random.masks[-1].values()]
     assert max(shares) - min(shares) < 0.1
+
+
+def test_random_erk_prunes_by_the_sides_of_layers(found: Searched) -> None:
+    """Of layers that are not full, what is alive goes by the sum of their sides."""
+    assert [made is not None for made in found.rounds("random-erk")] == [True, False, False]
+    assert steps(found, "random-erk") == found.trained("vanilla")[0].cost.steps
+    counts = zip(*(found.result[m].masks for m in ("random-erk", "vanilla")), strict=True)
+    assert all(one.num_alive == other.num_alive for one, other in counts)
+    last = [alive for alive in found.result["random-erk"].masks[-1].values() if not alive.all()]
+    assert len(last) > 2
+    shares = [int(alive.sum()) / sum(alive.shape) for alive in last]
+    assert max(shares) - min(shares) < 1 / min(sum(alive.shape) for alive in last) + 1e-9
 
 
 def test_random_tickets_are_prac_s_on_other_weights(found: Searched) -> None:
@@ -701,7 +713,7 @@ def test_the_report_shows_every_method(results: Results, tmp_path: Path) -> None
     assert len(pairs) == len(METHODS) * (len(METHODS) - 1) / 2
     assert pairs["prac", "random-tickets"] == 1.0
     without_classes = set(METHODS) - {c.method for c in results.classes}
-    everything = {"vanilla", "random-pruning", "snip", "grasp", "synflow"}
+    everything = {"vanilla", "random-pruning", "random-erk", "snip", "grasp", "synflow"}
     assert without_classes == everything | {"random-subset", "rs2"}
     assert {t.method for t in results.thresholds} == {"prac"}
     own = {r.round: r.set_size for r in results.rows if r.method == "prac"}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -73,6 +76,71 @@ def test_random_pruning_is_by_its_seed_and_even() -> None:
         spread = 5 * 0.5 / alive.numel() ** 0.5
         assert float(alive.float().mean()) == pytest.approx(0.5, abs=spread), name
     assert mask.num_alive == mask.size
+
+
+def erk(shapes: list[tuple[int, ...]], kept: int) -> list[float]:
+    """Weights alive by layer: eps is halved in on, until all layers together have `kept`."""
+    low, high = 0.0, float(max(map(math.prod, shapes)))
+    for _ in range(200):
+        eps = (low + high) / 2
+        ratios = [sum(shape) / math.prod(shape) for shape in shapes]
+        counts = [math.prod(s) * min(1, eps * r) for s, r in zip(shapes, ratios, strict=True)]
+        low, high = (eps, high) if sum(counts) < kept else (low, eps)
+    return counts
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(*[st.integers(1, 12)] * 2, *[st.sampled_from([1, 3])] * 2),
+            st.tuples(*[st.integers(1, 40)] * 2),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    st.lists(st.floats(0, 0.9), min_size=1, max_size=5),
+)
+@settings(max_examples=150, deadline=None)
+def test_erk_densities_after_one_round_and_after_several(
+    shapes: list[tuple[int, ...]], fractions: list[float]
+) -> None:
+    mask = Mask({f"w{i}": torch.ones(s, dtype=torch.bool) for i, s in enumerate(shapes)})
+    for seed, fraction in enumerate(fractions):
+        case = pruning(mask=mask, seed=seed)
+        made = CRITERIA["random-erk"].next_mask(case, fraction)
+        assert made.is_subset_of(mask)
+        mask = made
+        counts = [int(alive.sum()) for alive in mask.values()]
+        for count, expected in zip(counts, erk(shapes, mask.num_alive), strict=True):
+            # Half a weight of rounding, and what the other layers have rounded.
+            assert abs(count - expected) <= (len(shapes) + 1) / 2 + 1e-6
+
+
+def test_erk_of_a_network_over_rounds() -> None:
+    """Layers that are full at first are not, later."""
+    case = pruning()
+    mask, shapes = case.mask, [tuple(alive.shape) for alive in case.mask.values()]
+    full = []
+    for seed in range(12):
+        mask = CRITERIA["random-erk"].next_mask(
+            dataclasses.replace(case, mask=mask, seed=seed), 0.2
+        )
+        counts = [int(alive.sum()) for alive in mask.values()]
+        assert counts == pytest.approx(erk(shapes, mask.num_alive), abs=1)
+        full.append(sum(bool(alive.all()) for alive in mask.values()))
+    assert full[0] > full[-1]
+
+
+def test_erk_is_drawn_by_its_seed_within_layers() -> None:
+    draws = [CRITERIA["random-erk"].next_mask(pruning(seed=s), 0.5) for s in (1, 1, 2)]
+    assert draws[0] == draws[1] != draws[2]
+    for name, alive in draws[0].items():
+        other, size = draws[2][name], alive.numel()
+        assert int(alive.sum()) == int(other.sum())
+        share = float(alive.float().mean())
+        # As many in common as of two independent draws, within five deviations.
+        common = float((alive & other).float().mean())
+        assert common == pytest.approx(share**2, abs=5 * share * (1 - share) / size**0.5 + 1e-9)
 
 
 def test_magnitude_is_global_magnitude() -> None:
