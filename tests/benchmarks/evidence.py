@@ -33,7 +33,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from evidence_page import page
-from evidence_searches import HARDEST_CUT, ROUNDS, SHARE, SOFT, search_rows
+from evidence_searches import HARDEST_CUT, ONE_CUT, ROUNDS, SHARE, SOFT, search_rows
 from measuring import parser, write_results
 from numpy.typing import NDArray
 
@@ -168,6 +168,7 @@ VARIANTS: dict[str, str] = {
 }
 """Each with its twin, in the order in which they run."""
 CHOSEN = [variant for variant, twin in VARIANTS.items() if variant != twin]
+SEARCHED = {**VARIANTS, ONE_CUT: f"{ONE_CUT}, by chance"}
 TRANSFERRED = {
     f"{target}, {way}": f"{target}, {other}"
     for target in TARGETS
@@ -350,7 +351,7 @@ def main() -> None:
     arguments.add_argument("--data", required=True, help="parquet:PATH of CIFAR-10, or cifar10")
     arguments.add_argument("--table", choices=TABLES, default=TABLES[0])
     arguments.add_argument("--seeds", type=int, nargs="+", default=list(EXPLORING))
-    arguments.add_argument("--only", nargs="+", choices=VARIANTS, default=CHOSEN)
+    arguments.add_argument("--only", nargs="+", choices=SEARCHED, default=CHOSEN)
     arguments.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS))
     arguments.add_argument("--minutes", type=float, default=60, help="begin nothing after these")
     arguments.add_argument("--work", type=Path, default=Path("benchmarks/evidence-work"))
@@ -360,6 +361,8 @@ def main() -> None:
     options = arguments.parse_args()
     if options.test and set(options.seeds) & set(EXPLORING):
         sys.exit(f"--test is for fresh seeds; {EXPLORING} are those that variants are chosen on")
+    if options.table != "searches" and ONE_CUT in options.only:
+        sys.exit(f"{ONE_CUT} is of whole searches; --table one_cut has its parts")
     if options.table == "searches" and "everything" in options.only:
         sys.exit("whole searches run vanilla beside each variant; everything is of other tables")
     if options.table == "searches" and len(options.only) > MOST_SEARCHED:
@@ -374,13 +377,13 @@ def main() -> None:
             (name, start)
             for variant in options.only
             for start in options.starts
-            for name in (variant, VARIANTS[variant])
+            for name in (variant, SEARCHED[variant])
         )
     )
     for seed in options.seeds:
         known = {key(row["variant"], row["start"], row["seed"]) for row in done}
         if options.table == "searches":
-            runs = search_rows(bench, seed, options, VARIANTS, known)
+            runs = search_rows(bench, seed, options, SEARCHED, known)
         elif options.table == "transfer":
             runs = transfer_rows(bench, seed, known, options)
         else:
@@ -391,7 +394,7 @@ def main() -> None:
             made = run()
             done += made if isinstance(made, list) else [made]
             print(json.dumps(made), flush=True)
-            twins = TRANSFERRED if options.table == "transfer" else VARIANTS
+            twins = TRANSFERRED if options.table == "transfer" else SEARCHED
             told = page(done, twins, options.table)
             write_results(path, done, told, recipe="cifar10_speed")
 

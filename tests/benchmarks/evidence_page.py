@@ -32,12 +32,12 @@ that network as it is, trained no further; the steps of the dense run come on to
 """,
     "searches": f"""# Does choosing samples pay? Whole searches against their twins
 
-{DATA}. Three masks of 40 % each, to 78.4 % sparsity. {TWIN} {STARTS} Where weights go on, the \
-accuracies are of the network that the search's own round under the last mask left, and no step is \
-for judging; where they are rewound, of the ticket with the last mask, trained alone on everything \
-for the full budget, whose steps are in no row. Steps are of the whole search, its dense run \
-included. No round stops early, so vanilla with the same stop is vanilla. CCS has PrAC's sizes and \
-takes its scores from the dense run.
+{DATA}. Three masks of 40 % each, to 78.4 % sparsity; of `soft, one cut` one mask, as sparse. \
+{TWIN} {STARTS} Where weights go on, the accuracies are of the network that the search's own \
+round under the last mask left, and no step is for judging; where they are rewound, of the ticket \
+with the last mask, trained alone on everything for the full budget, whose steps are in no row. \
+Steps are of the whole search, its dense run included. No round stops early, so vanilla with the \
+same stop is vanilla. CCS has PrAC's sizes and takes its scores from the dense run.
 """,
     "transfer": f"""# Do the sets of one network serve others?
 
@@ -70,6 +70,9 @@ difference (Student's t; Holm over those that went on) excludes 0.
 4. "Keeps the accuracy" is within 0.5 points. Equal means SGD steps; samples (passed through the \
 network to train or to choose), FLOPs and seconds stand beside them.
 5. One training comes first, then one round of pruning; whole searches are for two variants at most.
+6. The recipe `cifar10_fast` may prune by another schedule than the two: it is chosen by \
+validation accuracy and steps on seeds 0 to 2 (`one_cut`), and runs on the fresh seeds beside \
+vanilla, once.
 """
 
 

@@ -29,6 +29,9 @@ HARDEST_CUT = SelectConfig(
 ROUNDS = 3
 """Masks of 40 % each: the last has 78.4 % sparsity."""
 
+ONE_CUT = "soft, one cut"
+"""Soft sets, and as sparse after one mask as the others after three."""
+
 SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "prac": ({}, "prac"),
     "soft": ({"soft": SOFT}, "prac"),
@@ -36,6 +39,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "filter-all": ({"filter": SHARE_OF_ALL, "score": "random", "fraction": 1.0}, "prac"),
     "ccs": ({"options": dict(HARDEST_CUT.options)}, "forgets-ccs"),
     "cet": ({"cep": False}, "prac"),
+    ONE_CUT: ({"soft": SOFT}, "prac"),
 }
 """By variant: how the search selects, and by which of its methods."""
 
@@ -68,8 +72,9 @@ def search_rows(
     """What is to be run for one seed, a row of a search and what it borrows from at a time."""
 
     def one(variant: str, told: str, method: str, start: str) -> list[dict[str, Any]]:
-        found = _searched(bench, seed, variant, method, start, test=options.test)
-        made = [_row(bench, found[method], told, start, seed, test=options.test)]
+        rounds = 1 if told.startswith(ONE_CUT) else ROUNDS
+        found = _searched(bench, seed, variant, method, start, rounds, test=options.test)
+        made = [_row(bench, found[method], told, start, seed, rounds, test=options.test)]
         if f"dense//{seed}" not in known:
             made.insert(0, _dense_row(bench, found, seed))
         known.update(f"{row['variant']}/{row['start']}/{seed}" for row in made)
@@ -84,20 +89,21 @@ def search_rows(
 
 
 def _searched(
-    bench: Any, seed: int, variant: str, method: str, start: str, *, test: bool
+    bench: Any, seed: int, variant: str, method: str, start: str, rounds: int, *, test: bool
 ) -> SearchResult:
     goes_on = start == "learning-rate"
     recipe = bench.recipe.set(
         select=SETTINGS[variant][0],
+        prune={"fraction": 1 - (1 - bench.recipe.prune.fraction) ** (ROUNDS / rounds)},
         search={
             "seed": seed,
             # The last mask is trained in the search where weights go on, or else by a judgement.
-            "rounds": ROUNDS + goes_on,
+            "rounds": rounds + goes_on,
             "rewind": RewindPoint("learning-rate") if goes_on else bench.recipe.search.rewind,
         },
     )
     # Networks as found are tested; where none is, the dense one and the last ticket are judged.
-    judged = () if goes_on else (*((0,) if test else ()), ROUNDS)
+    judged = () if goes_on else (*((0,) if test else ()), rounds)
     judge: Any = "none" if goes_on and not test else judged
     return search(
         recipe.replace(compare=() if method == "prac" else (method,)),
@@ -129,12 +135,12 @@ def _dense_row(bench: Any, found: SearchResult, seed: int) -> dict[str, Any]:
 
 
 def _row(
-    bench: Any, found: SearchResult, variant: str, start: str, seed: int, *, test: bool
+    bench: Any, found: SearchResult, variant: str, start: str, seed: int, rounds: int, *, test: bool
 ) -> dict[str, Any]:
     """Of the network with the last mask: as the search's own round left it, or judged."""
-    last, bill = found.rounds[ROUNDS], found.bill
+    last, bill = found.rounds[rounds], found.bill
     if last.facts is None:
-        lineage = found.tickets[ROUNDS].lineage
+        lineage = found.tickets[rounds].lineage
         validation, tested = lineage["validation_accuracy"], lineage["test_accuracy"]
     else:
         validation, tested = last.facts.best_accuracy, last.found_test_accuracy

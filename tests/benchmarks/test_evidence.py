@@ -91,15 +91,19 @@ def test_one_round_is_trained_under_the_first_mask_or_the_last(
 
 @pytest.mark.slow
 def test_whole_searches_of_a_variant_its_twin_and_vanilla(patterns: Path, tmp_path: Path) -> None:
-    options = ("--table", "searches", "--only", "filter", "--seeds", "10", "--test",
-               "--starts", "learning-rate")  # fmt: skip
+    options = ("--table", "searches", "--only", "filter", "soft, one cut", "--seeds", "10",
+               "--test", "--starts", "learning-rate")  # fmt: skip
     told, rows = _run(patterns, tmp_path, *options)
     by_name = _by_name(rows)
-    assert set(by_name) == {"dense", "filter", "filter, by chance", "vanilla"}
+    cuts = ["soft, one cut", "soft, one cut, by chance"]
+    assert set(by_name) == {"dense", "filter", "filter, by chance", "vanilla", *cuts}
     ours, twin, vanilla = (by_name[n] for n in ("filter", "filter, by chance", "vanilla"))
     assert ours["steps"] == twin["steps"] < vanilla["steps"] == 4 * by_name["dense"]["steps"]
     assert ours["samples"] > twin["samples"]
-    for row in (ours, twin, vanilla):
+    # The dense run and one round on a part of the samples.
+    cut, by_chance = (by_name[name] for name in cuts)
+    assert by_name["dense"]["steps"] < cut["steps"] == by_chance["steps"] <= vanilla["steps"] / 2
+    for row in (ours, twin, vanilla, *(by_name[name] for name in cuts)):
         assert row["sparsity"] == pytest.approx(1 - 0.6**3, abs=1e-4)
     # Networks as found, the dense one too: no training is for judging.
     assert all(0 <= row["test"] <= 1 for row in rows)
@@ -140,6 +144,7 @@ def test_sets_of_one_network_are_handed_to_others(patterns: Path, tmp_path: Path
     [
         (["--seeds", "2", "11", "--test"], "--test is for fresh seeds"),
         (["--table", "searches"], "whole searches are for --only 2 variants at most"),
+        (["--only", "soft, one cut"], "soft, one cut is of whole searches"),
         (["--table", "searches", "--only", "everything"], "whole searches run vanilla beside each"),
     ],
 )
