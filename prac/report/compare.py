@@ -21,7 +21,7 @@ chosen by the test split would look better on it than it is.
 SEED_NOISE_POINTS = 1.0
 """What two seeds of one configuration may differ by; a rule of thumb, never less is claimed."""
 
-BASELINES = (VANILLA, CONTROL, "rs2", "random-pruning", "random-tickets")
+BASELINES = (VANILLA, CONTROL, "rs2", "random-pruning", "random-erk", "random-tickets")
 """The methods that stand for no choice of samples or weights: others are compared with them."""
 
 SAME_SPARSITY = 0.005

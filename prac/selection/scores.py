@@ -163,7 +163,7 @@ def dual(evidence: Evidence, options: WindowOptions) -> NDArray[np.floating]:
     class's probability, times that probability's standard deviation (over window - 1). Events hold
     the margin and the error's norm, of which the probability is solved: exactly for two classes,
     nearly for more (`prac.selection.true_class`). Against the true probabilities of ten classes,
-    scores so made had rank correlations of 0.98 to 0.998, and 92 to 97 % of their highest 30 % in
+    scores so made had rank correlations of 0.96 to 0.998, and 89 to 97 % of their highest 30 % in
     common. Where fewer epochs were recorded than a window has (an early stop, say), all of them are
     one window. Raises ConfigError for fewer than two epochs.
     """
@@ -206,7 +206,10 @@ def tdds(evidence: Evidence, options: DivergenceOptions) -> NDArray[np.floating]
     of `select.window` epochs has the norm of what its d differ from their mean; a window counts 0.9
     and all before it 0.1. Events tell the true class's probability and its strongest rival's, as
     for `dual`; which class the rival is they don't tell, so it counts as the same in all epochs,
-    and the other classes as equal. @TDDS@
+    and the other classes as equal. Against the true probabilities of ten classes (ResNet-8, 16
+    epochs of 3,000 CIFAR-10 images at 16x16, two seeds) scores so made had rank correlations of
+    0.96 to 0.98 over windows of 3 and 5 epochs, and 0.85 to 0.90 over 10, where images were not
+    augmented; where they were, 0.51 to 0.61, and 58 to 65 % of their highest 30 % in common.
     Fewer epochs than a window has are one window. Raises ConfigError for fewer than three epochs.
     """
     made = np.zeros(len(evidence.sample_ids))
