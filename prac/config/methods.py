@@ -46,8 +46,8 @@ class Method:
     samples: how samples are taken by that score (a `select.sampler`); None is the configuration's.
     parts: of a critical set; None takes those of the configuration.
     prunes: the criterion that makes the masks (a `prune.criterion`); None is the configuration's.
-    trains: all its `rounds`; the `dense` network alone, for the weights that tickets rewind to,
-    where masks read no weights; or `nothing`.
+    trains: all its `rounds`; the `dense` network alone, for the weights that tickets rewind to and
+    that masks are made by where they read any; or `nothing`.
     stops_early: the early-bird stop may end a round.
     starts: where its tickets start from: the `rewind` weights of its round 0, the `initial` weights
     of the search, or weights `redrawn` with another seed.
@@ -234,6 +234,11 @@ _KNOWN = (
     Method(
         name="random-tickets", label="random tickets", colour="#A0522D", marker="v",
         summary="PrAC's masks on weights drawn anew", starts="redrawn", borrows="rounds",
+    ),
+    Method(
+        name="one-shot", label="one-shot", colour="#E69F00", marker="P",
+        summary="every mask cut at once from the dense network, which is all it trains",
+        data="everything", prunes="magnitude", trains="dense", stops_early=False,
     ),
     _untrained("SNIP", "#D55E00D", "snip", "weights by their effect on the loss, before training"),
     _untrained("GraSP", "#CC79A7X", "grasp",

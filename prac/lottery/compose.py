@@ -123,11 +123,14 @@ def _round(line: Line, index: int) -> str:
 
 def _mask(line: Line, index: int) -> str:
     """What makes m_{k+1}, k = `index`: the round itself, or a stage beside it."""
-    if find_criterion(line.prune.criterion).reads == "trained":
+    reads_trained = find_criterion(line.prune.criterion).reads == "trained"
+    if reads_trained and line.method.trains == "rounds":
         return line.rounds[index]
     seed = line.request.recipe.search.seed
     config = MaskConfig.of(line.prune, line.architecture, seed=seed, round_index=index)
     inputs = {"before": line.masks[index - 1]} if index else {}
+    if reads_trained:
+        inputs["trained"] = line.rounds[0]
     return line.add("prune", index, config, inputs)
 
 

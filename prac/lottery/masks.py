@@ -1,4 +1,5 @@
-"""Masks by a criterion: in a training's tentative masks, or beside it, from the initial weights."""
+"""Masks by a criterion: in a training's tentative masks, or beside it, from initial weights or the
+dense network's."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from prac.config.sections import PruneConfig
 from prac.data.batches import DeviceImages
 from prac.lottery.stage_config import MaskConfig
 from prac.lottery.starts import initial_model
+from prac.models.state import load_state
 from prac.pruning.criteria import Pruning, find_criterion
 from prac.pruning.mask import Mask
 from prac.schema import Count, formed
@@ -39,9 +41,18 @@ class MadeMask:
     score_passes: int
 
 
-def make_mask(config: MaskConfig, images: DeviceImages, mask: Mask | None) -> MadeMask:
-    """m_{k+1} under m_k = `mask` (None: all ones), by the initial weights of the search."""
-    model = initial_model(config, images).to(images.device)
+def make_mask(
+    config: MaskConfig,
+    images: DeviceImages,
+    mask: Mask | None,
+    trained: Mapping[str, Tensor] | None = None,
+) -> MadeMask:
+    """m_{k+1} under m_k = `mask` (None: all ones), by the initial weights of the search, or by
+    those of its dense network, `trained`."""
+    model = initial_model(config, images)
+    if trained is not None:
+        load_state(model, trained)
+    model.to(images.device)
     if mask is None:
         mask = Mask.dense(model, config.layers, images.image_shape)
     draw = config.seed, config.round_index

@@ -22,10 +22,10 @@ from prac.selection.scores import Scorer, find_score
 def prune_for(method: Method, prune: PruneConfig) -> PruneConfig:
     """Pruning as a method has it.
 
-    Raises ConfigError for a criterion of trained weights where the rounds are not trained.
+    Raises ConfigError for a criterion of trained weights where nothing is trained.
     """
     made = prune if method.prunes is None else dataclasses.replace(prune, criterion=method.prunes)
-    if method.trains != "rounds" and find_criterion(made.criterion).reads == "trained":
+    if method.trains == "nothing" and find_criterion(made.criterion).reads == "trained":
         raise ConfigError(
             f"prune.criterion {made.criterion} reads trained weights, but {method.name} trains "
             f"{method.trains}; allowed: a criterion that reads initial weights or nothing"

@@ -48,7 +48,7 @@ def test_every_method_has_a_search_and_its_stages(graph: Graph) -> None:
 
 def test_dense_runs_that_are_the_same_are_one_stage(graph: Graph) -> None:
     first = {method: rounds[0] for method, rounds in rounds_of(graph).items()}
-    vanilla = {"vanilla", "random-pruning", "random-erk", "no-early-stop"}
+    vanilla = {"vanilla", "random-pruning", "random-erk", "one-shot", "no-early-stop"}
     untrained = {"snip", "grasp", "synflow"}
     for method, name in first.items():
         if method in untrained:
@@ -143,7 +143,7 @@ def test_scores_and_masks_are_on_the_bill_of_who_asked(graph: Graph) -> None:
     assert beside["entropy"] == [f"score:resnet8:entropy:{k}" for k in (1, 2, 3)]
     assert beside["proxy"] == ["proxy:resnet8", "score:proxy"]
     assert beside["dual"] == ["score:resnet8:dual"]
-    for method in ("random-pruning", "random-erk", "snip", "grasp", "synflow"):
+    for method in ("random-pruning", "random-erk", "one-shot", "snip", "grasp", "synflow"):
         assert beside[method] == [f"prune:resnet8:{method}:{k}" for k in range(3)]
     for method in ("prac", "vanilla", "random-subset", "random-tickets", "cet-only", "rs2"):
         assert beside[method] == []

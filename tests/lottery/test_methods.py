@@ -87,7 +87,7 @@ WITH_PRAC_S_STEPS = ("random-subset", "rs2", "entropy", "proxy", "el2n", "margin
                      "el2n-balanced", "el2n-ccs", "margin-ccs", "dual-ccs", "dyn-unc", "tdds",
                      "forgets", "forgets-ccs")  # fmt: skip
 AS_PRAC = (*WITH_PRAC_S_STEPS, "cet-only", "cep-only")
-AS_VANILLA = ("random-pruning", "random-erk", "no-early-stop")
+AS_VANILLA = ("random-pruning", "random-erk", "one-shot", "no-early-stop")
 UNTRAINED = ("snip", "grasp", "synflow")
 
 
@@ -260,6 +260,21 @@ def test_random_erk_prunes_by_the_sides_of_layers(found: Searched) -> None:
     assert len(last) > 2
     shares = [int(alive.sum()) / sum(alive.shape) for alive in last]
     assert max(shares) - min(shares) < 1 / min(sum(alive.shape) for alive in last) + 1e-9
+
+
+def test_one_shot_cuts_the_dense_network_at_once(found: Searched) -> None:
+    """Each mask is of the largest magnitudes that the dense run's best weights have."""
+    assert [made is not None for made in found.rounds("one-shot")] == [True, False, False]
+    assert steps(found, "one-shot") == found.trained("vanilla")[0].cost.steps
+    assert same(found.start("one-shot"), found.start("vanilla"))
+    best = found.trained("one-shot")[0][BEST]
+    masks = found.result["one-shot"].masks
+    for mask, theirs in zip(masks, found.result["vanilla"].masks, strict=True):
+        assert mask.num_alive == theirs.num_alive
+        sizes = np.concatenate([best[name].abs().numpy().ravel() for name in mask])
+        alive = np.concatenate([mask[name].numpy().ravel() for name in mask])
+        kept = np.sort(sizes)[len(sizes) - mask.num_alive :]
+        assert np.array_equal(np.sort(sizes[alive]), kept)
 
 
 def test_random_tickets_are_prac_s_on_other_weights(found: Searched) -> None:
@@ -713,7 +728,8 @@ def test_the_report_shows_every_method(results: Results, tmp_path: Path) -> None
     assert len(pairs) == len(METHODS) * (len(METHODS) - 1) / 2
     assert pairs["prac", "random-tickets"] == 1.0
     without_classes = set(METHODS) - {c.method for c in results.classes}
-    everything = {"vanilla", "random-pruning", "random-erk", "snip", "grasp", "synflow"}
+    everything = {"vanilla", "random-pruning", "random-erk", "one-shot"}
+    everything |= {"snip", "grasp", "synflow"}
     assert without_classes == everything | {"random-subset", "rs2"}
     assert {t.method for t in results.thresholds} == {"prac"}
     own = {r.round: r.set_size for r in results.rows if r.method == "prac"}

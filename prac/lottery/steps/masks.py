@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from prac.lottery.env import Work
 from prac.lottery.masks import make_mask
-from prac.lottery.outputs import NEXT_MASK, REWIND, Cost, Facts, Made, MaskFacts
+from prac.lottery.outputs import BEST, NEXT_MASK, REWIND, Cost, Facts, Made, MaskFacts
 from prac.lottery.stage_config import MaskConfig, StartConfig
 from prac.lottery.starts import start_weights
 from prac.training.made_by import computed_by
 
 
-def prune_stage(config: MaskConfig, work: Work, *, before: Made | None = None) -> Made:
-    """m_{k+1} by a criterion that needs no training. before: made m_k; None is all ones."""
+def prune_stage(
+    config: MaskConfig, work: Work, *, before: Made | None = None, trained: Made | None = None
+) -> Made:
+    """m_{k+1} without a training for it. before: made m_k; None is all ones. trained: the dense
+    run, by whose best weights it is made; None: by the initial ones."""
     images = work.env.images()
-    made = make_mask(config, images, None if before is None else before[NEXT_MASK])
+    mask = None if before is None else before[NEXT_MASK]
+    made = make_mask(config, images, mask, None if trained is None else trained[BEST])
     return Made(
         facts=MaskFacts(
             next_sparsity=made.mask.sparsity,
