@@ -155,7 +155,9 @@ def test_what_a_method_can_not_train(values: dict[str, Any], allowed: str) -> No
         Method(name="mine", summary="", **values)
 
 
-def test_a_criterion_of_trained_weights_needs_rounds() -> None:
-    method = Method(name="mine", summary="", data="everything", trains="dense", prunes="magnitude")
-    with pytest.raises(ConfigError, match=r"prune\.criterion magnitude .* mine trains dense; all"):
-        prune_for(method, PruneConfig())
+def test_a_criterion_of_trained_weights_needs_a_training() -> None:
+    dense = Method(name="mine", summary="", data="everything", trains="dense", prunes="magnitude")
+    assert prune_for(dense, PruneConfig()).criterion == "magnitude"
+    nothing = dataclasses.replace(dense, trains="nothing", starts="initial")
+    with pytest.raises(ConfigError, match=r"prune\.criterion magnitude .* mine trains nothing; a"):
+        prune_for(nothing, PruneConfig())
