@@ -120,14 +120,14 @@ def test_a_home_that_cannot_be_made(command, tmp_path: Path) -> None:
 
 
 def test_settings_that_belong_together_are_checked_together(command) -> None:
-    words = "plan --recipe digits --set train.epochs=1 --set train.milestones= "
+    words = "plan --architectures conv4 --set train.epochs=1 --set train.milestones= "
     assert "is past the budget" in _refused(
         command, *words.split(), "--set", "search.rewind=epoch:2"
     )
     status, _, err = command(*words.split(), "--set", "search.rewind=init")
     assert (status, err) == (0, "")
     # Either alone would be refused on its way: a budget of 2 epochs, a rewind after the third.
-    both = "plan --recipe digits --set search.rewind=epoch:30 --set train.epochs=40"
+    both = "plan --architectures conv4 --set search.rewind=epoch:30 --set train.epochs=40"
     assert command(*both.split())[0] == 0
 
 
