@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prac.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from prac.config.methods import Method
     from prac.config.recipe import Recipe
@@ -81,7 +83,6 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__version__ = "0.1.0"
 __all__ = [
     "EVENT_SCHEMA",
     "AugmentConfig",

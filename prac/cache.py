@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from prac.schema import SchemaError, file_bytes, read
+from prac.version import __version__
 
 CACHE = "PRAC_CACHE"
 """Environment variable: the folder of what is kept, in place of `~/.cache/prac`."""
@@ -43,16 +44,9 @@ def keep(answer: Any, what: str, digest: str) -> None:
 
 
 def versions(*packages: str) -> tuple[str, ...]:
-    """Of installed packages, for answers that another version may find otherwise; empty of one that
-    runs from its source alone."""
-    return tuple(map(_version, packages))
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+    """Of this package and of installed ones, for answers that another version may find
+    otherwise."""
+    return (__version__, *map(importlib.metadata.version, packages))
 
 
 def _file(what: str, digest: str) -> Path:

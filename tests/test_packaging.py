@@ -29,7 +29,7 @@ def test_the_version_is_written_in_one_place() -> None:
         text=True,
     )
     lines = written.stdout.splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["prac/__init__.py"], lines
+    assert [line.partition(":")[0] for line in lines] == ["prac/version.py"], lines
 
 
 @pytest.mark.parametrize(

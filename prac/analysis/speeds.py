@@ -60,7 +60,7 @@ def speeds_here(
             continue
         read = {
             "version": _VERSION,
-            "libraries": versions("prac", "torch", "torchvision"),
+            "libraries": versions("torch", "torchvision"),
             "network": identity(name),
             "parts": (identity(timed.train.optimizer), identity(timed.augment.transform)),
             "images": (timed.num_classes, *timed.image_shape),

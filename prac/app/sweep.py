@@ -190,7 +190,7 @@ class _Sweep:
         rows, request = foreman.rows, self.planned.request
         judged: dict[str, list[float]] = {}
         for name, stage in foreman.stages.items():
-            if stage.kind == "judge" and stage.round_index == 0 and name in foreman.made:
+            if _judges_dense(stage) and name in foreman.made:
                 found = foreman.made[name].known(JudgeFacts).test_accuracy
                 judged.setdefault(stage.architecture, []).append(found)
         fields = ", ".join(axis.field for axis in self.sweep.space.axes)
@@ -278,3 +278,8 @@ class _Tuning(threading.Thread):
             run_tune(*self._work)
         except BaseException as error:
             self.error = error
+
+
+def _judges_dense(stage: Stage) -> bool:
+    """Whether it trains and tests the dense network, as its tickets are."""
+    return stage.kind == "judge" and stage.round_index == 0 and not stage.config.as_found

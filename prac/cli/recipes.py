@@ -88,7 +88,8 @@ def _print_costs(recipes: Iterable[Recipe], speeds: dict[_Timed, float]) -> None
         costs = recipe_costs(recipe)
         steps, flops = sum(cost.steps for cost in costs), sum(cost.flops for cost in costs)
         hours = f" {_hours(recipe, costs, speeds):9,.2f}" if speeds else ""
-        searches = MEASURED[recipe.name].searches if recipe.name in MEASURED else 0
+        measured = MEASURED.get(recipe.name)
+        searches = 0 if measured is None or measured.variant else measured.searches
         say(f"{recipe.name:30} {steps:11,} {flops:8.1e}{hours} {searches:8}  {recipe.description}")
 
 
@@ -102,6 +103,7 @@ def _as_json(recipe: Recipe, speeds: dict[_Timed, float]) -> dict[str, Any]:
         "hours": _hours(recipe, costs, speeds) if speeds else None,
         "networks": [vars(cost) for cost in costs],
         "measured": vars(MEASURED[recipe.name]) if recipe.name in MEASURED else None,
+        "published": dict(zip(("saved", "last_set"), SAVED.get(recipe.name, ()), strict=False)),
     }
 
 

@@ -237,7 +237,7 @@ _KNOWN = (
     ),
     Method(
         name="one-shot", label="one-shot", colour="#E69F00", marker="P",
-        summary="every mask cut at once from the dense network, which is all it trains",
+        summary="every mask by magnitude, at once, from the dense network, all that it trains",
         data="everything", prunes="magnitude", trains="dense", stops_early=False,
     ),
     _untrained("SNIP", "#D55E00D", "snip", "weights by their effect on the loss, before training"),

@@ -193,6 +193,8 @@ def summarise(
         refuse_larger_than_memory(count, image_shape, name)
     division = divide(source.config, train_labels, name, makes_test=test_labels is None)
     train_digests, test_digests = digests
+    if (test_labels is None) != (test_digests is None):
+        raise ValueError("labels and digests of a test split come together")
     if test_labels is None or test_digests is None:
         rows = train_digests
         train_digests = [rows[row] for row in division.kept]

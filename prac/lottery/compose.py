@@ -169,11 +169,11 @@ def _judging(line: Line) -> JudgeConfig:
 
 def _is_found(line: Line, index: int) -> bool:
     """Whether the network of round k = `index` is a trained ticket as it is: it went on from the
-    round before, in a search of its own. So is the dense network that they are compared with."""
+    round before, in a search of its own. So is the dense network that it began with."""
     goes_on = not line.request.recipe.search.rewind.rewinds
     own = line.method.starts == "rewind" and line.method.borrows != "rounds"
     trained = index < len(line.rounds) and line.method.trains_round(index)
-    return goes_on and own and trained and (index > 0 or line.method is PRAC)
+    return goes_on and own and trained
 
 
 def _judge_as_found(line: Line, index: int) -> str:

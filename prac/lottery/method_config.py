@@ -90,9 +90,16 @@ def predicts(method: Method, select: SelectConfig, round_index: int, *, transfer
     return round_index == 0 or (critical and own)
 
 
-def set_size(fraction: float | None, num_samples: int, borrowed: int) -> int:
-    """How many samples a set by a score has: the fraction, or as many as the borrowed set."""
-    return borrowed if fraction is None else max(1, round(fraction * num_samples))
+def set_size(fraction: float | None, num_samples: int, borrowed: int | None) -> int:
+    """How many samples a set by a score has: as many as the borrowed set, else the fraction.
+
+    Raises ConfigError for neither.
+    """
+    if borrowed is not None:
+        return borrowed
+    if fraction is None:
+        raise ConfigError("a set by a score has neither a fraction nor a set whose size it takes")
+    return max(1, round(fraction * num_samples))
 
 
 def score_settings(select: SelectConfig) -> dict[str, Any]:

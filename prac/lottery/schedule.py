@@ -67,7 +67,10 @@ class Schedule:
         return self.stages[min(first)[-1]] if first else None
 
     def start(self, stage: Stage) -> None:
-        """Take the stage that `peek` showed."""
+        """Take the stage that `peek` showed. Raises ValueError for another one."""
+        *_, first = self._ready[_is_small(stage)][0]
+        if first != stage.name:
+            raise ValueError(f"{stage.name} is not next: {first} is")
         heapq.heappop(self._ready[_is_small(stage)])
         self._at_work.add(stage.name)
 

@@ -109,7 +109,7 @@ def round_config(
     if not method.stops_early or counted:
         prune = dataclasses.replace(prune, tolerance=None)
     whole = first or method.data == "everything"
-    made_beside = find_criterion(prune.criterion).reads != "trained"
+    made_beside = method.trains != "rounds" or find_criterion(prune.criterion).reads != "trained"
     criterion = PruneConfig.criterion if made_beside else prune.criterion
     prune = dataclasses.replace(
         prune, criterion=criterion, **_criterion_options(prune, () if made_beside else None)

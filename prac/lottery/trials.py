@@ -53,7 +53,7 @@ def try_kept(
     """
     read = {
         "version": _VERSION,
-        "libraries": versions("prac", "torch", "torchvision"),
+        "libraries": versions("torch", "torchvision"),
         "network": identity(name),
         "optimizer": identity(recipe.train.optimizer),
         "images": (images.num_classes, *images.image_shape),

@@ -64,7 +64,8 @@ Saliency: TypeAlias = "Callable[[Pruning], Mapping[str, Tensor]]"
 class Criterion:
     """A saliency and what it reads.
 
-    reads: `trained`: the weights at the end of every epoch, which makes tentative masks; `initial`:
+    reads: `trained`: the weights at the end of every epoch, which makes tentative masks, or the
+    dense network's where a method trains no other; `initial`:
     the search's initial weights, so that no round has to be trained for it; `nothing` of the
     weights, so that round 0 alone is trained, for what tickets rewind to. options: the fields of
     PruneConfig beside the fraction that it reads. passes: what an image costs at each scoring, in

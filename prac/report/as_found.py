@@ -22,8 +22,13 @@ def _told(results: Results, architecture: str) -> str:
     if last == 0:
         return ""
     sparsest = [row for row in found if row.round == last]
-    dense = [row.found_test_accuracy for row in found if row.round == 0]
-    beside = f"; the dense network as found has {percent(dense[0], 2)}" if dense else ""
+    # The one that was trained longest: others may have stopped early.
+    dense = max((row for row in found if row.round == 0), key=lambda row: row.epochs, default=None)
+    beside = ""
+    if dense is not None:
+        judged = results.dense_test_accuracy.get(architecture)
+        told = "" if judged is None else f", judged {percent(judged, 2)}"
+        beside = f"; the dense network {percent(dense.found_test_accuracy, 2)}{told}"
     return (
         f"{architecture} as found, {percent(sparsest[0].sparsity)} of the weights removed and no "
         f"judging step: {'; '.join(map(_one, sparsest))}{beside}."

@@ -287,7 +287,12 @@ def _likely(
         yield true_and_rival(margin, error, evidence.num_classes)
         epochs += 1
     if epochs < least:
-        raise ConfigError(f"{score} needs {least} recorded epochs of round 0; there are {epochs}")
+        cut = (
+            "" if options.score_epochs is None else f" (select.score_epochs={options.score_epochs})"
+        )
+        raise ConfigError(
+            f"{score} needs {least} recorded epochs of round 0; there are {epochs}{cut}"
+        )
 
 
 def _windows(rows: Iterable[NDArray[np.floating]], length: int) -> Iterator[NDArray[np.floating]]:

@@ -95,6 +95,7 @@ MADE = {
 AS_FOUND = {
     "judge:conv4:prac:0:as-found": _found(0.91, 0.9),
     "judge:conv4:prac:1:as-found": _found(0.92, 0.85),
+    "judge:conv4:vanilla:0:as-found": _found(0.9, 0.91),
     "judge:conv4:vanilla:1:as-found": _found(0.93, 0.89),
     "start:conv4:prac": Made(facts=Facts()),
 }
@@ -310,12 +311,17 @@ def test_networks_as_found_where_weights_go_on(request_for, digits_data) -> None
         for row in found.rows
         if row.found_test_accuracy is not None
     }
-    assert told == {("prac", 0): (0.91, 150), ("prac", 1): (0.92, 180), ("vanilla", 1): (0.93, 672)}
+    assert told == {
+        ("prac", 0): (0.91, 150),
+        ("prac", 1): (0.92, 180),
+        ("vanilla", 0): (0.9, 336),
+        ("vanilla", 1): (0.93, 672),
+    }
     # Testing them takes no step, and is on the bill of judging.
     steps = {
         bill.method: (bill.judging_steps, bill.judging_evaluation_samples) for bill in found.bills
     }
-    assert steps == {"prac": (400, 720), "vanilla": (200, 360)}
+    assert steps == {"prac": (400, 720), "vanilla": (200, 720)}
     assert results_from_json(results_to_json(found)).rows == found.rows
     printed = summary_json(found, {})["searches"][0]["rounds"]
     assert [row["found_test_accuracy"] for row in printed] == [0.91, 0.92, None]

@@ -70,9 +70,10 @@ difference (Student's t; Holm over those that went on) excludes 0.
 4. "Keeps the accuracy" is within 0.5 points. Equal means SGD steps; samples (passed through the \
 network to train or to choose), FLOPs and seconds stand beside them.
 5. One training comes first, then one round of pruning; whole searches are for two variants at most.
-6. The recipe `cifar10_fast` may prune by another schedule than the two: it is chosen by \
-validation accuracy and steps on seeds 0 to 2 (`one_cut`), and runs on the fresh seeds beside \
-vanilla, once.
+
+Added on 2026-11-28, after the exploring seeds of `one_training` and before any fresh seed: \
+`soft, one cut` prunes once, as sparse as the others after three masks, as a cheap recipe may; it \
+runs on the fresh seeds beside vanilla, once, and takes no part in rule 3.
 """
 
 

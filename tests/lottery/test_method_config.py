@@ -61,9 +61,11 @@ def test_a_sampler_is_a_name_s_own() -> None:
 
 
 def test_a_size_is_borrowed_or_a_fraction() -> None:
-    assert set_size(0.3, 1001, 0) == 300
-    assert set_size(0.0001, 100, 0) == 1
+    assert set_size(0.3, 1001, None) == 300
+    assert set_size(0.0001, 100, None) == 1
     assert set_size(None, 1001, 17) == 17
+    with pytest.raises(ConfigError, match="neither a fraction nor a set"):
+        set_size(None, 1001, None)
 
 
 def test_critical_sets_have_no_other_s_sizes_and_no_sampler() -> None:

@@ -18,14 +18,6 @@ from prac.lottery.store import Finished
 RUN = [kind for kind in KINDS if KINDS[kind].run is not None]
 
 
-def _started(schedule: Schedule) -> Stage:
-    """The stage that is next, started."""
-    stage = schedule.peek()
-    assert stage is not None
-    schedule.start(stage)
-    return stage
-
-
 def _stage(name: str, inputs: list[str], kind: str = "round", index: int = 0) -> Stage:
     return Stage(
         name=name,

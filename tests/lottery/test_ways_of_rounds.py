@@ -23,6 +23,7 @@ from prac.lottery.bill import flops
 from prac.lottery.compose import build_graph
 from prac.lottery.outputs import BEST, REWIND, SET, STATISTICS, TICKET, RoundFacts, SetFacts
 from prac.lottery.rounds import RoundTask
+from prac.lottery.search import search
 from prac.lottery.starts import initial_model
 from prac.models.catalogue import Format
 from prac.models.cost import dense_flops
@@ -110,11 +111,9 @@ def test_a_round_s_network_is_a_ticket_as_found(
     found, tasks = going_on
     by_run = {task.run: task for task in tasks}
     stages, result = found.stages(method), found.result[method]
-    # m_3 is made, and nothing is trained under it. The dense network is one for all methods.
-    dense = method == "prac"
-    assert set(stages.found) == ({0, 1, 2} if dense else {1, 2})
-    known = [r.found_test_accuracy is not None for r in result.rounds]
-    assert known == [dense, True, True, False]
+    # m_3 is made, and nothing is trained under it.
+    assert set(stages.found) == {0, 1, 2}
+    assert [r.found_test_accuracy is None for r in result.rounds] == [False, False, False, True]
     images = DeviceImages(dataset, RECIPE.augment)
     pictures, labels = images.test(0, images.num_test), images.test_labels
 
@@ -127,10 +126,10 @@ def test_a_round_s_network_is_a_ticket_as_found(
         made = found.made(name)
         paid += made.cost.steps
         if index == 0:
-            if dense:
-                network = initial_model(by_run[found.graph.stages[name].key].config, images)
-                network.load_state_dict(dict(made[BEST]))
-                assert result.rounds[0].found_test_accuracy == pytest.approx(tested(network))
+            # The dense network, as it was trained.
+            network = initial_model(by_run[found.graph.stages[name].key].config, images)
+            network.load_state_dict(dict(made[BEST]))
+            assert result.rounds[0].found_test_accuracy == pytest.approx(tested(network))
             continue
         judged = found.made(stages.found[index])
         assert (judged.cost.steps, judged.cost.samples) == (0, 0)
@@ -148,13 +147,24 @@ def test_a_round_s_network_is_a_ticket_as_found(
         assert not _same(ticket.trained, ticket.found)
 
 
+def test_what_was_found_is_read_again_from_a_folder(dataset: ImageDataset, tmp_path: Path) -> None:
+    recipe = RECIPE.set(search={"rewind": RewindPoint("learning-rate"), "rounds": 2})
+    recipe = recipe.replace(compare=())
+    first = search(recipe, data=dataset, judge=(), store=tmp_path)
+    found = [one.found_test_accuracy for one in first.rounds]
+    assert [one is None for one in found] == [False, False, True]
+    again = search(recipe, data=dataset, judge=(), store=tmp_path)
+    assert [one.found_test_accuracy for one in again.rounds] == found
+
+
 def test_as_found_is_told_where_weights_go_on_alone(
     going_on: tuple[Searched, list[RoundTask]],
     soft: tuple[Searched, list[RoundTask]],
     tmp_path: Path,
 ) -> None:
-    for method in ("random-pruning", "random-tickets", "snip"):
-        assert not going_on[0].stages(method).found
+    # Of random masks the dense network alone was trained.
+    for method, indices in (("random-pruning", {0}), ("random-tickets", set()), ("snip", set())):
+        assert set(going_on[0].stages(method).found) == indices
     rewound = soft[0]
     assert not any(search.found for search in rewound.graph.searches)
     ticket = rewound.made(rewound.stages().tickets[2])[TICKET]

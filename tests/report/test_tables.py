@@ -281,7 +281,11 @@ def test_networks_as_found_have_a_column_and_a_sentence(
     assert "as found" not in result_row(build(rows=rows[:1]), rows[0])
     assert as_found_sentences(build(rows=rows[:1])) == []
     # The dense network as found stands beside them, and is none of them.
-    dense = dataclasses.replace(row("resnet8", "prac", 0), found_test_accuracy=0.9)
-    (told,) = as_found_sentences(build(rows=(dense, *rows)))
-    assert told.endswith("; the dense network as found has 90.00 %.")
+    dense = dataclasses.replace(row("resnet8", "prac", 0), found_test_accuracy=0.89)
+    longer = dataclasses.replace(row("resnet8", "vanilla", 0), found_test_accuracy=0.9)
+    every = (dense, longer, *rows)
+    (told,) = as_found_sentences(build(rows=every))
+    assert told.endswith("; the dense network 90.00 %.")
+    (told,) = as_found_sentences(build(rows=every, dense_test_accuracy={"resnet8": 0.95}))
+    assert told.endswith("; the dense network 90.00 %, judged 95.00 %.")
     assert as_found_sentences(build(rows=(dense, rows[0]))) == []

@@ -136,7 +136,7 @@ def subset_stage(
             sample_ids=ids, labels=labels, num_classes=dataset.num_classes, seed=config.draw
         )
         values = score_samples(config.score, evidence)
-    borrowed = 0 if size is None else size.known(SetFacts).set_size
+    borrowed = None if size is None else size.known(SetFacts).set_size
     seed, index = config.draw
     chosen = take_by_score(
         config.sampler,

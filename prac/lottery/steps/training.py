@@ -137,7 +137,7 @@ def judge_stage(
     weights: Mapping[str, Tensor] = starting_weights(rewind)
     load_state(model, weights)
     if config.as_found:
-        return _as_found(model, rewind.known(RoundFacts), config, work)
+        return _as_found(model, rewind, config, work)
     found = train_alone(
         model,
         None if before is None else before[NEXT_MASK],
@@ -158,8 +158,8 @@ def judge_stage(
     )
 
 
-def _as_found(model: nn.Module, facts: RoundFacts, config: JudgeConfig, work: Work) -> Made:
-    images = work.env.images()
+def _as_found(model: nn.Module, left: Made, config: JudgeConfig, work: Work) -> Made:
+    images, facts = work.env.images(), left.known(RoundFacts)
     placed(model, images.device)
     return Made(
         facts=JudgeFacts(
@@ -170,6 +170,8 @@ def _as_found(model: nn.Module, facts: RoundFacts, config: JudgeConfig, work: Wo
             best_accuracy=facts.best_accuracy,
         ),
         cost=Cost(evaluation_samples=images.num_test),
+        # As every judgement leaves the network that it tested.
+        files={TRAINED: left[BEST]},
     )
 
 
