@@ -24,11 +24,10 @@ def _told(results: Results, architecture: str) -> str:
     sparsest = [row for row in found if row.round == last]
     # The one that was trained longest: others may have stopped early.
     dense = max((row for row in found if row.round == 0), key=lambda row: row.epochs, default=None)
-    beside = ""
-    if dense is not None:
-        judged = results.dense_test_accuracy.get(architecture)
-        told = "" if judged is None else f", judged {percent(judged, 2)}"
-        beside = f"; the dense network {percent(dense.found_test_accuracy, 2)}{told}"
+    judged = results.dense_test_accuracy.get(architecture)
+    told = [] if dense is None else [percent(dense.found_test_accuracy, 2)]
+    told += [] if judged is None else [f"judged {percent(judged, 2)}"]
+    beside = f"; the dense network {', '.join(told)}" if told else ""
     return (
         f"{architecture} as found, {percent(sparsest[0].sparsity)} of the weights removed and no "
         f"judging step: {'; '.join(map(_one, sparsest))}{beside}."

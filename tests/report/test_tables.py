@@ -280,6 +280,10 @@ def test_networks_as_found_have_a_column_and_a_sentence(
     assert told in out.getvalue()
     assert "as found" not in result_row(build(rows=rows[:1]), rows[0])
     assert as_found_sentences(build(rows=rows[:1])) == []
+    assert "the dense network" not in told
+    # A search of a day that tested none as found: the judged one alone.
+    (older,) = as_found_sentences(build(rows=rows, dense_test_accuracy={"resnet8": 0.95}))
+    assert older.endswith("; the dense network judged 95.00 %.")
     # The dense network as found stands beside them, and is none of them.
     dense = dataclasses.replace(row("resnet8", "prac", 0), found_test_accuracy=0.89)
     longer = dataclasses.replace(row("resnet8", "vanilla", 0), found_test_accuracy=0.9)
