@@ -37,7 +37,7 @@ POWER = 0.8
 """The chance to see a true difference with which searches are planned."""
 
 MATCHING_SEEDS = 3
-"""With fewer seeds nothing "matches" (arXiv:2106.03225, section 4)."""
+"""With fewer seeds nothing "matches" (arXiv:2106.03225)."""
 
 _ALIKE = 1e-9  # rounding errors of equal differences are far below, a single test image far above
 

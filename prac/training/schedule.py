@@ -97,7 +97,7 @@ def shares_of(train: TrainConfig, num_samples: int) -> int:
 def round_budget(
     train: TrainConfig, scaling: BudgetConfig, num_samples: int, num_full_samples: int
 ) -> Budget:
-    """The budget of a round on `num_samples` of `num_full_samples` (arXiv:2106.03225, section 3).
+    """The budget of a round on `num_samples` of `num_full_samples` (arXiv:2106.03225).
 
     `epochs`: floor(epochs * share), so steps fall with the square of the share (arXiv:2106.03225's
     runs). `steps`: the whole epochs nearest to floor(N_0 * share) steps. At least one epoch and the
