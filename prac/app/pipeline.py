@@ -26,6 +26,7 @@ from prac.lottery.kept import pipeline_of
 from prac.lottery.local import MAX_DAMAGES, LocalEnv, Ran, run_local
 from prac.lottery.outputs import RESULTS, Made
 from prac.lottery.store import DamagedArtifact, Finished, check_files
+from prac.report.csv_files import write_csv
 from prac.schema import SchemaError
 from prac.scratch import scratch_folder
 from prac.storage import Folder
@@ -181,8 +182,6 @@ class Pipeline:
 
             write_report(results, pages)
             return
-        from prac.report.csv_files import write_csv
-
         write_csv(results, pages / "tables")
         RESULTS.write(pages, results_to_json(results))
         named = " and ".join(missing)

@@ -124,7 +124,7 @@ def convert_images(images: Images, *, size: int | None, channels: int | None) ->
     if shape == images.shape[1:]:
         return images
     refuse_larger_than_memory(len(images), shape, "data")
-    from PIL import Image
+    from PIL import Image  # arrays of the right shape do without
 
     converted: Images = np.empty((len(images), *shape), dtype=np.uint8)
     for row, pixels in enumerate(images):

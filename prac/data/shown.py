@@ -60,7 +60,7 @@ def two_lines(name: str, summary: DataSummary) -> list[str]:
 
 def contact_sheet(dataset: ImageDataset) -> bytes:
     """A PNG: a row for each of the first 20 classes, 10 of its training images in each."""
-    from PIL import Image
+    from PIL import Image  # plans show no pictures
 
     rows = []
     for label in range(min(_ROWS, dataset.num_classes)):
@@ -74,7 +74,7 @@ def contact_sheet(dataset: ImageDataset) -> bytes:
 
 
 def _tile(pixels: np.ndarray) -> np.ndarray:
-    from PIL import Image
+    from PIL import Image  # see contact_sheet
 
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
     image.thumbnail((_SIDE, _SIDE))

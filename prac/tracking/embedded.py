@@ -20,7 +20,7 @@ def make_database(file: Path) -> None:
         making = file.with_name(f".{file.name}.making")
         for left in file.parent.glob(f"{making.name}*"):
             left.unlink()
-        from mlflow import MlflowClient
+        from mlflow import MlflowClient  # seconds, only where there is no database yet
 
         MlflowClient(f"sqlite:///{making}").search_experiments(max_results=1)
         making.rename(file)

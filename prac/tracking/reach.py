@@ -41,14 +41,14 @@ def ask_once(tracking_uri: str) -> None:
     """
     parts = urlsplit(tracking_uri)
     if parts.scheme in ("http", "https"):
-        import requests
+        import requests  # of servers alone
 
         # Any answer is one; what is wrong with a certificate depends on MLflow's own settings.
         with contextlib.suppress(requests.exceptions.SSLError):
             url = f"{tracking_uri.rstrip('/')}/health"
             requests.get(url, timeout=_SECONDS, allow_redirects=False, stream=True).close()
     elif parts.scheme.startswith(("postgresql", "mysql")):
-        import sqlalchemy
+        import sqlalchemy  # of databases alone
 
         # Both kinds' drivers know this name of it.
         limit: dict[str, Any] = {"connect_timeout": _SECONDS}
