@@ -281,3 +281,13 @@ def test_it_is_linear_in_the_graph(shape: str) -> None:
     assert ran == len(stages)
     assert time.process_time() - began < 2  # 0.2 s on a free core
     assert len(Graph(stages=stages, targets=tuple(stages)).to_run([])) == len(stages)
+
+
+def test_only_what_is_next_is_started() -> None:
+    schedule = Schedule()
+    stages = {name: _stage(name, []) for name in ("a", "b")}
+    schedule.add(stages, {})
+    schedule.want(stages)
+    with pytest.raises(ValueError, match="b is not next: a is"):
+        schedule.start(stages["b"])
+    assert [started(schedule).name, started(schedule).name] == ["a", "b"]
