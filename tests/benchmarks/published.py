@@ -204,8 +204,9 @@ def main() -> None:
             )
             for one in rows_of(name, result[method]):
                 # A test accuracy is of the call that judged.
-                before = known.get((name, one["round"]), {"test": None})["test"]
-                known[name, one["round"]] = one | {"test": one["test"] or before}
+                before = known.get((name, one["round"]), one)["test"]
+                test = before if one["test"] is None else one["test"]
+                known[name, one["round"]] = one | {"test": test}
             rows = [one for method in SEARCHES for one in known.values() if one["method"] == method]
             print({**rows[-1], "distances": "..."}, flush=True)
             told = page(rows, size, options.seed, recipe.train.epochs)
