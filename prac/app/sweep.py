@@ -22,13 +22,19 @@ from prac.errors import ConfigError, PracError
 from prac.fingerprint import fingerprint
 from prac.lottery.graph import Graph, Stage
 from prac.lottery.kept import Pipeline, needs_of
-from prac.lottery.outputs import SWEEP, JudgeFacts
+from prac.lottery.outputs import SWEEP
 from prac.lottery.store import DamagedArtifact, Finished
 from prac.report.front import print_front, write_front
 from prac.schema import SchemaError
 from prac.scratch import scratch_folder
 from prac.storage import Folder
-from prac.sweep.outcome import best_configuration, sweep_json, sweep_metrics, sweep_parameters
+from prac.sweep.outcome import (
+    best_configuration,
+    dense_accuracies,
+    sweep_json,
+    sweep_metrics,
+    sweep_parameters,
+)
 from prac.sweep.space import SweepOptions, Values, label, varied
 from prac.sweep.union import overlaid, swept_stages, trial_graph
 from prac.tracking.shown import Shown
@@ -188,18 +194,13 @@ class _Sweep:
 
     def _finish(self, foreman: Foreman, log: SweepLog, started: float) -> dict[str, Any]:
         rows, request = foreman.rows, self.planned.request
-        judged: dict[str, list[float]] = {}
-        for name, stage in foreman.stages.items():
-            if _judges_dense(stage) and name in foreman.made:
-                found = foreman.made[name].known(JudgeFacts).test_accuracy
-                judged.setdefault(stage.architecture, []).append(found)
         fields = ", ".join(axis.field for axis in self.sweep.space.axes)
         results = SweepResults(
             sweep=self.key,
             title=f"{', '.join(request.recipe.architectures)} on {request.data_name}: {fields}",
             num_training_samples=request.num_training,
             rows=tuple(rows),
-            dense_test_accuracy={name: sum(v) / len(v) for name, v in judged.items()},
+            dense_test_accuracy=dense_accuracies(foreman.stages.values(), foreman.made),
             best=best_trial(rows),
             num_points=self.sweep.space.small_size,
         )
@@ -278,8 +279,3 @@ class _Tuning(threading.Thread):
             run_tune(*self._work)
         except BaseException as error:
             self.error = error
-
-
-def _judges_dense(stage: Stage) -> bool:
-    """Whether it trains and tests the dense network, as its tickets are."""
-    return stage.kind == "judge" and stage.round_index == 0 and not stage.config.as_found

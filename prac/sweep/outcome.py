@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from statistics import fmean
 from typing import Any
 
 from prac.analysis.metric import Metric
 from prac.analysis.trials import SweepResults
 from prac.config.recipe import Recipe, fields_of
+from prac.lottery.graph import Stage
+from prac.lottery.outputs import JudgeFacts, Made
 from prac.sweep.space import SECTIONS, SweepOptions, Values, setting_text
 
 
@@ -46,6 +49,18 @@ def sweep_metrics(results: SweepResults) -> list[Metric]:
         for name in ("test_accuracy", "search_steps", "set_size")
         if (value := getattr(row, name)) is not None
     ]
+
+
+def dense_accuracies(stages: Iterable[Stage], made: Mapping[str, Made]) -> dict[str, float]:
+    """By architecture, the mean test accuracy of dense networks that were judged as tickets are;
+    those as found are none. made: by stages' names."""
+    found: dict[str, list[float]] = {}
+    for stage in stages:
+        judges_dense = stage.kind == "judge" and stage.round_index == 0
+        if judges_dense and not stage.config.as_found and stage.name in made:
+            tested = made[stage.name].known(JudgeFacts).test_accuracy
+            found.setdefault(stage.architecture, []).append(tested)
+    return {name: fmean(accuracies) for name, accuracies in found.items()}
 
 
 def best_configuration(

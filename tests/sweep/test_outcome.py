@@ -1,0 +1,37 @@
+"""What a sweep's run and its last line are made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+from support.played import plain_made
+
+from prac.config.values import RewindPoint
+from prac.lottery.compose import build_graph
+from prac.lottery.graph import Request
+from prac.lottery.outputs import JudgeFacts
+from prac.sweep.outcome import dense_accuracies
+
+
+def test_the_dense_network_is_that_which_was_judged(request_for: Callable[..., Request]) -> None:
+    asked = request_for(
+        architectures=("conv4", "resnet8"), rounds=2, judge="all", seeds=2,
+        rewind=RewindPoint("learning-rate"),
+    )  # fmt: skip
+    stages = build_graph(asked).stages
+    assert "judge:conv4:prac:0:as-found" in stages
+    judged = {"judge:conv4:prac:0": 0.8, "judge:conv4:prac:0:seed-1": 0.9}
+    made = {}
+    for name, stage in stages.items():
+        made[name] = plain_made(stage)
+        if stage.kind == "judge":
+            # Any other judgement, as found or of a ticket, would move the mean.
+            facts = made[name].known(JudgeFacts)
+            facts = dataclasses.replace(facts, test_accuracy=judged.get(name, 0.1))
+            made[name] = dataclasses.replace(made[name], facts=facts)
+    del made["judge:resnet8:prac:0"]
+    found = dense_accuracies(stages.values(), made)
+    assert found == {"conv4": pytest.approx(0.85), "resnet8": pytest.approx(0.1)}
+    assert dense_accuracies(stages.values(), {}) == {}
