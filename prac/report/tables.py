@@ -110,16 +110,19 @@ def energy_sources(results: Results) -> str:
 
 def key_rows(results: Results) -> list[RoundRow]:
     """The rows that matter most: tickets that were judged or tested as found, and each search's
-    last row."""
+    last row. A dense run that methods share is as found once."""
     last: dict[tuple[str, str], RoundRow] = {}
+    dense: dict[str, RoundRow] = {}
     for row in results.rows:
         search = (row.architecture, row.method)
         if search not in last or row.round >= last[search].round:
             last[search] = row
+        if row.round == 0:
+            dense.setdefault(row.stage, row)
     return [
         row
         for row in results.rows
         if row.test_accuracies
-        or row.found_test_accuracy is not None
+        or (row.found_test_accuracy is not None and dense.get(row.stage, row) is row)
         or row is last[row.architecture, row.method]
     ]

@@ -254,6 +254,21 @@ def _read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_a_dense_network_as_found_is_told_once(
+    row: Callable[..., RoundRow], build: Callable[..., Results]
+) -> None:
+    dense = [
+        dataclasses.replace(row("resnet8", method, 0), found_test_accuracy=0.9)
+        for method in ("prac", "random-subset", "vanilla")
+    ]
+    last = [row("resnet8", method, 2, test=0.9) for method in ("prac", "random-subset", "vanilla")]
+    # PrAC and random subsets share a run that stopped early; vanilla's is its own.
+    assert dense[0].stage == dense[1].stage != dense[2].stage
+    every = build(rows=tuple(each for pair in zip(dense, last, strict=True) for each in pair))
+    told = [(one.method, one.round) for one in key_rows(every)]
+    assert told == [("prac", 0), ("prac", 2), ("random-subset", 2), ("vanilla", 0), ("vanilla", 2)]
+
+
 def test_networks_as_found_have_a_column_and_a_sentence(
     row: Callable[..., RoundRow], build: Callable[..., Results]
 ) -> None:
