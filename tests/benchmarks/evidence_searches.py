@@ -81,9 +81,7 @@ def search_rows(
         return made
 
     for variant in options.only:
-        ways = [(variant, SETTINGS[variant][1]), (twins[variant], CONTROL)]
-        if variant != ONE_CUT:  # vanilla prunes in rounds
-            ways.append((VANILLA, VANILLA))
+        ways = [(variant, SETTINGS[variant][1]), (twins[variant], CONTROL), (VANILLA, VANILLA)]
         for start in options.starts:
             for told, method in ways:
                 if f"{told}/{start}/{seed}" not in known:
