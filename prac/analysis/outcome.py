@@ -160,7 +160,7 @@ def _rows(
     selected = find_method(search.method).data == "selected"
     rows = []
     for index in range(len(search.rounds) + 1):
-        this = made[search.rounds[index]] if index < len(search.rounds) else None
+        this = made[search.all_rounds[index]] if index < len(search.all_rounds) else None
         # Masks that are made beside the training come without any.
         trained = this.facts if this is not None and isinstance(this.facts, RoundFacts) else None
         before = made[search.masks[index - 1]].known(MaskFacts) if index else None
@@ -205,7 +205,7 @@ def _rows(
                 sparsity_of_all=None if told is None else told.sparsity_of_all,
                 found_test_accuracy=None if found is None else found.test_accuracy,
                 found_steps=None if found is None or this is None else spent + this.cost.steps,
-                stage="" if trained is None else search.rounds[index],
+                stage="" if trained is None else search.all_rounds[index],
             )
         )
     return rows
@@ -221,7 +221,7 @@ def _distances(search: SearchStages, made: Mapping[str, Made]) -> list[DistanceR
             epoch=epoch + 2,
             distance=distance,
         )
-        for index, name in enumerate(search.rounds)
+        for index, name in enumerate(search.all_rounds)
         for epoch, distance in enumerate(getattr(made[name].facts, "distances", ()))
     ]
 

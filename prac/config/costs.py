@@ -88,7 +88,9 @@ def recipe_costs(recipe: Recipe) -> tuple[NetworkCost, ...]:
             f"the size of {recipe.data.source} is not known; known: {', '.join(KNOWN_DATA)}"
         )
     num_training = known.num_training(recipe.data.validation_fraction)
-    epochs = recipe.search.rounds * recipe.train.epochs
+    # Where weights go on, the last mask is trained too.
+    trainings = recipe.search.rounds + (not recipe.search.rewind.rewinds)
+    epochs = trainings * recipe.train.epochs
     costs = []
     for architecture in recipe.architectures:
         forward = FORWARD_FLOPS.get((architecture, name))

@@ -16,7 +16,7 @@ class RewindPoint:
 
     `epoch:3` is after the third epoch, `step:500` after the 500th SGD step. `learning-rate` rewinds
     no weights: every round goes on from the best ones of the round before, and only the schedule
-    starts again (Renda et al. 2020, arXiv:2003.02389).
+    starts again (Renda et al. 2020, arXiv:2003.02389); the last mask is trained too.
     """
 
     WIRE: ClassVar[str] = "rewind"

@@ -78,7 +78,7 @@ def payers(names: Iterable[str], graph: Graph) -> tuple[str, ...]:
 
 def _made(search: SearchStages, index: int | None) -> list[str]:
     if index is None:
-        return [*search.rounds, *search.masks, *search.samples]
+        return [*search.all_rounds, *search.masks, *search.samples]
     return [*search.rounds[:index], *search.masks[:index]]
 
 
@@ -87,10 +87,10 @@ def _rounds_of_others(search: SearchStages, graph: Graph) -> set[str]:
     every = {
         name
         for other in graph.searches
-        for name in other.rounds
+        for name in other.all_rounds
         if graph.stages[name].kind != "prune"
     }
-    return every - set(search.rounds)
+    return every - set(search.all_rounds)
 
 
 def _reached(start: Iterable[str], graph: Graph, is_wall: Callable[[str], bool]) -> list[str]:

@@ -63,7 +63,28 @@ def _searches(stages: Stages, request: Request) -> tuple[SearchStages, ...]:
 
 
 def _add_search(line: Line) -> None:
-    """Rounds 0 to N - 1 with the sets and masks between them, to D_N and m_N; tickets."""
+    """Its rounds, then judgements and tickets."""
+    _add_rounds(line)
+    if line.method.starts != "rewind":
+        _start(line, 1)  # whatever is judged
+    judged = set(line.request.judged_rounds)
+    for index in range(line.request.recipe.search.rounds + 1):
+        if index in judged and (index > 0 or line.method is PRAC):
+            line.judgements[index] = _judge(line, index)
+        if line.request.judge != "none" and _is_found(line, index):
+            line.found[index] = _judge_as_found(line, index)
+        # Repeats are for the verdict: one search's tickets are enough to take one.
+        wanted = index > 0 and line.request.place == 0
+        if wanted and (line.method is PRAC or index in line.judgements):
+            line.tickets[index] = _ticket(line, index)
+
+
+def _add_rounds(line: Line) -> None:
+    """Rounds 0 to N - 1 with the sets and masks between them, to D_N and m_N.
+
+    Where weights go on, m_N is trained on D_N too: a round's network is a ticket that needs no
+    other training.
+    """
     rounds = line.request.recipe.search.rounds
     if line.method.borrows == "rounds":
         prac = line.prac
@@ -78,22 +99,13 @@ def _add_search(line: Line) -> None:
             if not trained:
                 line.rounds.append(line.masks[-1])
             add_set(line, index + 1)
-    if line.method.starts != "rewind":
-        _start(line, 1)  # whatever is judged
-    judged = set(line.request.judged_rounds)
-    for index in range(rounds + 1):
-        if index in judged and (index > 0 or line.method is PRAC):
-            line.judgements[index] = _judge(line, index)
-        if line.request.judge != "none" and _is_found(line, index):
-            line.found[index] = _judge_as_found(line, index)
-        # Repeats are for the verdict: one search's tickets are enough to take one.
-        wanted = index > 0 and line.request.place == 0
-        if wanted and (line.method is PRAC or index in line.judgements):
-            line.tickets[index] = _ticket(line, index)
+        if _goes_on(line):
+            line.last = _round(line, rounds, last=True)
 
 
-def _round(line: Line, index: int) -> str:
-    """What trains m_k, k = `index`: the dense run, or a round on its set."""
+def _round(line: Line, index: int, *, last: bool = False) -> str:
+    """What trains m_k, k = `index`: the dense run, or a round on its set. last: no mask or set is
+    made of it, so it neither stops where its mask is stable nor leaves what sets are made of."""
     request, method = line.request, line.method
     config = round_config(
         request.recipe,
@@ -101,8 +113,10 @@ def _round(line: Line, index: int) -> str:
         index,
         method=method,
         precision=request.precision,
-        records_events=records_events(method, line.select, index, transferred=line.transferred),
-        predicts=predicts(method, line.select, index, transferred=line.transferred),
+        records_events=not last
+        and records_events(method, line.select, index, transferred=line.transferred),
+        predicts=not last and predicts(method, line.select, index, transferred=line.transferred),
+        finds_mask=not last,
     )
     inputs = {}
     if index > 0:
@@ -114,7 +128,7 @@ def _round(line: Line, index: int) -> str:
             inputs["size"] = line.samples[index - 1]
         if method.borrows == "steps":
             # As many epochs as PrAC's round had.
-            inputs["epochs"] = line.prac.rounds[index]
+            inputs["epochs"] = _trained(line.prac, index)
     steps = line.stages.full_steps
     if index == 0:
         return line.add("dense", 0, config, {}, name=f"dense:{line.label}", max_steps=steps)
@@ -167,20 +181,30 @@ def _judging(line: Line) -> JudgeConfig:
     )
 
 
+def _trained(line: Line, index: int) -> str:
+    """What trained the network of round k = `index`, the last one's included."""
+    return line.last if line.last is not None and index == len(line.rounds) else line.rounds[index]
+
+
+def _goes_on(line: Line) -> bool:
+    """Whether its rounds go on from the weights before, in a search of its own."""
+    own = line.method.starts == "rewind" and line.method.borrows != "rounds"
+    return own and not line.request.recipe.search.rewind.rewinds
+
+
 def _is_found(line: Line, index: int) -> bool:
     """Whether the network of round k = `index` is a trained ticket as it is: it went on from the
-    round before, in a search of its own. So is the dense network that it began with."""
-    goes_on = not line.request.recipe.search.rewind.rewinds
-    own = line.method.starts == "rewind" and line.method.borrows != "rounds"
-    trained = index < len(line.rounds) and line.method.trains_round(index)
-    return goes_on and own and trained
+    round before. So is the dense network that it began with."""
+    last = index == line.request.recipe.search.rounds
+    return _goes_on(line) and (last or line.method.trains_round(index))
 
 
 def _judge_as_found(line: Line, index: int) -> str:
     """What tests the network of round k = `index`, and trains nothing."""
     config = dataclasses.replace(_judging(line), as_found=True)
     name = f"judge:{line.label}:{index}:as-found"
-    return line.add("judge", index, config, {"rewind": line.rounds[index]}, name=name)
+    inputs = {"rewind": _trained(line, index)}
+    return line.add("judge", index, config, inputs, name=name)
 
 
 def _judge(line: Line, index: int) -> tuple[str, ...]:
@@ -216,7 +240,7 @@ def _ticket(line: Line, index: int) -> str:
         if dense is not None:
             inputs["dense_judge"] = dense[0]
     if index in line.found:
-        inputs |= {"found": line.found[index], "found_in": line.rounds[index]}
+        inputs |= {"found": line.found[index], "found_in": _trained(line, index)}
     rewinds = line.method.starts == "rewind"
     config = TicketStageConfig(
         architecture=line.architecture,

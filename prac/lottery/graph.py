@@ -124,8 +124,9 @@ class Request:
 class SearchStages:
     """The names of one search's stages. A stage may be shared with another search.
 
-    rounds: what trains m_0 to m_{N-1}; where nothing is trained, what makes the masks. masks: what
-    makes m_1 to m_N. samples: what makes D_1 to D_N; empty where every round trains on everything.
+    rounds: what trains m_0 to m_{N-1}; where nothing is trained, what makes the masks. last: what
+    trains m_N, where weights go on (`search.rewind=learning-rate`). masks: what makes m_1 to m_N.
+    samples: what makes D_1 to D_N; empty where every round trains on everything.
     judgements: by round, one for each seed, the same seed at the same place in all searches. found:
     by round, what tested its network as it is. tickets: by round. Round 0 is the dense network.
     proxy: what trained the network that chose its sets, if one did.
@@ -139,7 +140,13 @@ class SearchStages:
     judgements: Mapping[int, tuple[str, ...]]
     tickets: Mapping[int, str]
     proxy: str | None = None
+    last: str | None = None
     found: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def all_rounds(self) -> tuple[str, ...]:
+        """The last one's training included."""
+        return self.rounds if self.last is None else (*self.rounds, self.last)
 
     def trainings(self, index: int) -> tuple[str, ...]:
         """What was trained to find m_k, k = `index`: the sum of their SGD steps is what the ticket

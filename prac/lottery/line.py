@@ -85,8 +85,8 @@ class Line:
     """One search while its stages are added, by round.
 
     others: the searches before it, by architecture and method. rounds: what trains m_0, m_1, ...;
-    masks: what makes m_1, m_2, ...: the same, but where masks are made beside the training.
-    samples: what makes D_1, D_2, ...
+    last: what trains the last mask, where weights go on. masks: what makes m_1, m_2, ...: the same,
+    but where masks are made beside the training. samples: what makes D_1, D_2, ...
     """
 
     stages: Stages
@@ -101,6 +101,7 @@ class Line:
     found: dict[int, str] = field(default_factory=dict)
     tickets: dict[int, str] = field(default_factory=dict)
     proxy: str | None = None
+    last: str | None = None
     select: SelectConfig = field(init=False)
     prune: PruneConfig = field(init=False)
 
@@ -146,6 +147,7 @@ class Line:
             found=self.found,
             tickets=self.tickets,
             proxy=self.proxy,
+            last=self.last,
         )
 
     def add(

@@ -65,8 +65,8 @@ class Local:
 class SearchRound:
     """One round of a search: the mask m_k and the set D_k that it had, and what it left.
 
-    facts: of its training; None where the method trains nothing in it, and at the end, where the
-    last mask and set are. test_accuracies: of the ticket with m_k, one for each judging seed.
+    facts: of its training; None where the method trains nothing in it, and in the last one where
+    weights are rewound. test_accuracies: of the ticket with m_k, one for each judging seed.
     found_test_accuracy: of the network that the round left, as it is, where weights go on.
     """
 
@@ -132,12 +132,13 @@ class SearchResult:
 
     @cached_property
     def rounds(self) -> tuple[SearchRound, ...]:
-        """Rounds 0 to N - 1 as they were trained, then the last mask and set."""
+        """Rounds 0 to N - 1 as they were trained, then the last mask and set, trained as well where
+        weights go on."""
         found = []
         for index, (mask, samples) in enumerate(zip(self.masks, self.sets, strict=True)):
             facts, steps = None, 0
-            if index < len(self._stages.rounds):
-                made = self._made(self._stages.rounds[index])
+            if index < len(self._stages.all_rounds):
+                made = self._made(self._stages.all_rounds[index])
                 facts = made.facts if isinstance(made.facts, RoundFacts) else None
                 steps = made.cost.steps
             judged = self._stages.judgements.get(index, ())

@@ -97,8 +97,9 @@ def round_config(
     precision: Precision,
     records_events: bool,
     predicts: bool = True,
+    finds_mask: bool = True,
 ) -> RoundConfig:
-    """The configuration of one round of one search.
+    """The configuration of one round of one search. finds_mask: it may stop where that is stable.
 
     Raises ConfigError for a network or a criterion of the user's that can't be loaded.
     """
@@ -106,7 +107,7 @@ def round_config(
     prune = prune_for(method, recipe.prune)
     # A method that takes PrAC's steps shares PrAC's round 0, and counts epochs from then on.
     counted = method.borrows == "steps" and not first
-    if not method.stops_early or counted:
+    if not method.stops_early or counted or not finds_mask:
         prune = dataclasses.replace(prune, tolerance=None)
     whole = first or method.data == "everything"
     made_beside = method.trains != "rounds" or find_criterion(prune.criterion).reads != "trained"

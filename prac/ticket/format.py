@@ -191,7 +191,7 @@ class Ticket:
         if found and self.found is None:
             raise TicketError(
                 "the ticket has no weights as found: only searches whose weights go on "
-                "(search.rewind=learning-rate) leave them, of rounds that they train"
+                "(search.rewind=learning-rate) leave them, of masks that they train"
             )
         if trained and self.trained is None:
             raise TicketError(

@@ -97,8 +97,7 @@ def _searched(
         prune={"fraction": 1 - (1 - bench.recipe.prune.fraction) ** (ROUNDS / rounds)},
         search={
             "seed": seed,
-            # The last mask is trained in the search where weights go on, or else by a judgement.
-            "rounds": rounds + goes_on,
+            "rounds": rounds,
             "rewind": RewindPoint("learning-rate") if goes_on else bench.recipe.search.rewind,
         },
     )

@@ -90,7 +90,8 @@ def test_each_round_goes_on_from_the_best_weights_of_the_one_before(
 ) -> None:
     found, tasks = going_on
     by_run = {task.run: task for task in tasks}
-    names = found.stages(method).rounds
+    names = found.stages(method).all_rounds
+    assert len(names) == 4
     for before, name in pairwise(names):
         task, made = by_run[found.graph.stages[name].key], found.made(before)
         assert REWIND not in made.files
@@ -111,9 +112,11 @@ def test_a_round_s_network_is_a_ticket_as_found(
     found, tasks = going_on
     by_run = {task.run: task for task in tasks}
     stages, result = found.stages(method), found.result[method]
-    # m_3 is made, and nothing is trained under it.
-    assert set(stages.found) == {0, 1, 2}
-    assert [r.found_test_accuracy is None for r in result.rounds] == [False, False, False, True]
+    # m_3 is trained too, of which no mask or set is made.
+    assert set(stages.found) == {0, 1, 2, 3}
+    assert [r.found_test_accuracy is None for r in result.rounds] == [False] * 4
+    readers = [s for s in found.graph.stages.values() if stages.last in s.inputs.values()]
+    assert not {"reduce", "select", "prune"} & {stage.kind for stage in readers}
     images = DeviceImages(dataset, RECIPE.augment)
     pictures, labels = images.test(0, images.num_test), images.test_labels
 
@@ -152,7 +155,7 @@ def test_what_was_found_is_read_again_from_a_folder(dataset: ImageDataset, tmp_p
     recipe = recipe.replace(compare=())
     first = search(recipe, data=dataset, judge=(), store=tmp_path)
     found = [one.found_test_accuracy for one in first.rounds]
-    assert [one is None for one in found] == [False, False, True]
+    assert [one is None for one in found] == [False, False, False]
     again = search(recipe, data=dataset, judge=(), store=tmp_path)
     assert [one.found_test_accuracy for one in again.rounds] == found
 
@@ -162,8 +165,8 @@ def test_as_found_is_told_where_weights_go_on_alone(
     soft: tuple[Searched, list[RoundTask]],
     tmp_path: Path,
 ) -> None:
-    # Of random masks the dense network alone was trained.
-    for method, indices in (("random-pruning", {0}), ("random-tickets", set()), ("snip", set())):
+    # Of random masks the dense network and the last one alone were trained.
+    for method, indices in (("random-pruning", {0, 3}), ("random-tickets", set()), ("snip", set())):
         assert set(going_on[0].stages(method).found) == indices
     rewound = soft[0]
     assert not any(search.found for search in rewound.graph.searches)
@@ -311,3 +314,36 @@ def test_the_next_set_is_of_all_that_was_presented(
     )
     epochs = found.trained()[1].known(RoundFacts).epochs
     assert set(statistics["presentations"].to_pylist()) == {epochs}
+
+
+def test_the_last_mask_is_trained_for_its_whole_budget_where_weights_go_on(
+    dataset: ImageDataset, tmp_path: Path
+) -> None:
+    # Every round that looks for a mask stops at once.
+    recipe = RECIPE.set(
+        search={"rewind": RewindPoint("learning-rate"), "rounds": 2},
+        prune={"tolerance": 0.9, "patience": 1, "record_at_once": True},
+    ).replace(compare=("vanilla", "random-subset", "one-shot"))
+    found, tasks = _run(recipe, dataset, tmp_path)
+    by_run = {task.run: task for task in tasks}
+    for method in ("prac", "vanilla", "random-subset", "one-shot"):
+        stages, rounds = found.stages(method), found.result[method].rounds
+        assert stages.last is not None
+        task, last = by_run[found.graph.stages[stages.last].key], rounds[2]
+        assert not task.config.records_events
+        assert task.config.predicts_with is None
+        assert last.facts is not None
+        assert not last.facts.stopped_early
+        assert last.facts.epochs == last.facts.budget_epochs
+        assert task.mask is not None
+        assert all(torch.equal(task.mask[n], last.mask[n]) for n in last.mask)
+        # It is on the bill, and no part of what the mask cost.
+        own = found.result[method]
+        assert own.bill.steps == own.steps_to_find(2) + last.steps == sum(r.steps for r in rounds)
+    assert found.result.rounds[1].facts is not None
+    assert found.result.rounds[1].facts.stopped_early
+    # One-shot trains its mask from the dense network's weights, on everything.
+    shot = by_run[found.graph.stages[found.stages("one-shot").last or ""].key]
+    assert shot.weights is not None
+    assert _same(shot.weights, found.made(found.stages("one-shot").rounds[0])[BEST])
+    assert len(shot.sample_ids) == len(dataset.training_ids)
