@@ -193,7 +193,7 @@ def _rows(
                 budget_epochs=0 if trained is None else trained.budget_epochs,
                 steps=0 if this is None else this.cost.steps,
                 search_steps=spent,
-                steps_saved=steps_saved(spent, full, index) if index else None,
+                steps_saved=steps_saved(spent, full, search.trained_for(index)) if index else None,
                 validation_accuracy=None if trained is None else trained.best_accuracy,
                 best_epoch=None if trained is None else trained.best_epoch,
                 test_accuracies=tuple(facts.test_accuracy for facts in judged),
@@ -205,6 +205,7 @@ def _rows(
                 sparsity_of_all=None if told is None else told.sparsity_of_all,
                 found_test_accuracy=None if found is None else found.test_accuracy,
                 found_steps=None if found is None or this is None else spent + this.cost.steps,
+                as_found=search.as_found,
                 stage="" if trained is None else search.all_rounds[index],
             )
         )

@@ -55,7 +55,8 @@ class RoundRow:
     judged. validation_accuracies: of the same trainings, at their best validation epochs.
     found_test_accuracy: of this round's own network as it is, where weights go on from round to
     round: `validation_accuracy` is its validation accuracy, found_steps the SGD steps of the search
-    with this round's; None where a ticket has to be trained to be judged.
+    with this round's; None where a ticket has to be trained to be judged. as_found: that network is
+    the judged one: test_accuracies are of it, search_steps have this round's too, found_* are None.
     flops_sparse, bytes_sparse: what the ticket costs where zeros are skipped (`prac.ticket.cost`):
     FLOPs of one image, bytes of its weights; None where no ticket was made. stage: what trained it,
     the same where methods share it; empty where nothing was trained. sparsity_of_all: the
@@ -93,6 +94,7 @@ class RoundRow:
     sparsity_of_all: Proportion | None = None
     found_test_accuracy: Proportion | None = None
     found_steps: Count | None = None
+    as_found: bool = False
     stage: str = ""
 
     @property

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from prac.config.values import Judge
 from prac.errors import ConfigError
 from prac.machine import in_ray_job
 
@@ -43,7 +44,7 @@ class Options:
     gpus_per_round: float | None = None
     deterministic: bool = False
     transfer_from: str | None = None
-    judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
+    judge: Judge = "auto"
     seeds: int = 1
     searches: int = 1
     margin: float = 0.5

@@ -140,9 +140,11 @@ def _add_comparison(what: argparse._ArgumentGroup) -> None:
     )
     what.add_argument(
         "--judge",
-        default="last",
+        default="auto",
         metavar="WHICH",
-        help="tickets to train alone and test: last, all, none, or rounds: 0,4,8 (%(default)s)",
+        help="tickets to train alone and test: last, all, none, or rounds: 0,4,8; found: test all "
+        "as their rounds left them, where weights go on; auto: found there with one seed, or else "
+        "last (%(default)s)",
     )
     what.add_argument(
         "--seeds",
@@ -354,14 +356,15 @@ def _scalar(text: str) -> Scalar:
 
 
 def judged_rounds(text: str) -> Any:
-    """`last`, `all`, `none`, or a tuple of rounds."""
-    if text in ("last", "all", "none"):
+    """One of the words, or a tuple of rounds."""
+    if text in ("auto", "found", "last", "all", "none"):
         return text
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(
-            f"--judge {text!r} is not allowed; allowed: last, all, none, or rounds such as 0,4,8"
+            f"--judge {text!r} is not allowed; allowed: auto, found, last, all, none, or rounds "
+            "such as 0,4,8"
         ) from error
 
 

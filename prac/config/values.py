@@ -52,6 +52,13 @@ class RewindPoint:
         return f"{self.unit}:{self.at}" if self.unit in ("epoch", "step") else self.unit
 
 
+Judge = Literal["auto", "found", "last", "all", "none"] | tuple[int, ...]
+"""Which tickets are tested. `found`: as the search's own rounds left them, trained under their
+masks already, where weights go on from round to round; nothing is trained for it. `last`, `all` and
+rounds: trained alone for the full budget, by seeds. `auto`: found where weights go on and one seed
+is asked for, or else the last."""
+
+
 @dataclass(frozen=True)
 class Share:
     """A number as a share of another, such as steps of the full budget's: `0.5x` is half."""

@@ -79,7 +79,7 @@ def payers(names: Iterable[str], graph: Graph) -> tuple[str, ...]:
 def _made(search: SearchStages, index: int | None) -> list[str]:
     if index is None:
         return [*search.all_rounds, *search.masks, *search.samples]
-    return [*search.rounds[:index], *search.masks[:index]]
+    return [*search.all_rounds[: search.trained_for(index)], *search.masks[:index]]
 
 
 def _rounds_of_others(search: SearchStages, graph: Graph) -> set[str]:

@@ -69,10 +69,15 @@ def _add_search(line: Line) -> None:
         _start(line, 1)  # whatever is judged
     judged = set(line.request.judged_rounds)
     for index in range(line.request.recipe.search.rounds + 1):
-        if index in judged and (index > 0 or line.method is PRAC):
-            line.judgements[index] = _judge(line, index)
-        if line.request.judge != "none" and _is_found(line, index):
-            line.found[index] = _judge_as_found(line, index)
+        wanted = index > 0 or line.method is PRAC
+        if line.as_found:
+            if wanted and _is_found(line, index):
+                line.judgements[index] = (_judge_as_found(line, index),)
+        else:
+            if wanted and index in judged:
+                line.judgements[index] = _judge(line, index)
+            if line.request.judge != "none" and _is_found(line, index):
+                line.found[index] = _judge_as_found(line, index)
         # Repeats are for the verdict: one search's tickets are enough to take one.
         wanted = index > 0 and line.request.place == 0
         if wanted and (line.method is PRAC or index in line.judgements):
@@ -99,7 +104,7 @@ def _add_rounds(line: Line) -> None:
             if not trained:
                 line.rounds.append(line.masks[-1])
             add_set(line, index + 1)
-        if _goes_on(line):
+        if line.goes_on:
             line.last = _round(line, rounds, last=True)
 
 
@@ -186,17 +191,11 @@ def _trained(line: Line, index: int) -> str:
     return line.last if line.last is not None and index == len(line.rounds) else line.rounds[index]
 
 
-def _goes_on(line: Line) -> bool:
-    """Whether its rounds go on from the weights before, in a search of its own."""
-    own = line.method.starts == "rewind" and line.method.borrows != "rounds"
-    return own and not line.request.recipe.search.rewind.rewinds
-
-
 def _is_found(line: Line, index: int) -> bool:
     """Whether the network of round k = `index` is a trained ticket as it is: it went on from the
     round before. So is the dense network that it began with."""
     last = index == line.request.recipe.search.rounds
-    return _goes_on(line) and (last or line.method.trains_round(index))
+    return line.goes_on and (last or line.method.trains_round(index))
 
 
 def _judge_as_found(line: Line, index: int) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from prac.config.checks import require
 from prac.config.methods import METHODS, PRAC, Method, find_method
 from prac.config.recipe import Recipe
 from prac.config.sections import Precision
+from prac.config.values import Judge
 from prac.errors import ConfigError
 
 MAX_SEEDS = 100
@@ -43,12 +44,12 @@ class Request:
     """What a pipeline is asked for.
 
     precision: what `train.precision` came to. transfer_from: an architecture of the recipe whose
-    sets all others use. judge: `last`, `all`, `none` or a list of rounds. seeds: how often each
-    judged ticket is trained, each time with a training seed of its own. searches: how often the
-    whole search is run, each time with a search seed of its own; place: which of them this is.
-    margin: the points that a method may lose to vanilla and still keep its accuracy, in verdicts.
-    weights: of networks of the user's, which may load weights: the digest of their initial weights,
-    by architecture. trainer: tells a round trainer of the user's in the keys of what it trains.
+    sets all others use. judge: as `Judge` has it. seeds: how often each judged ticket is trained,
+    each time with a training seed of its own. searches: how often the whole search is run, each
+    time with a search seed of its own; place: which of them this is. margin: the points that a
+    method may lose to vanilla and still keep its accuracy, in verdicts. weights: of networks of the
+    user's, which may load weights: the digest of their initial weights, by architecture. trainer:
+    tells a round trainer of the user's in the keys of what it trains.
     """
 
     recipe: Recipe
@@ -57,7 +58,7 @@ class Request:
     num_training: int
     precision: Precision
     transfer_from: str | None = None
-    judge: Literal["last", "all", "none"] | tuple[int, ...] = "last"
+    judge: Judge = "auto"
     seeds: int = 1
     searches: int = 1
     margin: float = 0.5
@@ -77,6 +78,17 @@ class Request:
         require(0 < self.margin < 100, "--margin", self.margin, "points between 0 and 100")
         for name, number in (("seeds", self.seeds), ("searches", self.searches)):
             require(1 <= number <= MAX_SEEDS, f"--{name}", number, f"1 to {MAX_SEEDS}")
+        if self.judge == "found" and self.recipe.search.rewind.rewinds:
+            raise ConfigError(
+                f"--judge found tests the networks of rounds, whose weights "
+                f"search.rewind={self.recipe.search.rewind} takes back; allowed: last, all, none, "
+                "rounds, or search.rewind=learning-rate"
+            )
+        if self.judge == "found" and self.seeds > 1:
+            raise ConfigError(
+                f"--judge found trains nothing, so that --seeds {self.seeds} has nothing to vary; "
+                "allowed: --seeds 1, or --judge last"
+            )
 
     @property
     def methods(self) -> tuple[Method, ...]:
@@ -85,6 +97,12 @@ class Request:
         ours = [name for name in METHODS if name in names and name != PRAC.name]
         theirs = [name for name in dict.fromkeys(names) if name not in METHODS]
         return (PRAC, *(find_method(name) for name in [*ours, *theirs]))
+
+    @property
+    def as_found(self) -> bool:
+        """Whether tickets are tested as the search left them."""
+        goes_on = not self.recipe.search.rewind.rewinds
+        return self.judge == "found" or (self.judge == "auto" and goes_on and self.seeds == 1)
 
     @property
     def judging_seeds(self) -> tuple[int, ...]:
@@ -113,10 +131,10 @@ class Request:
         rounds = self.recipe.search.rounds
         if self.judge == "none":
             return ()
-        if self.judge == "last":
-            return (0, rounds)
         if self.judge == "all":
             return tuple(range(rounds + 1))
+        if isinstance(self.judge, str):
+            return (0, rounds)
         return tuple(sorted(set(self.judge)))
 
 
@@ -127,8 +145,9 @@ class SearchStages:
     rounds: what trains m_0 to m_{N-1}; where nothing is trained, what makes the masks. last: what
     trains m_N, where weights go on (`search.rewind=learning-rate`). masks: what makes m_1 to m_N.
     samples: what makes D_1 to D_N; empty where every round trains on everything.
-    judgements: by round, one for each seed, the same seed at the same place in all searches. found:
-    by round, what tested its network as it is. tickets: by round. Round 0 is the dense network.
+    judgements: by round, one for each seed, the same seed at the same place in all searches.
+    as_found: they are of the networks that the rounds left. found: by round, what tested its
+    network as it is, beside judgements that train. tickets: by round. Round 0 is the dense network.
     proxy: what trained the network that chose its sets, if one did.
     """
 
@@ -142,6 +161,7 @@ class SearchStages:
     proxy: str | None = None
     last: str | None = None
     found: Mapping[int, str] = field(default_factory=dict)
+    as_found: bool = False
 
     @property
     def all_rounds(self) -> tuple[str, ...]:
@@ -151,9 +171,14 @@ class SearchStages:
     def trainings(self, index: int) -> tuple[str, ...]:
         """What was trained to find m_k, k = `index`: the sum of their SGD steps is what the ticket
         cost, everywhere. A proxy's are from m_2 on, the first mask of a round on a set that it
-        chose."""
-        proxy = (self.proxy,) if self.proxy is not None and index > 1 else ()
-        return (*dict.fromkeys(self.rounds[:index]), *proxy)
+        chose. As found, that under m_k is among them."""
+        needed = self.trained_for(index)
+        proxy = (self.proxy,) if self.proxy is not None and needed > 1 else ()
+        return (*dict.fromkeys(self.all_rounds[:needed]), *proxy)
+
+    def trained_for(self, index: int) -> int:
+        """How many rounds the ticket with m_k, k = `index`, needs."""
+        return index + self.as_found
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,17 @@ class Line:
         self.prune = prune_for(self.method, recipe.prune)
 
     @property
+    def goes_on(self) -> bool:
+        """Whether its rounds go on from the weights before, in a search of its own."""
+        own = self.method.starts == "rewind" and self.method.borrows != "rounds"
+        return own and not self.request.recipe.search.rewind.rewinds
+
+    @property
+    def as_found(self) -> bool:
+        """Whether its tickets are tested as its rounds left them."""
+        return self.goes_on and self.request.as_found
+
+    @property
     def label(self) -> str:
         """What its stages' names have in common."""
         return self.shared(f"{self.architecture}:{self.method.name}")
@@ -148,6 +159,7 @@ class Line:
             tickets=self.tickets,
             proxy=self.proxy,
             last=self.last,
+            as_found=self.as_found,
         )
 
     def add(

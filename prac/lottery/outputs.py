@@ -123,6 +123,11 @@ class JudgeFacts(TrainedFacts):
 
     test_accuracy: Proportion
 
+    @property
+    def as_found(self) -> bool:
+        """Whether nothing was trained for it."""
+        return self.epochs == 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class TicketFacts(Facts):
@@ -134,7 +139,8 @@ class TicketFacts(Facts):
     weights: that are prunable, by `layers`; parameters: all of the network's, None where the ticket
     is of a day that counted none.
     found_*: of the network that the search's own round with this mask left, as it is, where weights
-    go on (`search.rewind=learning-rate`); its steps with those of that round.
+    go on (`search.rewind=learning-rate`); its steps with those of that round. as_found: it is what
+    was judged, and all other fields are of it; found_* are None.
     """
 
     architecture: str
@@ -168,6 +174,7 @@ class TicketFacts(Facts):
     found_test_accuracy: Proportion | None = None
     found_validation_accuracy: Proportion | None = None
     found_steps: Count | None = None
+    as_found: bool = False
 
     @property
     def sparsity_of_all(self) -> float | None:

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from prac.config.methods import PRAC
 from prac.config.recipe import Recipe
 from prac.config.recipes import get_recipe
+from prac.config.values import Judge
 from prac.data.dataset import ImageDataset, Source
 from prac.data.sources import as_source
 from prac.data.splits import training_rows
@@ -159,7 +160,7 @@ class SearchResult:
         if not self._stages.tickets:
             raise ConfigError(
                 f"{self.architecture}:{self.method} left no ticket: another method than PrAC has "
-                'one of the rounds that are judged; search with judge="last" or "all"'
+                'one of the rounds that are judged; search with judge="auto", "last" or "all"'
             )
         return self.tickets[max(self.tickets)]
 
@@ -212,7 +213,7 @@ def search(
     data: Any = None,
     network: Any = None,
     transfer_from: str | None = None,
-    judge: Literal["last", "all", "none"] | tuple[int, ...] = "last",
+    judge: Judge = "auto",
     seeds: int = 1,
     store: Store | str | Path | None = None,
     how: Local = Local(),
@@ -223,10 +224,10 @@ def search(
     data: a source's name, an ImageDataset, arrays or a torch Dataset (`prac.data.given`); None is
     the recipe's. network: an architecture's name, a callable that makes a module from
     `in_channels` and `num_classes` as far as it takes them, or several of both; None is the
-    recipe's. transfer_from: the network whose sets all others use. judge: which tickets are trained
-    alone and tested, by `seeds` seeds each. store: a folder (or a Store) that keeps finished
-    stages, so that the same call goes on from there; None keeps them in memory. Two calls in two
-    threads run one after the other.
+    recipe's. transfer_from: the network whose sets all others use. judge: which tickets are tested,
+    as found or trained alone by `seeds` seeds each (`prac.config.values.Judge`). store: a folder
+    (or a Store) that keeps finished stages, so that the same call goes on from there; None keeps
+    them in memory. Two calls in two threads run one after the other.
 
     Raises ConfigError before anything is trained for what can't be, PracError for what fails.
     """
@@ -262,12 +263,7 @@ def search(
 
 
 def local_request(
-    recipe: Recipe,
-    source: Source,
-    device: str,
-    transfer_from: str | None,
-    judge: Literal["last", "all", "none"] | tuple[int, ...],
-    seeds: int,
+    recipe: Recipe, source: Source, device: str, transfer_from: str | None, judge: Judge, seeds: int
 ) -> Request:
     """What is asked for, as a graph is built of it. Raises ConfigError."""
     summary = source.summary()

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from prac.analysis.results import Results, RoundRow
 from prac.config.methods import method_label
-from prac.report.wording import architectures, count, percent
+from prac.report.wording import architectures, count, ordered_methods, percent
+
+AS_FOUND = (
+    "Weights go on from round to round: a ticket is tested as its own round left it trained, whose "
+    "steps are among those to find it; nothing was trained to judge it."
+)
 
 
 def as_found_sentences(results: Results) -> list[str]:
-    """One for each architecture, of its sparsest such round; none where weights are rewound."""
+    """How tickets were tested where that is as found; or one for each architecture, of its sparsest
+    such round, beside judged tickets; none where weights are rewound."""
+    if any(row.as_found for row in results.rows):
+        alone = {row.method for row in results.rows if row.test_accuracies and not row.as_found}
+        others = [method_label(name) for name in ordered_methods(alone)]
+        apart = f" Of {', '.join(others)} a ticket was trained alone, at the cost of no steps here."
+        return [f"{AS_FOUND}{apart if others else ''}"]
     return [told for name in architectures(results) if (told := _told(results, name))]
 
 

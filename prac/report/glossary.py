@@ -75,7 +75,9 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "judged",
         "The ticket was trained alone, from the rewind weights, on all the training data, and then "
-        "tested. This costs no search steps and is reported apart.",
+        "tested. This costs no search steps and is reported apart. Where weights go on from round "
+        "to round it may be tested as found: as its own round left it, whose steps are then among "
+        "those to find it.",
     ),
     (
         "seed",

@@ -77,6 +77,7 @@ class _Lineage:
     num_training: Count = 0
     search_steps: Count = 0
     found_steps: Count | None = None
+    as_found: bool = False
     steps_saved: float | None = None
     flops_dense: Count = 0
     flops_sparse: Count = 0

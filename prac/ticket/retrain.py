@@ -29,7 +29,7 @@ from prac.training.made_by import together
 from prac.training.observers import EpochCallback, OnEpoch
 from prac.training.precision import pick_device, resolve_precision
 
-_OF_FOUND = ("found_test_accuracy", "found_validation_accuracy", "found_steps")
+_OF_FOUND = ("found_test_accuracy", "found_validation_accuracy", "found_steps", "as_found")
 
 
 @dataclass(frozen=True, kw_only=True)

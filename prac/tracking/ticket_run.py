@@ -120,7 +120,7 @@ def description(facts: TicketFacts, where: str, no_graph: str | None = None) -> 
     goes_on = facts.rewind == "learning-rate"
     rewound = "its weights go on" if goes_on else f"rewound to {facts.rewind}"
     rows = {
-        "test accuracy, trained alone from here": f"{accuracy}{dense}",
+        f"test accuracy, {_tested(facts)}": f"{accuracy}{dense}",
         **_as_found(facts),
         "found by": f"{facts.method}, round {facts.round}, {rewound}",
         "set": f"{facts.set_size:,} of {facts.num_training:,} training samples ({share:.1%})",
@@ -146,6 +146,10 @@ def description(facts: TicketFacts, where: str, no_graph: str | None = None) -> 
         "network = ticket.build()  # sparse, and stays so while you train it\n```\n"
         + ("" if facts.test_accuracy is None else "\n" + loading)
     )
+
+
+def _tested(facts: TicketFacts) -> str:
+    return "as the search left it trained" if facts.as_found else "trained alone from here"
 
 
 def _as_found(facts: TicketFacts) -> dict[str, str]:

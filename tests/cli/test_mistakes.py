@@ -69,6 +69,7 @@ def _refused(command, *words: str) -> str:
         ("--judge nonsense", "--judge 'nonsense' is not allowed"),
         ("--judge 0,,2", "--judge"),
         ("--judge 99", "rounds 0 to "),
+        ("--judge found", "search.rewind=epoch:1 takes back; allowed: last, all, none, rounds"),
         ("--seeds 0", "--seeds 0 is not allowed; allowed: 1 to 100"),
         ("--seeds three", "--seeds"),
         # Settings.

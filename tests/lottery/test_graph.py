@@ -9,6 +9,7 @@ import pytest
 
 from prac.config.recipes import digits
 from prac.config.sections import DataConfig, PruneConfig, SelectConfig
+from prac.config.values import RewindPoint
 from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request, Stage
@@ -345,6 +346,22 @@ def test_judged_rounds(request_for) -> None:
     assert request_for(judge="all").judged_rounds == (0, 1, 2, 3)
     assert request_for(judge="none").judged_rounds == ()
     assert request_for(judge=(3, 1, 3)).judged_rounds == (1, 3)
+
+
+def test_tickets_are_tested_as_found_where_weights_go_on(request_for) -> None:
+    goes_on = RewindPoint("learning-rate")
+    assert request_for(rewind=goes_on, judge="auto").as_found
+    assert request_for(rewind=goes_on, judge="found").as_found
+    # Weights that go back, several trainings of a ticket, and whoever asks for judgements.
+    assert not request_for(judge="auto").as_found
+    assert not request_for(rewind=goes_on, judge="auto", seeds=3).as_found
+    for judge in ("last", "all", "none", (3,)):
+        assert not request_for(rewind=goes_on, judge=judge).as_found
+    assert request_for(judge="auto").judged_rounds == (0, 3)
+    with pytest.raises(ConfigError, match=r"search.rewind=epoch:1 takes back; allowed: last"):
+        request_for(judge="found")
+    with pytest.raises(ConfigError, match="--seeds 2 has nothing to vary"):
+        request_for(rewind=goes_on, judge="found", seeds=2)
 
 
 def test_repeats_of_a_search_have_judgements_and_no_tickets(request_for) -> None:

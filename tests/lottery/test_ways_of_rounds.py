@@ -125,7 +125,7 @@ def test_a_round_s_network_is_a_ticket_as_found(
             return (network.eval()(pictures).argmax(1) == labels).float().mean().item()
 
     paid = 0
-    for index, name in enumerate(stages.rounds):
+    for index, name in enumerate(stages.all_rounds):
         made = found.made(name)
         paid += made.cost.steps
         if index == 0:

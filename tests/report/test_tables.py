@@ -308,3 +308,22 @@ def test_networks_as_found_have_a_column_and_a_sentence(
     (told,) = as_found_sentences(build(rows=every, dense_test_accuracy={"resnet8": 0.95}))
     assert told.endswith("; the dense network 90.00 %, judged 95.00 %.")
     assert as_found_sentences(build(rows=(dense, rows[0]))) == []
+
+
+def test_tickets_that_are_tested_as_found_are_said_to_be(
+    row: Callable[..., RoundRow], build: Callable[..., Results]
+) -> None:
+    rows = tuple(
+        dataclasses.replace(row("resnet8", method, index, test=0.9), as_found=True)
+        for method in ("prac", "random-subset")
+        for index in (1, 2)
+    )
+    found = build(rows=rows)
+    (told,) = as_found_sentences(found)
+    assert "a ticket is tested as its own round left it trained" in told
+    assert "alone" not in told
+    assert "as found" not in result_row(found, rows[0])
+    assert told in " ".join(_printed(found).split())
+    beside = build(rows=(*rows, row("resnet8", "snip", 2, test=0.9), row("resnet8", "grasp", 1)))
+    (told,) = as_found_sentences(beside)
+    assert told.endswith("Of SNIP a ticket was trained alone, at the cost of no steps here.")

@@ -35,3 +35,21 @@ def test_the_dense_network_is_that_which_was_judged(request_for: Callable[..., R
     found = dense_accuracies(stages.values(), made)
     assert found == {"conv4": pytest.approx(0.85), "resnet8": pytest.approx(0.1)}
     assert dense_accuracies(stages.values(), {}) == {}
+
+
+def test_the_dense_network_is_as_found_where_tickets_are(
+    request_for: Callable[..., Request],
+) -> None:
+    asked = request_for(
+        architectures=("conv4",), rounds=2, judge="auto", rewind=RewindPoint("learning-rate")
+    )
+    stages = build_graph(asked).stages
+    tested = {"judge:conv4:prac:0:as-found": 0.7}
+    made = {}
+    for name, stage in stages.items():
+        made[name] = plain_made(stage)
+        if stage.kind == "judge":
+            facts = made[name].known(JudgeFacts)
+            facts = dataclasses.replace(facts, test_accuracy=tested.get(name, 0.1))
+            made[name] = dataclasses.replace(made[name], facts=facts)
+    assert dense_accuracies(stages.values(), made) == {"conv4": pytest.approx(0.7)}

@@ -81,7 +81,7 @@ def ticket_stage(config: TicketStageConfig, work: Work, **made: Made) -> Made:
     facts = _facts(config, dataset, inputs, model)
     known = dataclasses.asdict(facts)
     lineage = {
-        **{n: v for n, v in known.items() if v is not None or not n.startswith("found_")},
+        **{n: v for n, v in known.items() if "found" not in n or not (v is None or v is False)},
         "made_by": inputs.made_by,
         "class_names": list(dataset.class_names),
         "image_shape": list(dataset.image_shape),
@@ -113,6 +113,7 @@ def _facts(
     steps = sum(training.cost.steps for training in inputs.trainings)
     test, validation = _accuracies(inputs.judge)
     found_test, found_validation = _accuracies(inputs.found)
+    as_found = inputs.judge is not None and inputs.judge.known(JudgeFacts).as_found
     return TicketFacts(
         architecture=config.architecture,
         data=config.data_name,
@@ -126,7 +127,7 @@ def _facts(
         set_size=len(dataset.training_ids) if chosen is None else chosen.set_size,
         num_training=len(dataset.training_ids),
         search_steps=steps,
-        steps_saved=steps_saved(steps, config.budget_steps, config.round_index),
+        steps_saved=steps_saved(steps, config.budget_steps, config.round_index + as_found),
         test_accuracy=test,
         validation_accuracy=validation,
         dense_test_accuracy=_accuracies(inputs.dense_judge)[0],
@@ -138,6 +139,7 @@ def _facts(
         num_classes=dataset.num_classes,
         data_fingerprint=dataset.fingerprint,
         set_digest="" if inputs.samples is None or chosen is None else chosen.digest,
+        as_found=as_found,
         found_test_accuracy=found_test,
         found_validation_accuracy=found_validation,
         found_steps=None if inputs.found_in is None else steps + inputs.found_in.cost.steps,

@@ -59,8 +59,8 @@ class Drawing:
 ACCURACY = Drawing(
     name="accuracy",
     alt="Line chart: accuracy of tickets over the share of weights removed",
-    caption="Marked points are tickets that were trained alone and tested, the mean over the "
-    "seeds; bands and bars are one standard deviation. On or above the dashed line (the dense "
+    caption="Marked points are tickets that were tested, the mean over the seeds; "
+    "bands and bars are one standard deviation. On or above the dashed line (the dense "
     "model) nothing was lost. Marks of one sparsity stand side by side to be told apart.",
     table="accuracy.csv",
     draw=accuracy,
@@ -69,8 +69,8 @@ VALIDATION = Drawing(
     name="validation",
     alt="Line chart: validation accuracy of each round's network over the share of weights removed",
     caption="Of the network that each round of a search leaves, which has seen the round's own set "
-    "alone: it falls where sets are small, and says nothing about the ticket, which is trained "
-    "anew on everything.",
+    "alone: it falls where sets are small. It says nothing about a ticket that is trained anew on "
+    "everything; where weights go on, it is of the ticket as found.",
     table="rounds.csv",
     draw=validation,
 )
@@ -86,7 +86,7 @@ COST = Drawing(
 AT_STEPS = Drawing(
     name="equal-steps",
     alt="Line chart: accuracy of tickets over the SGD steps that it took to find them",
-    caption="Up and left is better: a mark is a ticket, trained alone and tested, at the SGD steps "
+    caption="Up and left is better: a mark is a ticket that was tested, at the SGD steps "
     "of its search; the one to take, where there is one, has a ring, the dashed line is the "
     "dense network.",
     table="equal_steps.csv",

@@ -1,0 +1,139 @@
+"""Searches whose weights go on, and whose tickets are tested as their own rounds left them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from prac import judge, search
+from prac.config.recipe import Recipe
+from prac.config.sections import (
+    AugmentConfig,
+    BudgetConfig,
+    PruneConfig,
+    SearchConfig,
+    SelectConfig,
+    TrainConfig,
+)
+from prac.config.values import RewindPoint
+from prac.data.batches import DeviceImages
+from prac.data.dataset import ImageDataset
+from prac.lottery.outputs import BEST, JudgeFacts
+from prac.ticket.format import Ticket
+from tests.support.searches import Searched, searched
+
+RECIPE = Recipe(
+    name="found",
+    description="",
+    architectures=("resnet8",),
+    augment=AugmentConfig(crop_padding=1, flip=False),
+    train=TrainConfig(
+        epochs=4, batch_size=16, learning_rate=0.02, milestones=(), precision="fp32", shares=1
+    ),
+    prune=PruneConfig(fraction=0.5, tolerance=None),
+    budget=BudgetConfig(scaling="steps"),
+    select=SelectConfig(soft=0.25),
+    search=SearchConfig(rounds=2, rewind=RewindPoint("learning-rate")),
+    compare=("vanilla", "random-subset", "one-shot", "snip"),
+)
+
+
+@pytest.fixture(scope="module")
+def dataset(toy_data: Callable[..., ImageDataset]) -> ImageDataset:
+    return toy_data(200, noise=140)
+
+
+@pytest.fixture(scope="module")
+def found(dataset: ImageDataset) -> Searched:
+    return searched(RECIPE, dataset, judge="auto")
+
+
+@pytest.mark.parametrize("method", ["prac", "vanilla", "random-subset", "one-shot"])
+def test_a_ticket_is_what_its_own_round_left_with_the_steps_of_that_round(
+    found: Searched, dataset: ImageDataset, method: str
+) -> None:
+    images = DeviceImages(dataset, RECIPE.augment)
+    pictures, labels = images.test(0, images.num_test), images.test_labels
+
+    def tested(network: nn.Module) -> float:
+        with torch.no_grad():
+            return (network.eval()(pictures).argmax(1) == labels).float().mean().item()
+
+    stages, result = found.stages(method), found.result[method]
+    # A mask that one-shot makes on the way is trained by no round.
+    indices = (2,) if method == "one-shot" else (1, 2)
+    assert tuple(stages.tickets) == indices
+    full = result.rounds[0].steps
+    for index in indices:
+        (name,), ticket = stages.judgements[index], found.result[method].tickets[index]
+        judged = found.made(name)
+        assert (judged.cost.steps, judged.known(JudgeFacts).as_found) == (0, True)
+        assert ticket.trained is not None
+        left = found.made(stages.all_rounds[index])
+        assert all(torch.equal(left[BEST][n], w) for n, w in ticket.trained.items())
+        by_hand = tested(ticket.build(trained=True))
+        assert result.rounds[index].test_accuracies == (pytest.approx(by_hand),)
+        trained = dict.fromkeys(stages.all_rounds[: index + 1])
+        paid = sum(found.made(n).cost.steps for n in trained)
+        told = ticket.lineage
+        assert told["test_accuracy"] == pytest.approx(by_hand)
+        assert told["search_steps"] == paid == result.steps_to_find(index)
+        # Vanilla trains as often, each time on everything.
+        assert told["steps_saved"] == pytest.approx(1 - paid / (full * (index + 1)))
+        assert told["as_found"] is True
+        assert "found_steps" not in told
+        assert told["dense_test_accuracy"] == found.result.rounds[0].test_accuracies[0]
+    saved = result.tickets[2].lineage["steps_saved"]
+    assert (saved == 0) if method == "vanilla" else (saved > 0)
+
+
+def test_the_dense_network_is_tested_as_it_was_trained(found: Searched) -> None:
+    (name,) = found.stages().judgements[0]
+    assert found.graph.stages[name].inputs == {"rewind": found.stages().rounds[0]}
+    assert all(0 not in found.stages(m).judgements for m in ("vanilla", "random-subset"))
+
+
+def test_a_method_whose_weights_do_not_go_on_is_judged_alone(found: Searched) -> None:
+    stages = found.stages("snip")
+    assert set(stages.judgements) == {2}
+    (name,) = stages.judgements[2]
+    assert found.made(name).cost.steps > 0
+    assert "as_found" not in found.result["snip"].tickets[2].lineage
+
+
+def test_trained_again_it_is_no_longer_as_found(found: Searched, dataset: ImageDataset) -> None:
+    ticket = found.result.ticket
+    again = judge(ticket, data=dataset, recipe=RECIPE).ticket
+    assert "as_found" not in again.lineage
+    assert again.trained is not None
+    assert ticket.trained is not None
+    assert any(not torch.equal(again.trained[n], w) for n, w in ticket.trained.items())
+
+
+def test_a_saved_ticket_says_so(found: Searched, tmp_path: Path) -> None:
+    again = Ticket.load(found.result.ticket.save(tmp_path / "ticket"))
+    assert again.lineage["as_found"] is True
+
+
+def test_more_seeds_train_tickets_alone(dataset: ImageDataset) -> None:
+    one = RECIPE.replace(compare=()).set(search={"rounds": 1})
+    found = search(one, data=dataset, seeds=2)
+    assert len(found.rounds[1].test_accuracies) == 2
+    assert found.rounds[1].found_test_accuracy is not None
+    assert found.ticket.lineage["search_steps"] == found.rounds[0].steps
+
+
+def test_repeats_are_tested_as_found_too(found: Searched) -> None:
+    from prac.lottery.compose import build_graph
+
+    graph = build_graph(dataclasses.replace(found.request, searches=2))
+    (repeat, *_), ours = graph.repeats[0], graph.searches[0]
+    assert repeat.as_found
+    assert set(repeat.judgements) == set(ours.judgements) == {0, 1, 2}
+    assert not repeat.tickets
+    assert {graph.stages[n].config.as_found for (n,) in repeat.judgements.values()} == {True}
