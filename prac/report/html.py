@@ -111,7 +111,7 @@ def render(results: Results, pictures: dict[str, _Picture], tables: list[str]) -
         verdicts=found,
         noise=noise_sentence(results),
         why_fewer=why_fewer(results),
-        advices=advices(found),
+        advices=advices(results, found),
         timed=any(row.search_seconds for row in results.rows) or bool(results.bills),
         tickets=[
             (verdict.take is not None, row)

@@ -47,6 +47,17 @@ Level = Literal["good", "mixed", "poor", "open"]
 _BY = "in validation accuracy"
 
 
+SUGGESTED = {"select.soft": "0.25", "search.rewind": "learning-rate"}
+"""What beat random samples in whole searches (tests/benchmarks/evidence/searches.md)."""
+
+SUGGESTION = (
+    "First try what paid on CIFAR-10: "
+    f"{' '.join(f'--set {name}={value}' for name, value in SUGGESTED.items())} "
+    "(sets that draw some of the other samples anew in every epoch, and weights that go on; "
+    "--recipe cifar10_fast has both)."
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """The answer for one architecture.
@@ -136,16 +147,28 @@ def brief_verdicts(results: Results) -> list[tuple[str, str]]:
     other; what would decide it is said once for all that it is true of."""
     found = verdicts(results)
     told = [(v.architecture, f"{v.badge}{v.headline}. {v.brief}".strip()) for v in found]
-    return told + advices(found)
+    return told + advices(results, found)
 
 
-def advices(found: Sequence[Verdict]) -> list[tuple[str, str]]:
-    """What would decide what is open, each once, behind the networks that it is true of."""
+def advices(results: Results, found: Sequence[Verdict]) -> list[tuple[str, str]]:
+    """What paid elsewhere, and what would decide what is open: of which networks, and what."""
     advised: dict[str, list[str]] = {}
+    measured = [v for v in found if v.paid in ("undecided", "did not pay")]
+    if measured and not _is_suggested(results):
+        advised[SUGGESTION] = [verdict.architecture for verdict in measured]
     for verdict in found:
         if verdict.advice:
             advised.setdefault(verdict.advice, []).append(verdict.architecture)
     return [(", ".join(networks), told) for told, networks in advised.items()]
+
+
+def _is_suggested(results: Results) -> bool:
+    """Whether it searched so; what doesn't tell how is advised nothing."""
+    told = results.settings
+    if not SUGGESTED.keys() <= told.keys():
+        return True
+    soft = told["select.soft"] not in ("0", "0.0")
+    return soft and told["search.rewind"] == SUGGESTED["search.rewind"]
 
 
 def _verdict(results: Results, architecture: str) -> Verdict:

@@ -229,6 +229,26 @@ def test_the_short_verdict_of_each_answer(
     assert len(told["did not pay"]) == 1  # nothing is open
 
 
+def test_what_paid_elsewhere_is_the_first_suggestion(
+    row: Callable[..., RoundRow], build: Callable[..., Results]
+) -> None:
+    def first(soft: str, rewind: str, control: float | None = 0.93) -> str:
+        methods = {"prac": 0.9, "vanilla": 0.93} | ({"random-subset": control} if control else {})
+        rows = tuple(row("a", name, 4, test=accuracy) for name, accuracy in methods.items())
+        settings = {"select.soft": soft, "search.rewind": rewind} if rewind else {}
+        found = build(rows=rows, dense_test_accuracy={"a": 0.92}, settings=settings)
+        return brief_verdicts(found)[1][1] if len(brief_verdicts(found)) > 1 else ""
+
+    suggested = "First try what paid on CIFAR-10: --set select.soft=0.25 --set "
+    for soft, rewind in (("0.0", "epoch:1"), ("0.25", "epoch:1"), ("0.0", "learning-rate")):
+        assert first(soft, rewind).startswith(suggested), (soft, rewind)
+    # Who searched so already, or measured nothing, or doesn't tell how.
+    assert suggested not in first("0.25", "learning-rate")
+    assert suggested not in first("0.5", "learning-rate")
+    assert suggested not in first("0.0", "epoch:1", control=None)
+    assert suggested not in first("0.0", "")
+
+
 def test_terminal_shows_one_row_a_search_of_very_many(crowd: Results) -> None:
     table = _printed(crowd).split("\nvgg16")[1].split("\nvgg16:")[0]
     lines = [line for line in table.splitlines() if line.endswith(" %")]
