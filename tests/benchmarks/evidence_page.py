@@ -90,6 +90,10 @@ def page(
         if any(row[measure] is not None for row in rows):
             parts.append(f"## Each against its twin, {measure} accuracy, in points")
             parts.append(_against(rows, twins, measure))
+        vanilla = _against(rows, {row["variant"]: "vanilla" for row in rows}, measure)
+        if table == "searches" and vanilla:
+            parts.append(f"## Each against vanilla, {measure} accuracy, in points")
+            parts.append(vanilla)
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
@@ -119,6 +123,7 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _against(rows: Sequence[Mapping[str, Any]], twins: Mapping[str, str], measure: str) -> str:
+    """A table of paired differences; empty where there is no pair."""
     by_key = {(row["variant"], row["start"], row["seed"]): row[measure] for row in rows}
     told = []
     for variant, start in dict.fromkeys((row["variant"], row["start"]) for row in rows):
@@ -134,7 +139,7 @@ def _against(rows: Sequence[Mapping[str, Any]], twins: Mapping[str, str], measur
         zip([n for n, p in p_values.items() if p is not None], holm(known), strict=True)
     )
     heads = ["variant", "pairs", "each", "mean", "95 % interval", "p (Holm)", "could have seen"]
-    lines = []
+    lines: list[list[str]] = []
     for name, ours, theirs in told:
         found, interval = differences(ours, theirs), paired_interval(ours, theirs)
         each = ", ".join(f"{100 * (a - b):+.2f}" for a, b in zip(ours, theirs, strict=True))
@@ -149,7 +154,7 @@ def _against(rows: Sequence[Mapping[str, Any]], twins: Mapping[str, str], measur
             "" if name not in adjusted else f"{adjusted[name]:.3f}",
             "" if seen is None else f"{100 * seen:.2f}",
         ])  # fmt: skip
-    return markdown(heads, lines)
+    return markdown(heads, lines) if lines else ""
 
 
 def markdown(heads: Sequence[str], rows: Iterable[Iterable[object]]) -> str:

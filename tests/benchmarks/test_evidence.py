@@ -182,3 +182,24 @@ def test_the_page_s_statistics_by_hand() -> None:
     cells = f"| +1.00, +2.00, +3.00 | +2.00 | {low:+.2f} to {high:+.2f} | {p:.3f} |"
     assert f"| prac, rewind | 3 {cells}" in told
     assert "40.0" in told
+
+
+def test_whole_searches_are_held_against_vanilla_too() -> None:
+    rows = [
+        {"variant": name, "start": start, "seed": seed, "sparsity": 0.4, "set_size": 10,
+         "steps": 5, "samples": 50, "flops": 3, "seconds": 1.0, "validation": 0.5, "test": accuracy}
+        for seed in (10, 11, 12)
+        for name, start, accuracy in (
+            ("dense", "", 0.7), ("soft", "learning-rate", 0.9 + seed / 1000),
+            ("soft, by chance", "learning-rate", 0.9), ("vanilla", "learning-rate", 0.915))
+    ]  # fmt: skip
+    told = page(rows, TWINS, "searches")
+    twin, vanilla = told.split("## Each against vanilla, test accuracy, in points")
+    assert "| soft, learning-rate | 3 | +1.00, +1.10, +1.20 | +1.10 | +0.85 to +1.35 |" in twin
+    # 0.1 points is one deviation of the differences: 4.303 * 0.1 / sqrt(3).
+    assert "| soft, learning-rate | 3 | -0.50, -0.40, -0.30 | -0.40 | -0.65 to -0.15 |" in vanilla
+    assert "| soft, by chance, learning-rate | 3 | -1.50, -1.50, -1.50 | -1.50 |" in vanilla
+    assert "| vanilla, " not in vanilla
+    assert "| dense, " not in vanilla
+    none = page([row for row in rows if row["variant"] != "vanilla"], TWINS, "searches")
+    assert "against vanilla" not in none
