@@ -59,6 +59,16 @@ def test_bands_are_one_deviation(row: Callable[..., RoundRow], build: Callable[.
     assert heights == pytest.approx([91.333 - 1.155, 91.333 + 1.155], abs=0.002)
 
 
+def test_a_single_point_has_bars_since_a_band_would_have_no_width(
+    row: Callable[..., RoundRow], build: Callable[..., Results]
+) -> None:
+    results = build(rows=(row("a", "prac", 1, test=(0.90, 0.92, 0.92)),))
+    ax = accuracy_at_steps(results).axes[0]
+    (bars,) = [c for c in ax.collections if c.get_gid() == "std:prac"]
+    ((_, low), (_, high)) = bars.get_segments()[0]
+    assert (low, high) == pytest.approx((91.333 - 1.155, 91.333 + 1.155), abs=0.002)
+
+
 def test_easy_samples_stand_on_the_critical_ones(
     row: Callable[..., RoundRow], build: Callable[..., Results]
 ) -> None:

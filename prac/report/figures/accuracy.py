@@ -188,7 +188,8 @@ def _line(
     styles: Styles,
     num_methods: int,
 ) -> None:
-    """Means with markers; deviations as a band, or as bars where many bands would cover it."""
+    """Means with markers; deviations as a band, or as bars where many bands would cover it or a
+    single point gives it no width."""
     style = styles[method]
     means = [100 * (row.test_accuracy or 0.0) for row in judged]
     stds = [100 * (row.test_std or 0.0) for row in judged]
@@ -206,14 +207,14 @@ def _line(
     line[0].set_gid(f"test:{method}")
     if not any(stds):
         return
-    if strong:
+    if strong and len(judged) > 1:
         low = [m - s for m, s in zip(means, stds, strict=True)]
         high = [m + s for m, s in zip(means, stds, strict=True)]
         band = ax.fill_between(places, low, high, color=style.colour, alpha=0.18, linewidth=0)
         band.set_gid(f"std:{method}")
     else:
         bars = ax.errorbar(
-            places, means, stds, fmt="none", ecolor=style.colour, elinewidth=1, capsize=2
+            places, means, stds, fmt="none", ecolor=style.colour, elinewidth=1.2, capsize=3
         )
         bars[2][0].set_gid(f"std:{method}")
 

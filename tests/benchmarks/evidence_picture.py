@@ -1,0 +1,111 @@
+"""The picture of whole searches: test accuracy of their tickets over the SGD steps to find them.
+
+python tests/benchmarks/evidence_picture.py [--rows searches.json] [--out .assets/steps.png]
+
+Drawn as a report draws it, of the searches that the recipe `cifar10_fast` stands on. A ring is
+round the ticket to take where the report's own decision says that choosing the samples paid.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prac.analysis.results import Results, RoundRow, SearchRow
+from prac.config.methods import CONTROL, PRAC, VANILLA
+from prac.report.figures import AT_STEPS, to_png
+
+HERE = Path(__file__).parent
+NETWORK = "airbench8s"
+METHODS = {"soft, one cut": PRAC.name, "soft, one cut, by chance": CONTROL, "vanilla": VANILLA}
+"""Variants, by the method that a search by the recipe calls them; vanilla's masks are three."""
+ROUND = 1
+"""Of all of them: they are as sparse."""
+
+
+def results_of(rows: Sequence[Mapping[str, Any]]) -> Results:
+    """Of the seeds that every variant has."""
+    by_variant = {
+        name: {row["seed"]: row for row in rows if row["variant"] == name}
+        for name in ("dense", *METHODS)
+    }
+    seeds = tuple(sorted(set.intersection(*map(set, by_variant.values()))))
+    of = {name: [mine[seed] for seed in seeds] for name, mine in by_variant.items()}
+    full = sum(row["steps"] for row in of["vanilla"]) / len(seeds)
+    drawn, searches = [], []
+    for variant, method in METHODS.items():
+        mine = of[variant]
+        steps = round(sum(row["steps"] for row in mine) / len(mine))
+        told: dict[str, Any] = {
+            "architecture": NETWORK,
+            "method": method,
+            "round": ROUND,
+            "sparsity": mine[0]["sparsity"],
+        }
+        drawn.append(
+            RoundRow(
+                **told,
+                trained=True,
+                weights_left=0,
+                set_size=mine[0]["set_size"],
+                cet_size=None,
+                cep_size=None,
+                overlap=None,
+                epochs=0,
+                budget_epochs=0,
+                steps=0,
+                search_steps=steps,
+                steps_saved=1 - steps / full,
+                validation_accuracy=None,
+                best_epoch=None,
+                seconds=0.0,
+                test_accuracies=tuple(row["test"] for row in mine),
+                validation_accuracies=tuple(row["validation"] for row in mine),
+                as_found=True,
+            )
+        )
+        searches += [
+            SearchRow(
+                **told,
+                search_seed=row["seed"],
+                set_size=row["set_size"],
+                search_steps=row["steps"],
+                steps_saved=1 - row["steps"] / vanilla["steps"],
+                validation_accuracy=row["validation"],
+                test_accuracies=(row["test"],),
+            )
+            for row, vanilla in zip(mine, of["vanilla"], strict=True)
+        ]
+    return Results(
+        title="",
+        data="CIFAR-10",
+        recipe="cifar10_fast",
+        num_training_samples=45_000,
+        num_test_samples=10_000,
+        num_classes=10,
+        tolerance=None,
+        seed=seeds[0],
+        judging_seeds=seeds,
+        searches=tuple(searches),
+        settings={},
+        rows=tuple(drawn),
+        dense_test_accuracies={NETWORK: tuple(row["test"] for row in of["dense"])},
+        dense_validation_accuracies={NETWORK: tuple(row["validation"] for row in of["dense"])},
+    )
+
+
+def main() -> None:
+    """Draw it."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rows", type=Path, default=HERE / "evidence" / "searches.json")
+    arguments.add_argument("--out", type=Path, default=HERE.parents[1] / ".assets" / "steps.png")
+    options = arguments.parse_args()
+    figure = AT_STEPS.draw(results_of(json.loads(options.rows.read_text())["rows"]))
+    options.out.write_bytes(to_png(figure))
+
+
+if __name__ == "__main__":
+    main()
