@@ -12,7 +12,7 @@ from prac.config.methods import METHODS, PRAC, Method, find_method
 from prac.config.recipe import Recipe
 from prac.config.sections import Precision
 from prac.config.values import Judge
-from prac.errors import ConfigError
+from prac.errors import ConfigError, unknown
 
 MAX_SEEDS = 100
 """More judgements of one ticket, and more searches, than anybody asks for."""
@@ -168,6 +168,13 @@ class SearchStages:
         """The last one's training included."""
         return self.rounds if self.last is None else (*self.rounds, self.last)
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """All that it is made of."""
+        tested = (name for names in self.judgements.values() for name in names)
+        made = (*self.all_rounds, *self.masks, *self.samples, *tested)
+        return (*made, *self.found.values(), *self.tickets.values())
+
     def trainings(self, index: int) -> tuple[str, ...]:
         """What was trained to find m_k, k = `index`: the sum of their SGD steps is what the ticket
         cost, everywhere. A proxy's are from m_2 on, the first mask of a round on a set that it
@@ -203,6 +210,20 @@ class Graph:
         """The part of the graph that is for stages of these kinds, with what they need."""
         wanted = set(kinds)
         targets = tuple(name for name, stage in self.stages.items() if stage.kind in wanted)
+        return dataclasses.replace(self, targets=targets)
+
+    def by(self, methods: Iterable[str]) -> Graph:
+        """The part of the graph that is for searches by these methods, with what they need.
+
+        Raises ConfigError for a method by which nothing is searched.
+        """
+        every = [*self.searches, *(search for repeat in self.repeats for search in repeat)]
+        known = dict.fromkeys(search.method for search in every)
+        wanted = set(methods)
+        for name in wanted - known.keys():
+            raise unknown("searched method", name, known)
+        names = {name for search in every if search.method in wanted for name in search.stages}
+        targets = tuple(name for name in self.stages if name in names)
         return dataclasses.replace(self, targets=targets)
 
     def needed(self) -> list[Stage]:

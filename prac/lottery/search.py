@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -215,6 +215,7 @@ def search(
     transfer_from: str | None = None,
     judge: Judge = "auto",
     seeds: int = 1,
+    only: Sequence[str] = (),
     store: Store | str | Path | None = None,
     how: Local = Local(),
 ) -> SearchResult:
@@ -225,9 +226,10 @@ def search(
     the recipe's. network: an architecture's name, a callable that makes a module from
     `in_channels` and `num_classes` as far as it takes them, or several of both; None is the
     recipe's. transfer_from: the network whose sets all others use. judge: which tickets are tested,
-    as found or trained alone by `seeds` seeds each (`prac.config.values.Judge`). store: a folder
-    (or a Store) that keeps finished stages, so that the same call goes on from there; None keeps
-    them in memory. Two calls in two threads run one after the other.
+    as found or trained alone by `seeds` seeds each (`prac.config.values.Judge`). only: the methods
+    whose searches are run, with what they borrow; empty: all, PrAC's first. store: a folder (or a
+    Store) that keeps finished stages, so that the same call goes on from there; None keeps them in
+    memory. Two calls in two threads run one after the other.
 
     Raises ConfigError before anything is trained for what can't be, PracError for what fails.
     """
@@ -241,6 +243,8 @@ def search(
         if how.train_round is not None:
             request = dataclasses.replace(request, trainer=own_key(how.train_round))
         graph = build_graph(request)
+        if only:
+            graph = graph.by(only)
         with _places(store) as (kept, work):
             env = LocalEnv(
                 data=request.data,

@@ -137,3 +137,13 @@ def test_repeats_are_tested_as_found_too(found: Searched) -> None:
     assert set(repeat.judgements) == set(ours.judgements) == {0, 1, 2}
     assert not repeat.tickets
     assert {graph.stages[n].config.as_found for (n,) in repeat.judgements.values()} == {True}
+
+
+def test_one_method_is_searched_alone(dataset: ImageDataset) -> None:
+    recipe = RECIPE.replace(compare=("vanilla",))
+    alone = searched(recipe, dataset, judge="auto", only=("vanilla",))
+    assert {stage.method for stage in alone.graph.needed() if stage.kind == "round"} == {"vanilla"}
+    both = searched(recipe, dataset, judge="auto")
+    ours, theirs = alone.result["vanilla"], both.result["vanilla"]
+    assert [r.test_accuracies for r in ours.rounds] == [r.test_accuracies for r in theirs.rounds]
+    assert ours.bill.steps == theirs.bill.steps

@@ -364,6 +364,36 @@ def test_tickets_are_tested_as_found_where_weights_go_on(request_for) -> None:
         request_for(rewind=goes_on, judge="found", seeds=2)
 
 
+def test_a_method_by_itself_has_what_it_borrows_and_no_more(request_for) -> None:
+    request = request_for(compare=("vanilla", "random-subset"))
+    graph = build_graph(dataclasses.replace(request, searches=2))
+    vanilla = graph.by(("vanilla",)).needed()
+    trained = [stage.name for stage in vanilla if stage.kind in ("dense", "round")]
+    # Of both searches. PrAC's dense run, which may stop early, is what a ticket is held against.
+    assert trained == [
+        *("dense:resnet8:prac", "dense:resnet8:vanilla"),
+        *("round:resnet8:vanilla:1", "round:resnet8:vanilla:2"),
+        *("dense:conv4:prac", "dense:conv4:vanilla"),
+        *("round:conv4:vanilla:1", "round:conv4:vanilla:2"),
+        "dense:resnet8:vanilla:search-1",
+        *(f"round:resnet8:vanilla:search-1:{k}" for k in (1, 2)),
+        "dense:conv4:vanilla:search-1",
+        *(f"round:conv4:vanilla:search-1:{k}" for k in (1, 2)),
+    ]
+    assert {s.name for s in vanilla if s.kind == "ticket"} == {
+        "ticket:resnet8:vanilla:3", "ticket:conv4:vanilla:3"
+    }  # fmt: skip
+    # Sizes are borrowed: PrAC's rounds are needed, its tickets are not.
+    control = {stage.name for stage in graph.by(("random-subset",)).needed()}
+    assert "round:resnet8:prac:2" in control
+    assert not [name for name in control if name.startswith("ticket:resnet8:prac")]
+    assert "report" not in control
+    every = graph.by(("prac", "vanilla", "random-subset")).needed()
+    assert {s.name for s in every} == {s.name for s in graph.needed()} - {"report"}
+    with pytest.raises(ConfigError, match="searched method 'snip' is not known; known: prac"):
+        graph.by(("snip",))
+
+
 def test_repeats_of_a_search_have_judgements_and_no_tickets(request_for) -> None:
     one, three = (
         build_graph(dataclasses.replace(request_for(), searches=number)) for number in (1, 3)

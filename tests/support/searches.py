@@ -97,4 +97,7 @@ def searched(
     request = local_request(
         recipe, source, "cpu", asked["transfer_from"], asked["judge"], asked["seeds"]
     )
-    return Searched(request, build_graph(request), store, result)
+    graph = build_graph(request)
+    if asked.get("only"):
+        graph = graph.by(asked["only"])
+    return Searched(request, graph, store, result)
