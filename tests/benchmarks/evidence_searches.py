@@ -76,7 +76,9 @@ def search_rows(
         found = _searched(bench, seed, variant, method, start, rounds, test=options.test)
         made = [_row(bench, found[method], told, start, seed, rounds, test=options.test)]
         if f"dense//{seed}" not in known:
-            made.insert(0, _dense_row(bench, found[method], seed))
+            # As found it is each method's own; judged, it is PrAC's.
+            first = found[method] if start == "learning-rate" else found
+            made.insert(0, _dense_row(bench, first, seed))
         known.update(f"{row['variant']}/{row['start']}/{seed}" for row in made)
         return made
 
@@ -108,7 +110,7 @@ def _searched(
         recipe.replace(compare=() if method == "prac" else (method,)),
         data=bench.dataset,
         judge=judge,
-        only=(method,),
+        only=(method,) if goes_on else (),
         store=bench.work / "searches",
         how=Local(device="cpu", display=Told()),
     )
