@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 from evidence_page import page
-from evidence_searches import ONE_CUT, search_rows
+from evidence_searches import ONE_CUT, SETTINGS, search_rows
 from evidence_trainings import CHOSEN, SEARCHED, TRANSFERRED, Bench, key, rows, transfer_rows
 from measuring import parser, write_results
 
@@ -57,8 +57,11 @@ def main() -> None:
         sys.exit(f"--test is for fresh seeds; {EXPLORING} are those that variants are chosen on")
     if options.table != "searches" and ONE_CUT in options.only:
         sys.exit(f"{ONE_CUT} is of whole searches; --table one_cut has its parts")
-    if options.table == "searches" and "everything" in options.only:
-        sys.exit("whole searches run vanilla beside each variant; everything is of other tables")
+    of_trainings = [name for name in options.only if name not in SETTINGS]
+    if options.table == "searches" and of_trainings:
+        sys.exit(
+            f"whole searches run vanilla beside each variant; {of_trainings[0]} is of other tables"
+        )
     if options.table == "searches" and len(options.only) > MOST_SEARCHED:
         sys.exit(f"whole searches are for --only {MOST_SEARCHED} variants at most")
     torch.set_num_threads(options.threads)

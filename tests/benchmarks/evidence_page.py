@@ -54,6 +54,7 @@ RULE = """
 network once 40 % of its weights are pruned (CEP). `cet`: the first alone.
 - `soft`: the PrAC set in every epoch with weight 1, a quarter of the other samples drawn anew in \
 every epoch with weight 4; the last eighth of the epochs draws as many from everything, unweighted.
+- `soft-long`: the same for as many steps as the full budget has.
 - `filter`: batches of the PrAC set, twice as large, are passed forward, and their hardest half is \
 trained on; the twin trains on half of each of its batches by chance. `filter-all`: the same of \
 everything, as many samples trained on as the PrAC set has (whole searches: 46 % of everything). \

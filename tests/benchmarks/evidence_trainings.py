@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from prac.config.costs import TRAINING_FLOPS
 from prac.config.recipes import get_recipe
+from prac.config.values import Share
 from prac.data.batches import DeviceImages
 from prac.data.sources import open_source
 from prac.fingerprint import fingerprint
@@ -134,11 +135,12 @@ VARIANTS: dict[str, str] = {
     # CCS has the size of the PrAC set, so that their twin is one.
     "ccs": "prac, by chance",
     "cet": "cet, by chance",
+    "soft-long": "soft-long, by chance",
     # For the full budget: what the others are cheaper than.
     "everything": "everything",
 }
 """Each with its twin, in the order in which they run."""
-CHOSEN = [variant for variant, twin in VARIANTS.items() if variant != twin]
+CHOSEN = [name for name, twin in VARIANTS.items() if twin != name != "soft-long"]
 SEARCHED = {**VARIANTS, ONE_CUT: f"{ONE_CUT}, by chance"}
 TRANSFERRED = {
     f"{target}, {way}": f"{target}, {other}"
@@ -175,6 +177,12 @@ class Bench:
         other = copy.copy(self)
         other.architecture = architecture
         other.flops = dense_flops(architecture, self.dataset)
+        return other
+
+    def longer(self) -> Bench:
+        """The same where trainings on a set take the full budget's steps."""
+        other = copy.copy(self)
+        other.recipe = self.recipe.set(budget={"min_round_steps": Share(1.0)})
         return other
 
     def config(self, seed: int, index: int) -> Any:
@@ -266,8 +274,9 @@ def rows(
             task["mask"] = found.cut()
         weights = begun.rewind_weights if start == "rewind" else begun.best_weights
         name = f"{variant}, {start}, seed {seed}"
-        outcome = bench.train(name, seed, index=1, weights=weights, **task)
-        return bench.row({"variant": variant, "start": start, "seed": seed}, outcome, task, test)
+        own = bench.longer() if variant.startswith("soft-long") else bench
+        outcome = own.train(name, seed, index=1, weights=weights, **task)
+        return own.row({"variant": variant, "start": start, "seed": seed}, outcome, task, test)
 
     if key("dense", "", seed) not in known:
         yield dense_row

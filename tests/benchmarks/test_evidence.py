@@ -77,13 +77,19 @@ def test_one_round_is_trained_under_the_first_mask(patterns: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_one_cut_is_trained_under_the_last_mask(patterns: Path, tmp_path: Path) -> None:
-    by_name, page = _under_a_mask(patterns, tmp_path, "one_cut", "soft", "everything")
-    assert set(by_name) == {"dense", "soft", "soft, by chance", "everything"}
+    variants = ("soft", "soft-long", "everything")
+    by_name, page = _under_a_mask(patterns, tmp_path, "one_cut", *variants)
+    twins = {f"{name}, by chance" for name in ("soft", "soft-long")}
+    assert set(by_name) == {"dense", *variants, *twins}
     for name, row in by_name.items():
         sparsity = 0 if name == "dense" else 1 - 0.6**3
         assert row["sparsity"] == pytest.approx(sparsity, abs=1e-5)
     steps = [by_name[n]["steps"] for n in ("soft, by chance", "soft", "everything", "dense")]
     assert steps[0] == steps[1] < steps[2] == steps[3]
+    # As many as fit into whole epochs.
+    long, twin = by_name["soft-long"], by_name["soft-long, by chance"]
+    assert steps[1] < long["steps"] == twin["steps"] <= steps[3]
+    assert long["set_size"] == by_name["soft"]["set_size"]
     assert "One cut to 78.4 % sparsity" in page
     # What has no twin is held against nothing.
     assert "everything, learning-rate" not in page
