@@ -43,6 +43,7 @@ FORWARD_FLOPS: dict[tuple[str, str], int] = {
     ("resnet56s", "cifar10"): 250_971_392,
     ("vgg16", "cifar10"): 626_403_328,
     ("vgg8s", "cifar100"): 77_292_544,
+    ("airbench8s", "cifar100"): 96_832_320,
     ("resnet20s", "cifar100"): 81_113_600,
     ("resnet56s", "cifar100"): 250_982_912,
     ("vgg16", "cifar100"): 626_495_488,

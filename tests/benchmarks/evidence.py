@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 from evidence_page import page
-from evidence_searches import ONE_CUT, SETTINGS, search_rows
+from evidence_searches import CUTS, SETTINGS, search_rows
 from evidence_trainings import CHOSEN, SEARCHED, TRANSFERRED, Bench, key, rows, transfer_rows
 from measuring import parser, write_results
 
@@ -55,8 +55,9 @@ def main() -> None:
     options = arguments.parse_args()
     if options.test and set(options.seeds) & set(EXPLORING):
         sys.exit(f"--test is for fresh seeds; {EXPLORING} are those that variants are chosen on")
-    if options.table != "searches" and ONE_CUT in options.only:
-        sys.exit(f"{ONE_CUT} is of whole searches; --table one_cut has its parts")
+    cuts = [name for name in options.only if name in CUTS]
+    if options.table != "searches" and cuts:
+        sys.exit(f"{cuts[0]} is of whole searches; --table one_cut has its parts")
     of_trainings = [name for name in options.only if name not in SETTINGS]
     if options.table == "searches" and of_trainings:
         sys.exit(

@@ -32,12 +32,13 @@ that network as it is, trained no further; the steps of the dense run come on to
 """,
     "searches": f"""# Does choosing samples pay? Whole searches against their twins
 
-{DATA}. Three masks of 40 % each, to 78.4 % sparsity; of `soft, one cut` one mask, as sparse. \
+{DATA}. Three masks of 40 % each, to 78.4 % sparsity; of those in one cut one mask, as sparse. \
 {TWIN} {STARTS} Where weights go on, the accuracies are of the network that the search's own \
 round under the last mask left, and no step is for judging; where they are rewound, of the ticket \
 with the last mask, trained alone on everything for the full budget, whose steps are in no row. \
 Steps are of the whole search, its dense run included. No round stops early, so vanilla with the \
-same stop is vanilla. CCS has PrAC's sizes and takes its scores from the dense run.
+same stop is vanilla. CCS has PrAC's sizes and takes its scores from the dense run. Searches of \
+`soft` and `soft, one cut` chose a set after the last round too, by 45,000 samples of their column.
 """,
     "transfer": f"""# Do the sets of one network serve others?
 
@@ -75,6 +76,11 @@ network to train or to choose), FLOPs and seconds stand beside them.
 Added on 2026-11-28, after the exploring seeds of `one_training` and before any fresh seed: \
 `soft, one cut` prunes once, as sparse as the others after three masks, as a cheap recipe may; it \
 runs on the fresh seeds beside vanilla, once, and takes no part in rule 3.
+
+Added on the same day, after five fresh searches of `soft, one cut` and before any of vanilla: \
+`soft-long` trains on its set for as many steps as the full budget has, so that with one cut it \
+still takes at most half of vanilla's. It is explored as the others are (`one_cut`), and runs on \
+the fresh seeds as `soft, one cut` did.
 """
 
 

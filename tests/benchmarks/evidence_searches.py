@@ -8,8 +8,9 @@ from typing import Any
 
 from prac.config.costs import TRAINING_FLOPS
 from prac.config.methods import CONTROL, VANILLA
+from prac.config.recipe import Recipe
 from prac.config.sections import SelectConfig
-from prac.config.values import RewindPoint
+from prac.config.values import RewindPoint, Share
 from prac.lottery.bill import flops
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import Facts
@@ -31,6 +32,9 @@ ROUNDS = 3
 
 ONE_CUT = "soft, one cut"
 """Soft sets, and as sparse after one mask as the others after three."""
+LONG_CUT = "soft-long, one cut"
+"""The same, trained on its set for the full budget's steps."""
+CUTS = (ONE_CUT, LONG_CUT)
 
 SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "prac": ({}, "prac"),
@@ -40,6 +44,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "ccs": ({"options": dict(HARDEST_CUT.options)}, "forgets-ccs"),
     "cet": ({"cep": False}, "prac"),
     ONE_CUT: ({"soft": SOFT}, "prac"),
+    LONG_CUT: ({"soft": SOFT}, "prac"),
 }
 """By variant: how the search selects, and by which of its methods."""
 
@@ -72,7 +77,7 @@ def search_rows(
     """What is to be run for one seed, a row of a search and what it borrows from at a time."""
 
     def one(variant: str, told: str, method: str, start: str) -> list[dict[str, Any]]:
-        rounds = 1 if told.startswith(ONE_CUT) else ROUNDS
+        rounds = 1 if told.startswith(CUTS) else ROUNDS
         found = _searched(bench, seed, variant, method, start, rounds, test=options.test)
         made = [_row(bench, found[method], told, start, seed, rounds, test=options.test)]
         if f"dense//{seed}" not in known:
@@ -90,19 +95,25 @@ def search_rows(
                     yield partial(one, variant, told, method, start)
 
 
+def searched_recipe(
+    recipe: Recipe, variant: str, seed: int, start: RewindPoint, rounds: int
+) -> Recipe:
+    """The recipe of one search: as a variant selects, as sparse as after `ROUNDS`."""
+    fraction = 1 - (1 - recipe.prune.fraction) ** (ROUNDS / rounds)
+    return recipe.set(
+        select=SETTINGS[variant][0],
+        prune={"fraction": fraction},
+        budget={"min_round_steps": Share(1.0)} if variant == LONG_CUT else {},
+        search={"seed": seed, "rounds": rounds, "rewind": start},
+    )
+
+
 def _searched(
     bench: Any, seed: int, variant: str, method: str, start: str, rounds: int, *, test: bool
 ) -> SearchResult:
     goes_on = start == "learning-rate"
-    recipe = bench.recipe.set(
-        select=SETTINGS[variant][0],
-        prune={"fraction": 1 - (1 - bench.recipe.prune.fraction) ** (ROUNDS / rounds)},
-        search={
-            "seed": seed,
-            "rounds": rounds,
-            "rewind": RewindPoint("learning-rate") if goes_on else bench.recipe.search.rewind,
-        },
-    )
+    rewind = RewindPoint("learning-rate") if goes_on else bench.recipe.search.rewind
+    recipe = searched_recipe(bench.recipe, variant, seed, rewind, rounds)
     # Networks as found are tested; where none is, the dense one and the last ticket are judged.
     judged = () if goes_on else (*((0,) if test else ()), rounds)
     judge: Any = "none" if goes_on and not test else judged

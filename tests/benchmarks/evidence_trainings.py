@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from evidence_searches import HARDEST_CUT, ONE_CUT, ROUNDS, SHARE, SOFT
+from evidence_searches import CUTS, HARDEST_CUT, ROUNDS, SHARE, SOFT
 from numpy.typing import NDArray
 
 from prac.config.costs import TRAINING_FLOPS
@@ -141,7 +141,7 @@ VARIANTS: dict[str, str] = {
 }
 """Each with its twin, in the order in which they run."""
 CHOSEN = [name for name, twin in VARIANTS.items() if twin != name != "soft-long"]
-SEARCHED = {**VARIANTS, ONE_CUT: f"{ONE_CUT}, by chance"}
+SEARCHED = {**VARIANTS, **{cut: f"{cut}, by chance" for cut in CUTS}}
 TRANSFERRED = {
     f"{target}, {way}": f"{target}, {other}"
     for target in TARGETS
