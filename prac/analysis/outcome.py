@@ -193,7 +193,7 @@ def _rows(
                 budget_epochs=0 if trained is None else trained.budget_epochs,
                 steps=0 if this is None else this.cost.steps,
                 search_steps=spent,
-                steps_saved=steps_saved(spent, full, search.trained_for(index)) if index else None,
+                steps_saved=steps_saved(spent, full, search.budgets(index)) if index else None,
                 validation_accuracy=None if trained is None else trained.best_accuracy,
                 best_epoch=None if trained is None else trained.best_epoch,
                 test_accuracies=tuple(facts.test_accuracy for facts in judged),
@@ -205,7 +205,7 @@ def _rows(
                 sparsity_of_all=None if told is None else told.sparsity_of_all,
                 found_test_accuracy=None if found is None else found.test_accuracy,
                 found_steps=None if found is None or this is None else spent + this.cost.steps,
-                as_found=search.as_found,
+                as_found=index in search.as_found,
                 stage="" if trained is None else search.all_rounds[index],
             )
         )
@@ -222,7 +222,8 @@ def _distances(search: SearchStages, made: Mapping[str, Made]) -> list[DistanceR
             epoch=epoch + 2,
             distance=distance,
         )
-        for index, name in enumerate(search.all_rounds)
+        # The last mask's own training finds no other: it has nothing to settle.
+        for index, name in enumerate(search.rounds)
         for epoch, distance in enumerate(getattr(made[name].facts, "distances", ()))
     ]
 

@@ -33,8 +33,8 @@ MARGIN = 0.005
 class RoundRow:
     """One round of one search: the mask it trains under, the set it trains on, what it cost.
 
-    The row after the last round (`trained` false) holds the last mask and set: a ticket that the
-    search makes and does not train itself.
+    The row after the last round holds the last mask and set: a ticket that the search makes, and
+    trains itself where weights go on (`trained`).
 
     sparsity: share of the prunable weights that m_k removes, in [0, 1).
     set_size: |D_k|, samples. cet_size, cep_size, overlap: its parts; None for sets without parts
@@ -42,7 +42,7 @@ class RoundRow:
     steps, epochs: SGD steps and epochs of this round. budget_epochs: where it would have ended
     without the early-bird stop.
     search_steps: SGD steps of all rounds before this one, and of the proxy that chose their sets:
-    what this row's ticket cost.
+    what this row's ticket cost; with its own training where tickets are tested as found.
     steps_saved: 1 - search_steps / (the same rounds of vanilla); None at round 0.
     search_seconds: wall time of the stages that this row's mask was made by, added up; None of
     results that don't tell it. seconds_saved: 1 - search_seconds / vanilla's at the same round;
@@ -52,7 +52,8 @@ class RoundRow:
     validation_accuracy: of the round's best validation epoch, in [0, 1].
     test_accuracies: of the ticket, trained alone from the rewind weights on all the training data,
     one for each judging seed in the order of `Results.judging_seeds`; empty where it was not
-    judged. validation_accuracies: of the same trainings, at their best validation epochs.
+    judged, one where it was tested as found. validation_accuracies: of the same trainings, at their
+    best validation epochs.
     found_test_accuracy: of this round's own network as it is, where weights go on from round to
     round: `validation_accuracy` is its validation accuracy, found_steps the SGD steps of the search
     with this round's; None where a ticket has to be trained to be judged. as_found: that network is

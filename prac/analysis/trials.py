@@ -21,8 +21,9 @@ class TrialRow:
 
     label: what the trial varies, as `select.threshold=2`. state: `finished`; `stopped` by ASHA;
     `empty`, its selection kept no sample; `failed`. rounds: trained so far.
-    test_accuracy, validation_accuracy: of its last ticket, trained alone, in [0, 1]; None where it
-    was not judged. search_steps: SGD steps of its rounds. set_size: samples of its last set.
+    test_accuracy, validation_accuracy: of its last ticket, trained alone or as found, in [0, 1];
+    None where it was not judged. search_steps: SGD steps that this ticket cost, or of its rounds so
+    far. set_size: samples of its last set.
     """
 
     trial: int

@@ -69,7 +69,7 @@ def run_sweep(
     if recipe.search.rounds not in planned.request.judged_rounds:
         raise ConfigError(
             f"--judge {options.judge} leaves the last tickets untested, which a sweep "
-            "compares; allowed: last, all, or rounds with the last among them"
+            "compares; allowed: auto, found, last, all, or rounds with the last among them"
         )
     running = _Sweep(planned, sweep, screen, command)
     for line in planned.told:

@@ -70,14 +70,14 @@ def _add_search(line: Line) -> None:
     judged = set(line.request.judged_rounds)
     for index in range(line.request.recipe.search.rounds + 1):
         wanted = index > 0 or line.method is PRAC
-        if line.as_found:
-            if wanted and _is_found(line, index):
-                line.judgements[index] = (_judge_as_found(line, index),)
-        else:
-            if wanted and index in judged:
-                line.judgements[index] = _judge(line, index)
-            if line.request.judge != "none" and _is_found(line, index):
-                line.found[index] = _judge_as_found(line, index)
+        if wanted and _is_judged_as_found(line, index):
+            line.judgements[index] = (_judge_as_found(line, index),)
+            line.as_found.append(index)
+        elif wanted and index in judged:
+            line.judgements[index] = _judge(line, index)
+        beside = line.request.judge != "none" and not line.request.as_found
+        if beside and _is_found(line, index):
+            line.found[index] = _judge_as_found(line, index)
         # Repeats are for the verdict: one search's tickets are enough to take one.
         wanted = index > 0 and line.request.place == 0
         if wanted and (line.method is PRAC or index in line.judgements):
@@ -198,6 +198,13 @@ def _is_found(line: Line, index: int) -> bool:
     return line.goes_on and (last or line.method.trains_round(index))
 
 
+def _is_judged_as_found(line: Line, index: int) -> bool:
+    """Whether the network of round k = `index` is what its ticket is judged by. A dense run that
+    may stop where its mask is stable is no dense network to hold tickets against."""
+    whole = index > 0 or line.prune.tolerance is None
+    return line.request.as_found and whole and _is_found(line, index)
+
+
 def _judge_as_found(line: Line, index: int) -> str:
     """What tests the network of round k = `index`, and trains nothing."""
     config = dataclasses.replace(_judging(line), as_found=True)
@@ -238,8 +245,10 @@ def _ticket(line: Line, index: int) -> str:
         dense = line.prac.judgements.get(0)
         if dense is not None:
             inputs["dense_judge"] = dense[0]
-    if index in line.found:
-        inputs |= {"found": line.found[index], "found_in": _trained(line, index)}
+    if _is_found(line, index) and index not in line.as_found:
+        inputs["found_in"] = _trained(line, index)
+        if index in line.found:
+            inputs["found"] = line.found[index]
     rewinds = line.method.starts == "rewind"
     config = TicketStageConfig(
         architecture=line.architecture,
@@ -253,5 +262,6 @@ def _ticket(line: Line, index: int) -> str:
         recipe=recipe.name,
         transfer_from=request.transfer_from,
         layers=recipe.prune.layers,
+        budgets_more=line.named().budgets(index) - index,
     )
     return line.add("ticket", index, config, inputs)

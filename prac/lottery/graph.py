@@ -144,11 +144,12 @@ class SearchStages:
 
     rounds: what trains m_0 to m_{N-1}; where nothing is trained, what makes the masks. last: what
     trains m_N, where weights go on (`search.rewind=learning-rate`). masks: what makes m_1 to m_N.
-    samples: what makes D_1 to D_N; empty where every round trains on everything.
-    judgements: by round, one for each seed, the same seed at the same place in all searches.
-    as_found: they are of the networks that the rounds left. found: by round, what tested its
-    network as it is, beside judgements that train. tickets: by round. Round 0 is the dense network.
-    proxy: what trained the network that chose its sets, if one did.
+    samples: what makes D_1 to D_N; empty where every round trains on everything. judgements: by
+    round, one for each seed, the same seed at the same place in all searches. as_found: the rounds
+    whose judgements are of the networks that they left. alone: its tickets were trained alone
+    beside others that were found trained, so that this training is among their steps too. found: by
+    round, what tested its network as it is, beside judgements that train. tickets: by round. Round
+    0 is the dense network. proxy: what trained the network that chose its sets, if one did.
     """
 
     architecture: str
@@ -161,7 +162,8 @@ class SearchStages:
     proxy: str | None = None
     last: str | None = None
     found: Mapping[int, str] = field(default_factory=dict)
-    as_found: bool = False
+    as_found: tuple[int, ...] = ()
+    alone: bool = False
 
     @property
     def all_rounds(self) -> tuple[str, ...]:
@@ -175,17 +177,25 @@ class SearchStages:
         made = (*self.all_rounds, *self.masks, *self.samples, *tested)
         return (*made, *self.found.values(), *self.tickets.values())
 
-    def trainings(self, index: int) -> tuple[str, ...]:
+    def trainings(self, index: int, *, judged: bool = True) -> tuple[str, ...]:
         """What was trained to find m_k, k = `index`: the sum of their SGD steps is what the ticket
         cost, everywhere. A proxy's are from m_2 on, the first mask of a round on a set that it
-        chose. As found, that under m_k is among them."""
-        needed = self.trained_for(index)
+        chose. As found, that under m_k is among them, unless it is not judged yet."""
+        needed = self.trained_for(index) if judged else index
         proxy = (self.proxy,) if self.proxy is not None and needed > 1 else ()
-        return (*dict.fromkeys(self.all_rounds[:needed]), *proxy)
+        own = self.judgements[index][:1] if judged and self._is_alone(index) else ()
+        return (*dict.fromkeys((*self.all_rounds[:needed], *own)), *proxy)
 
     def trained_for(self, index: int) -> int:
         """How many rounds the ticket with m_k, k = `index`, needs."""
-        return index + self.as_found
+        return index + (index in self.as_found)
+
+    def budgets(self, index: int, *, judged: bool = True) -> int:
+        """How many full budgets vanilla spends on a ticket with m_k, k = `index`."""
+        return self.trained_for(index) + self._is_alone(index) if judged else index
+
+    def _is_alone(self, index: int) -> bool:
+        return self.alone and index > 0 and index in self.judgements
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,7 @@ class Line:
     judgements: dict[int, tuple[str, ...]] = field(default_factory=dict)
     found: dict[int, str] = field(default_factory=dict)
     tickets: dict[int, str] = field(default_factory=dict)
+    as_found: list[int] = field(default_factory=list)
     proxy: str | None = None
     last: str | None = None
     select: SelectConfig = field(init=False)
@@ -115,11 +116,6 @@ class Line:
         """Whether its rounds go on from the weights before, in a search of its own."""
         own = self.method.starts == "rewind" and self.method.borrows != "rounds"
         return own and not self.request.recipe.search.rewind.rewinds
-
-    @property
-    def as_found(self) -> bool:
-        """Whether its tickets are tested as its rounds left them."""
-        return self.goes_on and self.request.as_found
 
     @property
     def label(self) -> str:
@@ -159,7 +155,8 @@ class Line:
             tickets=self.tickets,
             proxy=self.proxy,
             last=self.last,
-            as_found=self.as_found,
+            as_found=tuple(self.as_found),
+            alone=self.request.as_found and not self.goes_on,
         )
 
     def add(

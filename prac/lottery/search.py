@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from prac.config.methods import PRAC
 from prac.config.recipe import Recipe
 from prac.config.recipes import get_recipe
 from prac.config.values import Judge
@@ -99,22 +98,28 @@ class SearchResult:
     """
 
     def __init__(
-        self, stages: SearchStages, graph: Graph, made: _Reader, dataset: Callable[[], ImageDataset]
+        self,
+        stages: SearchStages,
+        graph: Graph,
+        made: _Reader,
+        dataset: Callable[[], ImageDataset],
+        searched: Sequence[SearchStages],
     ) -> None:
         self._stages, self._graph, self._made, self._dataset = stages, graph, made, dataset
+        self._searched = searched
         self.architecture, self.method = stages.architecture, stages.method
 
     def __getitem__(self, which: Any) -> SearchResult:
         name = ":".join(map(name_of, which if isinstance(which, tuple) else (which,)))
-        searches = self._graph.searches
+        searches = self._searched
         # Names of plug-ins have colons of their own: they are compared whole.
-        by_name = {s.architecture: s for s in searches if s.method == PRAC.name}
+        by_name = {s.architecture: s for s in reversed(searches)}  # PrAC's is the first
         by_name |= {s.method: s for s in searches if s.architecture == self.architecture}
         both = {f"{s.architecture}:{s.method}": s for s in searches}
         found = {**by_name, **both}.get(name)
         if found is None:
             raise ConfigError(f"search {name!r} is not known; known: {', '.join(both)}")
-        return SearchResult(found, self._graph, self._made, self._dataset)
+        return SearchResult(found, self._graph, self._made, self._dataset, searches)
 
     @cached_property
     def masks(self) -> tuple[Mask, ...]:
@@ -215,7 +220,7 @@ def search(
     transfer_from: str | None = None,
     judge: Judge = "auto",
     seeds: int = 1,
-    only: Sequence[str] = (),
+    only: str | Sequence[str] = (),
     store: Store | str | Path | None = None,
     how: Local = Local(),
 ) -> SearchResult:
@@ -223,13 +228,13 @@ def search(
 
     recipe: a name (`prac recipes`) or a value; its `compare` names methods to run beside PrAC.
     data: a source's name, an ImageDataset, arrays or a torch Dataset (`prac.data.given`); None is
-    the recipe's. network: an architecture's name, a callable that makes a module from
-    `in_channels` and `num_classes` as far as it takes them, or several of both; None is the
-    recipe's. transfer_from: the network whose sets all others use. judge: which tickets are tested,
-    as found or trained alone by `seeds` seeds each (`prac.config.values.Judge`). only: the methods
-    whose searches are run, with what they borrow; empty: all, PrAC's first. store: a folder (or a
-    Store) that keeps finished stages, so that the same call goes on from there; None keeps them in
-    memory. Two calls in two threads run one after the other.
+    the recipe's. network: an architecture's name, a callable that makes a module from `in_channels`
+    and `num_classes` as far as it takes them, or several of both; None is the recipe's.
+    transfer_from: the network whose sets all others use. judge: which tickets are tested, as found
+    or trained alone by `seeds` seeds each (`prac.config.values.Judge`). only: the methods whose
+    searches are run, with what they borrow, the first one's answered; empty: all. store: a folder
+    (or a Store) that keeps finished stages, so that the same call goes on from there; None keeps
+    them in memory. Two calls in two threads run one after the other.
 
     Raises ConfigError before anything is trained for what can't be, PracError for what fails.
     """
@@ -243,8 +248,9 @@ def search(
         if how.train_round is not None:
             request = dataclasses.replace(request, trainer=own_key(how.train_round))
         graph = build_graph(request)
-        if only:
-            graph = graph.by(only)
+        methods = {only} if isinstance(only, str) and only else set(only)
+        if methods:
+            graph = graph.by(methods)
         with _places(store) as (kept, work):
             env = LocalEnv(
                 data=request.data,
@@ -261,9 +267,10 @@ def search(
             if isinstance(kept, FolderStore):
                 FolderKept(kept.root).note(pipeline_of(request, graph, time.time()))
             ran = run_local(graph, env, kept)
+    searched = [s for s in graph.searches if not methods or s.method in methods]
     # Where sets are transferred, their source is searched first.
-    first = next(s for s in graph.searches if s.architecture == recipe.architectures[0])
-    return SearchResult(first, graph, _Reader(kept, ran), env.dataset)
+    first = next(s for s in searched if s.architecture == recipe.architectures[0])
+    return SearchResult(first, graph, _Reader(kept, ran), env.dataset, searched)
 
 
 def local_request(

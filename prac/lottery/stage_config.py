@@ -286,7 +286,7 @@ class JudgeConfig(TrainingConfig):
 @dataclass(frozen=True, kw_only=True)
 class TicketStageConfig(NetworkConfig):
     """What a ticket tells beside what its inputs left: of kind `ticket`. budget_steps: of the full
-    budget, which vanilla spends on every round."""
+    budget, which vanilla spends on every round; budgets_more: and as often on more than those."""
 
     WIRE: ClassVar[str] = "ticket"
     method: str
@@ -299,6 +299,7 @@ class TicketStageConfig(NetworkConfig):
     recipe: str
     transfer_from: str | None
     layers: str = field(default="conv", metadata={"later": True})
+    budgets_more: int = field(default=0, metadata={"later": True})
 
 
 @dataclass(frozen=True, kw_only=True)

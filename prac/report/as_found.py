@@ -11,15 +11,18 @@ AS_FOUND = (
     "steps are among those to find it; nothing was trained to judge it."
 )
 
+MORE_TRAININGS = "There is one training of each; --searches N repeats the whole with N seeds."
+
 
 def as_found_sentences(results: Results) -> list[str]:
     """How tickets were tested where that is as found; or one for each architecture, of its sparsest
     such round, beside judged tickets; none where weights are rewound."""
-    if any(row.as_found for row in results.rows):
-        alone = {row.method for row in results.rows if row.test_accuracies and not row.as_found}
+    if any(row.as_found and row.round > 0 for row in results.rows):
+        tickets = [row for row in results.rows if row.round > 0 and row.test_accuracies]
+        alone = {row.method for row in tickets if not row.as_found}
         others = [method_label(name) for name in ordered_methods(alone)]
-        apart = f" Of {', '.join(others)} a ticket was trained alone, at the cost of no steps here."
-        return [f"{AS_FOUND}{apart if others else ''}"]
+        apart = f" Of {', '.join(others)} it was trained alone, and that is among its steps too."
+        return [f"{AS_FOUND}{apart if others else ''} {MORE_TRAININGS}"]
     return [told for name in architectures(results) if (told := _told(results, name))]
 
 

@@ -54,10 +54,12 @@ def sweep_metrics(results: SweepResults) -> list[Metric]:
 def dense_accuracies(stages: Iterable[Stage], made: Mapping[str, Made]) -> dict[str, float]:
     """By architecture, the mean test accuracy of dense networks that were judged as tickets are:
     those as found are, where none is trained. made: by stages' names."""
-    judging = [stage for stage in stages if stage.kind == "judge" and stage.round_index == 0]
+    judging = [stage for stage in stages if stage.kind == "judge"]
     trained = {stage.architecture for stage in judging if not stage.config.as_found}
     found: dict[str, list[float]] = {}
     for stage in judging:
+        if stage.round_index > 0:
+            continue
         as_tickets = stage.config.as_found == (stage.architecture not in trained)
         if as_tickets and stage.name in made:
             tested = made[stage.name].known(JudgeFacts).test_accuracy

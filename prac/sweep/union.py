@@ -136,7 +136,7 @@ class Trial:
         values: list[Metric] = []
         for search, row in zip(self.searches, rows, strict=True):
             prefix = f"{row.architecture}/" if len(rows) > 1 else ""
-            for index, name in enumerate(search.rounds[: row.rounds]):
+            for index, name in enumerate(search.all_rounds):
                 trained, steps = self._trained(name, made), self._made(name, made)
                 if trained is None:
                     continue
@@ -174,7 +174,8 @@ class Trial:
                 judged.append(found.known(JudgeFacts))
         whole = judged if len(judged) == len(names) else []
         # As everywhere: what was trained for the ticket, a proxy among it.
-        paid = [self._made(name, made) for name in search.trainings(rounds)]
+        ended = bool(whole)
+        paid = [self._made(name, made) for name in search.trainings(rounds, judged=ended)]
         steps = sum(found.cost.steps for found in paid if found is not None)
         return TrialRow(
             trial=self.number,
@@ -185,7 +186,9 @@ class Trial:
             test_accuracy=mean(tuple(facts.test_accuracy for facts in whole)),
             validation_accuracy=mean(tuple(facts.best_accuracy for facts in whole)),
             search_steps=steps,
-            steps_saved=steps_saved(steps, self.full_steps, rounds) if rounds else None,
+            steps_saved=steps_saved(steps, self.full_steps, search.budgets(rounds, judged=ended))
+            if rounds
+            else None,
             set_size=None if last is None else last.known(SetFacts).set_size,
             sparsity=trained[-1].next_sparsity if rounds else None,
             note=self.note,

@@ -188,6 +188,9 @@ class Ticket:
         trained: with the trained weights, to predict; found: with those that the search left;
         otherwise with the rewind weights, to train. keep: as `apply` takes it.
         """
+        if found and self.found is None and self.lineage.get("as_found"):
+            # Those that it was judged by.
+            found, trained = False, True
         if found and self.found is None:
             raise TicketError(
                 "the ticket has no weights as found: only searches whose weights go on "

@@ -1,6 +1,6 @@
 """The picture of whole searches: test accuracy of their tickets over the SGD steps to find them.
 
-python tests/benchmarks/evidence_picture.py [--rows searches.json] [--out .assets/steps.png]
+python tests/benchmarks/evidence_picture.py --out PNG [--rows searches.json]
 
 Drawn as a report draws it, of the searches that the recipe `cifar10_fast` stands on. A ring is
 round the ticket to take where the report's own decision says that choosing the samples paid.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ def results_of(rows: Sequence[Mapping[str, Any]]) -> Results:
         for name in ("dense", *METHODS)
     }
     seeds = tuple(sorted(set.intersection(*map(set, by_variant.values()))))
+    if not seeds:
+        missing = [name for name, mine in by_variant.items() if not mine]
+        sys.exit(f"no seed has all of {', '.join(by_variant)}; without any: {', '.join(missing)}")
     of = {name: [mine[seed] for seed in seeds] for name, mine in by_variant.items()}
     full = sum(row["steps"] for row in of["vanilla"]) / len(seeds)
     drawn, searches = [], []
@@ -101,7 +105,7 @@ def main() -> None:
     """Draw it."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rows", type=Path, default=HERE / "evidence" / "searches.json")
-    arguments.add_argument("--out", type=Path, default=HERE.parents[1] / ".assets" / "steps.png")
+    arguments.add_argument("--out", type=Path, required=True)
     options = arguments.parse_args()
     figure = AT_STEPS.draw(results_of(json.loads(options.rows.read_text())["rows"]))
     options.out.write_bytes(to_png(figure))

@@ -57,3 +57,9 @@ def test_the_picture_is_written(tmp_path: Path) -> None:
     command = [sys.executable, str(PROGRAM), "--rows", str(rows), "--out", str(out)]
     subprocess.run(command, check=True)
     assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_rows_that_lack_a_variant_draw_nothing(tmp_path: Path) -> None:
+    rows = [row for row in _rows() if row["variant"] != "vanilla"]
+    with pytest.raises(SystemExit, match="without any: vanilla"):
+        results_of(rows)

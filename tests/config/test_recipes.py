@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from benchmarks.evidence_searches import LONG_CUT, searched_recipe
+from benchmarks.evidence_searches import ONE_CUT, searched_recipe
 from benchmarks.fast_variants import PART
 
 from prac.config.costs import KNOWN_DATA, recipe_costs
@@ -94,7 +94,7 @@ def test_a_fast_recipe_is_what_was_measured(name: str) -> None:
     start = RewindPoint("learning-rate")
     # As `evidence.py` has it: a training's end is told by its steps alone.
     base = get_recipe("cifar10_speed").set(prune={"tolerance": None})
-    variant = searched_recipe(base, LONG_CUT, 3, start, rounds=1)
+    variant = searched_recipe(base, ONE_CUT, 3, start, rounds=1)
     for section in set(SECTIONS) - {"search"}:
         assert getattr(recipe, section) == getattr(variant, section), section
     assert variant.search == dataclasses.replace(recipe.search, seed=3)

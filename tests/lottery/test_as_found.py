@@ -23,6 +23,7 @@ from prac.config.sections import (
 from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
+from prac.errors import ConfigError
 from prac.lottery.outputs import BEST, JudgeFacts
 from prac.ticket.format import Ticket
 from tests.support.searches import Searched, searched
@@ -102,8 +103,13 @@ def test_a_method_whose_weights_do_not_go_on_is_judged_alone(found: Searched) ->
     stages = found.stages("snip")
     assert set(stages.judgements) == {2}
     (name,) = stages.judgements[2]
-    assert found.made(name).cost.steps > 0
-    assert "as_found" not in found.result["snip"].tickets[2].lineage
+    steps = found.made(name).cost.steps
+    assert steps > 0
+    told = found.result["snip"].tickets[2].lineage
+    assert "as_found" not in told
+    # As the others have it, its training is among its steps: one of the three that vanilla takes.
+    assert told["search_steps"] == steps == found.result["snip"].steps_to_find(2)
+    assert told["steps_saved"] == pytest.approx(2 / 3)
 
 
 def test_trained_again_it_is_no_longer_as_found(found: Searched, dataset: ImageDataset) -> None:
@@ -113,6 +119,52 @@ def test_trained_again_it_is_no_longer_as_found(found: Searched, dataset: ImageD
     assert again.trained is not None
     assert ticket.trained is not None
     assert any(not torch.equal(again.trained[n], w) for n, w in ticket.trained.items())
+
+
+def test_a_mask_on_the_way_that_nothing_was_trained_under_has_no_training_of_its_own(
+    found: Searched,
+) -> None:
+    # One-shot prunes twice after its dense run, and trains the last mask alone.
+    stages = found.stages("one-shot")
+    assert (stages.as_found, stages.budgets(1), stages.budgets(2)) == ((2,), 1, 3)
+    assert stages.trainings(1) == stages.rounds[:1]
+
+
+def test_the_weights_as_found_are_those_that_it_was_judged_by(found: Searched) -> None:
+    ticket = found.result.ticket
+    one, other = (ticket.build(**{part: True}).state_dict() for part in ("found", "trained"))
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+def test_a_dense_run_that_may_stop_is_no_reference(dataset: ImageDataset) -> None:
+    recipe = RECIPE.replace(compare=()).set(
+        prune={"tolerance": 0.9, "patience": 1, "record_at_once": True}, search={"rounds": 1}
+    )
+    found = searched(recipe, dataset, judge="auto")
+    first = found.result.rounds[0]
+    assert first.facts is not None
+    assert first.facts.stopped_early
+    assert found.stages().as_found == (1,)
+    (name,) = found.stages().judgements[0]
+    dense = found.made(name)
+    assert dense.known(JudgeFacts).epochs == RECIPE.train.epochs
+    told = found.result.ticket.lineage
+    assert told["dense_test_accuracy"] == dense.known(JudgeFacts).test_accuracy
+    # What the ticket cost is of the search alone.
+    assert told["search_steps"] == first.steps + found.result.rounds[1].steps
+
+
+def test_weights_as_found_are_kept_where_nothing_is_tested(dataset: ImageDataset) -> None:
+    recipe = RECIPE.replace(compare=()).set(search={"rounds": 1})
+    found = searched(recipe, dataset, judge="none")
+    ticket, last = found.result.ticket, found.result.rounds[1]
+    assert ticket.found is not None
+    assert ticket.trained is None
+    assert last.facts is not None
+    told = ticket.lineage
+    assert told["found_validation_accuracy"] == last.facts.best_accuracy
+    assert told["found_steps"] == told["search_steps"] + last.steps
+    assert "found_test_accuracy" not in told
 
 
 def test_a_saved_ticket_says_so(found: Searched, tmp_path: Path) -> None:
@@ -133,7 +185,7 @@ def test_repeats_are_tested_as_found_too(found: Searched) -> None:
 
     graph = build_graph(dataclasses.replace(found.request, searches=2))
     (repeat, *_), ours = graph.repeats[0], graph.searches[0]
-    assert repeat.as_found
+    assert repeat.as_found == ours.as_found == (0, 1, 2)
     assert set(repeat.judgements) == set(ours.judgements) == {0, 1, 2}
     assert not repeat.tickets
     assert {graph.stages[n].config.as_found for (n,) in repeat.judgements.values()} == {True}
@@ -147,3 +199,11 @@ def test_one_method_is_searched_alone(dataset: ImageDataset) -> None:
     ours, theirs = alone.result["vanilla"], both.result["vanilla"]
     assert [r.test_accuracies for r in ours.rounds] == [r.test_accuracies for r in theirs.rounds]
     assert ours.bill.steps == theirs.bill.steps
+    # What was not asked for is no answer.
+    assert alone.result.method == "vanilla"
+    assert "vanilla" in repr(alone.result)
+    assert alone.result["resnet8"].method == "vanilla"
+    with pytest.raises(ConfigError, match="search 'prac' is not known; known: resnet8:vanilla"):
+        alone.result["prac"]
+    named = search(recipe, data=dataset, only="vanilla")
+    assert named.ticket.lineage["method"] == "vanilla"

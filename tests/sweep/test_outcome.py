@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from support.played import plain_made
 
+from prac.config.recipes import digits
 from prac.config.values import RewindPoint
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Request
@@ -40,10 +41,9 @@ def test_the_dense_network_is_that_which_was_judged(request_for: Callable[..., R
 def test_the_dense_network_is_as_found_where_tickets_are(
     request_for: Callable[..., Request],
 ) -> None:
-    asked = request_for(
-        architectures=("conv4",), rounds=2, judge="auto", rewind=RewindPoint("learning-rate")
-    )
-    stages = build_graph(asked).stages
+    goes_on = {"architectures": ("conv4",), "rounds": 2, "rewind": RewindPoint("learning-rate")}
+    whole = dataclasses.replace(digits().prune, tolerance=None)
+    stages = build_graph(request_for(**goes_on, judge="auto", prune=whole)).stages
     tested = {"judge:conv4:prac:0:as-found": 0.7}
     made = {}
     for name, stage in stages.items():
@@ -53,3 +53,7 @@ def test_the_dense_network_is_as_found_where_tickets_are(
             facts = dataclasses.replace(facts, test_accuracy=tested.get(name, 0.1))
             made[name] = dataclasses.replace(made[name], facts=facts)
     assert dense_accuracies(stages.values(), made) == {"conv4": pytest.approx(0.7)}
+    # Tickets that are trained alone are held against no dense network that was not.
+    stages = build_graph(request_for(**goes_on, judge=(2,), prune=whole)).stages
+    assert "judge:conv4:prac:0:as-found" in stages
+    assert dense_accuracies(stages.values(), made) == {}

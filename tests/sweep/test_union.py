@@ -9,6 +9,8 @@ import pytest
 from support.played import plain_made
 
 from prac.analysis.trials import TrialRow
+from prac.config.recipes import digits
+from prac.config.values import RewindPoint
 from prac.lottery.graph import Graph, Request
 from prac.lottery.outputs import JudgeFacts, Made
 from prac.sweep.union import Trial, Union, trial_graph
@@ -68,3 +70,29 @@ def test_no_row_before_a_round_and_no_ticket_before_the_last(two_seeds: Trial) -
     assert (row.rounds, row.search_steps, row.set_size) == (1, 100, 40)
     assert row.steps_saved == pytest.approx(1 - 100 / 336)
     assert row.test_accuracy is None
+
+
+def test_a_ticket_as_found_has_the_steps_and_the_budget_of_its_own_round(
+    request_for: Callable[..., Request],
+) -> None:
+    recipe = digits()
+    request = request_for(
+        architectures=("conv4",), rounds=2, compare=(), judge="auto",
+        rewind=RewindPoint("learning-rate"),
+        prune=dataclasses.replace(recipe.prune, tolerance=None),
+    )  # fmt: skip
+    trial = trial_of(request)
+    made = {name: plain_made(stage) for name, stage in trial.graph.stages.items()}
+    row = row_of(trial, made)
+    # Three trainings of 100 steps, where vanilla spends 336 on each of as many.
+    assert (row.rounds, row.search_steps) == (2, 300)
+    assert row.steps_saved == pytest.approx(1 - 300 / (3 * 336))
+    charted = {(m.name, m.step) for m in trial.metrics(made)}
+    assert ("round_steps", 2) in charted
+    # Before its own round there are the masks' alone.
+    last = trial.graph.searches[0].last
+    assert last == "round:conv4:prac:2"
+    del made[last], made["judge:conv4:prac:2:as-found"]
+    row = row_of(trial, made)
+    assert (row.search_steps, row.rounds) == (200, 2)
+    assert row.steps_saved == pytest.approx(1 - 200 / (2 * 336))

@@ -21,6 +21,7 @@ from prac.lottery.outputs import (
     File,
     JudgeFacts,
     Made,
+    RoundFacts,
     SetFacts,
     TicketFacts,
     starting_weights,
@@ -114,6 +115,8 @@ def _facts(
     test, validation = _accuracies(inputs.judge)
     found_test, found_validation = _accuracies(inputs.found)
     as_found = inputs.judge is not None and inputs.judge.known(JudgeFacts).as_found
+    if inputs.found_in is not None:
+        found_validation = inputs.found_in.known(RoundFacts).best_accuracy
     return TicketFacts(
         architecture=config.architecture,
         data=config.data_name,
@@ -127,7 +130,9 @@ def _facts(
         set_size=len(dataset.training_ids) if chosen is None else chosen.set_size,
         num_training=len(dataset.training_ids),
         search_steps=steps,
-        steps_saved=steps_saved(steps, config.budget_steps, config.round_index + as_found),
+        steps_saved=steps_saved(
+            steps, config.budget_steps, config.round_index + config.budgets_more
+        ),
         test_accuracy=test,
         validation_accuracy=validation,
         dense_test_accuracy=_accuracies(inputs.dense_judge)[0],
