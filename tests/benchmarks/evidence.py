@@ -9,7 +9,8 @@ SGD steps. It starts from the dense run's rewind weights (`rewind`), or goes on 
 while the schedule starts again (`learning-rate`: Renda et al. 2020, arXiv:2003.02389).
 one_round: the same under the dense run's first mask. one_cut: the same under one mask with the
 sparsity of the last that searches make. searches: whole searches of a variant, its
-twin and vanilla (`evidence_searches`), for --only two at most. transfer: one training of another
+twin and vanilla (`evidence_searches`), for --only two at most; `soft, one cut` is the recipe
+`cifar10_fast`. transfer: one training of another
 network on the first one's PrAC set, on its own, by chance, and on everything.
 
 Every epoch leaves a checkpoint in --work and every finished row is written at once: the same
