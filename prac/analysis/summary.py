@@ -34,6 +34,7 @@ def summary_json(results: Results, mlflow: Mapping[str, str]) -> dict[str, Any]:
                         "test_std": row.test_std,
                         "found_test_accuracy": row.found_test_accuracy,
                         "found_steps": row.found_steps,
+                        "as_found": row.as_found,
                     }
                     for row in rows
                 ],

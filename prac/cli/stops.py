@@ -113,8 +113,8 @@ def _print(search: ReplayedSearch, patience: int) -> None:
         name = "none" if tolerance is None else f"{tolerance:g}"
         rows.append((name, *map(_cell, rounds), f"{steps:,}{more}"))
     title = (
-        f"{search.architecture}, {search.method}: epochs and SGD steps of each round, "
-        f"patience {patience}"
+        f"{search.architecture}, {search.method}: epochs and SGD steps of each round that finds a "
+        f"mask, patience {patience}"
     )
     print_rows(title, columns, rows)
 

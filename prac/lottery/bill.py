@@ -86,7 +86,7 @@ def _rounds_of_others(search: SearchStages, graph: Graph) -> set[str]:
     # Masks made without training are shared by searches that prune alike, and on each one's bill.
     every = {
         name
-        for other in graph.searches
+        for other in graph.every_search
         for name in other.all_rounds
         if graph.stages[name].kind != "prune"
     }

@@ -211,6 +211,11 @@ class Graph:
     repeats: tuple[tuple[SearchStages, ...], ...] = ()
 
     @property
+    def every_search(self) -> tuple[SearchStages, ...]:
+        """Of all search seeds."""
+        return (*self.searches, *(search for repeat in self.repeats for search in repeat))
+
+    @property
     def architectures(self) -> tuple[str, ...]:
         """All networks that are trained, each once: those searched, and proxies."""
         proxies = (s.config.architecture for s in self.stages.values() if s.kind == "proxy")
@@ -227,12 +232,16 @@ class Graph:
 
         Raises ConfigError for a method by which nothing is searched.
         """
-        every = [*self.searches, *(search for repeat in self.repeats for search in repeat)]
-        known = dict.fromkeys(search.method for search in every)
+        known = dict.fromkeys(search.method for search in self.every_search)
         wanted = set(methods)
         for name in wanted - known.keys():
             raise unknown("searched method", name, known)
-        names = {name for search in every if search.method in wanted for name in search.stages}
+        names = {
+            name
+            for search in self.every_search
+            if search.method in wanted
+            for name in search.stages
+        }
         targets = tuple(name for name in self.stages if name in names)
         return dataclasses.replace(self, targets=targets)
 

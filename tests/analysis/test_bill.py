@@ -46,6 +46,19 @@ def test_sizes_from_another_search_are_borrowed(request_for) -> None:
     assert borrowed_stages(search, graph) == ["round:conv4:prac:1", "round:conv4:prac:2"]
 
 
+def test_a_repeated_control_borrows_from_the_repeat_of_prac(request_for) -> None:
+    request = dataclasses.replace(request_for(compare=("random-subset",)), searches=2)
+    graph = build_graph(request)
+    (search,) = [
+        s for s in graph.repeats[0] if (s.architecture, s.method) == ("conv4", "random-subset")
+    ]
+    own = [n for n in own_stages(search, graph) if graph.stages[n].kind in ("dense", "round")]
+    assert own == list(search.rounds)
+    theirs = borrowed_stages(search, graph)
+    assert theirs
+    assert all(":prac:search-1" in name for name in theirs)
+
+
 def test_transferred_sets_are_borrowed(request_for) -> None:
     graph = build_graph(request_for(transfer_from="resnet8"))
     search = _search(graph, "conv4", "prac")

@@ -298,6 +298,7 @@ def test_the_last_line(results: Results) -> None:
         "test_std": None,
         "found_test_accuracy": None,
         "found_steps": None,
+        "as_found": False,
     }
 
 
