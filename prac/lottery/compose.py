@@ -69,11 +69,11 @@ def _add_search(line: Line) -> None:
         _start(line, 1)  # whatever is judged
     judged = set(line.request.judged_rounds)
     for index in range(line.request.recipe.search.rounds + 1):
-        wanted = index > 0 or line.method is PRAC
-        if wanted and _is_judged_as_found(line, index):
+        tested = index > 0 or line.method is PRAC
+        if tested and _is_judged_as_found(line, index):
             line.judgements[index] = (_judge_as_found(line, index),)
             line.as_found.append(index)
-        elif wanted and index in judged:
+        elif tested and index in judged:
             line.judgements[index] = _judge(line, index)
         beside = line.request.judge != "none" and not line.request.as_found
         if beside and _is_found(line, index):

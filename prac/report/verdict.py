@@ -154,7 +154,7 @@ def advices(results: Results, found: Sequence[Verdict]) -> list[tuple[str, str]]
     """What paid elsewhere, and what would decide what is open: of which networks, and what."""
     advised: dict[str, list[str]] = {}
     measured = [v for v in found if v.paid in ("undecided", "did not pay")]
-    if measured and not _is_suggested(results):
+    if measured and _may_suggest(results):
         advised[SUGGESTION] = [verdict.architecture for verdict in measured]
     for verdict in found:
         if verdict.advice:
@@ -162,15 +162,15 @@ def advices(results: Results, found: Sequence[Verdict]) -> list[tuple[str, str]]
     return [(", ".join(networks), told) for told, networks in advised.items()]
 
 
-def _is_suggested(results: Results) -> bool:
-    """Whether it searched so; what doesn't tell how is advised nothing."""
+def _may_suggest(results: Results) -> bool:
+    """Whether it tells how it searched, that was otherwise, and could have been so."""
     told = results.settings
     if not SUGGESTED.keys() <= told.keys():
-        return True
+        return False
     if told.get("select.filter", "0.0") not in ("0", "0.0"):
-        return True  # which goes with no soft sets
-    soft = told["select.soft"] not in ("0", "0.0")
-    return soft and told["search.rewind"] == SUGGESTED["search.rewind"]
+        return False  # which goes with no soft sets
+    hard = told["select.soft"] in ("0", "0.0")
+    return hard or told["search.rewind"] != SUGGESTED["search.rewind"]
 
 
 def _verdict(results: Results, architecture: str) -> Verdict:

@@ -8,40 +8,23 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.searches import TOY, Searched, searched
 from torch import nn
 
 from prac import judge, search
-from prac.config.recipe import Recipe
-from prac.config.sections import (
-    AugmentConfig,
-    BudgetConfig,
-    PruneConfig,
-    SearchConfig,
-    SelectConfig,
-    TrainConfig,
-)
 from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import ConfigError
+from prac.lottery.compose import build_graph
 from prac.lottery.outputs import BEST, JudgeFacts
 from prac.ticket.format import Ticket
-from tests.support.searches import Searched, searched
 
-RECIPE = Recipe(
-    name="found",
-    description="",
-    architectures=("resnet8",),
-    augment=AugmentConfig(crop_padding=1, flip=False),
-    train=TrainConfig(
-        epochs=4, batch_size=16, learning_rate=0.02, milestones=(), precision="fp32", shares=1
-    ),
-    prune=PruneConfig(fraction=0.5, tolerance=None),
-    budget=BudgetConfig(scaling="steps"),
-    select=SelectConfig(soft=0.25),
-    search=SearchConfig(rounds=2, rewind=RewindPoint("learning-rate")),
-    compare=("vanilla", "random-subset", "one-shot", "snip"),
-)
+RECIPE = TOY.set(
+    prune={"fraction": 0.5},
+    select={"soft": 0.25},
+    search={"rounds": 2, "rewind": RewindPoint("learning-rate")},
+).replace(compare=("vanilla", "random-subset", "one-shot", "snip"))
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +164,6 @@ def test_more_seeds_train_tickets_alone(dataset: ImageDataset) -> None:
 
 
 def test_repeats_are_tested_as_found_too(found: Searched) -> None:
-    from prac.lottery.compose import build_graph
-
     graph = build_graph(dataclasses.replace(found.request, searches=2))
     (repeat, *_), ours = graph.repeats[0], graph.searches[0]
     assert repeat.as_found == ours.as_found == (0, 1, 2)

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.searches import Searched, Trainer, searched
+from support.searches import TOY, Searched, Trainer, searched
 from torch import Tensor, nn
 
 from prac.config.recipe import Recipe
-from prac.config.sections import AugmentConfig, BudgetConfig, PruneConfig, SearchConfig, TrainConfig
 from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
@@ -29,18 +28,8 @@ from prac.models.catalogue import Format
 from prac.models.cost import dense_flops
 from prac.ticket.format import Ticket
 
-RECIPE = Recipe(
-    name="ways",
-    description="",
-    architectures=("resnet8",),
-    augment=AugmentConfig(crop_padding=1, flip=False),
-    train=TrainConfig(
-        epochs=4, batch_size=16, learning_rate=0.02, milestones=(), precision="fp32", shares=1
-    ),
-    prune=PruneConfig(fraction=0.4, tolerance=None),
-    budget=BudgetConfig(scaling="steps"),
-    search=SearchConfig(rounds=3, rewind=RewindPoint("epoch", 1)),
-    compare=("vanilla", "random-subset", "rs2", "random-pruning", "random-tickets", "snip"),
+RECIPE = TOY.replace(
+    compare=("vanilla", "random-subset", "rs2", "random-pruning", "random-tickets", "snip")
 )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from prac.config.recipe import Recipe
+from prac.config.sections import AugmentConfig, BudgetConfig, PruneConfig, SearchConfig, TrainConfig
+from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.data.sources import as_source
@@ -20,6 +22,20 @@ from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
 from prac.lottery.search import Local, SearchResult, local_request, search
 from prac.lottery.store import MemoryStore
 from prac.storage import Folder
+
+TOY = Recipe(
+    name="toy",
+    description="",
+    architectures=("resnet8",),
+    augment=AugmentConfig(crop_padding=1, flip=False),
+    train=TrainConfig(
+        epochs=4, batch_size=16, learning_rate=0.02, milestones=(), precision="fp32", shares=1
+    ),
+    prune=PruneConfig(fraction=0.4, tolerance=None),
+    budget=BudgetConfig(scaling="steps"),
+    search=SearchConfig(rounds=3, rewind=RewindPoint("epoch", 1)),
+)
+"""Seconds on toy data, without stops."""
 
 
 @dataclass

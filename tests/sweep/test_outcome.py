@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 from support.played import plain_made
@@ -11,9 +11,20 @@ from support.played import plain_made
 from prac.config.recipes import digits
 from prac.config.values import RewindPoint
 from prac.lottery.compose import build_graph
-from prac.lottery.graph import Request
-from prac.lottery.outputs import JudgeFacts
+from prac.lottery.graph import Request, Stage
+from prac.lottery.outputs import JudgeFacts, Made
 from prac.sweep.outcome import dense_accuracies
+
+
+def _made(stages: Mapping[str, Stage], judged: Mapping[str, float]) -> dict[str, Made]:
+    """All stages; any other judgement, as found or of a ticket, would move the mean."""
+    made = {name: plain_made(stage) for name, stage in stages.items()}
+    for name, stage in stages.items():
+        if stage.kind == "judge":
+            facts = made[name].known(JudgeFacts)
+            facts = dataclasses.replace(facts, test_accuracy=judged.get(name, 0.1))
+            made[name] = dataclasses.replace(made[name], facts=facts)
+    return made
 
 
 def test_the_dense_network_is_that_which_was_judged(request_for: Callable[..., Request]) -> None:
@@ -23,15 +34,7 @@ def test_the_dense_network_is_that_which_was_judged(request_for: Callable[..., R
     )  # fmt: skip
     stages = build_graph(asked).stages
     assert "judge:conv4:prac:0:as-found" in stages
-    judged = {"judge:conv4:prac:0": 0.8, "judge:conv4:prac:0:seed-1": 0.9}
-    made = {}
-    for name, stage in stages.items():
-        made[name] = plain_made(stage)
-        if stage.kind == "judge":
-            # Any other judgement, as found or of a ticket, would move the mean.
-            facts = made[name].known(JudgeFacts)
-            facts = dataclasses.replace(facts, test_accuracy=judged.get(name, 0.1))
-            made[name] = dataclasses.replace(made[name], facts=facts)
+    made = _made(stages, {"judge:conv4:prac:0": 0.8, "judge:conv4:prac:0:seed-1": 0.9})
     del made["judge:resnet8:prac:0"]
     found = dense_accuracies(stages.values(), made)
     assert found == {"conv4": pytest.approx(0.85), "resnet8": pytest.approx(0.1)}
@@ -44,14 +47,7 @@ def test_the_dense_network_is_as_found_where_tickets_are(
     goes_on = {"architectures": ("conv4",), "rounds": 2, "rewind": RewindPoint("learning-rate")}
     whole = dataclasses.replace(digits().prune, tolerance=None)
     stages = build_graph(request_for(**goes_on, judge="auto", prune=whole)).stages
-    tested = {"judge:conv4:prac:0:as-found": 0.7}
-    made = {}
-    for name, stage in stages.items():
-        made[name] = plain_made(stage)
-        if stage.kind == "judge":
-            facts = made[name].known(JudgeFacts)
-            facts = dataclasses.replace(facts, test_accuracy=tested.get(name, 0.1))
-            made[name] = dataclasses.replace(made[name], facts=facts)
+    made = _made(stages, {"judge:conv4:prac:0:as-found": 0.7})
     assert dense_accuracies(stages.values(), made) == {"conv4": pytest.approx(0.7)}
     # Tickets that are trained alone are held against no dense network that was not.
     stages = build_graph(request_for(**goes_on, judge=(2,), prune=whole)).stages
