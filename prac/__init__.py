@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from prac.models.registry import build_model
     from prac.pruning.criteria import criterion
     from prac.pruning.early_bird import EarlyBird
+    from prac.pruning.gradual import GradualMask
     from prac.pruning.magnitude import global_magnitude
     from prac.pruning.mask import Mask
     from prac.pruning.masked_step import MaskedStep
@@ -72,6 +73,7 @@ _HOMES = {
     "prac.pruning.magnitude": "global_magnitude",
     "prac.pruning.mask": "Mask",
     "prac.pruning.masked_step": "MaskedStep",
+    "prac.pruning.gradual": "GradualMask",
     "prac.pruning.tentative": "TentativeMask",
     "prac.config.recipes": "get_recipe",
     "prac.selection.critical": "critical_for_pruning critical_for_training",
@@ -92,6 +94,7 @@ __all__ = [
     "EarlyBird",
     "EventLog",
     "EventRecorder",
+    "GradualMask",
     "ImageDataset",
     "Judgement",
     "Local",

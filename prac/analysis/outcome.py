@@ -204,7 +204,9 @@ def _rows(
                 bytes_sparse=None if told is None else told.bytes_sparse,
                 sparsity_of_all=None if told is None else told.sparsity_of_all,
                 found_test_accuracy=None if found is None else found.test_accuracy,
-                found_steps=None if found is None or this is None else spent + this.cost.steps,
+                found_steps=None
+                if found is None
+                else sum(made[name].cost.steps for name in search.trained_as_found(index)),
                 as_found=index in search.as_found,
                 stage="" if trained is None else search.all_rounds[index],
             )

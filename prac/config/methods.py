@@ -27,7 +27,7 @@ Data = Literal["selected", "everything", "fresh"]
 Part = Literal["cet", "cep"]
 Start = Literal["rewind", "initial", "redrawn"]
 Borrows = Literal["nothing", "sizes", "steps", "rounds"]
-Trains = Literal["rounds", "dense", "nothing"]
+Trains = Literal["rounds", "dense", "tickets", "nothing"]
 Role = Literal["samples", "own sizes", "weights", "chance", "everything"]
 """What a search by a method may be asked: whether choosing the `samples` paid, since the random
 control has as many samples and steps; the same of sets of `own sizes`, which no control has;
@@ -47,7 +47,9 @@ class Method:
     parts: of a critical set; None takes those of the configuration.
     prunes: the criterion that makes the masks (a `prune.criterion`); None is the configuration's.
     trains: all its `rounds`; the `dense` network alone, for the weights that tickets rewind to and
-    that masks are made by where they read any; or `nothing`.
+    that masks are made by where they read any; each of its `tickets` for the full budget from the
+    initial weights, pruned little by little on the way (`prune.gradual`, or half of the steps); or
+    `nothing`.
     stops_early: the early-bird stop may end a round.
     starts: where its tickets start from: the `rewind` weights of its round 0, the `initial` weights
     of the search, or weights `redrawn` with another seed.
@@ -88,6 +90,12 @@ class Method:
                 "allowed: starts='initial' or starts='redrawn'"
             )
         sized = self.borrows in ("sizes", "steps")
+        if self.trains == "tickets" and (self.starts, self.borrows) != ("rewind", "nothing"):
+            raise ConfigError(
+                f"a Method with trains='tickets', starts={self.starts!r} and "
+                f"borrows={self.borrows!r} is not allowed; allowed: starts='rewind' and "
+                "borrows='nothing'"
+            )
         if self.data == "everything" and sized:
             raise ConfigError(
                 f"a Method with data='everything' has no sets to give PrAC's {self.borrows}; "
@@ -102,7 +110,8 @@ class Method:
     @property
     def chooses(self) -> Literal["samples", "weights"]:
         """What it chooses otherwise than vanilla does."""
-        return "weights" if self.prunes is not None or self.borrows == "rounds" else "samples"
+        masks = self.prunes is not None or self.borrows == "rounds" or self.trains == "tickets"
+        return "weights" if masks else "samples"
 
     @property
     def by_chance(self) -> bool:
@@ -122,7 +131,7 @@ class Method:
 
     def trains_round(self, index: int) -> bool:
         """Whether it trains a network in round k = `index`."""
-        return self.trains == "rounds" or (self.trains == "dense" and index == 0)
+        return self.trains in ("rounds", "tickets") or (self.trains == "dense" and index == 0)
 
     def as_method(self, name: str) -> Method:
         """Itself, under the name that it was asked for by."""
@@ -239,6 +248,11 @@ _KNOWN = (
         name="one-shot", label="one-shot", colour="#E69F00", marker="P",
         summary="every mask by magnitude, at once, from the dense network, all that it trains",
         data="everything", prunes="magnitude", trains="dense", stops_early=False,
+    ),
+    Method(
+        name="gradual", label="gradual", colour="#E69F00", marker="X",
+        summary="each ticket in one training from the initial weights, pruned little by little",
+        data="everything", trains="tickets", stops_early=False,
     ),
     _untrained("SNIP", "#D55E00D", "snip", "weights by their effect on the loss, before training"),
     _untrained("GraSP", "#CC79A7X", "grasp",

@@ -80,6 +80,12 @@ class Recipe:
                 f"select.late_threshold is never used; allowed: 1 to {self.search.rounds}"
             )
         rewind = self.search.rewind
+        if self.prune.gradual and rewind.rewinds:
+            raise ConfigError(
+                f"prune.gradual {self.prune.gradual} prunes in the course of a round that goes on "
+                f"from the weights before, and search.rewind is {rewind}; allowed: "
+                "search.rewind=learning-rate, or prune.gradual=0 (--compare gradual needs neither)"
+            )
         if rewind.unit == "epoch" and rewind.at > self.train.epochs:
             raise ConfigError(
                 f"search.rewind {rewind} is past the budget; "

@@ -284,6 +284,10 @@ class PruneConfig:
     layers: whose weights are prunable: `conv`, the convolutions (the published runs);
     `conv+linear`; `all-but-head`, both without the layers that make the logits; or layers by name,
     as shell patterns joined by `+` (`blocks.*.mlp.*+conv`). Biases and norms never are.
+    gradual: share of the steps of a round after the first, in which the weights that it removes go
+    little by little (`prac.pruning.gradual`), where weights go on from round to round; they are
+    chosen by the round itself, which is then trained to its end. 0: all before the round, by what
+    the one before has left.
     """
 
     WIRE: ClassVar[str] = "prune"
@@ -295,9 +299,11 @@ class PruneConfig:
     iterations: int = 1
     scoring_samples: int | None = None
     layers: str = field(default="conv", metadata={"later": True})
+    gradual: float = field(default=0.0, metadata={"later": True})
 
     def __post_init__(self) -> None:
         hold_plug_ins(self)
+        _check(self, "gradual", 0 <= self.gradual <= 1, "0 to 1")
         for term in self.layers.split("+"):
             known = term in ("conv", "linear") or self.layers == "all-but-head"
             _check(

@@ -78,8 +78,11 @@ def payers(names: Iterable[str], graph: Graph) -> tuple[str, ...]:
 
 def _made(search: SearchStages, index: int | None) -> list[str]:
     if index is None:
-        return [*search.all_rounds, *search.masks, *search.samples]
-    return [*search.all_rounds[: search.trained_for(index)], *search.masks[:index]]
+        rounds = search.all_rounds
+        if search.apart is not None:
+            rounds = (*search.apart, *rounds[1:])
+        return [*rounds, *search.masks, *search.samples]
+    return [*search.rounds_for(index), *search.masks_for(index)]
 
 
 def _rounds_of_others(search: SearchStages, graph: Graph) -> set[str]:

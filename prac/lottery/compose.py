@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from prac.config.methods import PRAC
+from prac.config.methods import PRAC, Start
 from prac.config.sections import ModelConfig
 from prac.config.values import RewindPoint
 from prac.lottery.compose_sets import add_set
@@ -65,7 +65,7 @@ def _searches(stages: Stages, request: Request) -> tuple[SearchStages, ...]:
 def _add_search(line: Line) -> None:
     """Its rounds, then judgements and tickets."""
     _add_rounds(line)
-    if line.method.starts != "rewind":
+    if _starts(line) != "rewind":
         _start(line, 1)  # whatever is judged
     judged = set(line.request.judged_rounds)
     for index in range(line.request.recipe.search.rounds + 1):
@@ -88,30 +88,39 @@ def _add_rounds(line: Line) -> None:
     """Rounds 0 to N - 1 with the sets and masks between them, to D_N and m_N.
 
     Where weights go on, m_N is trained on D_N too: a round's network is a ticket that needs no
-    other training.
+    other training. A round that prunes as it goes makes its own mask.
     """
     rounds = line.request.recipe.search.rounds
     if line.method.borrows == "rounds":
         prac = line.prac
         line.rounds, line.masks, line.samples = prac.rounds, prac.masks, prac.samples
         line.proxy = prac.proxy
+        if line.prune.gradual:
+            line.last = prac.last  # which makes the last mask
     else:
         for index in range(rounds):
             trained = line.method.trains_round(index)
             if trained:
                 line.rounds.append(_round(line, index))
-            line.masks.append(_mask(line, index))
+            if not line.prune.gradual:
+                line.masks.append(_mask(line, index))
+            elif index > 0:
+                line.masks.append(line.rounds[-1])
             if not trained:
                 line.rounds.append(line.masks[-1])
             add_set(line, index + 1)
-        if line.goes_on:
+        if line.leaves_trained:
             line.last = _round(line, rounds, last=True)
+        if line.last is not None and line.prune.gradual:
+            line.masks.append(line.last)
 
 
 def _round(line: Line, index: int, *, last: bool = False) -> str:
     """What trains m_k, k = `index`: the dense run, or a round on its set. last: no mask or set is
     made of it, so it neither stops where its mask is stable nor leaves what sets are made of."""
     request, method = line.request, line.method
+    if index == 0 and line.is_apart:
+        return line.prac.rounds[0]
     config = round_config(
         request.recipe,
         line.architecture,
@@ -124,8 +133,12 @@ def _round(line: Line, index: int, *, last: bool = False) -> str:
         finds_mask=not last,
     )
     inputs = {}
-    if index > 0:
-        inputs = {"before": line.masks[index - 1], "rewind": _weights(line, index)}
+    if index > 0 and not line.is_apart:
+        inputs = {"rewind": _weights(line, index)}
+        # The mask before, or that of the round before where each makes its own.
+        before = line.masks[: index - 1] if line.prune.gradual else line.masks[:index]
+        if before:
+            inputs["before"] = before[-1]
         if method.data == "selected":
             inputs["samples"] = line.samples[index - 1]
         elif method.data == "fresh":
@@ -163,7 +176,7 @@ def _weights(line: Line, index: int) -> str:
 
 def _start(line: Line, index: int) -> str:
     """What leaves the weights that the ticket with m_k, k = `index`, starts from."""
-    starts = line.method.starts
+    starts = _starts(line)
     if starts == "rewind":
         if index > 0:
             return _weights(line, index)
@@ -174,6 +187,13 @@ def _start(line: Line, index: int) -> str:
     seed = line.request.recipe.search.seed
     config = StartConfig(architecture=line.architecture, start=starts, seed=seed)
     return line.add("start", 0, config, {}, name=f"start:{line.label}")
+
+
+def _starts(line: Line) -> Start:
+    """Where its tickets start from. Where no weights are taken back, those that are trained each by
+    itself start where that training did."""
+    rewinds = line.request.recipe.search.rewind.rewinds
+    return "initial" if line.is_apart and not rewinds else line.method.starts
 
 
 def _judging(line: Line) -> JudgeConfig:
@@ -195,7 +215,7 @@ def _is_found(line: Line, index: int) -> bool:
     """Whether the network of round k = `index` is a trained ticket as it is: it went on from the
     round before. So is the dense network that it began with."""
     last = index == line.request.recipe.search.rounds
-    return line.goes_on and (last or line.method.trains_round(index))
+    return line.leaves_trained and (last or line.method.trains_round(index))
 
 
 def _is_judged_as_found(line: Line, index: int) -> bool:
@@ -246,10 +266,13 @@ def _ticket(line: Line, index: int) -> str:
         if dense is not None:
             inputs["dense_judge"] = dense[0]
     if _is_found(line, index) and index not in line.as_found:
-        inputs["found_in"] = _trained(line, index)
+        own = inputs["found_in"] = _trained(line, index)
+        needed = line.named().trained_as_found(index)
+        if needed != (*trainings, own):
+            inputs |= {f"found_training_{place}": name for place, name in enumerate(needed)}
         if index in line.found:
             inputs["found"] = line.found[index]
-    rewinds = line.method.starts == "rewind"
+    rewinds = _starts(line) == "rewind"
     config = TicketStageConfig(
         architecture=line.architecture,
         method=line.method.name,

@@ -149,7 +149,10 @@ class SearchStages:
     whose judgements are of the networks that they left. alone: its tickets were trained alone
     beside others that were found trained, so that this training is among their steps too. found: by
     round, what tested its network as it is, beside judgements that train. tickets: by round. Round
-    0 is the dense network. proxy: what trained the network that chose its sets, if one did.
+    0 is the dense network. proxy: what trained the network that chose its sets, if one did. apart:
+    where each ticket has a training of its own, the rounds that one needs beside it which is judged
+    by a further training; None where a round goes on from those before. gradual: whether vanilla's
+    rounds prune as they go, so that its m_k needs round k.
     """
 
     architecture: str
@@ -164,6 +167,8 @@ class SearchStages:
     found: Mapping[int, str] = field(default_factory=dict)
     as_found: tuple[int, ...] = ()
     alone: bool = False
+    apart: tuple[str, ...] | None = None
+    gradual: bool = False
 
     @property
     def all_rounds(self) -> tuple[str, ...]:
@@ -181,18 +186,39 @@ class SearchStages:
         """What was trained to find m_k, k = `index`: the sum of their SGD steps is what the ticket
         cost, everywhere. A proxy's are from m_2 on, the first mask of a round on a set that it
         chose. As found, that under m_k is among them, unless it is not judged yet."""
-        needed = self.trained_for(index) if judged else index
-        proxy = (self.proxy,) if self.proxy is not None and needed > 1 else ()
+        needed = self.rounds_for(index, judged=judged)
+        proxy = (self.proxy,) if self.proxy is not None and len(needed) > 1 else ()
         own = self.judgements[index][:1] if judged and self._is_alone(index) else ()
-        return (*dict.fromkeys((*self.all_rounds[:needed], *own)), *proxy)
+        return (*dict.fromkeys((*needed, *own)), *proxy)
 
-    def trained_for(self, index: int) -> int:
-        """How many rounds the ticket with m_k, k = `index`, needs."""
-        return index + (index in self.as_found)
+    def rounds_for(self, index: int, *, judged: bool = True) -> tuple[str, ...]:
+        """The rounds that the ticket with m_k, k = `index`, needs."""
+        as_found = judged and index in self.as_found
+        if index and self.apart is not None:
+            beside = () if as_found else self.apart
+            return (*beside, self.all_rounds[index])
+        by_itself = (
+            0 < index < len(self.all_rounds) and self.masks[index - 1] == (self.all_rounds[index])
+        )
+        return self.all_rounds[: index + (as_found or by_itself)]
+
+    def trained_as_found(self, index: int) -> tuple[str, ...]:
+        """What was trained for the network that the search left under m_k, k = `index`."""
+        own, trainings = self.all_rounds[index], self.trainings(index)
+        if index and self.apart is not None:
+            return (own,)
+        return trainings if own in trainings else (*trainings, own)
+
+    def masks_for(self, index: int) -> tuple[str, ...]:
+        """What makes the masks that the ticket with m_k, k = `index`, needs."""
+        return self.masks[:index] if self.apart is None else self.masks[:index][-1:]
 
     def budgets(self, index: int, *, judged: bool = True) -> int:
         """How many full budgets vanilla spends on a ticket with m_k, k = `index`."""
-        return self.trained_for(index) + self._is_alone(index) if judged else index
+        more = index > 0 and self.gradual
+        if not judged:
+            return index + more
+        return index + (more or index in self.as_found) + self._is_alone(index)
 
     def _is_alone(self, index: int) -> bool:
         return self.alone and index > 0 and index in self.judgements

@@ -112,10 +112,17 @@ class Line:
         self.prune = prune_for(self.method, recipe.prune)
 
     @property
-    def goes_on(self) -> bool:
-        """Whether its rounds go on from the weights before, in a search of its own."""
+    def leaves_trained(self) -> bool:
+        """Whether a round's network is a trained ticket as it is: its rounds go on from the weights
+        before, in a search of its own, or train one each."""
         own = self.method.starts == "rewind" and self.method.borrows != "rounds"
-        return own and not self.request.recipe.search.rewind.rewinds
+        goes_on = own and not self.request.recipe.search.rewind.rewinds
+        return goes_on or self.is_apart
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether each of its tickets has a training of its own."""
+        return self.method.trains == "tickets"
 
     @property
     def label(self) -> str:
@@ -144,6 +151,7 @@ class Line:
 
     def named(self) -> SearchStages:
         """Its stages so far, as the graph keeps them."""
+        rewinds = self.request.recipe.search.rewind.rewinds
         return SearchStages(
             architecture=self.architecture,
             method=self.method.name,
@@ -156,7 +164,9 @@ class Line:
             proxy=self.proxy,
             last=self.last,
             as_found=tuple(self.as_found),
-            alone=self.request.as_found and not self.goes_on,
+            alone=self.request.as_found and not self.leaves_trained,
+            apart=tuple(self.rounds[:1] if rewinds else ()) if self.is_apart else None,
+            gradual=self.request.recipe.prune.gradual > 0,
         )
 
     def add(

@@ -97,13 +97,17 @@ class CriterionMasks(Observer):
 
     def __call__(self, model: nn.Module) -> Mask:
         """The mask of a model's weights."""
+        return self.under(model, self._pruning.mask, self._fraction)
+
+    def under(self, model: nn.Module, mask: Mask, fraction: float) -> Mask:
+        """The same under another mask, without another fraction of its weights."""
         self._scorings += self._pruning.iterations
-        pruning = dataclasses.replace(self._pruning, model=model)
+        pruning = dataclasses.replace(self._pruning, model=model, mask=mask)
         # Scores may draw (dropout in training mode), by the round's seed alone.
         device = next(model.parameters()).device
         with generators_kept(device), float32(device, "fp32"):
             seed_generators(device, pruning.seed)
-            return self._criterion.next_mask(pruning, self._fraction)
+            return self._criterion.next_mask(pruning, fraction)
 
     @property
     def score_samples(self) -> int:

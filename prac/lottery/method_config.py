@@ -18,14 +18,32 @@ from prac.pruning.criteria import find_criterion
 from prac.selection.samplers import Sampler, find_sampler
 from prac.selection.scores import Scorer, find_score
 
+GRADUAL = 0.5
+"""The share of its steps in which a ticket that is trained by itself is pruned."""
+
 
 def prune_for(method: Method, prune: PruneConfig) -> PruneConfig:
     """Pruning as a method has it.
 
-    Raises ConfigError for a criterion of trained weights where nothing is trained.
+    gradual: only where its own rounds prune. Raises ConfigError for a criterion of trained weights
+    where nothing is trained, and for one of other weights where rounds prune as they go.
     """
-    made = prune if method.prunes is None else dataclasses.replace(prune, criterion=method.prunes)
-    if method.trains == "nothing" and find_criterion(made.criterion).reads == "trained":
+    changes: dict[str, Any] = {}
+    if method.prunes is not None:
+        changes["criterion"] = method.prunes
+    if method.trains == "tickets":
+        changes["gradual"] = prune.gradual or GRADUAL
+    elif method.trains != "rounds" or method.prunes is not None:
+        changes["gradual"] = 0.0
+    made = dataclasses.replace(prune, **changes)
+    reads_trained = find_criterion(made.criterion).reads == "trained"
+    if made.gradual and not reads_trained:
+        raise ConfigError(
+            f"prune.criterion {made.criterion} reads no trained weights, but {method.name} prunes "
+            "little by little in the course of a training; allowed: a criterion that reads them, "
+            "such as magnitude"
+        )
+    if method.trains == "nothing" and reads_trained:
         raise ConfigError(
             f"prune.criterion {made.criterion} reads trained weights, but {method.name} trains "
             f"{method.trains}; allowed: a criterion that reads initial weights or nothing"

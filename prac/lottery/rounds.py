@@ -24,6 +24,7 @@ from prac.lottery.round_events import event_folder, event_writer, recorded_event
 from prac.lottery.stage_config import RoundConfig
 from prac.lottery.starts import initial_model
 from prac.models.state import load_state
+from prac.pruning.gradual import GradualMask
 from prac.pruning.mask import Mask
 from prac.pruning.tentative import TentativeMask
 from prac.selection.soft import SoftSet
@@ -57,7 +58,9 @@ class RoundTask:
     round 0, which starts from the architecture's initial weights. sample_ids: D_k, sorted int32.
     fresh: so many of `sample_ids`, drawn anew, make each epoch; None: all of them. hardest: they
     are not drawn, but the hardest of each batch. soft: what each epoch takes of `sample_ids`, in
-    place of `fresh`. max_epochs: where the round ends at the latest, whatever its budget.
+    place of `fresh`. max_epochs: where the round ends at the latest, whatever its budget. Where
+    `config.prune.gradual` is above 0, `mask` is what the round begins with, and it prunes the
+    network itself (`prac.GradualMask`).
     """
 
     run: str
@@ -90,9 +93,10 @@ class RoundTask:
 class RoundOutcome:
     """What a round leaves.
 
-    next_mask: m_{k+1}. rewind_weights: of round 0, else None. best_weights: at the best validation
-    epoch, under m_k. predictions: (|D_0|,) int32 classes over the training rows, by the best model
-    (or by it after this round's pruning, where the configuration says so); None where no set is
+    next_mask: m_{k+1}; of a round that prunes as it goes, m_k as it ended. rewind_weights: of round
+    0, else None. best_weights: at the best validation epoch, under m_k. predictions: (|D_0|,) int32
+    classes over the training rows, by the best model (or by it after this round's pruning, where
+    the configuration says so); None where no set is
     made of them. statistics: rows of
     `forgetting_statistics`; None where no events were recorded. distances: between consecutive
     tentative masks. events: `events(epochs)` reads the recorded events again, one batch for each of
@@ -165,7 +169,12 @@ class _Session:
             earliest_epochs=earliest,
             form=self.masks,
         )
-        self.observers: list[Observer] = [TentativeObserver(self.tentative)]
+        self.gradual: GradualMask | None = None
+        self.observers: list[Observer] = []
+        if config.prune.gradual:
+            self.gradual = self._gradual(mask)
+        else:
+            self.observers.append(TentativeObserver(self.tentative))
         if config.prune.criterion != PruneConfig.criterion:
             # Magnitudes cost nothing: there is no count to keep.
             self.observers.append(self.masks)
@@ -191,6 +200,16 @@ class _Session:
         if on_epoch is not None and workers.rank == 0:
             self.observers.append(EpochCallback(on_epoch))
 
+    def _gradual(self, mask: Mask) -> GradualMask:
+        config, task = self.task.config, self.task
+        epochs = min(self.budget.epochs, task.max_epochs or self.budget.epochs)
+        steps = round(config.prune.gradual * epochs * self.budget.steps_per_epoch)
+        left = mask.num_alive
+        for _ in range(config.cuts):
+            left -= round(config.prune.fraction * left)
+        fraction = 1 - left / max(1, mask.num_alive)
+        return GradualMask(mask, fraction, max(1, steps), prune=self.masks.under)
+
     def train(self, checkpoints: Folder) -> Trained:
         config = self.task.config
         training = Training(
@@ -209,13 +228,15 @@ class _Session:
             self.model,
             training,
             mask=self.task.mask,
+            gradual=self.gradual,
             observers=self.observers,
             workers=self.workers,
             checkpoints=checkpoints,
         )
 
     def outcome(self, trained: Trained) -> RoundOutcome:
-        config, latest = self.task.config, self.tentative.latest
+        config = self.task.config
+        latest = self.tentative.latest if self.gradual is None else self.gradual.mask
         assert latest is not None
         load_state(self.model, trained.best_weights)
         if config.predicts_with == "pruned":

@@ -67,7 +67,8 @@ class RoundConfig(StartingConfig, TrainingConfig):
     predicts_with: whose predictions of the training split it leaves, for critical sets; None: none.
     criterion: what makes the tentative masks: its name, and the source of one of the user's.
     soft: share of the samples outside its set that every epoch draws. filter: share of its samples
-    that its steps train on: the hardest of each batch, or filtered_by_chance.
+    that its steps train on: the hardest of each batch, or filtered_by_chance. cuts: as many weights
+    as so many rounds remove are removed by this one, where it prunes as it goes.
     """
 
     WIRE: ClassVar[str] = "round"
@@ -82,6 +83,7 @@ class RoundConfig(StartingConfig, TrainingConfig):
     soft: float = field(default=0.0, metadata={"later": True})
     filter: float = field(default=0.0, metadata={"later": True})
     filtered_by_chance: bool = field(default=False, metadata={"later": True})
+    cuts: int = field(default=1, metadata={"later": True})
 
     def budget_for(self, num_samples: int, num_full_samples: int) -> Budget:
         """This round's budget on `num_samples`."""
@@ -99,7 +101,8 @@ def round_config(
     predicts: bool = True,
     finds_mask: bool = True,
 ) -> RoundConfig:
-    """The configuration of one round of one search. finds_mask: it may stop where that is stable.
+    """The configuration of one round of one search. finds_mask: it may stop where that is stable;
+    one that prunes as it goes never is.
 
     Raises ConfigError for a network or a criterion of the user's that can't be loaded.
     """
@@ -107,10 +110,15 @@ def round_config(
     prune = prune_for(method, recipe.prune)
     # A method that takes PrAC's steps shares PrAC's round 0, and counts epochs from then on.
     counted = method.borrows == "steps" and not first
-    if not method.stops_early or counted or not finds_mask:
+    if first:
+        prune = dataclasses.replace(prune, gradual=0.0)
+    if not method.stops_early or counted or not finds_mask or prune.gradual:
         prune = dataclasses.replace(prune, tolerance=None)
     whole = first or method.data == "everything"
-    made_beside = method.trains != "rounds" or find_criterion(prune.criterion).reads != "trained"
+    made_beside = (
+        method.trains not in ("rounds", "tickets")
+        or find_criterion(prune.criterion).reads != "trained"
+    )
     criterion = PruneConfig.criterion if made_beside else prune.criterion
     prune = dataclasses.replace(
         prune, criterion=criterion, **_criterion_options(prune, () if made_beside else None)
@@ -130,6 +138,7 @@ def round_config(
         criterion=identity(prune.criterion),
         soft=0.0 if whole else recipe.select.soft,
         filter=0.0 if whole else recipe.select.filter,
+        cuts=round_index if method.trains == "tickets" and not first else 1,
         filtered_by_chance=not whole and recipe.select.filter > 0 and method.by_chance,
     )
 

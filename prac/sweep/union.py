@@ -14,7 +14,7 @@ from prac.config.methods import PRAC
 from prac.lottery.bill import steps_saved
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request, SearchStages, Stage
-from prac.lottery.outputs import JudgeFacts, Made, RoundFacts, SetFacts
+from prac.lottery.outputs import JudgeFacts, Made, MaskFacts, RoundFacts, SetFacts
 from prac.sweep.space import Values, label, short_label, varied
 
 
@@ -166,6 +166,7 @@ class Trial:
             trained.append(facts)
         rounds = len(trained)
         last = self._made(search.samples[rounds - 1], made) if rounds else None
+        mask = self._made(search.masks[rounds - 1], made) if rounds else None
         judged: list[JudgeFacts] = []
         names = search.judgements[rounds] if rounds == self.rounds else ()
         for name in names:
@@ -190,7 +191,7 @@ class Trial:
             if rounds
             else None,
             set_size=None if last is None else last.known(SetFacts).set_size,
-            sparsity=trained[-1].next_sparsity if rounds else None,
+            sparsity=None if mask is None else mask.known(MaskFacts).next_sparsity,
             note=self.note,
         )
 

@@ -18,6 +18,7 @@ from prac.errors import CheckpointError, PracError, first_line
 from prac.models.answers import answer_of
 from prac.models.layout import placed
 from prac.models.state import load_state
+from prac.pruning.gradual import GradualMask
 from prac.pruning.mask import Mask
 from prac.selection.soft import SoftSet
 from prac.storage import Folder
@@ -26,7 +27,7 @@ from prac.training.checkpoint import FILE_NAME, Checkpoint, Progress
 from prac.training.evaluation import count_correct
 from prac.training.hardest import hardest_part
 from prac.training.made_by import MadeBy, computed_by, together
-from prac.training.observers import EpochEnd, EpochRecord, Observer
+from prac.training.observers import EpochEnd, EpochRecord, GradualObserver, Observer
 from prac.training.optimizers import Optimizer, make_optimizer
 from prac.training.passes import EagerPasses, Passes, passes_for
 from prac.training.precision import autocast, float32
@@ -152,11 +153,15 @@ def train(
     training: Training,
     *,
     mask: Mask | None = None,
+    gradual: GradualMask | None = None,
     observers: Sequence[Observer] = (),
     workers: Workers | None = None,
     checkpoints: Folder | None = None,
 ) -> Trained:
     """Train `model` in place under `mask`, resuming from `checkpoints` where they are.
+
+    gradual: in place of `mask`, one that changes on the way; the best epoch is one of those that
+    end under its last.
 
     Pruned weights are exactly zero from the first step to the last: they start at zero and their
     gradients are zero, so neither momentum nor weight decay moves them; an optimiser of the user's
@@ -168,6 +173,9 @@ def train(
     workers = workers or Workers(shares=training.shares)
     device = training.images.device
     placed(model, device)
+    if gradual is not None:
+        mask = gradual.mask
+        observers = [GradualObserver(gradual), *observers]
     if mask is not None:
         mask.apply_(model)
     optimizer = make_optimizer(model, training.config)
@@ -190,15 +198,18 @@ def train(
         device,
         alone=workers.shares == 1,
     )
-    masked = _masked_parameters(model, mask, device)
+    masked = _Masked(model, mask if gradual is None else gradual, device)
     if not trained.stopped_early and len(trained.epochs) < training.budget.epochs:
         before = [trained.made_by] if trained.epochs else []
         here = computed_by(device, training.precision)
         trained.made_by = together(*before, *workers.told(here, device))
     while not trained.stopped_early and len(trained.epochs) < training.budget.epochs:
+        under_last_before = _under_last(gradual)
         with generators_kept(device), float32(device, training.precision):
             record = loop.epoch(parallel, passes, masked)
         trained.epochs.append(record)
+        if under_last_before != _under_last(gradual):
+            trained.best_accuracy = -1.0  # of a mask that holds no more
         if record.validation_accuracy > trained.best_accuracy:
             trained.best_epoch = record.epoch
             trained.best_accuracy = record.validation_accuracy
@@ -212,6 +223,10 @@ def train(
         if checkpoints is not None and workers.rank == 0:
             loop.checkpoint().save(checkpoints)
     return trained
+
+
+def _under_last(gradual: GradualMask | None) -> bool:
+    return gradual is None or gradual.done
 
 
 def _reads_buffers(model: nn.Module, training: Training) -> bool:
@@ -234,36 +249,49 @@ def _reads_buffers(model: nn.Module, training: Training) -> bool:
     return not torch.equal(*given)
 
 
-def _masked_parameters(
-    model: nn.Module, mask: Mask | None, device: torch.device
-) -> tuple[list[Tensor], list[Tensor]]:
+class _Masked:
     """The parameters with pruned weights, and their masks in the same memory order."""
-    parameters: list[Tensor] = []
-    masks: list[Tensor] = []
-    if mask is None:
-        return parameters, masks
-    for name, weight in mask.weights(model).items():
-        if not bool(mask[name].all()):
-            alive = torch.empty_like(weight, device=device)
-            alive.copy_(mask[name])
-            parameters.append(weight)
-            masks.append(alive)
-    return parameters, masks
 
+    def __init__(
+        self, model: nn.Module, mask: Mask | GradualMask | None, device: torch.device
+    ) -> None:
+        self._model, self._device = model, device
+        self._gradual = mask if isinstance(mask, GradualMask) else None
+        self._take(mask.mask if isinstance(mask, GradualMask) else mask)
 
-def _mask_gradients(parameters: list[Tensor], masks: list[Tensor]) -> None:
-    # A frozen layer, or one that the forward pass left out, has no gradient.
-    pairs = zip((p.grad for p in parameters), masks, strict=True)
-    present = [(gradient, alive) for gradient, alive in pairs if gradient is not None]
-    if present:
-        foreach.multiply_([gradient for gradient, _ in present], [alive for _, alive in present])
+    def _take(self, mask: Mask | None) -> None:
+        self._mask, self._parameters, self._alive = mask, list[Tensor](), list[Tensor]()
+        if mask is None:
+            return
+        for name, weight in mask.weights(self._model).items():
+            if not bool(mask[name].all()):
+                alive = torch.empty_like(weight, device=self._device)
+                alive.copy_(mask[name])
+                self._parameters.append(weight)
+                self._alive.append(alive)
 
+    def mask_gradients(self) -> None:
+        """Before a step."""
+        # A frozen layer, or one that the forward pass left out, has no gradient.
+        pairs = zip((p.grad for p in self._parameters), self._alive, strict=True)
+        present = [(gradient, alive) for gradient, alive in pairs if gradient is not None]
+        if present:
+            foreach.multiply_([g for g, _ in present], [alive for _, alive in present])
 
-@torch.no_grad()
-def _zero(parameters: list[Tensor], masks: list[Tensor]) -> None:
-    # Not a product: an optimiser of the user's may leave anything where a weight is pruned.
-    for parameter, alive in zip(parameters, masks, strict=True):
-        parameter.masked_fill_(alive == 0, 0.0)
+    @torch.no_grad()
+    def zero(self, *, keeps_zero: bool) -> None:
+        """After a step. keeps_zero: the optimiser leaves what starts at zero there; the momentum
+        of a weight that was pruned on the way moves it all the same."""
+        if keeps_zero and self._gradual is None:
+            return
+        # Not a product: an optimiser of the user's may leave anything where a weight is pruned.
+        for parameter, alive in zip(self._parameters, self._alive, strict=True):
+            parameter.masked_fill_(alive == 0, 0.0)
+
+    def follow(self) -> None:
+        """Take the mask that holds now."""
+        if self._gradual is not None and self._gradual.mask is not self._mask:
+            self._take(self._gradual.mask)
 
 
 @dataclass(frozen=True)
@@ -277,10 +305,8 @@ class _Loop:
     observers: Sequence[Observer]
     workers: Workers
 
-    def epoch(
-        self, parallel: Parallel, passes: Passes, masked: tuple[list[Tensor], list[Tensor]]
-    ) -> EpochRecord:
-        """The next one. masked: parameters with pruned weights, and their masks."""
+    def epoch(self, parallel: Parallel, passes: Passes, masked: _Masked) -> EpochRecord:
+        """The next one."""
         model, training, workers = self.model, self.training, self.workers
         started = time.perf_counter()
         images, epoch = training.images, len(self.trained.epochs)
@@ -326,13 +352,13 @@ class _Loop:
                     right_sum += (logits.argmax(dim=1) == labels).sum()
                 num_samples += len(labels)
             parallel.finish()
-            _mask_gradients(*masked)
+            masked.mask_gradients()
             self.optimizer.step(learning_rate)
-            if not self.optimizer.keeps_zero:
-                _zero(*masked)
+            masked.zero(keeps_zero=self.optimizer.keeps_zero)
             step += 1
             for observer in self.observers:
                 observer.on_step(step, model)
+            masked.follow()
         workers.agree_on_buffers(model)
         mine = images.validation_ids[workers.rank :: workers.size]
         correct = count_correct(model, images, mine, training.precision)

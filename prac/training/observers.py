@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from prac.config.values import RewindPoint
 from prac.data.batches import Batch
 from prac.events.recorder import EventRecorder
+from prac.pruning.gradual import GradualMask
 from prac.pruning.tentative import TentativeMask
 from prac.schema import formed
 from prac.training.schedule import Budget
@@ -136,6 +137,24 @@ class TentativeObserver(Observer):
 
     def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
         self._tentative.restore(tensors, progress)
+
+
+class GradualObserver(Observer):
+    """Has a gradual mask prune the model after each step."""
+
+    name = "gradual"
+
+    def __init__(self, gradual: GradualMask) -> None:
+        self._gradual = gradual
+
+    def on_step(self, steps_done: int, model: nn.Module) -> None:
+        self._gradual.update(steps_done, model)
+
+    def state(self) -> State:
+        return self._gradual.state()
+
+    def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
+        self._gradual.restore(tensors, progress)
 
 
 class StopAfter(Observer):

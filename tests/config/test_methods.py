@@ -45,7 +45,7 @@ def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_no_two_methods_are_the_same() -> None:
     told = {"name": "", "summary": "", "label": "", "colour": "", "marker": ""}
     values = [dataclasses.replace(method, **told) for method in METHODS.values()]
-    assert len(set(values)) == len(values) == 27
+    assert len(set(values)) == len(values) == 28
     assert all(name == method.name and method.summary for name, method in METHODS.items())
     assert next(iter(METHODS.values())) is PRAC
     assert dataclasses.replace(PRAC, **told) == Method(name="", summary="")
@@ -145,9 +145,14 @@ def test_an_import_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("values", "allowed"),
     [
-        ({"trains": False}, "allowed: rounds, dense, nothing"),
+        ({"trains": False}, "allowed: rounds, dense, tickets, nothing"),
         ({"trains": "dense"}, "allowed: data='everything'"),
         ({"trains": "nothing", "data": "everything"}, "allowed: starts='initial'"),
+        (
+            {"trains": "tickets", "data": "everything", "starts": "redrawn"},
+            "allowed: starts='rewind' and borrows='nothing'",
+        ),
+        ({"trains": "tickets", "borrows": "rounds"}, "allowed: data='everything'"),
     ],
 )
 def test_what_a_method_can_not_train(values: dict[str, Any], allowed: str) -> None:

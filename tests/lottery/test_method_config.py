@@ -102,7 +102,7 @@ def test_which_rounds_may_stop_early() -> None:
     with_prac_s_steps = {"random-subset", "rs2", "entropy", "proxy", "el2n", "margin", "dual"}
     with_prac_s_steps |= {"el2n-balanced", "el2n-ccs", "margin-ccs", "dual-ccs"}
     with_prac_s_steps |= {"dyn-unc", "tdds", "forgets", "forgets-ccs"}
-    assert trained - stops == {"vanilla", "no-early-stop"} | with_prac_s_steps
+    assert trained - stops == {"vanilla", "no-early-stop", "gradual"} | with_prac_s_steps
     # They begin with PrAC's round 0 and take its epochs from then on.
     assert all(config(name, 0) == config("prac", 0) for name in with_prac_s_steps)
 

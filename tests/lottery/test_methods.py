@@ -118,7 +118,8 @@ def found(digits_data: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -
                 role: store.read(_known(store.find_one(graph.stages[name])))
                 for role, name in stage.inputs.items()
             }
-            store.commit(stage, _judgement(**read), data=request.data, started=0.0)
+            made = _judgement(stage.config.as_found, **read)
+            store.commit(stage, made, data=request.data, started=0.0)
     run_local(graph, env, store)
     # All is there: nothing is trained.
     return searched(RECIPE, digits_data, store=store, judge="last")
@@ -129,8 +130,9 @@ def _known(finished: Finished | None) -> Finished:
     return finished
 
 
-def _judgement(*, rewind: Made, before: Made | None = None) -> Made:
-    weights = {name: tensor.clone() for name, tensor in rewind[REWIND].items()}
+def _judgement(as_found: bool, *, rewind: Made, before: Made | None = None) -> Made:
+    start = rewind[BEST if as_found else REWIND]
+    weights = {name: tensor.clone() for name, tensor in start.items()}
     for name, alive in ({} if before is None else before[NEXT_MASK]).items():
         weights[name] *= alive
     return Made(
@@ -142,7 +144,7 @@ def _judgement(*, rewind: Made, before: Made | None = None) -> Made:
             curves={},
             test_accuracy=0.25,
         ),
-        cost=Cost(steps=21),
+        cost=Cost(steps=0 if as_found else 21),
         files={TRAINED: weights},
     )
 
@@ -164,7 +166,7 @@ def initial(seed: str = "weights") -> dict[str, torch.Tensor]:
 
 def steps(found: Searched, name: str) -> int:
     """Of its rounds."""
-    return sum(made.cost.steps for made in found.rounds(name) if made is not None)
+    return sum(found.made(each).cost.steps for each in found.stages(name).all_rounds)
 
 
 def bought(found: Searched, name: str) -> Cost:
@@ -183,7 +185,8 @@ def test_every_method_ends_at_the_same_sparsities(found: Searched, name: str) ->
     assert masks[1].num_alive == size - round(0.2 * size)
     assert len(found.stages(name).rounds) == len(masks) - 1 == ROUNDS
     for before, after in pairwise(masks):
-        assert after.is_subset_of(before)
+        # Each ticket of `gradual` is a training of its own.
+        assert after.is_subset_of(before) or name == "gradual"
     for mask, made in zip(masks, found.rounds(name), strict=False):
         if made is not None:
             for weight, alive in mask.items():
@@ -588,7 +591,11 @@ def test_tickets_start_where_the_method_starts(found: Searched, name: str) -> No
     lineage = ticket.lineage
     facts = made.known(TicketFacts)
     assert lineage["method"] == facts.method == name
-    assert facts.search_steps == steps(found, name) + bought(found, name).steps
+    paid = steps(found, name)
+    if name == "gradual":
+        # Its own training and the dense run, without those of the tickets before.
+        paid -= found.made(search.rounds[1]).cost.steps * (ROUNDS - 1)
+    assert facts.search_steps == paid + bought(found, name).steps
     assert facts.search_steps == found.result[name].steps_to_find(ROUNDS)
     sizes = [found.made(n).known(SetFacts).set_size for n in search.samples]
     assert facts.set_size == (sizes[-1] if sizes else facts.num_training)
@@ -613,8 +620,10 @@ def test_tickets_start_where_the_method_starts(found: Searched, name: str) -> No
 
 
 def test_all_methods_are_judged_alike(found: Searched) -> None:
-    configs = {s.config for s in found.graph.stages.values() if s.kind == "judge"}
-    assert len(configs) == 1
+    judges = [s for s in found.graph.stages.values() if s.kind == "judge"]
+    assert len({s.config for s in judges if not s.config.as_found}) == 1
+    # What was trained with its mask is tested as it is, beside.
+    assert {s.method for s in judges if s.config.as_found} == {"gradual"}
 
 
 def test_a_judgement_begins_with_the_ticket_s_weights_under_its_mask(
@@ -677,13 +686,19 @@ def test_every_method_has_its_bill(
         assert bill.judging_steps == 21 * (2 if method == "prac" else 1), method
         assert bill.joules is None or bill.joules > 0
         assert bill.energy_source
-        trained = [made for made in found.rounds(method) if made is not None]
+        made = map(found.made, found.stages(method).all_rounds)
+        trained = [each for each in made if isinstance(each.facts, RoundFacts)]
         samples = sum(m.known(RoundFacts).epochs * m.known(RoundFacts).set_size for m in trained)
         assert bill.samples == samples + bought(found, method).samples, method
     for method in METHODS:
         # A proxy is trained before the first set: m_1 does without, m_2 and m_3 cost it.
         _, first, *later = [row for row in results.rows if row.method == method]
         rounds = [0 if made is None else made.cost.steps for made in found.rounds(method)]
+        if method == "gradual":
+            # The dense run and one training of its own, each.
+            assert {row.search_steps for row in (first, *later)} == {sum(rounds[:2])}
+            assert {row.found_steps for row in (first, *later)} == {rounds[1]}
+            continue
         assert first.search_steps == rounds[0], method
         for index, row in enumerate(later, 2):
             assert row.search_steps == sum(rounds[:index]) + beside.get(method, 0), method
@@ -730,7 +745,7 @@ def test_the_report_shows_every_method(results: Results, tmp_path: Path) -> None
     assert len(pairs) == len(METHODS) * (len(METHODS) - 1) / 2
     assert pairs["prac", "random-tickets"] == 1.0
     without_classes = set(METHODS) - {c.method for c in results.classes}
-    everything = {"vanilla", "random-pruning", "random-erk", "one-shot"}
+    everything = {"vanilla", "random-pruning", "random-erk", "one-shot", "gradual"}
     everything |= {"snip", "grasp", "synflow"}
     assert without_classes == everything | {"random-subset", "rs2"}
     assert {t.method for t in results.thresholds} == {"prac"}

@@ -41,12 +41,13 @@ class _Inputs:
     mask, rewind: its parts. samples: D_k, the set chosen for training under m_k, with which the
     search goes on, if it does; size: the set whose size that has. judge: trained it; dense_judge:
     the dense network. found: tested what the search's own training under this mask left, which is
-    `found_in`. trainings: all that were needed to find it.
+    `found_in`. trainings: all that were needed to find it; found_trainings: and for that network.
     """
 
     mask: Made
     rewind: Made
     trainings: tuple[Made, ...]
+    found_trainings: tuple[Made, ...] = ()
     samples: Made | None = None
     size: Made | None = None
     judge: Made | None = None
@@ -56,10 +57,19 @@ class _Inputs:
 
     @classmethod
     def of(cls, made: Mapping[str, Made]) -> _Inputs:
-        """Trainings are numbered: `training_0` and so on."""
-        trainings = {role: each for role, each in made.items() if role.startswith("training_")}
-        others = {role: each for role, each in made.items() if role not in trainings}
-        return cls(trainings=tuple(trainings.values()), **others)
+        """Trainings are numbered: `training_0` and so on, `found_training_0` where what the search
+        left needed others than these and its own."""
+        trainings, found = (
+            {role: each for role, each in made.items() if role.startswith(start)}
+            for start in ("training_", "found_training_")
+        )
+        others = {n: each for n, each in made.items() if n not in trainings.keys() | found.keys()}
+        needed = (*trainings.values(), others["found_in"]) if "found_in" in others else ()
+        return cls(
+            trainings=tuple(trainings.values()),
+            found_trainings=tuple(found.values()) or needed,
+            **others,
+        )
 
     @property
     def chosen(self) -> SetFacts | None:
@@ -147,7 +157,7 @@ def _facts(
         as_found=as_found,
         found_test_accuracy=found_test,
         found_validation_accuracy=found_validation,
-        found_steps=None if inputs.found_in is None else steps + inputs.found_in.cost.steps,
+        found_steps=sum(training.cost.steps for training in inputs.found_trainings) or None,
         **vars(ticket_cost(model, alive, dataset.image_shape)),
     )
 

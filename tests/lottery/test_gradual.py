@@ -1,0 +1,222 @@
+"""Rounds and tickets that are pruned in the course of their own training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from support.searches import TOY, Searched, Trainer, searched
+from torch import nn
+
+from prac import PruneConfig, get_recipe
+from prac.config.recipe import Recipe
+from prac.config.values import RewindPoint
+from prac.data.batches import DeviceImages
+from prac.data.dataset import ImageDataset
+from prac.errors import ConfigError
+from prac.lottery.bill import own_stages
+from prac.lottery.compose import build_graph
+from prac.lottery.outputs import BEST, REWIND, JudgeFacts, RoundFacts
+from prac.lottery.rounds import RoundTask
+from prac.lottery.starts import initial_model
+
+ON = {"rewind": RewindPoint("learning-rate"), "rounds": 2}
+OWN = ("prac", "vanilla", "random-subset")
+
+
+@pytest.fixture(scope="module")
+def dataset(toy_data: Callable[..., ImageDataset]) -> ImageDataset:
+    return toy_data(200, noise=140)
+
+
+def _run(
+    recipe: Recipe, dataset: ImageDataset, folder: Path, judge: str = "auto"
+) -> tuple[Searched, dict[str, RoundTask]]:
+    trainer = Trainer(DeviceImages(dataset, recipe.augment), folder)
+    found = searched(recipe, dataset, trainer=trainer, judge=judge)
+    return found, {task.run: task for task in trainer.tasks}
+
+
+Ran = tuple[Searched, dict[str, RoundTask]]
+
+
+@pytest.fixture(scope="module")
+def going_on(dataset: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    recipe = TOY.set(search=ON, prune={"gradual": 0.5}).replace(
+        compare=("vanilla", "random-subset", "random-tickets", "one-shot", "gradual", "snip")
+    )
+    return _run(recipe, dataset, tmp_path_factory.mktemp("on"))
+
+
+@pytest.fixture(scope="module")
+def rewound(dataset: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    recipe = TOY.set(search={"rounds": 2}).replace(compare=("vanilla", "gradual"))
+    return _run(recipe, dataset, tmp_path_factory.mktemp("rewound"), judge="all")
+
+
+def _task(ran: Ran, name: str) -> RoundTask:
+    return ran[1][ran[0].graph.stages[name].key]
+
+
+@pytest.mark.parametrize("method", OWN)
+def test_a_round_makes_its_own_mask_from_that_of_the_round_before(
+    going_on: Ran, dataset: ImageDataset, method: str
+) -> None:
+    found, _ = going_on
+    stages, rounds = found.stages(method), found.result[method].rounds
+    assert len(stages.all_rounds) == 3
+    assert stages.masks == stages.all_rounds[1:]
+    assert _task(going_on, stages.rounds[0]).config.prune.gradual == 0
+    for index, (before, name) in enumerate(pairwise(stages.all_rounds), start=1):
+        task, made = _task(going_on, name), found.made(name)
+        assert (task.config.prune.gradual, task.config.cuts) == (0.5, 1)
+        assert task.weights is not None
+        kept = found.made(before)[BEST]
+        assert all(torch.equal(task.weights[n], w) for n, w in kept.items())
+        starts = None if index == 1 else rounds[index - 1].mask
+        assert (task.mask is None) == (starts is None)
+        assert task.mask is None or task.mask == starts
+        mask = rounds[index].mask
+        assert mask.is_subset_of(rounds[index - 1].mask)
+        alive = rounds[index - 1].mask.num_alive
+        assert mask.num_alive == alive - round(0.4 * alive)
+        # The network that it leaves is the one that was trained under it.
+        assert all(not made[BEST][n][~alive].any() for n, alive in mask.items())
+        told = made.known(RoundFacts)
+        assert (told.distances, told.stopped_early) == ((), False)
+        assert told.best_epoch >= told.epochs // 2 - 1
+
+
+def test_twins_have_equal_steps_and_counts(going_on: Ran) -> None:
+    found, _ = going_on
+    prac = found.result["prac"].rounds
+    for method in ("random-subset", "vanilla", "gradual", "one-shot", "random-tickets", "snip"):
+        theirs = found.result[method].rounds
+        assert [r.mask.num_alive for r in theirs] == [r.mask.num_alive for r in prac], method
+    twin = found.result["random-subset"].rounds
+    assert [r.steps for r in twin] == [r.steps for r in prac]
+
+
+def test_tickets_are_told_as_found_with_all_rounds_that_made_them(
+    going_on: Ran, dataset: ImageDataset
+) -> None:
+    found, _ = going_on
+    full = found.result.rounds[0].steps
+    images = DeviceImages(dataset, TOY.augment)
+    pictures, labels = images.test(0, images.num_test), images.test_labels
+
+    def tested(network: nn.Module) -> float:
+        with torch.no_grad():
+            return (network.eval()(pictures).argmax(1) == labels).float().mean().item()
+
+    for method in OWN:
+        stages, result = found.stages(method), found.result[method]
+        for index in (1, 2):
+            ticket = result.tickets[index]
+            ticket.verify()
+            assert ticket.mask == result.rounds[index].mask
+            paid = sum(r.steps for r in result.rounds[: index + 1])
+            assert ticket.lineage["search_steps"] == paid == result.steps_to_find(index)
+            assert ticket.lineage["steps_saved"] == pytest.approx(1 - paid / (full * (index + 1)))
+            assert ticket.lineage["test_accuracy"] == pytest.approx(
+                tested(ticket.build(trained=True))
+            )
+            (judge,) = stages.judgements[index]
+            assert found.made(judge).known(JudgeFacts).as_found
+    assert found.result["vanilla"].tickets[2].lineage["steps_saved"] == 0
+
+
+def test_the_method_trains_each_ticket_once_from_the_initial_weights(
+    going_on: Ran, dataset: ImageDataset
+) -> None:
+    found, _ = going_on
+    stages, result = found.stages("gradual"), found.result["gradual"]
+    assert stages.rounds[0] == found.stages().rounds[0]
+    full = found.result["vanilla"].rounds[0].steps
+    initial = initial_model(_task(going_on, stages.rounds[0]).config, DeviceImages(
+        dataset, TOY.augment))  # fmt: skip
+    for index in (1, 2):
+        name = stages.all_rounds[index]
+        task, ticket = _task(going_on, name), result.tickets[index]
+        assert found.graph.stages[name].inputs == {}
+        assert (task.mask, task.weights, task.config.cuts) == (None, None, index)
+        assert len(task.sample_ids) == len(dataset.training_ids)
+        assert ticket.lineage["search_steps"] == full == result.steps_to_find(index)
+        assert ticket.lineage["steps_saved"] == pytest.approx(1 - 1 / (index + 1))
+        assert ticket.lineage["as_found"] is True
+        ticket.verify()
+        for weight, drawn in zip(
+            ticket.weights.values(), initial.state_dict().values(), strict=True
+        ):
+            assert torch.equal(weight, drawn) or not weight[weight != drawn].any()
+    # One a ticket: the dense run is PrAC's.
+    assert result.bill.steps == 2 * full
+    assert own_stages(stages, found.graph, 2) == [stages.all_rounds[2]]
+
+
+def test_masks_made_beside_the_training_are_cut_at_once(going_on: Ran) -> None:
+    found, _ = going_on
+    stages = found.stages("one-shot")
+    assert {found.graph.stages[name].kind for name in stages.masks} == {"prune"}
+    assert stages.last is not None
+    last = _task(going_on, stages.last)
+    assert last.config.prune.gradual == 0
+    assert last.mask == found.result["one-shot"].rounds[2].mask
+    # Random tickets have PrAC's masks, the last one's round among what they cost.
+    random = found.result["random-tickets"]
+    assert random.rounds[2].mask == found.result.rounds[2].mask
+    own = found.made(found.stages("random-tickets").judgements[2][0]).cost.steps
+    assert random.steps_to_find(2) == sum(r.steps for r in found.result.rounds) + own
+
+
+def test_beside_tickets_that_rewind_it_is_judged_as_they_are(rewound: Ran) -> None:
+    found, _ = rewound
+    stages, result = found.stages("gradual"), found.result["gradual"]
+    dense = found.made(stages.rounds[0])
+    for index in (1, 2):
+        (name,) = stages.judgements[index]
+        judge = found.graph.stages[name]
+        assert judge.inputs == {"rewind": stages.rounds[0], "before": stages.all_rounds[index]}
+        assert found.made(name).cost.steps > 0
+        ticket = result.tickets[index]
+        assert all(
+            torch.equal(w, dense[REWIND][n] * ticket.mask[n] if n in ticket.mask else w)
+            for n, w in ticket.weights.items()
+        )
+        trained = found.made(stages.all_rounds[index])
+        # Its mask, and the dense run that the weights are of.
+        paid = dense.cost.steps + trained.cost.steps
+        assert ticket.lineage["search_steps"] == paid == result.steps_to_find(index)
+        assert ticket.lineage["found_steps"] == trained.cost.steps
+        assert ticket.found is not None
+        assert all(torch.equal(ticket.found[n], w) for n, w in trained[BEST].items())
+        assert result.rounds[index].found_test_accuracy is not None
+    assert set(stages.found) == {0, 1, 2}
+
+
+def test_keys_of_rounds_that_do_not_prune_as_they_go_are_as_before(going_on: Ran) -> None:
+    found, _ = going_on
+    plain = TOY.set(search=ON).replace(compare=("vanilla",))
+    graph = build_graph(dataclasses.replace(found.request, recipe=plain))
+    name = found.stages().rounds[0]
+    assert graph.stages[name].key == found.graph.stages[name].key
+    last = found.stages().last or ""
+    assert graph.stages[last].key != found.graph.stages[last].key
+
+
+def test_what_is_not_allowed(dataset: ImageDataset) -> None:
+    with pytest.raises(ConfigError, match=r"prune\.gradual 1\.5 is not allowed; allowed: 0 to 1"):
+        PruneConfig(gradual=1.5)
+    with pytest.raises(ConfigError, match=r"search\.rewind is epoch:1; allowed: search\.rewind=l"):
+        TOY.set(prune={"gradual": 0.5})
+    recipe = TOY.set(search=ON, prune={"gradual": 0.5, "criterion": "snip"})
+    with pytest.raises(ConfigError, match=r"prune\.criterion snip reads no trained weights, but"):
+        searched(recipe, dataset)
+    recipe = TOY.set(prune={"criterion": "random"}).replace(compare=("gradual",))
+    with pytest.raises(ConfigError, match="but gradual prunes little by little"):
+        searched(recipe, dataset)
+    assert get_recipe("cifar10_fast").prune.gradual == 0
