@@ -10,7 +10,7 @@ while the schedule starts again (`learning-rate`: Renda et al. 2020, arXiv:2003.
 one_round: the same under the dense run's first mask. one_cut: the same under one mask with the
 sparsity of the last that searches make. searches: whole searches of a variant, its
 twin and vanilla (`evidence_searches`), for --only two at most; `soft, one cut` is the recipe
-`cifar10_fast`. transfer: one training of another
+`cifar10_fast`, `gradual` a plain method without sets. transfer: one training of another
 network on the first one's PrAC set, on its own, by chance, and on everything.
 
 Every epoch leaves a checkpoint in --work and every finished row is written at once: the same
@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 from evidence_page import page
-from evidence_searches import CUTS, SETTINGS, search_rows
+from evidence_searches import CUTS, LONG_GRADUAL, SETTINGS, search_rows
 from evidence_trainings import CHOSEN, SEARCHED, TRANSFERRED, Bench, key, rows, transfer_rows
 from measuring import parser, write_results
 
@@ -54,18 +54,7 @@ def main() -> None:
     arguments.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     arguments.add_argument("--test", action="store_true", help="read the test split: fresh seeds")
     options = arguments.parse_args()
-    if options.test and set(options.seeds) & set(EXPLORING):
-        sys.exit(f"--test is for fresh seeds; {EXPLORING} are those that variants are chosen on")
-    cuts = [name for name in options.only if name in CUTS]
-    if options.table != "searches" and cuts:
-        sys.exit(f"{cuts[0]} is of whole searches; --table one_cut has its parts")
-    of_trainings = [name for name in options.only if name not in SETTINGS]
-    if options.table == "searches" and of_trainings:
-        sys.exit(
-            f"whole searches run vanilla beside each variant; {of_trainings[0]} is of other tables"
-        )
-    if options.table == "searches" and len(options.only) > MOST_SEARCHED:
-        sys.exit(f"whole searches are for --only {MOST_SEARCHED} variants at most")
+    _check(options)
     torch.set_num_threads(options.threads)
     started = time.monotonic()
     path = options.json or Path(__file__).parent / "evidence" / f"{options.table}.json"
@@ -96,6 +85,25 @@ def main() -> None:
             twins = TRANSFERRED if options.table == "transfer" else SEARCHED
             told = page(done, twins, options.table)
             write_results(path, done, told, recipe="cifar10_speed")
+
+
+def _check(options: Any) -> None:
+    """End where what is asked for can't be."""
+    only, table = options.only, options.table
+    if options.test and set(options.seeds) & set(EXPLORING):
+        sys.exit(f"--test is for fresh seeds; {EXPLORING} are those that variants are chosen on")
+    goes_on = options.starts == ["learning-rate"]
+    apart = {LONG_GRADUAL} if table == "one_cut" and goes_on else set()
+    cuts = [name for name in only if name in CUTS and name not in apart]
+    if table != "searches" and cuts:
+        sys.exit(f"{cuts[0]} is of whole searches; --table one_cut has its parts")
+    of_trainings = [name for name in only if name not in SETTINGS]
+    if table == "searches" and of_trainings:
+        sys.exit(
+            f"whole searches run vanilla beside each variant; {of_trainings[0]} is of other tables"
+        )
+    if table == "searches" and len(only) > MOST_SEARCHED:
+        sys.exit(f"whole searches are for --only {MOST_SEARCHED} variants at most")
 
 
 if __name__ == "__main__":

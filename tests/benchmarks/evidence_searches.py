@@ -34,7 +34,11 @@ ONE_CUT = "soft, one cut"
 """Soft sets, and as sparse after one mask as the others after three."""
 LONG_CUT = "soft-long, one cut"
 """The same, trained on its set for the full budget's steps."""
-CUTS = (ONE_CUT, LONG_CUT)
+LONG_GRADUAL = "soft-long, gradual"
+"""The same, pruned little by little in the first half of that training."""
+GRADUAL = "gradual"
+"""Plain: one training on everything, pruned on the way; no dense run, no set, so no twin."""
+CUTS = (ONE_CUT, LONG_CUT, LONG_GRADUAL, GRADUAL)
 
 SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "prac": ({}, "prac"),
@@ -45,6 +49,8 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "cet": ({"cep": False}, "prac"),
     ONE_CUT: ({"soft": SOFT}, "prac"),
     LONG_CUT: ({"soft": SOFT}, "prac"),
+    LONG_GRADUAL: ({"soft": SOFT}, "prac"),
+    GRADUAL: ({}, "gradual"),
 }
 """By variant: how the search selects, and by which of its methods."""
 
@@ -88,9 +94,11 @@ def search_rows(
         return made
 
     for variant in options.only:
-        ways = [(variant, SETTINGS[variant][1]), (twins[variant], CONTROL), (VANILLA, VANILLA)]
+        ways = {variant: SETTINGS[variant][1], VANILLA: VANILLA}
+        if twins[variant] != variant:
+            ways = {variant: ways[variant], twins[variant]: CONTROL, **ways}
         for start in options.starts:
-            for told, method in ways:
+            for told, method in ways.items():
                 if f"{told}/{start}/{seed}" not in known:
                     yield partial(one, variant, told, method, start)
 
@@ -100,12 +108,13 @@ def searched_recipe(
 ) -> Recipe:
     """The recipe of one search: as a variant selects, as sparse as after `ROUNDS`."""
     fraction = 1 - (1 - recipe.prune.fraction) ** (ROUNDS / rounds)
-    return recipe.set(
+    made = recipe.set(
         select=SETTINGS[variant][0],
         prune={"fraction": fraction},
-        budget={"min_round_steps": Share(1.0)} if variant == LONG_CUT else {},
+        budget={"min_round_steps": Share(1.0)} if variant in (LONG_CUT, LONG_GRADUAL) else {},
         search={"seed": seed, "rounds": rounds, "rewind": start},
     )
+    return made.set(prune={"gradual": 0.5}) if variant == LONG_GRADUAL else made
 
 
 def _searched(

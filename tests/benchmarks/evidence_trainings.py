@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from evidence_searches import CUTS, HARDEST_CUT, ROUNDS, SHARE, SOFT
+from evidence_searches import CUTS, GRADUAL, HARDEST_CUT, LONG_GRADUAL, ROUNDS, SHARE, SOFT
 from numpy.typing import NDArray
 
 from prac.config.costs import TRAINING_FLOPS
 from prac.config.recipes import get_recipe
-from prac.config.values import Share
+from prac.config.values import RewindPoint, Share
 from prac.data.batches import DeviceImages
 from prac.data.sources import open_source
 from prac.fingerprint import fingerprint
@@ -102,9 +102,9 @@ class Dense:
 
 def hard(dense: Dense, name: str) -> Ids:
     """The samples that a variant always trains on; of a twin, as many by chance."""
-    chosen, _, by_chance = name.partition(", ")
+    chosen = name.partition(", ")[0]
     ids = dense.cet() if chosen == "cet" else dense.prac()
-    if by_chance:
+    if name.endswith(", by chance"):
         return dense.chance(len(ids))
     return dense.ccs(len(ids)) if chosen == "ccs" else ids
 
@@ -136,12 +136,15 @@ VARIANTS: dict[str, str] = {
     "ccs": "prac, by chance",
     "cet": "cet, by chance",
     "soft-long": "soft-long, by chance",
+    LONG_GRADUAL: f"{LONG_GRADUAL}, by chance",
     # For the full budget: what the others are cheaper than.
     "everything": "everything",
 }
 """Each with its twin, in the order in which they run."""
-CHOSEN = [name for name, twin in VARIANTS.items() if twin != name != "soft-long"]
-SEARCHED = {**VARIANTS, **{cut: f"{cut}, by chance" for cut in CUTS}}
+CHOSEN = [
+    name for name, twin in VARIANTS.items() if twin != name and not name.startswith("soft-long")
+]
+SEARCHED = {**VARIANTS, **{cut: f"{cut}, by chance" for cut in CUTS}, GRADUAL: GRADUAL}
 TRANSFERRED = {
     f"{target}, {way}": f"{target}, {other}"
     for target in TARGETS
@@ -183,6 +186,14 @@ class Bench:
         """The same where trainings on a set take the full budget's steps."""
         other = copy.copy(self)
         other.recipe = self.recipe.set(budget={"min_round_steps": Share(1.0)})
+        return other
+
+    def pruning(self) -> Bench:
+        """The same where a training on a set prunes as it goes, to the sparsity of the one cut."""
+        other = copy.copy(self)
+        fraction = 1 - (1 - self.recipe.prune.fraction) ** ROUNDS
+        on = self.recipe.set(search={"rewind": RewindPoint("learning-rate")})
+        other.recipe = on.set(prune={"fraction": fraction, "gradual": 0.5})
         return other
 
     def config(self, seed: int, index: int) -> Any:
@@ -238,7 +249,7 @@ class Bench:
             accuracy = test_accuracy(model, self.images, self.precision)
         return {
             **told,
-            "sparsity": 0.0 if asked.mask is None else asked.mask.sparsity,
+            "sparsity": _sparsity(asked, outcome),
             "set_size": size,
             "steps": outcome.steps,
             "samples": size * epochs + scored,
@@ -247,6 +258,12 @@ class Bench:
             "validation": outcome.best_accuracy,
             "test": accuracy,
         }
+
+
+def _sparsity(asked: RoundTask, outcome: RoundOutcome) -> float:
+    """The sparsity of what a training ended under."""
+    mask = outcome.next_mask if asked.config.prune.gradual else asked.mask
+    return 0.0 if mask is None else mask.sparsity
 
 
 def rows(
@@ -270,11 +287,13 @@ def rows(
         task, begun = task_of(found, variant), found.outcome
         if options.table == "one_round":
             task["mask"] = begun.next_mask
-        if options.table == "one_cut":
+        gradual = variant.startswith(LONG_GRADUAL)
+        if options.table == "one_cut" and not gradual:
             task["mask"] = found.cut()
         weights = begun.rewind_weights if start == "rewind" else begun.best_weights
         name = f"{variant}, {start}, seed {seed}"
         own = bench.longer() if variant.startswith("soft-long") else bench
+        own = own.pruning() if gradual else own
         outcome = own.train(name, seed, index=1, weights=weights, **task)
         return own.row({"variant": variant, "start": start, "seed": seed}, outcome, task, test)
 
