@@ -16,6 +16,7 @@ from support import networks
 from support.trainings import training_of, workers_environment
 from torch import nn
 
+from prac import GradualMask, Mask
 from prac.config.sections import AugmentConfig, TrainConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
@@ -65,9 +66,11 @@ class Net(nn.Module):
 
 
 def _trained(shares: int, workers: Workers | None = None) -> dict[str, torch.Tensor]:
-    """On everything; and on the hardest 30 of each epoch, which are found in each share alone."""
-    found = _one(shares, workers, None)
-    return found | {f"hardest.{name}": t for name, t in _one(shares, workers, 30).items()}
+    """On everything; on the hardest 30 of each epoch, which are found in each share alone; and
+    pruned on the way."""
+    ways = {"hardest.": _one(shares, workers, 30), "": _one(shares, workers, None)}
+    ways["gradual."] = _one(shares, workers, None, fraction=0.6)
+    return {way + name: t for way, found in ways.items() for name, t in found.items()}
 
 
 def _special(shares: int, workers: Workers | None = None) -> dict[str, torch.Tensor]:
@@ -79,7 +82,11 @@ def _special(shares: int, workers: Workers | None = None) -> dict[str, torch.Ten
 
 
 def _one(
-    shares: int, workers: Workers | None, hardest: int | None, make: Any = None
+    shares: int,
+    workers: Workers | None,
+    hardest: int | None,
+    make: Any = None,
+    fraction: float = 0.0,
 ) -> dict[str, torch.Tensor]:
     torch.set_num_threads(1)
     torch.manual_seed(7)
@@ -90,7 +97,10 @@ def _one(
     training = training_of(
         images, config, seed=3, stream=("x",), fresh=hardest, hardest=hardest is not None
     )
-    train(model, training, workers=workers)
+    gradual = GradualMask(Mask.dense(model), fraction, steps=5) if fraction else None
+    train(model, training, workers=workers, gradual=gradual)
+    if gradual is not None:
+        assert gradual.mask.sparsity == pytest.approx(fraction, abs=0.01)
     return {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
 
 
