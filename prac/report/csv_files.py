@@ -91,7 +91,7 @@ def _accuracy(results: Results) -> Table:
     others = ("dense", "vanilla", "random")
     header = ["architecture", "method", "round", "sparsity", "search_steps", "steps_saved"]
     header += ["search_seconds", "seconds_saved"]
-    header += ["flops_sparse", "bytes_sparse", *_RUNS, "test_mean", "test_std"]
+    header += ["flops_sparse", "bytes_sparse", *_RUNS, "as_found", "test_mean", "test_std"]
     for other in others:
         header += [f"points_to_{other}", f"points_to_{other}_standard_error"]
     lines = []
@@ -101,7 +101,7 @@ def _accuracy(results: Results) -> Table:
             line: list[Any] = [architecture, row.method, row.round, row.sparsity, row.search_steps]
             line += [c.steps_saved, row.search_seconds, row.seconds_saved]
             line += [row.flops_sparse, row.bytes_sparse]
-            line += [*_runs(results, row), c.test_accuracy, c.test_std]
+            line += [*_runs(results, row), row.as_found, c.test_accuracy, c.test_std]
             for found in (c.dense, c.vanilla, c.random):
                 line += [found.points if found else None, found.error if found else None]
             lines.append([*line, c.matches])

@@ -19,7 +19,8 @@ class TicketEntry:
     """A ticket of a store; accuracies and shares in [0, 1], None where it was not judged.
 
     where: `models:/NAME/VERSION`, or the ticket's folder, which has no model, version 0 and no run.
-    created: milliseconds since the epoch.
+    created: milliseconds since the epoch. as_found: its accuracies are of the network that the
+    search left, which was not trained again.
     """
 
     where: str
@@ -42,6 +43,14 @@ class TicketEntry:
     seed: Count
     run_id: str
     created: int
+    as_found: bool = False
+
+    @property
+    def judged(self) -> str:
+        """How, in words; empty where it was not."""
+        if self.test_accuracy is None:
+            return ""
+        return "as found" if self.as_found else "trained alone"
 
 
 _TICKET_ORDERS: Mapping[TicketOrder, Callable[[TicketEntry], Any]] = {

@@ -115,6 +115,7 @@ def _ticket_entry(version: Any, run: Any, aliases: tuple[str, ...]) -> TicketEnt
             "aliases": aliases,
             "run_id": version.run_id,
             "created": version.creation_timestamp,
+            "as_found": tags.get("as_found") == "true",
         }
         return formed(TicketEntry, {**known, **told, **numbers}, within="tags")
     except SchemaError as error:

@@ -88,15 +88,21 @@ def ticket_shown(facts: TicketFacts) -> Shown:
             for name, value in known.items()
             if value is not None
         ],
-        tags={name: getattr(facts, name) for name in _TAGS},
+        tags=_tags(facts),
     )
+
+
+def _tags(facts: TicketFacts) -> dict[str, str]:
+    told = {name: getattr(facts, name) for name in _TAGS}
+    # No equal of one that was trained alone: which most are, and are not told to be.
+    return {**told, "as_found": "true"} if facts.as_found else told
 
 
 def registered_tags(facts: TicketFacts) -> dict[str, str]:
     """Tags of the model and of its version."""
     shares = {name: getattr(facts, name) for name in _SHARES}
     known = {name: f"{share:.6f}" for name, share in shares.items() if share is not None}
-    return {**{name: getattr(facts, name) for name in _TAGS}, **known}
+    return {**_tags(facts), **known}
 
 
 def charted_metrics(facts: TicketFacts) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,13 +13,15 @@ from support.searches import TOY, Searched, searched
 from torch import nn
 
 from prac import judge, search
+from prac.cli import main
 from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
-from prac.lottery.outputs import BEST, JudgeFacts
+from prac.lottery.outputs import BEST, JudgeFacts, TicketFacts
 from prac.ticket.format import Ticket
+from prac.tracking.ticket_run import registered_tags, ticket_shown
 
 RECIPE = TOY.set(
     prune={"fraction": 0.5},
@@ -188,3 +191,22 @@ def test_one_method_is_searched_alone(dataset: ImageDataset) -> None:
         alone.result["prac"]
     named = search(recipe, data=dataset, only="vanilla")
     assert named.ticket.lineage["method"] == "vanilla"
+
+
+def test_lists_and_tags_tell_it_from_one_that_was_trained_alone(
+    found: Searched, dataset: ImageDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = RECIPE.set(search={"rounds": 1}).replace(compare=("snip",))
+    search(recipe, data=dataset, store=tmp_path / "prac-runs")
+    assert main(["tickets", "list", "--home", str(tmp_path), "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out.splitlines()[-1])["tickets"]
+    assert {t["method"]: t["as_found"] for t in listed} == {"prac": True, "snip": False}
+    assert main(["tickets", "list", "--home", str(tmp_path)]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "as found" in words
+    assert "trained alone" in words
+    for method, told in (("prac", {"as_found": "true"}), ("snip", {})):
+        facts = found.made(found.stages(method).tickets[2]).known(TicketFacts)
+        tags = registered_tags(facts)
+        assert {name: tags[name] for name in ("as_found",) if name in tags} == told
+        assert ticket_shown(facts).tags.get("as_found") == told.get("as_found")
