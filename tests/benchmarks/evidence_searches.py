@@ -38,7 +38,11 @@ LONG_GRADUAL = "soft-long, gradual"
 """The same, pruned little by little in the first half of that training."""
 GRADUAL = "gradual"
 """Plain: one training on everything, pruned on the way; no dense run, no set, so no twin."""
-CUTS = (ONE_CUT, LONG_CUT, LONG_GRADUAL, GRADUAL)
+GRADUAL_LONG = "gradual-long"
+"""The same for twice the epochs, which are half of vanilla's steps."""
+PLAIN = {GRADUAL: 1, GRADUAL_LONG: 2}
+"""By how many full budgets."""
+CUTS = (ONE_CUT, LONG_CUT, LONG_GRADUAL, *PLAIN)
 
 SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "prac": ({}, "prac"),
@@ -50,7 +54,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     ONE_CUT: ({"soft": SOFT}, "prac"),
     LONG_CUT: ({"soft": SOFT}, "prac"),
     LONG_GRADUAL: ({"soft": SOFT}, "prac"),
-    GRADUAL: ({}, "gradual"),
+    **{name: ({}, "gradual") for name in PLAIN},
 }
 """By variant: how the search selects, and by which of its methods."""
 
@@ -83,6 +87,8 @@ def search_rows(
     """What is to be run for one seed, a row of a search and what it borrows from at a time."""
 
     def one(variant: str, told: str, method: str, start: str) -> list[dict[str, Any]]:
+        if told in PLAIN:
+            return [bench.pruned_on_the_way(told, seed, PLAIN[told], test=options.test)]
         rounds = 1 if told.startswith(CUTS) else ROUNDS
         found = _searched(bench, seed, variant, method, start, rounds, test=options.test)
         made = [_row(bench, found[method], told, start, seed, rounds, test=options.test)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from evidence_searches import CUTS, GRADUAL, HARDEST_CUT, LONG_GRADUAL, ROUNDS, SHARE, SOFT
+from evidence_searches import CUTS, HARDEST_CUT, LONG_GRADUAL, PLAIN, ROUNDS, SHARE, SOFT
 from numpy.typing import NDArray
 
 from prac.config.costs import TRAINING_FLOPS
@@ -144,7 +144,7 @@ VARIANTS: dict[str, str] = {
 CHOSEN = [
     name for name, twin in VARIANTS.items() if twin != name and not name.startswith("soft-long")
 ]
-SEARCHED = {**VARIANTS, **{cut: f"{cut}, by chance" for cut in CUTS}, GRADUAL: GRADUAL}
+SEARCHED = {**VARIANTS, **{cut: cut if cut in PLAIN else f"{cut}, by chance" for cut in CUTS}}
 TRANSFERRED = {
     f"{target}, {way}": f"{target}, {other}"
     for target in TARGETS
@@ -195,6 +195,17 @@ class Bench:
         on = self.recipe.set(search={"rewind": RewindPoint("learning-rate")})
         other.recipe = on.set(prune={"fraction": fraction, "gradual": 0.5})
         return other
+
+    def pruned_on_the_way(self, name: str, seed: int, budgets: int, *, test: bool) -> Any:
+        """The row of one training on everything from the initial weights, which is all that method
+        `gradual` does for its ticket; of so many full budgets."""
+        own = copy.copy(self.pruning())
+        own.recipe = own.recipe.with_epochs(budgets * self.recipe.train.epochs)
+        told = {"variant": name, "start": "learning-rate", "seed": seed}
+        outcome = own.train(f"{name}, seed {seed}", seed, index=1)
+        row = own.row(told, outcome, {"sample_ids": self.images.training_ids}, test)
+        evaluated = len(outcome.epochs) * len(self.dataset.validation_ids)
+        return {**row, "flops": row["flops"] + evaluated * self.flops}
 
     def config(self, seed: int, index: int) -> Any:
         """Of the dense run (0) or a training on a set (1)."""
