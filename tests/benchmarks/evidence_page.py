@@ -55,7 +55,12 @@ RULE = """
 network once 40 % of its weights are pruned (CEP). `cet`: the first alone.
 - `soft`: the PrAC set in every epoch with weight 1, a quarter of the other samples drawn anew in \
 every epoch with weight 4; the last eighth of the epochs draws as many from everything, unweighted.
-- `soft-long`: the same for as many steps as the full budget has.
+- `soft-long`: the same for as many steps as the full budget has. `soft-long, gradual`: the \
+weights of the one cut go little by little in the first half of that training.
+- `gradual`: plain, without a dense run or a set: one training on everything from the initial \
+weights, for the full budget's epochs, whose weights go in its first half by Zhu and Gupta's cubic \
+schedule. `gradual-long`: for twice the epochs, half of vanilla's steps. Their accuracies are of \
+that training's network.
 - `filter`: batches of the PrAC set, twice as large, are passed forward, and their hardest half is \
 trained on; the twin trains on half of each of its batches by chance. `filter-all`: the same of \
 everything, as many samples trained on as the PrAC set has (whole searches: 46 % of everything). \
@@ -81,6 +86,10 @@ Added on the same day, after five fresh searches of `soft, one cut` and before a
 `soft-long` trains on its set for as many steps as the full budget has, so that with one cut it \
 still takes at most half of vanilla's. It is explored as the others are (`one_cut`), and runs on \
 the fresh seeds as `soft, one cut` did.
+
+Added on the same day, after vanilla's seeds 10 to 12 and before any run of it: `gradual-long`, a \
+plain method for half of vanilla's steps, runs on the fresh seeds as vanilla does: once, with \
+nothing about it tried or chosen before.
 """
 
 
