@@ -157,15 +157,19 @@ def changed_in_one_place(made) -> dict[str, list[object]]:
 
 
 def test_every_field_of_a_configuration_counts() -> None:
-    # Critical sets take no other sampler and scores no easy samples: no one recipe has all fields.
+    # Critical sets take no other sampler, scores no easy samples, and rounds that rewind prune
+    # nothing as they go: no one recipe has all fields.
+    plain = Recipe(name="r", description="", architectures=("resnet8",))
     recipes = [
-        Recipe(name="r", description="", architectures=("resnet8",), select=select)
-        for select in (SelectConfig(score="el2n", fraction=0.5), SelectConfig())
+        plain.replace(select=SelectConfig(score="el2n", fraction=0.5)),
+        plain.set(search={"rewind": RewindPoint("learning-rate")}),
+        plain,
     ]
     copies = [changed_in_one_place(recipe) for recipe in recipes]
+    del copies[1]["search.rewind.at"]  # of no weights
     for made in copies:
         made["model.weights"].append(sections.ModelConfig(weights=("a.safetensors",)))
-    assert not [name for name in copies[0] if not (copies[0][name] or copies[1][name])]
+    assert not [name for name in copies[0] if not any(made[name] for made in copies)]
     assert len(copies[0]) > 35
     for recipe, made in zip(recipes, copies, strict=True):
         keys = [fingerprint(recipe), *(fingerprint(c) for tried in made.values() for c in tried)]

@@ -132,13 +132,12 @@ def _round(line: Line, index: int, *, last: bool = False) -> str:
         predicts=not last and predicts(method, line.select, index, transferred=line.transferred),
         finds_mask=not last,
     )
-    inputs = {}
+    inputs: dict[str, str] = {}
     if index > 0 and not line.is_apart:
-        inputs = {"rewind": _weights(line, index)}
         # The mask before, or that of the round before where each makes its own.
-        before = line.masks[: index - 1] if line.prune.gradual else line.masks[:index]
-        if before:
-            inputs["before"] = before[-1]
+        masks = line.masks[: index - 1] if line.prune.gradual else line.masks[:index]
+        inputs |= {"before": masks[-1]} if masks else {}
+        inputs["rewind"] = _weights(line, index)
         if method.data == "selected":
             inputs["samples"] = line.samples[index - 1]
         elif method.data == "fresh":

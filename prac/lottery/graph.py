@@ -197,9 +197,8 @@ class SearchStages:
         if index and self.apart is not None:
             beside = () if as_found else self.apart
             return (*beside, self.all_rounds[index])
-        by_itself = (
-            0 < index < len(self.all_rounds) and self.masks[index - 1] == (self.all_rounds[index])
-        )
+        # What makes m_k may be round k itself.
+        by_itself = index > 0 and self.masks[index - 1] in self.all_rounds[index:]
         return self.all_rounds[: index + (as_found or by_itself)]
 
     def trained_as_found(self, index: int) -> tuple[str, ...]:

@@ -25,18 +25,19 @@ GRADUAL = 0.5
 def prune_for(method: Method, prune: PruneConfig) -> PruneConfig:
     """Pruning as a method has it.
 
-    gradual: only where its own rounds prune. Raises ConfigError for a criterion of trained weights
-    where nothing is trained, and for one of other weights where rounds prune as they go.
+    gradual: only where its rounds choose by trained weights. Raises ConfigError for a criterion of
+    trained weights where nothing is trained, and for one of other weights where rounds prune as
+    they go.
     """
     changes: dict[str, Any] = {}
     if method.prunes is not None:
         changes["criterion"] = method.prunes
     if method.trains == "tickets":
         changes["gradual"] = prune.gradual or GRADUAL
-    elif method.trains != "rounds" or method.prunes is not None:
-        changes["gradual"] = 0.0
     made = dataclasses.replace(prune, **changes)
     reads_trained = find_criterion(made.criterion).reads == "trained"
+    if method.trains in ("dense", "nothing") or (method.prunes is not None and not reads_trained):
+        made = dataclasses.replace(made, gradual=0.0)
     if made.gradual and not reads_trained:
         raise ConfigError(
             f"prune.criterion {made.criterion} reads no trained weights, but {method.name} prunes "

@@ -107,6 +107,18 @@ def test_which_rounds_may_stop_early() -> None:
     assert all(config(name, 0) == config("prac", 0) for name in with_prac_s_steps)
 
 
+def test_rounds_prune_as_they_go_where_they_choose_by_trained_weights() -> None:
+    as_it_goes = PruneConfig(gradual=0.25)
+    own = dataclasses.replace(METHODS["vanilla"], name="own", prunes="magnitude")
+    random = dataclasses.replace(own, prunes="random")
+    shares = {m.name: prune_for(m, as_it_goes).gradual for m in (*METHODS.values(), own)}
+    beside = {"random-pruning", "random-erk", "one-shot", "snip", "grasp", "synflow"}
+    assert {name for name, share in shares.items() if share == 0} == beside
+    assert {share for name, share in shares.items() if name not in beside} == {0.25}
+    assert prune_for(random, as_it_goes).gradual == 0
+    assert prune_for(METHODS["gradual"], PruneConfig()).gradual == 0.5
+
+
 def test_rounds_do_not_read_how_masks_are_made_beside_them() -> None:
     assert prune_for(METHODS["random-pruning"], PruneConfig()).criterion == "random"
     assert config("random-pruning", 0) == config("vanilla", 0)
