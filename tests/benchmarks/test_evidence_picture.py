@@ -30,8 +30,9 @@ def _rows(choosing: float = 0.905) -> list[dict[str, Any]]:
         for name, (steps, test) in of.items()
         for noise in (wave * {"vanilla": 0.0008, "soft, one cut": 0.001}.get(name, 0.0005),)
     ]  # fmt: skip
-    # A seed that not all have is of no use to differences.
-    return [*rows, {**rows[0], "seed": 13}]
+    # A seed that not all have is of no use to differences, nor is a plain method with one of three.
+    plain = {**rows[0], "variant": "gradual-long", "steps": 11264}
+    return [*rows, {**rows[0], "seed": 13}, plain]
 
 
 def test_every_method_has_the_seeds_that_all_have() -> None:
@@ -49,6 +50,18 @@ def test_every_method_has_the_seeds_that_all_have() -> None:
     assert ours.to_control.mean == pytest.approx(0.011)
     assert ours.decision is not None
     assert ours.decision.verdict == "paid"
+
+
+def test_a_plain_method_with_all_of_vanilla_s_seeds_is_among_them() -> None:
+    rows = _rows()
+    long = [
+        {**row, "variant": "gradual-long", "steps": 11264}
+        for row in rows
+        if row["variant"] == "vanilla" and row["seed"] != 10
+    ]
+    told = {each.method: each for each in over_searches(results_of([*rows, *long]))}
+    assert set(told) == {"prac", "random-subset", "vanilla", "gradual"}
+    assert told["gradual"].steps_saved == pytest.approx(0.5)
 
 
 def test_the_picture_is_written(tmp_path: Path) -> None:
