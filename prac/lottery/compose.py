@@ -212,7 +212,9 @@ def _trained(line: Line, index: int) -> str:
 
 def _is_found(line: Line, index: int) -> bool:
     """Whether the network of round k = `index` is a trained ticket as it is: it went on from the
-    round before. So is the dense network that it began with."""
+    round before. So is the dense network that it began with, if it did."""
+    if index == 0 and line.is_apart:
+        return False
     last = index == line.request.recipe.search.rounds
     return line.leaves_trained and (last or line.method.trains_round(index))
 

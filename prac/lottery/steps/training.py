@@ -134,7 +134,7 @@ def judge_stage(
     the dense network. As found: test what the round `rewind` left."""
     dataset = work.env.dataset()
     model = network_for(dataset, config.architecture)
-    weights: Mapping[str, Tensor] = starting_weights(rewind)
+    weights: Mapping[str, Tensor] = rewind[BEST] if config.as_found else starting_weights(rewind)
     load_state(model, weights)
     if config.as_found:
         return _as_found(model, rewind, config, work)
