@@ -72,8 +72,8 @@ def _recorded(
     rounds = []
     for name in search.rounds:
         config = graph.stages[name].config
-        if not isinstance(config, RoundConfig) or name not in made:
-            break  # nothing was trained, so nothing was stopped
+        if not isinstance(config, RoundConfig) or name not in made or search.makes_own_masks:
+            break  # nothing was trained, or no mask of it was waited for: nothing was stopped
         facts = made[name].known(RoundFacts)
         budget = config.budget_for(facts.set_size, num_training)
         rounds.append(

@@ -86,6 +86,11 @@ class Recipe:
                 f"from the weights before, and search.rewind is {rewind}; allowed: "
                 "search.rewind=learning-rate, or prune.gradual=0 (--compare gradual needs neither)"
             )
+        if self.prune.gradual and select.cep_model == "pruned":
+            raise ConfigError(
+                "select.cep_model=pruned prunes a network after its round, and with prune.gradual "
+                f"{self.prune.gradual} that is pruned within it; allowed: select.cep_model=round"
+            )
         if rewind.unit == "epoch" and rewind.at > self.train.epochs:
             raise ConfigError(
                 f"search.rewind {rewind} is past the budget; "

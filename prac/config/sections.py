@@ -286,8 +286,8 @@ class PruneConfig:
     as shell patterns joined by `+` (`blocks.*.mlp.*+conv`). Biases and norms never are.
     gradual: share of the steps of a round after the first, in which the weights that it removes go
     little by little (`prac.pruning.gradual`), where weights go on from round to round; they are
-    chosen by the round itself, which is then trained to its end. 0: all before the round, by what
-    the one before has left.
+    chosen by the round itself. No round stops early then. 0: all before the round, by what the one
+    before has left.
     """
 
     WIRE: ClassVar[str] = "prune"

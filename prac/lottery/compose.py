@@ -95,7 +95,7 @@ def _add_rounds(line: Line) -> None:
         prac = line.prac
         line.rounds, line.masks, line.samples = prac.rounds, prac.masks, prac.samples
         line.proxy = prac.proxy
-        if line.prune.gradual:
+        if prac.prune.gradual:
             line.last = prac.last  # which makes the last mask
     else:
         for index in range(rounds):
@@ -189,10 +189,10 @@ def _start(line: Line, index: int) -> str:
 
 
 def _starts(line: Line) -> Start:
-    """Where its tickets start from. Where no weights are taken back, those that are trained each by
-    itself start where that training did."""
-    rewinds = line.request.recipe.search.rewind.rewinds
-    return "initial" if line.is_apart and not rewinds else line.method.starts
+    """Where its tickets start from. Where no weights of a dense run are taken back, those that are
+    trained each by itself start where that training did."""
+    trained = line.request.recipe.search.rewind.unit in ("epoch", "step")
+    return "initial" if line.is_apart and not trained else line.method.starts
 
 
 def _judging(line: Line) -> JudgeConfig:

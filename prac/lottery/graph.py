@@ -176,6 +176,11 @@ class SearchStages:
         return self.rounds if self.last is None else (*self.rounds, self.last)
 
     @property
+    def makes_own_masks(self) -> bool:
+        """Whether round k makes m_k in the course of itself, and not the round before."""
+        return self.masks == self.all_rounds[1:]
+
+    @property
     def stages(self) -> tuple[str, ...]:
         """All that it is made of."""
         tested = (name for names in self.judgements.values() for name in names)
@@ -197,8 +202,7 @@ class SearchStages:
         if index and self.apart is not None:
             beside = () if as_found else self.apart
             return (*beside, self.all_rounds[index])
-        # What makes m_k may be round k itself.
-        by_itself = index > 0 and self.masks[index - 1] in self.all_rounds[index:]
+        by_itself = index > 0 and self.makes_own_masks
         return self.all_rounds[: index + (as_found or by_itself)]
 
     def trained_as_found(self, index: int) -> tuple[str, ...]:
@@ -206,7 +210,11 @@ class SearchStages:
         own, trainings = self.all_rounds[index], self.trainings(index)
         if index and self.apart is not None:
             return (own,)
-        return trainings if own in trainings else (*trainings, own)
+        if own in trainings:
+            return trainings
+        # The first set is the proxy's, too, which m_1 does without.
+        proxy = (self.proxy,) if index and self.proxy not in (None, *trainings) else ()
+        return (*trainings, *filter(None, proxy), own)
 
     def masks_for(self, index: int) -> tuple[str, ...]:
         """What makes the masks that the ticket with m_k, k = `index`, needs."""
@@ -214,10 +222,8 @@ class SearchStages:
 
     def budgets(self, index: int, *, judged: bool = True) -> int:
         """How many full budgets vanilla spends on a ticket with m_k, k = `index`."""
-        more = index > 0 and self.gradual
-        if not judged:
-            return index + more
-        return index + (more or index in self.as_found) + self._is_alone(index)
+        own = judged and (index in self.as_found or self._is_alone(index))
+        return index + (index > 0 and (self.gradual or own))
 
     def _is_alone(self, index: int) -> bool:
         return self.alone and index > 0 and index in self.judgements

@@ -36,7 +36,8 @@ def prune_for(method: Method, prune: PruneConfig) -> PruneConfig:
         changes["gradual"] = prune.gradual or GRADUAL
     made = dataclasses.replace(prune, **changes)
     reads_trained = find_criterion(made.criterion).reads == "trained"
-    if method.trains in ("dense", "nothing") or (method.prunes is not None and not reads_trained):
+    beside = method.prunes is not None and method.trains == "rounds" and not reads_trained
+    if beside or method.trains in ("dense", "nothing"):
         made = dataclasses.replace(made, gradual=0.0)
     if made.gradual and not reads_trained:
         raise ConfigError(

@@ -55,7 +55,7 @@ class RoundTask:
     """One round to train: its configuration and what it starts from.
 
     run: the key of this round. mask: m_k; None means all ones. weights: the rewind weights; None in
-    round 0, which starts from the architecture's initial weights. sample_ids: D_k, sorted int32.
+    a round that starts from the architecture's initial weights. sample_ids: D_k, sorted int32.
     fresh: so many of `sample_ids`, drawn anew, make each epoch; None: all of them. hardest: they
     are not drawn, but the hardest of each batch. soft: what each epoch takes of `sample_ids`, in
     place of `fresh`. max_epochs: where the round ends at the latest, whatever its budget. Where

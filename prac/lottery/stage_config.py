@@ -110,10 +110,12 @@ def round_config(
     prune = prune_for(method, recipe.prune)
     # A method that takes PrAC's steps shares PrAC's round 0, and counts epochs from then on.
     counted = method.borrows == "steps" and not first
+    # After a dense run that is to be pruned as it goes on, nobody asks for a mask.
+    masked = finds_mask and not recipe.prune.gradual and not prune.gradual
+    if not method.stops_early or counted or not masked:
+        prune = dataclasses.replace(prune, tolerance=None)
     if first:
         prune = dataclasses.replace(prune, gradual=0.0)
-    if not method.stops_early or counted or not finds_mask or prune.gradual:
-        prune = dataclasses.replace(prune, tolerance=None)
     whole = first or method.data == "everything"
     made_beside = (
         method.trains not in ("rounds", "tickets")

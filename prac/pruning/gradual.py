@@ -22,8 +22,9 @@ class GradualMask:
 
         gradual = prac.GradualMask(mask, 0.8, steps=2000)
         for step in range(4000):
-            ...  # train the model under `gradual.mask`
+            ...  # a step of the model, whatever the optimiser
             gradual.update(step + 1, model)
+            gradual.mask.apply_(model)  # momentum moves what was pruned
 
     After a share t of the steps, `fraction * (1 - (1 - t)^3)` of them are pruned (Zhu and Gupta
     2017, arXiv:1710.01878, equation 1), the smallest in magnitude; what is pruned stays so. In the

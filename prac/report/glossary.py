@@ -92,7 +92,8 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     (
         "steps to find",
-        "SGD steps of all rounds before this one: what the search paid for the ticket.",
+        "SGD steps of all rounds before this one, or of the trainings that made its mask: what the "
+        "search paid for the ticket.",
     ),
     ("point", "One percentage point of accuracy: 91.2 % is 0.4 points below 91.6 %."),
 )

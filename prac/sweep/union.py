@@ -14,7 +14,7 @@ from prac.config.methods import PRAC
 from prac.lottery.bill import steps_saved
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request, SearchStages, Stage
-from prac.lottery.outputs import JudgeFacts, Made, MaskFacts, RoundFacts, SetFacts
+from prac.lottery.outputs import JudgeFacts, Made, RoundFacts, SetFacts
 from prac.sweep.space import Values, label, short_label, varied
 
 
@@ -159,14 +159,15 @@ class Trial:
 
     def _row(self, search: SearchStages, made: Mapping[str, Made]) -> TrialRow:
         trained: list[RoundFacts] = []
-        for name in search.rounds:
+        # Where a round makes its own mask, there is none after the first.
+        own = search.makes_own_masks
+        for name in search.all_rounds if own else search.rounds:
             facts = self._trained(name, made)
             if facts is None:
                 break
             trained.append(facts)
-        rounds = len(trained)
+        rounds = max(0, len(trained) - own)
         last = self._made(search.samples[rounds - 1], made) if rounds else None
-        mask = self._made(search.masks[rounds - 1], made) if rounds else None
         judged: list[JudgeFacts] = []
         names = search.judgements[rounds] if rounds == self.rounds else ()
         for name in names:
@@ -176,7 +177,8 @@ class Trial:
         whole = judged if len(judged) == len(names) else []
         # As everywhere: what was trained for the ticket, a proxy among it.
         ended = bool(whole)
-        paid = [self._made(name, made) for name in search.trainings(rounds, judged=ended)]
+        names = search.trainings(rounds, judged=ended) or search.all_rounds[: len(trained)]
+        paid = [self._made(name, made) for name in names]
         steps = sum(found.cost.steps for found in paid if found is not None)
         return TrialRow(
             trial=self.number,
@@ -191,7 +193,7 @@ class Trial:
             if rounds
             else None,
             set_size=None if last is None else last.known(SetFacts).set_size,
-            sparsity=None if mask is None else mask.known(MaskFacts).next_sparsity,
+            sparsity=trained[-1].next_sparsity if rounds else None,
             note=self.note,
         )
 

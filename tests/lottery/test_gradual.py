@@ -12,17 +12,22 @@ import torch
 from support.searches import TOY, Searched, Trainer, searched
 from torch import nn
 
-from prac import PruneConfig, get_recipe
+from prac import Method, PruneConfig, get_recipe
+from prac.analysis.stops import Stops, replayed_search
 from prac.config.recipe import Recipe
 from prac.config.values import RewindPoint
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.errors import ConfigError
+from prac.errors import ConfigError, PracError
 from prac.lottery.bill import own_stages
 from prac.lottery.compose import build_graph
+from prac.lottery.method_config import prune_for
 from prac.lottery.outputs import BEST, REWIND, JudgeFacts, RoundFacts
-from prac.lottery.rounds import RoundTask
+from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
+from prac.lottery.search import Local, search
+from prac.lottery.stage_config import round_config
 from prac.lottery.starts import initial_model
+from prac.storage import Folder
 
 ON = {"rewind": RewindPoint("learning-rate"), "rounds": 2}
 OWN = ("prac", "vanilla", "random-subset")
@@ -171,7 +176,13 @@ def test_masks_made_beside_the_training_are_cut_at_once(going_on: Ran) -> None:
     random = found.result["random-tickets"]
     assert random.rounds[2].mask == found.result.rounds[2].mask
     own = found.made(found.stages("random-tickets").judgements[2][0]).cost.steps
-    assert random.steps_to_find(2) == sum(r.steps for r in found.result.rounds) + own
+    paid = sum(r.steps for r in found.result.rounds) + own
+    assert random.steps_to_find(2) == paid
+    # Vanilla trains three times for its last ticket; SNIP's is trained once.
+    full = found.result["vanilla"].rounds[0].steps
+    saved = {m: found.result[m].tickets[2].lineage["steps_saved"] for m in ("snip", "one-shot")}
+    assert saved == {"snip": pytest.approx(2 / 3), "one-shot": pytest.approx(1 / 3)}
+    assert random.tickets[2].lineage["steps_saved"] == pytest.approx(1 - paid / (3 * full))
 
 
 def test_beside_tickets_that_rewind_it_is_judged_as_they_are(
@@ -204,6 +215,50 @@ def test_beside_tickets_that_rewind_it_is_judged_as_they_are(
     assert set(stages.found) == {1, 2}
 
 
+def test_where_tickets_rewind_to_the_beginning_no_dense_run_is_paid(
+    rewound: Ran, dataset: ImageDataset
+) -> None:
+    recipe = rewound[0].request.recipe.set(search={"rewind": RewindPoint("init")})
+    graph = build_graph(dataclasses.replace(rewound[0].request, recipe=recipe))
+    stages = next(s for s in graph.searches if s.method == "gradual")
+    for index in (1, 2):
+        assert stages.trainings(index) == (stages.all_rounds[index],)
+        start = graph.stages[stages.judgements[index][0]].inputs["rewind"]
+        assert graph.stages[start].kind == "start"
+
+
+def test_a_stop_of_rounds_that_wait_for_no_mask_is_not_replayed(going_on: Ran) -> None:
+    found, _ = going_on
+    made = {name: found.made(name) for name in found.stages().all_rounds}
+    for method in ("prac", "gradual"):
+        stages = found.stages(method)
+        made |= {name: found.made(name) for name in stages.all_rounds}
+        tried = Stops(tolerances=(0.1,), patience=1, record_at_once=True)
+        assert replayed_search(stages, found.graph, made, 144, tried) is None
+
+
+def test_a_dense_run_of_which_nobody_asks_a_mask_is_not_stopped_for_it() -> None:
+    recipe = TOY.set(search=ON, prune={"gradual": 0.5, "tolerance": 0.1})
+    made = round_config(recipe, "resnet8", 0, precision="fp32", records_events=True)
+    assert (made.prune.tolerance, made.prune.gradual) == (None, 0)
+
+
+def test_a_trainer_of_the_user_s_that_prunes_nothing_is_told_so(
+    dataset: ImageDataset, tmp_path: Path
+) -> None:
+    recipe = TOY.set(search={**ON, "rounds": 1}, prune={"gradual": 0.5}).replace(compare=())
+    images = DeviceImages(dataset, recipe.augment)
+
+    def one_cut(task: RoundTask) -> RoundOutcome:
+        prune = dataclasses.replace(task.config.prune, gradual=0.0)
+        config = dataclasses.replace(task.config, prune=prune)
+        folder = Folder(tmp_path / task.run)
+        return run_round(dataclasses.replace(task, config=config), images, folder)
+
+    with pytest.raises(PracError, match=r"round 1 left weights that its mask prunes; prune\.grad"):
+        search(recipe, data=dataset, how=Local(device="cpu", train_round=one_cut))
+
+
 def test_keys_of_rounds_that_do_not_prune_as_they_go_are_as_before(going_on: Ran) -> None:
     found, _ = going_on
     plain = TOY.set(search=ON).replace(compare=("vanilla",))
@@ -222,6 +277,11 @@ def test_what_is_not_allowed(dataset: ImageDataset) -> None:
     recipe = TOY.set(search=ON, prune={"gradual": 0.5, "criterion": "snip"})
     with pytest.raises(ConfigError, match=r"prune\.criterion snip reads no trained weights, but"):
         searched(recipe, dataset)
+    with pytest.raises(ConfigError, match=r"allowed: select\.cep_model=round"):
+        TOY.set(search=ON, prune={"gradual": 0.5}, select={"cep_model": "pruned"})
+    own = Method(name="own", summary="", data="everything", trains="tickets", prunes="random")
+    with pytest.raises(ConfigError, match="random reads no trained weights, but own prunes"):
+        prune_for(own, PruneConfig())
     recipe = TOY.set(prune={"criterion": "random"}).replace(compare=("gradual",))
     with pytest.raises(ConfigError, match="but gradual prunes little by little"):
         searched(recipe, dataset)

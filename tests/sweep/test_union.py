@@ -12,7 +12,7 @@ from prac.analysis.trials import TrialRow
 from prac.config.recipes import digits
 from prac.config.values import RewindPoint
 from prac.lottery.graph import Graph, Request
-from prac.lottery.outputs import JudgeFacts, Made
+from prac.lottery.outputs import JudgeFacts, Made, RoundFacts
 from prac.sweep.union import Trial, Union, trial_graph
 
 JUDGE = "judge:conv4:prac:2"
@@ -96,3 +96,25 @@ def test_a_ticket_as_found_has_the_steps_and_the_budget_of_its_own_round(
     row = row_of(trial, made)
     assert (row.search_steps, row.rounds) == (200, 2)
     assert row.steps_saved == pytest.approx(1 - 200 / (2 * 336))
+
+
+def test_a_trial_whose_rounds_make_their_own_masks(request_for: Callable[..., Request]) -> None:
+    request = request_for(
+        architectures=("conv4",), rounds=2, compare=(), judge="auto",
+        rewind=RewindPoint("learning-rate"),
+        prune=dataclasses.replace(digits().prune, gradual=0.5),
+    )  # fmt: skip
+    trial = trial_of(request)
+    dense, first, last = trial.graph.searches[0].all_rounds
+    made = {name: plain_made(stage) for name, stage in trial.graph.stages.items()}
+    row = row_of(trial, made)
+    assert (row.rounds, row.search_steps, row.steps_saved) == (2, 300, 1 - 300 / (3 * 336))
+    assert row.sparsity == made[last].known(RoundFacts).next_sparsity
+    del made[last], made["judge:conv4:prac:2:as-found"]
+    row = row_of(trial, made)
+    # m_1 took the round under it, vanilla's too.
+    assert (row.rounds, row.search_steps, row.steps_saved) == (1, 200, 1 - 200 / (2 * 336))
+    assert row.sparsity == made[first].known(RoundFacts).next_sparsity
+    # After the dense run there is no mask.
+    row = row_of(trial, {dense: made[dense]})
+    assert (row.rounds, row.search_steps, row.steps_saved, row.sparsity) == (0, 100, None, None)

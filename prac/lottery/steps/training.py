@@ -10,6 +10,7 @@ import pyarrow as pa
 from torch import Tensor, nn
 
 from prac.config.costs import TRAINING_FLOPS
+from prac.errors import PracError
 from prac.lottery.env import Work
 from prac.lottery.outputs import (
     BEST,
@@ -87,6 +88,8 @@ def train_stage(
 
 def _round_made(task: RoundTask, outcome: RoundOutcome, work: Work) -> Made:
     dataset = work.env.dataset()
+    if task.config.prune.gradual:
+        _check_pruned(task, outcome)
     files: dict[File[Any], Any] = {NEXT_MASK: outcome.next_mask, BEST: outcome.best_weights}
     if outcome.rewind_weights is not None:
         files[REWIND] = outcome.rewind_weights
@@ -125,6 +128,17 @@ def _round_made(task: RoundTask, outcome: RoundOutcome, work: Work) -> Made:
         files=files,
         made_by=outcome.made_by,
     )
+
+
+def _check_pruned(task: RoundTask, outcome: RoundOutcome) -> None:
+    """Raise PracError for the network of a trainer of the user's that doesn't prune as it goes."""
+    for name, alive in outcome.next_mask.items():
+        if bool(outcome.best_weights[name][~alive].any()):
+            raise PracError(
+                f"round {task.config.round_index} left weights that its mask prunes; "
+                "prune.gradual asks its trainer to prune the network itself (prac.GradualMask), "
+                "and prune.gradual=0 does not"
+            )
 
 
 def judge_stage(
