@@ -250,7 +250,7 @@ _KNOWN = (
         data="everything", prunes="magnitude", trains="dense", stops_early=False,
     ),
     Method(
-        name="gradual", label="gradual", colour="#E69F00", marker="X",
+        name="gradual", label="gradual", colour="#6A3D9A", marker="X",
         summary="each ticket in one training from the initial weights, pruned little by little",
         data="everything", trains="tickets", stops_early=False,
     ),
