@@ -89,7 +89,7 @@ the fresh seeds as `soft, one cut` did.
 
 Added on the same day, after vanilla's seeds 10 to 12 and before any run of it: `gradual-long`, a \
 plain method for half of vanilla's steps, runs on the fresh seeds as vanilla does: once, with \
-nothing about it tried or chosen before.
+nothing about it tried or chosen before. `soft-long, gradual` is explored as `soft-long` was.
 """
 
 
