@@ -48,6 +48,11 @@ class RewindPoint:
         """Whether weights go back at all."""
         return self.unit != "learning-rate"
 
+    @property
+    def needs_training(self) -> bool:
+        """Whether they are weights that a dense run has come to."""
+        return self.unit in ("epoch", "step")
+
     def __str__(self) -> str:
         return f"{self.unit}:{self.at}" if self.unit in ("epoch", "step") else self.unit
 

@@ -191,8 +191,8 @@ def _start(line: Line, index: int) -> str:
 def _starts(line: Line) -> Start:
     """Where its tickets start from. Where no weights of a dense run are taken back, those that are
     trained each by itself start where that training did."""
-    trained = line.request.recipe.search.rewind.unit in ("epoch", "step")
-    return "initial" if line.is_apart and not trained else line.method.starts
+    rewind = line.request.recipe.search.rewind
+    return "initial" if line.is_apart and not rewind.needs_training else line.method.starts
 
 
 def _judging(line: Line) -> JudgeConfig:
@@ -222,7 +222,7 @@ def _is_found(line: Line, index: int) -> bool:
 def _is_judged_as_found(line: Line, index: int) -> bool:
     """Whether the network of round k = `index` is what its ticket is judged by. A dense run that
     may stop where its mask is stable is no dense network to hold tickets against."""
-    whole = index > 0 or line.prune.tolerance is None
+    whole = index > 0 or line.prune.tolerance is None or line.prune.gradual > 0
     return line.request.as_found and whole and _is_found(line, index)
 
 

@@ -207,14 +207,12 @@ class SearchStages:
 
     def trained_as_found(self, index: int) -> tuple[str, ...]:
         """What was trained for the network that the search left under m_k, k = `index`."""
-        own, trainings = self.all_rounds[index], self.trainings(index)
+        own = self.all_rounds[index]
         if index and self.apart is not None:
             return (own,)
-        if own in trainings:
-            return trainings
-        # The first set is the proxy's, too, which m_1 does without.
-        proxy = (self.proxy,) if index and self.proxy not in (None, *trainings) else ()
-        return (*trainings, *filter(None, proxy), own)
+        # The first set is the proxy's, which m_1 does without.
+        proxy = () if self.proxy is None or index == 0 else (self.proxy,)
+        return tuple(dict.fromkeys((*self.trainings(index), *proxy, own)))
 
     def masks_for(self, index: int) -> tuple[str, ...]:
         """What makes the masks that the ticket with m_k, k = `index`, needs."""

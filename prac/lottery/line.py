@@ -151,7 +151,8 @@ class Line:
 
     def named(self) -> SearchStages:
         """Its stages so far, as the graph keeps them."""
-        trained = self.request.recipe.search.rewind.unit in ("epoch", "step")
+        rewind = self.request.recipe.search.rewind
+        beside = self.rounds[:1] if rewind.needs_training else []
         return SearchStages(
             architecture=self.architecture,
             method=self.method.name,
@@ -165,7 +166,7 @@ class Line:
             last=self.last,
             as_found=tuple(self.as_found),
             alone=self.request.as_found and not self.leaves_trained,
-            apart=tuple(self.rounds[:1] if trained else ()) if self.is_apart else None,
+            apart=tuple(beside) if self.is_apart else None,
             gradual=self.request.recipe.prune.gradual > 0,
         )
 

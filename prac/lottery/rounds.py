@@ -96,8 +96,7 @@ class RoundOutcome:
     next_mask: m_{k+1}; of a round that prunes as it goes, m_k as it ended. rewind_weights: of round
     0, else None. best_weights: at the best validation epoch, under m_k. predictions: (|D_0|,) int32
     classes over the training rows, by the best model (or by it after this round's pruning, where
-    the configuration says so); None where no set is
-    made of them. statistics: rows of
+    the configuration says so); None where no set is made of them. statistics: rows of
     `forgetting_statistics`; None where no events were recorded. distances: between consecutive
     tentative masks. events: `events(epochs)` reads the recorded events again, one batch for each of
     the first `epochs` epochs (None: all); None where there are none any more. score_samples,

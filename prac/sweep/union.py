@@ -169,16 +169,16 @@ class Trial:
         rounds = max(0, len(trained) - own)
         last = self._made(search.samples[rounds - 1], made) if rounds else None
         judged: list[JudgeFacts] = []
-        names = search.judgements[rounds] if rounds == self.rounds else ()
-        for name in names:
+        asked = search.judgements[rounds] if rounds == self.rounds else ()
+        for name in asked:
             found = self._made(name, made)
             if found is not None:
                 judged.append(found.known(JudgeFacts))
-        whole = judged if len(judged) == len(names) else []
+        whole = judged if len(judged) == len(asked) else []
         # As everywhere: what was trained for the ticket, a proxy among it.
         ended = bool(whole)
-        names = search.trainings(rounds, judged=ended) or search.all_rounds[: len(trained)]
-        paid = [self._made(name, made) for name in names]
+        needed = search.trainings(rounds, judged=ended) or search.all_rounds[: len(trained)]
+        paid = [self._made(name, made) for name in needed]
         steps = sum(found.cost.steps for found in paid if found is not None)
         return TrialRow(
             trial=self.number,

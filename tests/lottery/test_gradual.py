@@ -243,6 +243,30 @@ def test_a_dense_run_of_which_nobody_asks_a_mask_is_not_stopped_for_it() -> None
     assert (made.prune.tolerance, made.prune.gradual) == (None, 0)
 
 
+def test_such_a_dense_run_is_the_dense_network_and_is_not_trained_once_more(going_on: Ran) -> None:
+    request = going_on[0].request
+    recipe = request.recipe.set(prune={"tolerance": 0.1}).replace(compare=())
+    graph = build_graph(dataclasses.replace(request, recipe=recipe))
+    (stages,) = graph.searches
+    (judge,) = stages.judgements[0]
+    assert graph.stages[judge].config.as_found
+    assert graph.stages[judge].inputs == {"rewind": stages.rounds[0]}
+
+
+def test_a_proxy_is_among_what_trained_the_first_network_on_its_set(going_on: Ran) -> None:
+    recipe = TOY.set(search=ON, select={"proxy": "conv4", "proxy_epochs": 1})
+    asked = dataclasses.replace(going_on[0].request, recipe=recipe.replace(compare=("proxy",)))
+    graph = build_graph(dataclasses.replace(asked, judge="last"))
+    stages = next(s for s in graph.searches if s.method == "proxy")
+    dense, first, last = stages.all_rounds
+    assert stages.proxy is not None
+    # m_1 is the dense run's; what is trained under it is trained on the proxy's set.
+    assert stages.trainings(1) == (dense,)
+    assert set(stages.trained_as_found(1)) == {dense, stages.proxy, first}
+    assert set(stages.trained_as_found(2)) == {dense, stages.proxy, first, last}
+    assert stages.trained_as_found(0) == (dense,)
+
+
 def test_a_trainer_of_the_user_s_that_prunes_nothing_is_told_so(
     dataset: ImageDataset, tmp_path: Path
 ) -> None:
