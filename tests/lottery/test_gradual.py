@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -27,6 +29,7 @@ from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
 from prac.lottery.search import Local, search
 from prac.lottery.stage_config import round_config
 from prac.lottery.starts import initial_model
+from prac.lottery.steps.training import judge_stage
 from prac.storage import Folder
 
 ON = {"rewind": RewindPoint("learning-rate"), "rounds": 2}
@@ -213,6 +216,23 @@ def test_beside_tickets_that_rewind_it_is_judged_as_they_are(
         )
     # The dense run is PrAC's, and leaves what tickets rewind to.
     assert set(stages.found) == {1, 2}
+
+
+def test_as_found_a_network_is_tested_by_its_best_weights(
+    rewound: Ran, dataset: ImageDataset
+) -> None:
+    found, _ = rewound
+    dense = found.made(found.stages().rounds[0])
+    assert REWIND in dense.files  # which are others
+    judge = found.graph.stages[found.stages("gradual").found[1]].config
+    images = DeviceImages(dataset, TOY.augment)
+    work: Any = SimpleNamespace(env=SimpleNamespace(dataset=lambda: dataset, images=lambda: images))
+    task = _task(rewound, found.stages().rounds[0])
+    for part in (BEST, REWIND):
+        network = initial_model(task.config, images)
+        network.load_state_dict(dict(dense[part]))
+        told = judge_stage(judge, work, rewind=dense).known(JudgeFacts).test_accuracy
+        assert (told == pytest.approx(_tested(network, dataset))) == (part is BEST)
 
 
 def test_where_tickets_rewind_to_the_beginning_no_dense_run_is_paid(

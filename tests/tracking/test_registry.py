@@ -230,6 +230,16 @@ def test_a_run_that_somebody_wrote_in_the_database_is_one_line_and_no_more(
     assert find_garbage(store, None, min_age_seconds=0) == []
 
 
+def test_a_version_tells_that_its_ticket_was_tested_as_found(own_store: MlflowStore) -> None:
+    first, *others = list_tickets(own_store)
+    assert (first.as_found, first.judged) == (False, "trained alone")
+    own_store.client.set_model_version_tag(first.model, str(first.version), "as_found", "true")
+    again, *rest = list_tickets(own_store)
+    assert (again.as_found, again.judged) == (True, "as found")
+    assert rest == others
+    assert rest[-1].judged == ""  # nor was it tested at all
+
+
 @pytest.mark.parametrize("when", [None, "", "long ago"])
 def test_a_version_that_was_made_at_no_time(own_store: MlflowStore, when: object) -> None:
     tickets, file = list_tickets(own_store, sort="name"), own_store.database
