@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import ray
@@ -14,15 +15,19 @@ from prac.distributed.tasks import RAY
 from prac.errors import PracError
 
 
-def where_it_computes() -> tuple[int, set[str], str]:
+def where_it_computes(number: int, meeting: Path, size: int) -> tuple[int, set[str], str]:
     """In a task: its process, the devices that Ray gave it, and the one that it computes on.
 
-    CUDA is played: it reads the list of devices once, at its first use in a process.
+    CUDA is played: it reads the list of devices once, at its first use in a process. The task is
+    over when `size` of them have met, so that as many run at once, on as many devices as they fill.
     """
     given = set(ray.get_runtime_context().get_accelerator_ids()["GPU"])
     seen = os.environ.setdefault("PLAYED_CUDA", os.environ.get("CUDA_VISIBLE_DEVICES", "0,1"))
     place = int(given_device().removeprefix("cuda:"))
-    time.sleep(0.02)  # a device is busy, so that Ray hands the other one out
+    (meeting / str(number)).touch()
+    until = time.monotonic() + 30
+    while len(list(meeting.iterdir())) < size and time.monotonic() < until:
+        time.sleep(0.01)
     return os.getpid(), given, seen.split(",")[place]
 
 
@@ -38,12 +43,21 @@ def two_devices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.timeout(120)
-def test_every_task_computes_on_the_device_that_ray_gave_it(two_devices: None) -> None:
-    for gpus in (1, 0.5):
-        handles = [
-            RAY.submit(where_it_computes, name=f"task-{n}", cpus=0.5, gpus=gpus) for n in range(24)
-        ]
-        told = [RAY.result(handle) for handle in handles]
+def test_every_task_computes_on_the_device_that_ray_gave_it(
+    two_devices: None, tmp_path: Path
+) -> None:
+    for gpus, size in ((1, 2), (0.5, 4)):
+        told = []
+        for place in range(0, 24, size):
+            meeting = tmp_path / f"{gpus}-{place}"
+            meeting.mkdir()
+            handles = [
+                RAY.submit(
+                    where_it_computes, n, meeting, size, name=f"task-{n}", cpus=0.5, gpus=gpus
+                )
+                for n in range(place, place + size)
+            ]
+            told += [RAY.result(handle) for handle in handles]
         assert [given for _, given, _ in told] == [{used} for _, _, used in told]
         # Both devices were used, and by processes that had used the other one before.
         assert len({used for _, _, used in told}) == 2
