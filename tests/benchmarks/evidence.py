@@ -2,6 +2,7 @@
 
 python tests/benchmarks/evidence.py --data parquet:PATH [--table one_training] [--seeds 0 1 2]
     [--minutes 60] [--only prac soft] [--starts rewind] [--threads 1] [--device cuda]
+    [--network resnet20s]
 
 one_training: a dense network is trained on everything; then one network more on a set of its
 samples, without pruning, and its twin: as many samples, drawn alike, chosen by chance, for as many
@@ -14,8 +15,9 @@ twin and vanilla (`evidence_searches`), for --only two at most; `soft, one cut` 
 network on the first one's PrAC set, on its own, by chance, and on everything.
 
 Every epoch leaves a checkpoint in --work and every finished row is written at once: the same
-command goes on where it stopped. Rows and a page are in tests/benchmarks/evidence/. --test reads
-the test split, and is for fresh seeds alone.
+command goes on where it stopped. Rows and a page are in tests/benchmarks/evidence/; those of
+--network, another than the recipe's, are a table of their own. --test reads the test split, and is
+for fresh seeds alone.
 """
 
 from __future__ import annotations
@@ -27,10 +29,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from evidence_page import page
+from evidence_page import NETWORK, page
 from evidence_searches import CUTS, LONG_GRADUAL, SETTINGS, search_rows
 from evidence_trainings import CHOSEN, SEARCHED, TRANSFERRED, Bench, key, rows, transfer_rows
 from measuring import parser, write_results
+
+from prac.models.catalogue import ARCHITECTURES
 
 EXPLORING = (0, 1, 2)
 """Seeds that variants are chosen on; a test accuracy is of others."""
@@ -50,6 +54,7 @@ def main() -> None:
     arguments.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS))
     arguments.add_argument("--minutes", type=float, default=60, help="begin nothing after these")
     arguments.add_argument("--work", type=Path, default=Path("benchmarks/evidence-work"))
+    arguments.add_argument("--network", default=NETWORK, help="another than the recipe's")
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     arguments.add_argument("--test", action="store_true", help="read the test split: fresh seeds")
@@ -57,9 +62,11 @@ def main() -> None:
     _check(options)
     torch.set_num_threads(options.threads)
     started = time.monotonic()
-    path = options.json or Path(__file__).parent / "evidence" / f"{options.table}.json"
+    network = options.network
+    name = options.table if network == NETWORK else f"{options.table}_{network}"
+    path = options.json or Path(__file__).parent / "evidence" / f"{name}.json"
     done: list[Any] = json.loads(path.read_text())["rows"] if path.exists() else []
-    bench = Bench(options.data, options.work, options.quick, options.device)
+    bench = Bench(options.data, options.work, options.quick, network, options.device)
     wanted = list(
         dict.fromkeys(
             (name, start)
@@ -83,13 +90,17 @@ def main() -> None:
             done += made if isinstance(made, list) else [made]
             print(json.dumps(made), flush=True)
             twins = TRANSFERRED if options.table == "transfer" else SEARCHED
-            told = page(done, twins, options.table)
-            write_results(path, done, told, recipe="cifar10_speed")
+            told = page(done, twins, options.table, network)
+            write_results(path, done, told, recipe="cifar10_speed", network=network)
 
 
 def _check(options: Any) -> None:
     """End where what is asked for can't be."""
     only, table = options.only, options.table
+    if options.network not in ARCHITECTURES:
+        sys.exit(f"--network: {options.network!r} is none of {', '.join(ARCHITECTURES)}")
+    if table == "transfer" and options.network != NETWORK:
+        sys.exit(f"--table transfer hands over the sets of {NETWORK}; it takes no --network")
     if options.test and set(options.seeds) & set(EXPLORING):
         sys.exit(f"--test is for fresh seeds; {EXPLORING} are those that variants are chosen on")
     goes_on = options.starts == ["learning-rate"]

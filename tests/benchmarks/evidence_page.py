@@ -7,6 +7,8 @@ from typing import Any
 
 from prac.analysis.statistics import detectable, differences, holm, p_value, paired_interval
 
+NETWORK = "airbench8s"
+"""Of the recipe."""
 DATA = "CIFAR-10 at 32x32, recipe `cifar10_speed`, 45,000 training rows, 5,000 for validation"
 STARTS = """`rewind` starts from the dense run's weights after its first epoch; `learning-rate` \
 goes on from the best weights before while the schedule starts again."""
@@ -90,15 +92,23 @@ the fresh seeds as `soft, one cut` did.
 Added on the same day, after vanilla's seeds 10 to 12 and before any run of it: `gradual-long`, a \
 plain method for half of vanilla's steps, runs on the fresh seeds as vanilla does: once, with \
 nothing about it tried or chosen before. `soft-long, gradual` is explored as `soft-long` was.
+
+Added on the same day, before any run of it: `soft, one cut` and its twin run on fresh seeds with \
+another network, `--network resnet20s`, with every setting as it is; its rows are in a table of \
+their own.
 """
 
 
 def page(
-    rows: Sequence[Mapping[str, Any]], twins: Mapping[str, str], table: str = "one_training"
+    rows: Sequence[Mapping[str, Any]],
+    twins: Mapping[str, str],
+    table: str = "one_training",
+    network: str = NETWORK,
 ) -> str:
     """Markdown of the rows of a table that are there."""
     seeds = sorted({row["seed"] for row in rows})
-    head = INTRODUCTIONS[table] + RULE
+    with_another = DATA if network == NETWORK else f"{DATA}, with the network {network}"
+    head = INTRODUCTIONS[table].replace(DATA, with_another) + RULE
     if not rows:
         return f"{head}\n## What is there\n\nNothing yet.\n"
     parts = [head, f"## What is there: seeds {', '.join(map(str, seeds))}", _means(rows)]

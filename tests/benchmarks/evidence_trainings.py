@@ -156,8 +156,10 @@ TRANSFERRED = {
 class Bench:
     """What all seeds share: images, recipe, folder of checkpoints."""
 
-    def __init__(self, data: str, work: Path, quick: bool, device: str = "cpu") -> None:
-        recipe = get_recipe("cifar10_speed")
+    def __init__(
+        self, data: str, work: Path, quick: bool, network: str, device: str = "cpu"
+    ) -> None:
+        recipe = get_recipe("cifar10_speed").replace(architectures=(network,))
         dataset = open_source(dataclasses.replace(recipe.data, source=data)).load()
         if quick:
             recipe = recipe.with_epochs(2)
@@ -172,8 +174,8 @@ class Bench:
         self.precision = resolve_precision(recipe.train.precision, self.images.device)
         self.work = work
         self._work = Folder(work)
-        (self.architecture,) = recipe.architectures
-        self.flops = dense_flops(self.architecture, dataset)
+        self.architecture = network
+        self.flops = dense_flops(network, dataset)
 
     def of(self, architecture: str) -> Bench:
         """The same with another network."""

@@ -6,11 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from benchmarks.evidence_page import page
+
+from prac.config.sections import DataConfig
+from prac.data.sources import open_source
+from prac.models.cost import dense_flops
 
 PROGRAM = Path(__file__).parent / "evidence.py"
 TWINS = {"prac": "prac, by chance", "soft": "soft, by chance"}
@@ -67,12 +72,20 @@ def test_one_training_of_each_beside_its_twin(patterns: Path, tmp_path: Path) ->
 
 
 def test_one_round_is_trained_under_the_first_mask(patterns: Path, tmp_path: Path) -> None:
-    by_name, page = _under_a_mask(patterns, tmp_path, "one_round", "soft")
+    """With another network than the recipe's."""
+    by_name, page = _under_a_mask(
+        patterns, tmp_path, "one_round", "soft", further=("--network", "resnet8")
+    )
     assert set(by_name) == {"dense", "soft", "soft, by chance"}
     for name, row in by_name.items():
         assert row["sparsity"] == pytest.approx(0 if name == "dense" else 0.4, abs=1e-5)
     assert by_name["soft"]["steps"] == by_name["soft, by chance"]["steps"]
     assert "One round of pruning" in page
+    assert "for validation, with the network resnet8. A dense" in page
+    once = by_name["dense"]["flops"] / by_name["dense"]["samples"] / 3
+    assert once == dense_flops(
+        "resnet8", open_source(DataConfig(source=f"folder:{patterns}")).load()
+    )
 
 
 @pytest.mark.slow
@@ -96,11 +109,11 @@ def test_one_cut_is_trained_under_the_last_mask(patterns: Path, tmp_path: Path) 
 
 
 def _under_a_mask(
-    data: Path, folder: Path, table: str, *variants: str
+    data: Path, folder: Path, table: str, *variants: str, further: Sequence[str] = ()
 ) -> tuple[dict[str, dict[str, Any]], str]:
     """The rows by variant, and the page."""
     options = ("--starts", "learning-rate", "--seeds", "10", "--test")
-    _, rows = _run(data, folder, "--table", table, "--only", *variants, *options)
+    _, rows = _run(data, folder, "--table", table, "--only", *variants, *options, *further)
     assert all(0 <= row["test"] <= 1 for row in rows)
     return _by_name(rows), (folder / "rows.md").read_text()
 
@@ -162,6 +175,8 @@ def test_sets_of_one_network_are_handed_to_others(patterns: Path, tmp_path: Path
         (["--table", "searches"], "whole searches are for --only 2 variants at most"),
         (["--only", "soft, one cut"], "soft, one cut is of whole searches"),
         (["--table", "searches", "--only", "everything"], "whole searches run vanilla beside each"),
+        (["--network", "resnet9"], "--network: 'resnet9' is none of vgg8s, conv4, "),
+        (["--table", "transfer", "--network", "resnet20s"], "hands over the sets of airbench8s"),
     ],
 )
 def test_what_the_rule_forbids(tmp_path: Path, options: list[str], said: str) -> None:
