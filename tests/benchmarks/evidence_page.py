@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from prac.analysis.statistics import detectable, differences, holm, p_value, paired_interval
+from prac.config.recipes import get_recipe
 
-NETWORK = "airbench8s"
-"""Of the recipe."""
+(NETWORK,) = get_recipe("cifar10_speed").architectures
 DATA = "CIFAR-10 at 32x32, recipe `cifar10_speed`, 45,000 training rows, 5,000 for validation"
 STARTS = """`rewind` starts from the dense run's weights after its first epoch; `learning-rate` \
 goes on from the best weights before while the schedule starts again."""

@@ -17,10 +17,11 @@ from typing import Any
 
 from prac.analysis.results import Results, RoundRow, SearchRow
 from prac.config.methods import CONTROL, PRAC, VANILLA
+from prac.config.recipes import get_recipe
 from prac.report.figures import AT_STEPS, to_png
 
 HERE = Path(__file__).parent
-NETWORK = "airbench8s"
+(NETWORK,) = get_recipe("cifar10_fast").architectures
 METHODS = {
     "soft, one cut": PRAC.name,
     "soft, one cut, by chance": CONTROL,
