@@ -131,7 +131,8 @@ def round_config(
         train=dataclasses.replace(recipe.train, precision=precision),
         prune=prune,
         augment=recipe.augment,
-        budget=recipe.budget,
+        # How budgets shrink with sets is nothing that a training on everything reads.
+        budget=BudgetConfig() if whole else recipe.budget,
         seed=recipe.search.seed,
         rewind=recipe.search.rewind if first and recipe.search.rewind.rewinds else None,
         records_events=records_events,

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import pytest
 
 from prac.config.recipes import digits
-from prac.config.sections import DataConfig, PruneConfig, SelectConfig
-from prac.config.values import RewindPoint
+from prac.config.sections import BudgetConfig, DataConfig, PruneConfig, SelectConfig
+from prac.config.values import RewindPoint, Share
 from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request, Stage
@@ -124,6 +124,16 @@ def test_pruning_changes_dense(request_for) -> None:
     assert "dense:resnet8:prac" in changed
     # Vanilla stops no round early: the tolerance is nothing it reads.
     assert "dense:resnet8:vanilla" not in changed
+
+
+@pytest.mark.parametrize(
+    "budget", [{"scaling": "steps"}, {"min_round_epochs": 3}, {"min_round_steps": Share(0.5)}]
+)
+def test_budgets_of_sets_are_nothing_that_trainings_on_everything_read(request_for, budget) -> None:
+    changed = _changed(request_for(), request_for(budget=BudgetConfig(**budget)))
+    assert "round:resnet8:prac:1" in changed
+    assert not {n for n in changed if n.startswith(("dense:", "reduce:", "judge:resnet8:prac:0"))}
+    assert not {name for name in changed if ":vanilla:" in name}
 
 
 def test_paths_are_in_no_key(request_for) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.optim import SGD, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
 from prac.config.recipes import get_recipe
-from prac.config.sections import BudgetConfig, Schedule, TrainConfig
+from prac.config.sections import BudgetConfig, Scaling, Schedule, TrainConfig
 from prac.config.values import Share
 from prac.training.schedule import Budget, full_budget, round_budget
 
@@ -205,6 +207,22 @@ def test_at_least_one_epoch() -> None:
         assert budget.steps_per_epoch == 1
         assert all(m >= 1 for m in budget.milestones)
     assert round_budget(CALIBRATION, EPOCHS, 1, 45_000).epochs == 1
+
+
+@given(
+    epochs=st.integers(1, 300),
+    size=st.integers(1, 60_000),
+    batch=st.integers(1, 512),
+    scaling=st.sampled_from(["epochs", "steps"]),
+    floors=st.tuples(st.integers(1, 400), st.one_of(st.integers(0, 10**6), st.floats(0.01, 1))),
+)
+def test_a_round_on_everything_has_the_full_budget_however_others_are_scaled(
+    epochs: int, size: int, batch: int, scaling: Scaling, floors: tuple[int, int | float]
+) -> None:
+    train = TrainConfig(epochs=epochs, batch_size=batch, milestones=())
+    steps = Share(floors[1]) if isinstance(floors[1], float) else floors[1]
+    config = BudgetConfig(scaling=scaling, min_round_epochs=floors[0], min_round_steps=steps)
+    assert round_budget(train, config, size, size) == full_budget(train, size)
 
 
 def test_floors() -> None:
