@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from prac.analysis.results import Results, RoundRow, SearchRow
-from prac.config.methods import CONTROL, PRAC, VANILLA
+from prac.config.methods import CONTROL, PRAC, VANILLA, method_label
 from prac.config.recipes import get_recipe
 from prac.report.figures import AT_STEPS, to_png
 
@@ -30,6 +30,13 @@ METHODS = {
 }
 """Variants, by the method that a search by the recipe calls them; vanilla's masks are three, and
 the plain one, which is left out where it has not all of vanilla's seeds, twice the epochs."""
+LABELS = {
+    PRAC.name: "soft set",
+    CONTROL: "random samples in its place",
+    VANILLA: "vanilla, three masks",
+    "gradual": "no set, pruned on the way",
+}
+"""What the legend calls them: the report's words would say less."""
 ROUND = 1
 """Of all of them: they are as sparse."""
 
@@ -118,6 +125,9 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, required=True)
     options = arguments.parse_args()
     figure = AT_STEPS.draw(results_of(json.loads(options.rows.read_text())["rows"]))
+    told = {method_label(method): label for method, label in LABELS.items()}
+    for text in figure.legends[0].get_texts():
+        text.set_text(told.get(text.get_text(), text.get_text()))
     options.out.write_bytes(to_png(figure))
 
 
