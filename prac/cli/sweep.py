@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Try many selections, and what follows from them, at the cost of what differs: the dense run and its
-events are trained once, and stages that trials have in common run once.
+events are trained once (once for each way of pruning that is tried, whose mask it makes), and
+stages that trials have in common run once.
 
 Ray Tune proposes the trials; each is a search with its last ticket judged. At the end: the trials
 that no other beats (test accuracy against search steps, and against the last set's size) as a table
