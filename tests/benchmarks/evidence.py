@@ -11,8 +11,8 @@ while the schedule starts again (`learning-rate`: Renda et al. 2020, arXiv:2003.
 one_round: the same under the dense run's first mask. one_cut: the same under one mask with the
 sparsity of the last that searches make. searches: whole searches of a variant, its
 twin and vanilla (`evidence_searches`), for --only two at most; `soft, one cut` is the recipe
-`cifar10_fast`, `gradual` a plain method without sets. transfer: one training of another
-network on the first one's PrAC set, on its own, by chance, and on everything.
+`cifar10_fast`, `vanilla, one cut` its vanilla, `gradual` a plain method without sets. transfer: one
+training of another network on the first one's PrAC set, on its own, by chance, and on everything.
 
 Every epoch leaves a checkpoint in --work and every finished row is written at once: the same
 command goes on where it stopped. Rows and a page are in tests/benchmarks/evidence/; those of

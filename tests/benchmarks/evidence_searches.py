@@ -42,7 +42,11 @@ GRADUAL_LONG = "gradual-long"
 """The same for twice the epochs, which are half of vanilla's steps."""
 PLAIN = {GRADUAL: 1, GRADUAL_LONG: 2}
 """By how many full budgets."""
-CUTS = (ONE_CUT, LONG_CUT, LONG_GRADUAL, *PLAIN)
+VANILLA_CUT = "vanilla, one cut"
+"""Its one round on everything, under a mask as sparse as its third."""
+NO_TWIN = (VANILLA_CUT, *PLAIN)
+"""They choose no samples."""
+CUTS = (ONE_CUT, LONG_CUT, LONG_GRADUAL, *NO_TWIN)
 
 SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "prac": ({}, "prac"),
@@ -54,6 +58,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     ONE_CUT: ({"soft": SOFT}, "prac"),
     LONG_CUT: ({"soft": SOFT}, "prac"),
     LONG_GRADUAL: ({"soft": SOFT}, "prac"),
+    VANILLA_CUT: ({}, VANILLA),
     **{name: ({}, "gradual") for name in PLAIN},
 }
 """By variant: how the search selects, and by which of its methods."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from evidence_searches import CUTS, HARDEST_CUT, LONG_GRADUAL, PLAIN, ROUNDS, SHARE, SOFT
+from evidence_searches import CUTS, HARDEST_CUT, LONG_GRADUAL, NO_TWIN, ROUNDS, SHARE, SOFT
 from numpy.typing import NDArray
 
 from prac.config.costs import TRAINING_FLOPS
@@ -144,7 +144,7 @@ VARIANTS: dict[str, str] = {
 CHOSEN = [
     name for name, twin in VARIANTS.items() if twin != name and not name.startswith("soft-long")
 ]
-SEARCHED = {**VARIANTS, **{cut: cut if cut in PLAIN else f"{cut}, by chance" for cut in CUTS}}
+SEARCHED = {**VARIANTS, **{cut: cut if cut in NO_TWIN else f"{cut}, by chance" for cut in CUTS}}
 TRANSFERRED = {
     f"{target}, {way}": f"{target}, {other}"
     for target in TARGETS

@@ -144,6 +144,14 @@ def test_whole_searches_of_a_variant_its_twin_and_vanilla(patterns: Path, tmp_pa
     ]
     again, same = _run(patterns, tmp_path, *options)
     assert (again, same) == ("", rows)
+    # Vanilla in one cut goes on from the same dense run.
+    only = ["vanilla, one cut" if option == "filter" else option for option in options]
+    told, rows = _run(patterns, tmp_path, *only)
+    assert "dense:resnet8:prac starts" not in told
+    plain = _by_name(rows)["vanilla, one cut"]
+    assert plain["steps"] == 2 * by_name["dense"]["steps"]
+    assert plain["sparsity"] == pytest.approx(1 - 0.6**3, abs=1e-4)
+    assert len(rows) == len(same) + 1
 
 
 @pytest.mark.slow
@@ -204,6 +212,23 @@ def test_the_page_s_statistics_by_hand() -> None:
     cells = f"| +1.00, +2.00, +3.00 | +2.00 | {low:+.2f} to {high:+.2f} | {p:.3f} |"
     assert f"| prac, rewind | 3 {cells}" in told
     assert "40.0" in told
+
+
+def test_one_cut_is_held_against_vanilla_in_one_cut() -> None:
+    of = {"soft, one cut": 0.9, "soft": 0.92, "vanilla": 0.93, "vanilla, one cut": 0.905}
+    rows = [
+        {"variant": name, "start": "learning-rate", "seed": seed, "sparsity": 0.4, "set_size": 10,
+         "steps": 5, "samples": 50, "flops": 3, "seconds": 1.0, "validation": 0.5,
+         "test": accuracy + seed / 1000 * (name == "soft, one cut")}
+        for seed in (10, 11, 12)
+        for name, accuracy in of.items()
+    ]  # fmt: skip
+    three, one = page(rows, TWINS, "searches").split(
+        "## Each against vanilla, one cut, test accuracy, in points"
+    )
+    assert "| soft, one cut, learning-rate | 3 | +0.50, +0.60, +0.70 | +0.60 | " in one
+    assert one.count("learning-rate | 3 |") == 1
+    assert "| vanilla, one cut, learning-rate | 3 | -2.50, -2.50, -2.50 | -2.50 |" in three
 
 
 def test_whole_searches_are_held_against_vanilla_too() -> None:
