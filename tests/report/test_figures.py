@@ -117,6 +117,24 @@ def test_where_no_ticket_is_to_be_taken_the_one_of_the_answer_is_named(results: 
         assert box.x1 <= ax.bbox.x1
 
 
+@pytest.mark.parametrize("below", [0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.9, -0.1, -0.3])
+def test_words_do_not_lie_on_the_dense_line_nor_the_last_mark_on_the_edge(
+    row: Callable[..., RoundRow], build: Callable[..., Results], below: float
+) -> None:
+    rows = (row("a", "prac", 3, test=0.9047), row("a", "random-subset", 3, test=0.8945))
+    later = dataclasses.replace(rows[1], search_steps=round(1.2 * rows[0].search_steps))
+    results = build(rows=(rows[0], later), dense_test_accuracy={"a": 0.9047 - below / 100})
+    figure = accuracy_at_steps(results)
+    (ax,) = figure.axes
+    figure.canvas.draw()
+    (words,) = (text for text in ax.texts if "removed" in text.get_text())
+    _, dense = ax.transData.transform((0, 90.47 - below))
+    box = words.get_window_extent()
+    assert not box.y0 <= dense <= box.y1
+    at, _ = (ax.transScale + ax.transLimits).transform((later.search_steps, 90))
+    assert at <= 0.97
+
+
 @pytest.mark.parametrize(("seeds", "bands"), [(1, 1), (2, 0)])
 def test_what_one_seed_cannot_tell_from_dense_is_grey(
     row: Callable[..., RoundRow], build: Callable[..., Results], seeds: int, bands: int

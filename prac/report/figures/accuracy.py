@@ -38,6 +38,8 @@ _FEW = 3
 _FAINT = 0.15
 
 _WIDE, _SHIFT = 8, 0.4
+_WORDS = -13
+"""Points from a mark to the foot of its words."""
 
 Styles = dict[str, MethodStyle]
 
@@ -95,12 +97,12 @@ def accuracy_at_steps(results: Results) -> Figure:
         _dense(ax, results, view.architecture, noise=True)
         ax.margins(y=0.16)  # the ring and its words stay within the axes
         _steps_axis(ax, [row for row in results.rows if row.architecture == view.architecture])
-        _ring(ax, about[view.architecture])
+        _ring(ax, about[view.architecture], results.dense_test_accuracy.get(view.architecture))
         label_axes(ax, "SGD steps to find the ticket", "test accuracy (%)")
     return figure
 
 
-def _ring(ax: Axes, verdict: Verdict) -> None:
+def _ring(ax: Axes, verdict: Verdict, dense: float | None) -> None:
     row = verdict.shown
     if row is None or row.test_accuracy is None:
         return
@@ -123,13 +125,23 @@ def _ring(ax: Axes, verdict: Verdict) -> None:
     ax.annotate(
         f"{'take: ' if verdict.take else ''}{sparsity_tick(row.sparsity)} % removed",
         place,
-        xytext=(-12 if at_right else 12, -13),
+        xytext=(-12 if at_right else 12, _foot_of_words(ax, place, dense)),
         textcoords="offset points",
         horizontalalignment="right" if at_right else "left",
         path_effects=[withStroke(linewidth=2.5, foreground="white")],
         fontsize=8,
         color=INK,
     )
+
+
+def _foot_of_words(ax: Axes, place: tuple[float, float], dense: float | None) -> float:
+    """Points from a mark up to its words: below it, unless the dense network's line runs there."""
+    if dense is not None:
+        pixels = ax.transData.transform([place, (place[0], 100 * dense)])[:, 1]
+        above = (pixels[1] - pixels[0]) * 72 / ax.figure.dpi
+        if _WORDS - 3 <= above <= 0:
+            return -_WORDS / 2
+    return _WORDS
 
 
 def _steps_axis(ax: Axes, rows: Sequence[RoundRow]) -> None:
@@ -140,7 +152,7 @@ def _steps_axis(ax: Axes, rows: Sequence[RoundRow]) -> None:
         ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=7))
         ax.xaxis.set_minor_formatter(NullFormatter())
     else:
-        ax.set_xlim(left=0)
+        ax.set_xlim(left=0, right=1.05 * max(steps, default=0) or None)
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     # Tick labels side by side in a narrow panel: `64k`, `1.2M`.
     ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: short_count(round(v)).replace(" ", "")))
