@@ -26,10 +26,12 @@ METHODS = {
     "soft, one cut": PRAC.name,
     "soft, one cut, by chance": CONTROL,
     "vanilla": VANILLA,
+    "vanilla, one cut": "vanilla, one cut",
     "gradual-long": "gradual",
 }
-"""Variants, by the method that a search by the recipe calls them; vanilla's masks are three, and
-the plain one, which is left out where it has not all of vanilla's seeds, twice the epochs."""
+"""Variants, by the method that they are drawn as."""
+FURTHER = ("vanilla, one cut", "gradual-long")
+"""Left out where they have not all of vanilla's seeds."""
 LABELS = {
     PRAC.name: "soft set",
     CONTROL: "random samples in its place",
@@ -47,8 +49,9 @@ def results_of(rows: Sequence[Mapping[str, Any]]) -> Results:
         name: {row["seed"]: row for row in rows if row["variant"] == name}
         for name in ("dense", *METHODS)
     }
-    if not by_variant["vanilla"].keys() <= by_variant["gradual-long"].keys():
-        del by_variant["gradual-long"]
+    for name in FURTHER:
+        if not by_variant["vanilla"].keys() <= by_variant[name].keys():
+            del by_variant[name]
     seeds = tuple(sorted(set.intersection(*map(set, by_variant.values()))))
     if not seeds:
         missing = [name for name, mine in by_variant.items() if not mine]
@@ -112,6 +115,7 @@ def results_of(rows: Sequence[Mapping[str, Any]]) -> Results:
         judging_seeds=seeds,
         searches=tuple(searches),
         settings={},
+        roles={"vanilla, one cut": "everything"},
         rows=tuple(drawn),
         dense_test_accuracies={NETWORK: tuple(row["test"] for row in of["dense"])},
         dense_validation_accuracies={NETWORK: tuple(row["validation"] for row in of["dense"])},

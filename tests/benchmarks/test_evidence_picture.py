@@ -62,6 +62,11 @@ def test_a_plain_method_with_all_of_vanilla_s_seeds_is_among_them() -> None:
     told = {each.method: each for each in over_searches(results_of([*rows, *long]))}
     assert set(told) == {"prac", "random-subset", "vanilla", "gradual"}
     assert told["gradual"].steps_saved == pytest.approx(0.5)
+    cut = [{**row, "variant": "vanilla, one cut"} for row in rows if row["variant"] == "vanilla"]
+    told = {each.method: each for each in over_searches(results_of([*rows, *cut]))}
+    assert set(told) == {"prac", "random-subset", "vanilla", "vanilla, one cut"}
+    # It chooses no samples, so nothing of it is to be decided.
+    assert told["vanilla, one cut"].decision is None
 
 
 def test_the_picture_is_written(tmp_path: Path) -> None:
