@@ -138,6 +138,13 @@ def cifar100_fast() -> Recipe:
     return _fast("cifar100_fast", "CIFAR-100", on_others)
 
 
+def images_fast() -> Recipe:
+    """The settings of `cifar10_fast` for any data set of photographs (`--data`); nothing was
+    measured on others. Crops are padded in proportion: two pixels of 32."""
+    speed = cifar10_speed().replace(augment=AugmentConfig(crop_padding=Share(0.0625)))
+    return _fast("images_fast", "small photographs", speed)
+
+
 def _published(
     name: str, source: str, architectures: str, what: str, setting: Setting = standard
 ) -> Recipe:
@@ -178,7 +185,10 @@ _PUBLISHED = (
 RECIPES: dict[str, Callable[[], Recipe]] = {
     **{
         function.__name__: function
-        for function in (digits, images, cifar10_speed, cifar10_quick, cifar10_fast, cifar100_fast)
+        for function in (
+            *(digits, images, images_fast),
+            *(cifar10_speed, cifar10_quick, cifar10_fast, cifar100_fast),
+        )
     },
     **{
         row[0] + suffix: partial(_published, *row, setting)

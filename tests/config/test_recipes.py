@@ -10,7 +10,7 @@ from prac.config.costs import KNOWN_DATA, recipe_costs
 from prac.config.recipe import Recipe
 from prac.config.recipes import RECIPES, digits, get_recipe, low, standard, warmup
 from prac.config.sections import DataConfig, SearchConfig
-from prac.config.values import RewindPoint
+from prac.config.values import RewindPoint, Share
 from prac.errors import ConfigError
 from prac.fingerprint import fingerprint
 from prac.models.registry import build_model
@@ -100,6 +100,13 @@ def test_a_fast_recipe_is_what_was_measured(name: str) -> None:
     assert variant.search == dataclasses.replace(recipe.search, seed=3)
     assert recipe.data.source == name.removesuffix("_fast")
     assert recipe.compare == ("vanilla", "random-subset")
+
+
+def test_fast_settings_of_one_s_own_images_pad_in_proportion() -> None:
+    mine, measured = get_recipe("images_fast"), get_recipe("cifar10_fast")
+    assert all(getattr(mine, n) == getattr(measured, n) for n in set(SECTIONS) - {"augment"})
+    assert mine.augment.crop_padding == Share(2 / 32)
+    assert mine.augment.flip == measured.augment.flip
 
 
 def test_a_setting_changes_only_what_it_names() -> None:
