@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from prac.analysis.bill import bills_together, make_bill
 from prac.analysis.evidence import StageFiles
 from prac.analysis.results import DistanceRow, HardSample, Results, RoundRow, SearchRow, StageRow
@@ -54,6 +56,7 @@ def collect_results(
         recipe=recipe.name,
         num_training_samples=request.num_training,
         num_test_samples=len(dataset.test_labels),
+        commonest_share=_commonest_share(dataset),
         num_classes=dataset.num_classes,
         data_notes=dataset.origin.notes,
         tolerance=recipe.prune.tolerance,
@@ -81,6 +84,10 @@ def collect_results(
         mlflow_link=link,
         versions=together(*(made[name].made_by for name in graph.stages if name in made)),
     )
+
+
+def _commonest_share(dataset: ImageDataset) -> float:
+    return float(np.bincount(dataset.test_labels).max() / len(dataset.test_labels))
 
 
 def _search_rows(request: Request, graph: Graph, made: Mapping[str, Made]) -> Iterator[SearchRow]:

@@ -323,10 +323,11 @@ class Results:
     seed `seed`; searches: the judged tickets of all searches, where there are several. margin: what
     a method may lose to vanilla and still keep its accuracy, in [0, 1]. recorded:
     the architectures whose round 0 recorded events: of others nothing is known about samples, which
-    is not the same as none. data_notes: what a person should know of the data, a sentence each.
-    versions: what made the stages, all answers of all stages together. roles: of the methods.
-    bills_together: of each architecture with several searches, what all of them cost, with stages
-    that they share counted once; its method is `together`.
+    is not the same as none. commonest_share: of the test split's most frequent class. data_notes:
+    what a person should know of the data, a sentence each. versions: what made the stages, all
+    answers of all stages together. roles: of the methods. bills_together: of each architecture with
+    several searches, what all of them cost, with stages that they share counted once; its method is
+    `together`.
     """
 
     title: str
@@ -334,6 +335,7 @@ class Results:
     recipe: str
     num_training_samples: Count
     num_test_samples: Count | None = None
+    commonest_share: Proportion | None = None
     num_classes: Count
     data_notes: tuple[str, ...] = ()
     tolerance: float | None

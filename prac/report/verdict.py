@@ -18,6 +18,7 @@ from prac.analysis.over_searches import decided
 from prac.analysis.results import Results, RoundRow
 from prac.analysis.statistics import MATCHING_SEEDS, Interval
 from prac.config.methods import VANILLA, method_label
+from prac.report.at_chance import at_chance
 from prac.report.compare import (
     BASELINES,
     SEED_NOISE_POINTS,
@@ -105,7 +106,8 @@ def earned_aliases(results: Results) -> dict[str, dict[str, str | None]]:
     earned: dict[str, dict[str, str | None]] = {}
     for verdict in verdicts(results):
         judged = comparisons(results, verdict.architecture)
-        matching = sparsest([c for c in judged if c.matches])
+        known = at_chance(results, verdict.architecture) is None
+        matching = sparsest([c for c in judged if known and c.matches])
         earned[verdict.architecture] = {
             "recommended": None if verdict.take is None else verdict.take.ticket,
             "sparsest-matching": None if matching is None else matching.row.ticket,
@@ -174,6 +176,19 @@ def _may_suggest(results: Results) -> bool:
 
 
 def _verdict(results: Results, architecture: str) -> Verdict:
+    if (nothing := at_chance(results, architecture)) is not None:
+        return Verdict(
+            architecture=architecture,
+            paid="not measured",
+            take=None,
+            shown=None,
+            level="open",
+            headline="No ticket is recommended",
+            sentences=(nothing,),
+            brief=nothing,
+            advice="",
+            noise=noise_sentence(results),
+        )
     judged = comparisons(results, architecture)
     own = own_method(results, architecture)
     close, reference = _close(judged)

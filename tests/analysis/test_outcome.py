@@ -6,6 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from prac.analysis.outcome import collect_results
@@ -119,6 +120,14 @@ def _made(name: str) -> Made:
 @pytest.fixture
 def results(request_for, digits_data) -> Results:
     return _collect(request_for, digits_data)
+
+
+def test_the_test_split_s_commonest_class_is_counted(request_for, digits_data) -> None:
+    labels = np.array([0, 2, 2, 1, 2, 0, 2, 1])
+    few = dataclasses.replace(
+        digits_data, test_labels=labels, test_images=digits_data.test_images[:8]
+    )
+    assert _collect(request_for, few).commonest_share == 0.5
 
 
 def _collect(request_for, digits_data, seeds: int = 1, **more: Any) -> Results:
