@@ -230,3 +230,9 @@ def validated(c: Comparison) -> float:
 def close_enough(points: float | None) -> bool:
     """Whether a difference in points is known and at worst 1 point below."""
     return points is not None and points >= -CLOSE_POINTS - _EXACT
+
+
+def own_method(results: Results, architecture: str) -> str | None:
+    """The method under test: PrAC where it is there, else the first that is no baseline."""
+    tested = [m for m in methods_of(results, architecture) if m not in BASELINES]
+    return tested[0] if tested else None

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prac.analysis.results import Results, RoundRow
-from prac.report.compare import SAME_SPARSITY
-from prac.report.verdict import own_method
+from prac.report.compare import SAME_SPARSITY, own_method
 from prac.report.wording import architectures, methods_of, search_rows
 
 

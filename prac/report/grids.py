@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from prac.analysis.results import Results, RoundRow, sample_std
 from prac.config.methods import VANILLA, method_label
-from prac.report.compare import SAME_SPARSITY, summaries
+from prac.report.compare import SAME_SPARSITY, own_method, summaries
 from prac.report.equal_steps import equal_steps
 from prac.report.tables import key_rows, result_row
-from prac.report.verdict import own_method
 from prac.report.wording import (
     ABSENT,
     architectures,

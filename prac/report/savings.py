@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from prac.analysis.results import Results
 from prac.config.methods import method_label
-from prac.report.verdict import own_method
+from prac.report.compare import own_method
 from prac.report.wording import architectures, count, search_rows
 
 
