@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from prac.events.statistics import forgetting_statistics
     from prac.lottery.judge import judge
     from prac.lottery.rounds import RoundOutcome, RoundTask, TrainRound
-    from prac.lottery.search import Local, SearchResult, search
+    from prac.lottery.search import Local, search
+    from prac.lottery.search_result import SearchResult
     from prac.models.registry import build_model
     from prac.pruning.criteria import criterion
     from prac.pruning.early_bird import EarlyBird
@@ -66,7 +67,8 @@ _HOMES = {
     "prac.config.methods": "Method",
     "prac.lottery.judge": "judge",
     "prac.lottery.rounds": "RoundOutcome RoundTask TrainRound",
-    "prac.lottery.search": "Local SearchResult search",
+    "prac.lottery.search": "Local search",
+    "prac.lottery.search_result": "SearchResult",
     "prac.models.registry": "build_model",
     "prac.pruning.criteria": "criterion",
     "prac.pruning.early_bird": "EarlyBird",

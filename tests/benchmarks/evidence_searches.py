@@ -15,7 +15,8 @@ from prac.lottery.bill import flops
 from prac.lottery.graph import Stage
 from prac.lottery.outputs import Facts
 from prac.lottery.progress import Display, EpochNews
-from prac.lottery.search import Local, SearchResult, search
+from prac.lottery.search import Local, search
+from prac.lottery.search_result import SearchResult
 
 SOFT = 0.25
 """The share of the samples outside a soft set that an epoch draws."""

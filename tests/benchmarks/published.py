@@ -31,7 +31,8 @@ from prac import Method, search
 from prac.config.methods import METHODS, VANILLA
 from prac.config.recipes import get_recipe
 from prac.data.sources import open_source
-from prac.lottery.search import Local, SearchResult, SearchRound
+from prac.lottery.search import Local
+from prac.lottery.search_result import SearchResult, SearchRound
 from prac.selection.prac_set import PracSet, Reason
 
 RECIPE = "cifar10_resnet20s"

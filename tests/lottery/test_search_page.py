@@ -34,7 +34,8 @@ from prac.lottery.graph import Stage
 from prac.lottery.outputs import Facts
 from prac.lottery.progress import EpochNews
 from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
-from prac.lottery.search import Local, SearchResult, search
+from prac.lottery.search import Local, search
+from prac.lottery.search_result import SearchResult
 from prac.lottery.store import MemoryStore
 from prac.storage import Folder
 

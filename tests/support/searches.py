@@ -19,7 +19,8 @@ from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph, Request, SearchStages
 from prac.lottery.outputs import REWIND, Made, RoundFacts
 from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
-from prac.lottery.search import Local, SearchResult, local_request, search
+from prac.lottery.search import Local, local_request, search
+from prac.lottery.search_result import SearchResult
 from prac.lottery.store import MemoryStore
 from prac.storage import Folder
 
