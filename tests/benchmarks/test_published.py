@@ -26,8 +26,8 @@ def _run(data: Path, folder: Path, *options: str) -> tuple[str, list[dict[str, A
     return done.stdout, json.loads(file.read_text())["rows"], file.with_suffix(".md").read_text()
 
 
-def test_rounds_are_held_against_those_on_random_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By hand: +1.00, -0.25 and +0.30 have the mean 0.35; round 0 is shared."""
+def test_rounds_are_held_against_those_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: +1.00, -0.25 and +0.30 have the mean 0.35; -0.50 is its own; round 0 is shared."""
     monkeypatch.syspath_prepend(PROGRAM.parent)
     page = importlib.import_module("published").page
     one = {"sparsity": 0.2, "set_size": 9, "epochs": 3, "budget_epochs": 6, "steps": 30,
@@ -36,12 +36,15 @@ def test_rounds_are_held_against_those_on_random_samples(monkeypatch: pytest.Mon
         one | {"method": method, "round": index, "validation": validation}
         for method, found in (
             ("prac", (0.8, 0.81, 0.8, 0.803, 0.7)), ("random-subset", (0.8, 0.8, 0.8025, 0.8)),
+            ("vanilla, stopped", (0.8, 0.815)),
         )
         for index, validation in enumerate(found)
     ]  # fmt: skip
     told = page(rows, 16, 0, 182)
-    assert "in as many steps: +1.00, -0.25, +0.30; mean +0.35. " in told
-    assert "random samples" not in page(rows[:5], 16, 0, 182)
+    chance = "+1.00, -0.25, +0.30; mean +0.35. These rounds took 90 steps, and 90 on random"
+    assert f"from round 1 on: {chance} samples." in told
+    assert "-0.50; mean -0.50. These rounds took 30 steps, and 30 on everything with" in told
+    assert "minus theirs" not in page(rows[:5], 16, 0, 182)
 
 
 @pytest.mark.slow
