@@ -58,11 +58,19 @@ class Folder:
 
     def child(self, *names: str) -> Folder:
         """A folder inside this one."""
-        return Folder("/".join([self.where.rstrip("/"), *names]))
+        return Folder(self._inside("/".join(names)))
 
     def describe(self, name: str = "") -> str:
         """The folder, or a file in it, as a user would write it."""
-        return f"{self.where.rstrip('/')}/{name}".rstrip("/")
+        return self._inside(name)
+
+    def _inside(self, name: str) -> str:
+        # `s3://bucket/folder?region=eu-west-1`: the query stays behind the path.
+        path, query = self.where, ""
+        if "://" in path:
+            path, mark, asked = path.partition("?")
+            query = mark + asked
+        return f"{path.rstrip('/')}/{name}".rstrip("/") + query
 
     def names(self) -> list[str]:
         """The files in this folder, sorted; empty where there is no folder."""

@@ -52,6 +52,23 @@ def test_a_file_uri(tmp_path) -> None:
     assert Folder(tmp_path / "inner").read("name").to_pybytes() == b"data"
 
 
+def test_a_query_stays_behind_what_is_inside(tmp_path) -> None:
+    folder = Folder(f"file://{tmp_path}?x=1")
+    child = folder.child("inner", "most")
+    child.write("name", b"data")
+    assert child.describe("name") == f"file://{tmp_path}/inner/most/name?x=1"
+    assert (tmp_path / "inner" / "most" / "name").read_bytes() == b"data"
+    child.delete()
+    assert [path.name for path in tmp_path.iterdir()] == ["inner"]
+    stored = Folder("s3://bucket/prac?region=eu-west-1&endpoint_override=localhost:1").child("key")
+    assert stored.local_path.as_posix() == "bucket/prac/key"
+
+
+def test_a_question_mark_in_a_local_path(tmp_path) -> None:
+    Folder(tmp_path / "what?").child("inner").write("name", b"data")
+    assert (tmp_path / "what?" / "inner" / "name").read_bytes() == b"data"
+
+
 def test_a_relative_folder(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder = Folder("here")

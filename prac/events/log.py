@@ -84,7 +84,8 @@ class EventLog:
         expected: _Expected | None,
     ) -> pa.RecordBatch:
         problems = []
-        for (attempt, ranks), files in sorted(attempts.items()):
+        # The newest: the weights that were kept come from the attempt that went on.
+        for (attempt, ranks), files in sorted(attempts.items(), reverse=True):
             present = {file.rank for file in files}
             # A name may speak of any number of ranks.
             missing = next((rank for rank in range(ranks) if rank not in present), None)
@@ -96,7 +97,7 @@ class EventLog:
                 return _merged(parts, expected).to_batch(files[0])
             except EventLogError as error:
                 problems.append(str(error))
-        said = "; ".join(problems) or "no file"
+        said = "; ".join(reversed(problems)) or "no file"
         raise EventLogError(
             f"epoch {epoch} is not complete in {self.folder.describe()}: {said}; "
             "every epoch needs one whole attempt"

@@ -10,9 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from prac.errors import EventLogError
+from prac.errors import EventLogError, first_line
 from prac.events.counter import ForgettingCounter
+from prac.events.schema import EVENT_SCHEMA
 
+_NEEDED = ("epoch", "sample_id", "correct")
 _SMALL_BATCH = 1 << 14
 _JOINED_ROWS = 1 << 20
 
@@ -27,7 +29,8 @@ def forgetting_statistics(events: pa.Table | Iterable[pa.RecordBatch]) -> pa.Tab
     at the next), first_learned int16 nullable (first epoch with a right prediction; null = never
     learned), mean_margin float32, mean_el2n float32.
     Raises EventLogError for a sample presented twice in an epoch, for epochs out of order in a
-    stream, and for events of more than one round.
+    stream, for events of more than one round, and for columns that are absent, have nulls, or hold
+    what is none of EVENT_SCHEMA's types.
     """
     return count_events(events).statistics()
 
@@ -35,13 +38,12 @@ def forgetting_statistics(events: pa.Table | Iterable[pa.RecordBatch]) -> pa.Tab
 def count_events(events: pa.Table | Iterable[pa.RecordBatch]) -> ForgettingCounter:
     """The counts that `forgetting_statistics` ends with; those of later epochs can be merged in."""
     if isinstance(events, pa.Table):
-        if not _rises(events["epoch"]):
-            order = pc.sort_indices(events, sort_keys=[("epoch", "ascending")])
-            events = events.take(order).combine_chunks()
-        events = events.to_batches()
+        batches: Iterable[pa.RecordBatch] = _by_epoch(events)
+    else:
+        batches = map(_checked, events)
     counter = ForgettingCounter()
     round_index: int | None = None
-    for batch in _joined(events):
+    for batch in _joined(batches):
         if "round" in batch.schema.names:
             bounds = pc.min_max(batch.column("round"))
             seen = {bounds["min"].as_py(), bounds["max"].as_py()}
@@ -55,10 +57,52 @@ def count_events(events: pa.Table | Iterable[pa.RecordBatch]) -> ForgettingCount
     return counter
 
 
-def _rises(column: pa.ChunkedArray) -> bool:
+def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The columns of EVENT_SCHEMA that are there, of its types; scores as wide as they are."""
+    names, columns = [], []
+    for field in EVENT_SCHEMA:
+        found = batch.schema.get_all_field_indices(field.name)
+        if len(found) > 1 or (not found and field.name in _NEEDED):
+            raise EventLogError(
+                f"events have {len(found)} columns {field.name!r}; needed: {', '.join(_NEEDED)}, "
+                "each once"
+            )
+        if found:
+            names.append(field.name)
+            columns.append(_typed(batch.column(found[0]), field))
+    return pa.RecordBatch.from_arrays(columns, names)
+
+
+def _typed(column: pa.Array, field: pa.Field) -> pa.Array:
+    if column.null_count:
+        raise EventLogError(
+            f"column {field.name!r} of the events has {column.null_count} nulls; none is allowed"
+        )
+    score = pa.types.is_floating(field.type) and pa.types.is_floating(column.type)
+    if column.type == field.type or score:
+        return column
+    try:
+        return column.cast(field.type)
+    except pa.ArrowException as error:
+        raise EventLogError(
+            f"column {field.name!r} of the events is {column.type}, and not all of it fits "
+            f"{field.type} ({first_line(error)})"
+        ) from error
+
+
+def _by_epoch(table: pa.Table) -> list[pa.RecordBatch]:
+    batches = [_checked(batch) for batch in table.to_batches()]
+    if _rises(batch.column("epoch") for batch in batches):
+        return batches
+    events = pa.Table.from_batches(batches)
+    order = pc.sort_indices(events, sort_keys=[("epoch", "ascending")])
+    return list(events.take(order).combine_chunks().to_batches())
+
+
+def _rises(columns: Iterable[pa.Array]) -> bool:
     last = None
-    for chunk in column.chunks:
-        values = chunk.to_numpy()
+    for column in columns:
+        values = column.to_numpy()
         if len(values) == 0:
             continue
         if (last is not None and values[0] < last) or np.any(values[1:] < values[:-1]):

@@ -90,10 +90,11 @@ class Ticket:
     def save(self, folder: str | Path) -> Path:
         """Write mask, weights and a manifest with their checksums into a folder; returns it.
 
-        The manifest is written last: a folder without one holds no ticket.
+        All are written beside their places and moved there last: a ticket that is there stays until
+        the new one is whole. The manifest comes after the others: a folder without one holds no
+        ticket. Raises TicketError for a lineage that is no JSON.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         files = {MASK_FILE: mask_to_bytes(self.mask), WEIGHTS_FILE: _to_bytes(self.weights)}
         for name, part in ((TRAINED_FILE, self.trained), (FOUND_FILE, self.found)):
             if part is not None:
@@ -105,11 +106,26 @@ class Ticket:
             "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
             "lineage": dict(self.lineage),
         }
-        for name, data in files.items():
-            (folder / name).write_bytes(data)
-        temporary = folder / f".{MANIFEST_FILE}.tmp"
-        temporary.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
-        temporary.replace(folder / MANIFEST_FILE)
+        try:
+            text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+        except (TypeError, ValueError) as error:
+            raise TicketError(
+                f"the ticket's lineage is no JSON ({error}); allowed: text, numbers, true, false, "
+                "null, lists and mappings of them"
+            ) from error
+        files[MANIFEST_FILE] = text.encode()
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = {name: folder / f".{name}.tmp" for name in files}
+        try:
+            for name, data in files.items():
+                beside[name].write_bytes(data)
+            for name, temporary in beside.items():
+                temporary.replace(folder / name)
+        finally:
+            for temporary in beside.values():
+                temporary.unlink(missing_ok=True)
+        for name in {TRAINED_FILE, FOUND_FILE} - files.keys():
+            (folder / name).unlink(missing_ok=True)  # of the ticket that was there
         return folder
 
     @classmethod

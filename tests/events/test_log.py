@@ -1,5 +1,6 @@
 """Event files: what is read is what was written, once, or it is refused."""
 
+import dataclasses
 import itertools
 import random
 import shutil
@@ -178,6 +179,17 @@ def test_another_complete_attempt_stands_in_for_a_damaged_one(log, tmp_path) -> 
     write(log, 0, IDS, attempt=1)
     (tmp_path / file.name).write_bytes(b"")
     assert read(log) == [[row(0, sample) for sample in IDS]]
+
+
+def test_of_whole_attempts_the_newest_is_read(log) -> None:
+    """Begun again on a device that finds other bits, the kept weights are of the last one."""
+    file = write(log, 0, IDS)
+    told = table_of(0, IDS)
+    others = pa.array([not right for right in told["correct"].to_pylist()])
+    place = told.schema.get_field_index("correct")
+    other = told.set_column(place, EVENT_SCHEMA.field("correct"), others)
+    log.write(dataclasses.replace(file, attempt=1), other, epoch_rows=7)
+    assert read(log) == [other.to_pylist()]
 
 
 def test_a_file_cut_short_anywhere_is_refused(log, tmp_path) -> None:

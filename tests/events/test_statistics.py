@@ -16,6 +16,7 @@ from prac.events.statistics import forgetting_statistics
 
 # (epoch, sample) -> (correct, margin, el2n); margins and norms are exact in float16.
 Events = dict[tuple[int, int], tuple[bool, float, float]]
+NEEDED = ("epoch", "sample_id", "correct")
 EVENTS = st.dictionaries(
     st.tuples(st.integers(0, 6), st.integers(0, 9)),
     st.tuples(st.booleans(), st.integers(-64, 64).map(lambda n: n / 4), st.just(0.5)),
@@ -140,6 +141,38 @@ def test_against_window_functions(events: Events) -> None:
     )
     answer = forgetting_statistics(table_of(events)).drop_columns("mean_el2n")
     assert answer.to_pylist() == expected.to_dicts()
+
+
+def test_columns_of_other_types_are_read_or_refused() -> None:
+    """As files and other tools keep them: `correct` as 0 and 1, wide ids and epochs."""
+    rows = [(e, s, (e * s) % 3 == 0) for e in (1, 0, 2) for s in range(9)]
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(NEEDED)}
+    exact = pa.table({n: pa.array(c, EVENT_SCHEMA.field(n).type) for n, c in columns.items()})
+    expected = forgetting_statistics(exact)
+    # All are right in epoch 0, later those that 3 divides.
+    assert expected["forgotten"].to_pylist() == [0, 1, 1, 0, 1, 1, 0, 1, 1]
+    for kind in (pa.uint8(), pa.int64(), pa.string()):
+        told = ["true" if right else "false" for right in columns["correct"]]
+        other = pa.array(told if kind == pa.string() else list(map(int, columns["correct"])), kind)
+        wide = {"epoch": pa.array(columns["epoch"], pa.int64()), "correct": other,
+                "sample_id": pa.array(columns["sample_id"], pa.uint64())}  # fmt: skip
+        assert forgetting_statistics(pa.table(wide)) == expected
+    ids = [2**32, *columns["sample_id"][1:]]
+    for name, wrong, match in (
+        ("sample_id", pa.array(ids), "'sample_id'.* int64, and not all"),
+        ("correct", pa.array([None, *columns["correct"][1:]]), "'correct'.* has 1 nulls"),
+        ("epoch", pa.array(["first"] * len(rows)), "'epoch'.* string, and not all"),
+        ("correct", None, "0 columns 'correct'; needed: epoch, sample_id, correct"),
+    ):
+        kept = {n: exact[n] for n in NEEDED if n != name}
+        table = pa.table(kept if wrong is None else kept | {name: wrong})
+        with pytest.raises(EventLogError, match=match):
+            forgetting_statistics(table)
+        with pytest.raises(EventLogError, match=match):
+            forgetting_statistics(table.sort_by("sample_id").to_batches())
+    doubled = pa.Table.from_arrays([*exact.columns, exact["epoch"]], [*exact.column_names, "epoch"])
+    with pytest.raises(EventLogError, match="2 columns 'epoch'"):
+        forgetting_statistics(doubled)
 
 
 def test_no_events_are_no_rows() -> None:

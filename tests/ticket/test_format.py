@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -15,7 +17,7 @@ from prac import Mask, global_magnitude
 from prac.errors import TicketError
 from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
-from prac.ticket.format import MASK_FILE, WEIGHTS_FILE, Ticket
+from prac.ticket.format import FOUND_FILE, MASK_FILE, TRAINED_FILE, WEIGHTS_FILE, Ticket
 from prac.ticket.reading import MANIFEST_FILE
 
 LINEAGE = {
@@ -100,6 +102,36 @@ def test_what_is_saved_is_loaded_and_nothing_is_unpickled(
     # An older ticket in the same folder is replaced.
     _ticket(0.2).save(tmp_path / "deep" / "ticket")
     assert Ticket.load(str(tmp_path / "deep" / "ticket")).mask == _ticket(0.2).mask
+
+
+def test_a_ticket_that_is_there_stays_until_another_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = dict(_ticket().weights)
+    there = dataclasses.replace(_ticket(), trained=state, found=state)
+    there.save(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(TicketError, match="lineage is no JSON"):
+        dataclasses.replace(_ticket(0.2), lineage={"accuracy": np.float32(0.5)}).save(tmp_path)
+    write = Path.write_bytes
+    for number in range(3):
+
+        def full(path: Path, data: bytes, left: list[int] = [number]) -> int:  # noqa: B006
+            if not left[0]:
+                raise OSError(28, "No space left on device")
+            left[0] -= 1
+            return write(path, data)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "write_bytes", full)
+            with pytest.raises(OSError, match="No space"):
+                _ticket(0.2).save(tmp_path)
+        assert Ticket.load(tmp_path).mask == there.mask
+    known = {MASK_FILE, WEIGHTS_FILE, MANIFEST_FILE, "notes.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == known | {TRAINED_FILE, FOUND_FILE}
+    _ticket(0.2).save(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == known
+    assert Ticket.load(tmp_path).trained is None
 
 
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:
