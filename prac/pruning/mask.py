@@ -13,13 +13,16 @@ from prac.pruning.prunable import plain_weight, prunable_weights
 
 
 class Mask(Mapping[str, Tensor]):
-    """A frozen mapping from parameter name to a bool tensor of its shape: true is alive."""
+    """A frozen mapping from parameter name to a bool tensor of its shape: true is alive.
+
+    It has tensors of its own: what is done later to those that it was made of changes no mask.
+    """
 
     def __init__(self, alive: Mapping[str, Tensor]) -> None:
         for name, tensor in alive.items():
             if tensor.dtype != torch.bool:
                 raise TicketError(f"mask of {name} is {tensor.dtype}; allowed: bool")
-        self._alive = {name: tensor.detach() for name, tensor in alive.items()}
+        self._alive = {name: tensor.detach().clone() for name, tensor in alive.items()}
         self._num_alive: int | None = None
 
     @classmethod
@@ -85,7 +88,7 @@ class Mask(Mapping[str, Tensor]):
     @property
     def density(self) -> float:
         """Share of the prunable weights that is alive, in [0, 1]."""
-        return self.num_alive / self.size if self.size else 0.0
+        return self.num_alive / self.size if self.size else 1.0
 
     @property
     def sparsity(self) -> float:

@@ -128,8 +128,8 @@ class PracSet:
     def from_table(cls, table: pa.Table) -> PracSet:
         """The set that `to_table` wrote; a table of `sample_id` alone is read as `DRAWN`.
 
-        Raises ConfigError where there is no `sample_id` column, an id is null, or a sample has no
-        reason.
+        Raises ConfigError where there is no `sample_id` column, an id is null, a reason is no bool,
+        or a sample has none.
         """
         if "sample_id" not in table.column_names:
             raise ConfigError(
@@ -141,6 +141,12 @@ class PracSet:
         named = [reason for reason in Reason if _column(reason) in table.column_names]
         if not named:
             return cls.everything(ids.to_numpy())
+        for column in map(_column, named):
+            if not pa.types.is_boolean(table[column].type):
+                raise ConfigError(
+                    f"column {column} of the set's table is {table[column].type}; the reasons of "
+                    f"a set are bool: {', '.join(map(_column, Reason))}"
+                )
         chosen = cls.from_reasons({r: ids.filter(table[_column(r)]).to_numpy() for r in named})
         if len(chosen) != len(pc.unique(ids)):
             raise ConfigError(

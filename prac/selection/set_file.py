@@ -56,16 +56,25 @@ def read_set_file(file: str | Path) -> PracSet:
             table = _named(pq.read_table(path, memory_map=False))
         else:
             table = _named(pyarrow.feather.read_table(path, memory_map=False))
-    except (pa.ArrowException, OSError, ValueError) as error:
+        return _checked(table)
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"{path} can't be read as a set of sample ids ({reason})") from error
+
+
+def _checked(table: pa.Table) -> PracSet:
+    doubled = {name for name in table.column_names if table.column_names.count(name) > 1}
+    if doubled:
+        raise ConfigError(f"column {sorted(doubled)[0]} is there more than once; allowed: once")
+    if table.num_rows == 0:
+        raise ConfigError("it holds no sample ids; allowed: one or more")
     ids = table["sample_id"]
-    if ids.null_count or not pa.types.is_integer(ids.type):
-        raise ConfigError(
-            f"{path}: sample_id is {ids.type} with {ids.null_count} nulls; whole rows"
-        )
+    if not pa.types.is_integer(ids.type):
+        raise ConfigError(f"sample_id is {ids.type}; allowed: whole numbers")
+    if ids.null_count:
+        raise ConfigError(f"sample_id has {ids.null_count} nulls; allowed: whole numbers")
     if len(np.unique(ids.to_numpy())) != table.num_rows:
-        raise ConfigError(f"{path} names some samples more than once; each at most once")
+        raise ConfigError("some samples are named more than once; allowed: each once")
     return PracSet.from_table(table)
 
 

@@ -59,7 +59,7 @@ def test_numbers_by_hand() -> None:
     assert mask.sparsity == pytest.approx(0.3)
     assert mask.shapes == {"a": (6,), "b": (2, 2)}
     assert repr(mask) == "Mask(2 weights, 7 of 10 alive, sparsity 30.00%)"
-    assert Mask({}).density == 0.0
+    assert Mask({}).density == 1.0  # nothing of it is pruned
 
 
 def test_distance_by_hand() -> None:
@@ -152,3 +152,11 @@ def test_pickle_and_device() -> None:
     assert hash(again) == hash(mask)
     assert list(again) == list(mask)
     assert mask.to("cpu") == mask
+
+
+def test_a_mask_has_tensors_of_its_own() -> None:
+    alive = torch.ones(4, dtype=torch.bool)
+    mask = Mask({"w": alive})
+    alive[:2] = False
+    assert (mask.num_alive, int(mask["w"].sum())) == (4, 4)
+    assert Mask({}).sparsity == 0.0
