@@ -17,7 +17,7 @@ from prac.config.plug_ins import plug_ins
 from prac.config.recipe import Recipe
 from prac.config.recipes import RECIPES, get_recipe
 from prac.config.strategies import OURS, Scalar, option_types
-from prac.config.values import RewindPoint, Share
+from prac.config.values import JUDGED_BY, RewindPoint, Share
 from prac.errors import ConfigError, did_you_mean
 from prac.models.catalogue import known_architectures
 from prac.plugins import is_custom
@@ -357,14 +357,14 @@ def _scalar(text: str) -> Scalar:
 
 def judged_rounds(text: str) -> Any:
     """One of the words, or a tuple of rounds."""
-    if text in ("auto", "found", "last", "all", "none"):
+    if text in JUDGED_BY:
         return text
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(
-            f"--judge {text!r} is not allowed; allowed: auto, found, last, all, none, or rounds "
-            "such as 0,4,8"
+            f"--judge {text!r} is not allowed; allowed: {', '.join(JUDGED_BY)}, or rounds such as "
+            "0,4,8"
         ) from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from prac.config.checks import require as _require
 from prac.config.checks import require_choice as _require_choice
@@ -57,7 +57,9 @@ class RewindPoint:
         return f"{self.unit}:{self.at}" if self.unit in ("epoch", "step") else self.unit
 
 
-Judge = Literal["auto", "found", "last", "all", "none"] | tuple[int, ...]
+_JudgedBy = Literal["auto", "found", "last", "all", "none"]
+JUDGED_BY: tuple[str, ...] = get_args(_JudgedBy)
+Judge = _JudgedBy | tuple[int, ...]
 """Which tickets are tested. `found`: as the search's own rounds left them, trained under their
 masks already, where weights go on from round to round; nothing is trained for it. `last`, `all` and
 rounds: trained alone for the full budget, by seeds. `auto`: found where weights go on and one seed

@@ -11,7 +11,7 @@ from prac.config.checks import require
 from prac.config.methods import METHODS, PRAC, Method, find_method
 from prac.config.recipe import Recipe
 from prac.config.sections import Precision
-from prac.config.values import Judge
+from prac.config.values import JUDGED_BY, Judge
 from prac.errors import ConfigError, unknown
 
 MAX_SEEDS = 100
@@ -73,8 +73,12 @@ class Request:
                 f"allowed: {', '.join(self.recipe.architectures)}"
             )
         rounds = self.recipe.search.rounds
-        known = isinstance(self.judge, str) or all(0 <= k <= rounds for k in self.judge)
-        require(known, "--judge", self.judge, f"rounds 0 to {rounds}")
+        judge: object = self.judge  # of a caller's own
+        known = judge in JUDGED_BY
+        if isinstance(judge, tuple | list):
+            known = all(type(k) is int and 0 <= k <= rounds for k in judge)
+        allowed = f"{', '.join(JUDGED_BY)}, or rounds 0 to {rounds}"
+        require(known, "--judge", judge, allowed)
         require(0 < self.margin < 100, "--margin", self.margin, "points between 0 and 100")
         for name, number in (("seeds", self.seeds), ("searches", self.searches)):
             require(1 <= number <= MAX_SEEDS, f"--{name}", number, f"1 to {MAX_SEEDS}")

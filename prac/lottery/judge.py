@@ -7,6 +7,7 @@ from typing import Any
 from prac.config.recipe import Recipe
 from prac.config.recipes import get_recipe
 from prac.data.sources import as_source
+from prac.errors import ConfigError
 from prac.lottery.progress import EpochNews
 from prac.lottery.search import Local
 from prac.lottery.turn import turn
@@ -37,6 +38,8 @@ def judge(
     source = as_source(recipe.data.source if data is None else data, recipe.data)
     if network is not None:
         ticket = ticket.with_network(network)
+    if how.train_round is not None:
+        raise ConfigError("judge trains a ticket by our own loop; how.train_round is of searches")
     with turn(how.threads):
         return train_ticket(
             ticket,

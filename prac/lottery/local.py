@@ -86,8 +86,13 @@ class LocalEnv:
         dense = work.stage.kind == "dense"
         if self.train_round is not None:
             outcome = self.train_round(task)
-            if dense and outcome.events is not None:
-                # Scores read them again.
+            if dense and task.config.records_events:
+                if outcome.events is None:
+                    raise PracError(
+                        "round 0 left no events, which its configuration asks its trainer for "
+                        "(prac.RoundOutcome)"
+                    )
+                # Its statistics are reduced from them, and scores read them again.
                 events, size = outcome.events(None), task.epoch_size
                 keep_events(work.folder, run=task.run, epoch_size=size, events=events)
             return outcome

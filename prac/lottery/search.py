@@ -19,6 +19,7 @@ from prac.config.values import Judge
 from prac.data.dataset import Source
 from prac.data.sources import as_source
 from prac.data.splits import training_rows
+from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
 from prac.lottery.folder_store import FolderStore
 from prac.lottery.graph import Request
@@ -31,7 +32,7 @@ from prac.lottery.search_result import Reader, SearchResult
 from prac.lottery.stage_config import check_rewind
 from prac.lottery.store import MemoryStore, Store
 from prac.lottery.turn import turn
-from prac.plugins import own_key
+from prac.plugins import object_digest, own_key
 from prac.scratch import scratch_folder
 from prac.storage import Folder
 from prac.training.precision import pick_device, resolve_precision
@@ -39,11 +40,12 @@ from prac.training.precision import pick_device, resolve_precision
 
 @dataclass(frozen=True, kw_only=True)
 class Local:
-    """How a search runs in this process; none of it but the device's precision changes a result.
+    """How a search runs in this process; of it the device's precision and a round trainer of one's
+    own change results, and nothing else.
 
     device: `auto`, `cpu` or `cuda`. threads: of a CPU; None leaves what torch has. train_round:
-    trains the rounds in place of our own loop (`prac.TrainRound`); without an attribute
-    `prac_key`, a string that goes into keys, a store takes what it trains for what ours trains.
+    trains the rounds in place of our own loop (`prac.TrainRound`); in a store what it trains is
+    found again by its attribute `prac_key`, a string, else by its source and what it holds.
     display: is told how it goes on.
     """
 
@@ -87,7 +89,7 @@ def search(
     with turn(how.threads):
         request = local_request(recipe, source, how.device, transfer_from, judge, seeds)
         if how.train_round is not None:
-            request = dataclasses.replace(request, trainer=own_key(how.train_round))
+            request = dataclasses.replace(request, trainer=_told(how.train_round, store))
         graph = build_graph(request)
         methods = {only} if isinstance(only, str) and only else set(only)
         if methods:
@@ -98,7 +100,7 @@ def search(
                 load=source.load,
                 augment=recipe.augment,
                 storage=work,
-                device=pick_device(how.device).type,
+                device=str(pick_device(how.device)),
                 train_round=how.train_round,
                 display=how.display,
             )
@@ -134,10 +136,17 @@ def local_request(
     )
 
 
+def _told(trainer: TrainRound, store: Any) -> str:
+    """What tells it in keys; nothing that only this call keeps is ever taken for another's."""
+    return own_key(trainer) or ("the user's" if store is None else object_digest(trainer))
+
+
 @contextlib.contextmanager
 def _places(store: Store | str | Path | None) -> Iterator[tuple[Store, Folder]]:
     """Where finished stages are kept, and where those at work keep events and checkpoints."""
     if isinstance(store, (str, Path)):
+        if "://" in str(store):
+            raise ConfigError(f"store {str(store)!r} is no folder; allowed: a folder's path")
         store = FolderStore.of_runs(Path(store))
     if isinstance(store, FolderStore):
         yield store, Folder(store.work)

@@ -11,7 +11,7 @@ from typing import Any
 
 from prac.errors import ConfigError
 from prac.plugins.handed import MODULE, handed, handed_identity, is_of_this_process, name_of
-from prac.plugins.objects import own_key
+from prac.plugins.objects import object_digest, own_key
 from prac.plugins.source import source_of
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "is_trusted",
     "load_custom",
     "name_of",
+    "object_digest",
     "own_key",
 ]
 

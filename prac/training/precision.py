@@ -21,9 +21,16 @@ def pick_device(name: str = "auto") -> torch.device:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(f"device {name!r} is not on this machine; allowed here: cpu")
     try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"device {name!r} is not known; known: auto, cpu, cuda") from error
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device {name!r} is not known; known: auto, cpu, cuda, cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= (there := torch.cuda.device_count()):
+        raise ConfigError(
+            f"device {name!r} is not on this machine; allowed here: cuda:0 to cuda:{there - 1}"
+        )
+    return device
 
 
 def resolve_precision(requested: Precision, device: torch.device) -> Precision:

@@ -318,6 +318,10 @@ def test_steps_are_bounded_by_the_full_budget(request_for) -> None:
         ({"transfer_from": "vgg8s"}, "allowed: resnet8, conv4"),
         ({"judge": (0, 4)}, "rounds 0 to 3"),
         ({"judge": (-1,)}, "rounds 0 to 3"),
+        ({"judge": "lst"}, "--judge 'lst' is not allowed; allowed: auto, found, last, all, none,"),
+        ({"judge": ""}, "--judge '' is not allowed"),
+        ({"judge": 3}, "--judge 3 is not allowed"),
+        ({"judge": (1.5,)}, "rounds 0 to 3"),
         ({"seeds": 0}, "--seeds 0 is not allowed; allowed: 1 to 100"),
     ],
 )

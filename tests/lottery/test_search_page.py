@@ -453,6 +453,67 @@ def test_what_another_trainer_left_is_another_s(
     assert "dense:resnet8:prac" in ran("2")
 
 
+def test_without_a_key_a_trainer_is_told_by_its_source(
+    pixels: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    images = DeviceImages(as_source(pixels, RECIPE.data).load(), RECIPE.augment)
+    folder = str(tmp_path / "mine")
+
+    def mine(task: RoundTask) -> RoundOutcome:
+        made = run_round(task, images, Folder(f"{folder}/{task.run}"))
+        return dataclasses.replace(made, best_accuracy=0.125)
+
+    def accuracies(trainer: Any) -> set[float]:
+        how = Local(device="cpu", threads=1, train_round=trainer)
+        found = prac.search(RECIPE, data=pixels, store=tmp_path, judge="none", how=how)
+        return {one.facts.best_accuracy for one in found.rounds if one.facts is not None}
+
+    assert accuracies(mine) == {0.125}
+    assert 0.125 not in accuracies(None)
+    assert accuracies(mine) == {0.125}
+
+
+@pytest.mark.parametrize(
+    ("left", "at", "said"),
+    [
+        ({"rewind_weights": None}, 0, "round 0 left no rewind_weights"),
+        ({"events": None}, 0, "round 0 left no events"),
+        ({"statistics": None}, 1, "round 1 left no statistics"),
+        ({"predictions": None}, 1, "round 1 left no predictions"),
+        ({"next_mask": "dense"}, 0, "round 0 left a next_mask that prunes nothing"),
+        ({"next_mask": "dense"}, 1, "round 1 left a next_mask with weights that were pruned"),
+    ],
+)
+def test_a_loop_of_one_s_own_leaves_what_it_was_asked_for(
+    pixels: tuple[np.ndarray, np.ndarray], tmp_path: Path, left: Any, at: int, said: str
+) -> None:
+    images = DeviceImages(as_source(pixels, RECIPE.data).load(), RECIPE.augment)
+
+    def lacks(task: RoundTask) -> RoundOutcome:
+        made = run_round(task, images, Folder(tmp_path / "mine" / task.run))
+        if task.config.round_index != at:
+            return made
+        ones = {name: torch.ones_like(alive) for name, alive in made.next_mask.items()}
+        given = {"next_mask": prac.Mask(ones)} if "next_mask" in left else left
+        return dataclasses.replace(made, **given)
+
+    how = Local(device="cpu", threads=1, train_round=lacks)
+    with pytest.raises(PracError, match=said) as caught:
+        prac.search(RECIPE, data=pixels, judge="none", how=how)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["meta", "mps", "gpu", "cuda:99"])
+def test_devices_that_nothing_trains_on_are_refused(device: str) -> None:
+    with pytest.raises(ConfigError, match=f"device '{device}' is not"):
+        prac.search("digits", how=Local(device=device))
+
+
+def test_an_address_is_no_folder() -> None:
+    with pytest.raises(ConfigError, match="store 's3://bucket/prac' is no folder"):
+        prac.search("digits", store="s3://bucket/prac")
+
+
 def test_events_of_an_earlier_call_are_there_for_scores(
     pixels: tuple[np.ndarray, np.ndarray],
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,7 @@ class Trainer:
     images: DeviceImages
     folder: Path
     tasks: list[RoundTask] = field(default_factory=list)
+    prac_key = "keeps the tasks"
 
     def work(self, task: RoundTask) -> Path:
         """Where a round's events are."""
@@ -114,6 +116,8 @@ def searched(
     request = local_request(
         recipe, source, "cpu", asked["transfer_from"], asked["judge"], asked["seeds"]
     )
+    if trainer is not None:
+        request = dataclasses.replace(request, trainer=trainer.prac_key)
     graph = build_graph(request)
     if asked.get("only"):
         graph = graph.by(asked["only"])

@@ -88,8 +88,7 @@ def train_stage(
 
 def _round_made(task: RoundTask, outcome: RoundOutcome, work: Work) -> Made:
     dataset = work.env.dataset()
-    if task.config.prune.gradual:
-        _check_pruned(task, outcome)
+    _check(task, outcome)
     files: dict[File[Any], Any] = {NEXT_MASK: outcome.next_mask, BEST: outcome.best_weights}
     if outcome.rewind_weights is not None:
         files[REWIND] = outcome.rewind_weights
@@ -130,8 +129,36 @@ def _round_made(task: RoundTask, outcome: RoundOutcome, work: Work) -> Made:
     )
 
 
+def _check(task: RoundTask, outcome: RoundOutcome) -> None:
+    """Raise PracError where a trainer of the user's left other than what the task asks for."""
+    config, next_mask, told = task.config, outcome.next_mask, f"round {task.config.round_index}"
+    # Those of round 0 are reduced from its events by a stage of their own.
+    reduced = config.records_events and config.round_index > 0
+    asked = (
+        ("rewind_weights", config.rewind is not None, outcome.rewind_weights),
+        ("statistics", reduced, outcome.statistics),
+        ("predictions", config.predicts_with is not None, outcome.predictions),
+    )
+    for name, needed, left in asked:
+        if needed and left is None:
+            raise PracError(
+                f"{told} left no {name}, which its configuration asks its trainer for "
+                "(prac.RoundOutcome)"
+            )
+    alive = next_mask.size if task.mask is None else task.mask.num_alive
+    if task.mask is not None and not next_mask.is_subset_of(task.mask):
+        raise PracError(f"{told} left a next_mask with weights that were pruned before it")
+    if round(config.prune.fraction * alive) and next_mask.num_alive >= alive:
+        raise PracError(
+            f"{told} left a next_mask that prunes nothing; prune.fraction asks its trainer for "
+            f"{config.prune.fraction:g} of the {alive:,} weights that were alive "
+            "(prac.TentativeMask)"
+        )
+    if config.prune.gradual:
+        _check_pruned(task, outcome)
+
+
 def _check_pruned(task: RoundTask, outcome: RoundOutcome) -> None:
-    """Raise PracError for the network of a trainer of the user's that doesn't prune as it goes."""
     for name, alive in outcome.next_mask.items():
         if bool(outcome.best_weights[name][~alive].any()):
             raise PracError(
