@@ -324,7 +324,7 @@ def parse_value(name: str, text: str, kind: Any) -> Any:
     origin = typing.get_origin(kind)
     for written in (RewindPoint, Share):
         if kind is written or written in typing.get_args(kind):
-            return written.parse(text)
+            return _parsed(name, text, written)
     if origin in (typing.Union, types.UnionType):
         if text.lower() in ("none", "null"):
             return None
@@ -342,6 +342,13 @@ def parse_value(name: str, text: str, kind: Any) -> Any:
     except (ValueError, KeyError) as error:
         wanted = "whole numbers with commas" if origin is tuple else kind.__name__
         raise ConfigError(f"--set {name}={text}: not a value of type {wanted}") from error
+
+
+def _parsed(name: str, text: str, written: type[RewindPoint | Share]) -> Any:
+    try:
+        return written.parse(text)
+    except ConfigError as error:
+        raise ConfigError(f"--set {name}={text}: {error}") from error
 
 
 def _scalar(text: str) -> Scalar:

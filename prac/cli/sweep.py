@@ -34,9 +34,10 @@ events are trained once (once for each way of pruning that is tried, whose mask 
 stages that trials have in common run once.
 
 Ray Tune proposes the trials; each is a search with its last ticket judged. At the end: the trials
-that no other beats (test accuracy against search steps, and against the last set's size) as a table
-and a figure, and the best of them, chosen on the validation split, as a command line. A sweep that
-was killed goes on when the same command is given again, with no stage run twice."""
+that no other beats (validation accuracy against search steps, and against the last set's size) as
+a table and a figure, with their test accuracies, and the best of them, chosen on the validation
+split too, as a command line. A sweep that was killed goes on when the same command is given again,
+with no stage run twice."""
 
 _EXAMPLES = """\
 examples:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from prac.errors import TicketError
 from prac.pruning.mask import Mask
 
 
@@ -41,8 +40,8 @@ class MaskedStep:
     without, the weights are zero all the same. Weights that are loaded keep their values until the
     next step, so load first. `remove` lets go.
 
-    Raises TicketError where the mask is of another model, and for weights that are computed from
-    others (parametrisations). Give the bare model, not what wraps it (DDP, torch.compile): its
+    Raises TicketError where the mask is of another model, ConfigError for weights that are computed
+    from others (parametrisations). Give the bare model, not what wraps it (DDP, torch.compile): its
     parameters are the same.
     """
 
@@ -50,10 +49,6 @@ class MaskedStep:
         self, model: nn.Module, mask: Mask, optimizer: torch.optim.Optimizer | None = None
     ) -> None:
         mask.apply_(model)
-        parameters = dict(model.named_parameters(remove_duplicate=False))
-        for name in mask:
-            if name not in parameters:
-                raise TicketError(f"{name} is no parameter of the model, so no step can be masked")
         self._model = model
         self._places = {
             name: PrunedPlaces(alive) for name, alive in mask.items() if not bool(alive.all())

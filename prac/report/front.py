@@ -47,8 +47,8 @@ def print_front(results: SweepResults, console: Console) -> None:
         console.print(told, highlight=False, soft_wrap=True)
     _print_thresholds(results, console)
     console.print(
-        "front: no other trial is more accurate on the test split at fewer search steps, or at a "
-        "smaller last set. *: best, chosen on the validation split.",
+        "front: no other trial is more accurate on the validation split at fewer search steps, or "
+        "at a smaller last set. *: best, chosen on the validation split too.",
         highlight=False,
         soft_wrap=True,
     )

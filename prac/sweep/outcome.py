@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Mapping
 from statistics import fmean
 from typing import Any
@@ -74,7 +75,8 @@ def best_configuration(
     if results.best is None:
         return None
     label = next(row.label for row in results.rows if row.trial == results.best)
-    settings = dict(pair.split("=", 1) for pair in label.split(" "))
+    # Values may have spaces, such as several layers: a setting begins with its name.
+    settings = dict(pair.split("=", 1) for pair in re.split(r" (?=\w+\.\w+=)", label))
     return {
         "trial": results.best,
         "label": label,

@@ -75,8 +75,9 @@ def _refused(command, *words: str) -> str:
         # Settings.
         (
             "--set budget.min_round_steps=2x",
-            "share '2x' is not allowed; allowed: above 0x, up to 1x",
+            "min_round_steps=2x: share '2x' is not allowed; allowed: above 0x, up to 1x",
         ),
+        ("--set augment.crop_padding=abc", "--set augment.crop_padding=abc: 'abc' is not allowed"),
         ("--set budget.min_round_steps=ax", "allowed: a whole number, or a share such as 0.5x"),
         ("--set select.soft=1", "select.soft 1.0 is not allowed"),
         ("--set select.soft=0.1 --set select.filter=0.5", "allowed: 0 with select.soft"),

@@ -24,7 +24,8 @@ _AXIS = {"search_steps": "SGD steps of the search", "set_size": "last set (sampl
 
 
 def pareto_front(results: SweepResults) -> Figure:
-    """One row an architecture: test accuracy against search steps, and against the last set."""
+    """One row an architecture: test accuracy against search steps, and against the last set; the
+    front is that of validation accuracies, so that the test split chooses nothing."""
     names = results.architectures
     figure, axes = panels(
         2 * max(1, len(names)), title="What no other configuration beats", height=3.4, columns=2
@@ -33,7 +34,7 @@ def pareto_front(results: SweepResults) -> Figure:
         for ax, cost in zip(axes[2 * place : 2 * place + 2], COSTS, strict=True):
             _panel(ax, results, architecture, cost)
     handles = [
-        Line2D([], [], color=_FRONT, marker="o", label="Pareto front"),
+        Line2D([], [], color=_FRONT, marker="o", label="Pareto front by validation"),
         Line2D(
             [], [], color=GREY, marker="o", markerfacecolor="white", linestyle="", label="beaten"
         ),
