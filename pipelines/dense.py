@@ -1,6 +1,6 @@
 """Dense training and its events alone: what every selection, sweep and transfer starts from.
 
-python pipelines/dense.py --recipe cifar10_resnet20s --workers 4
+python pipelines/dense.py --recipe cifar10_resnet20s --workers 2
 """
 
 import sys

@@ -18,6 +18,7 @@ from support.markdown import blocks, commands
 
 from prac.cli import build_parser
 from prac.cli.options import recipe_from
+from prac.config.sections import TrainConfig
 
 REPOSITORY = Path(__file__).parents[1]
 README = REPOSITORY / "README.md"
@@ -98,6 +99,14 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         if not there.exists() or (anchor and anchor not in anchors):
             lost.append(target)
     assert lost == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_batch_has_a_share_for_each_worker(command: str) -> None:
+    workers = re.search(r"--workers (\d+)", command)
+    shares = re.search(r"train\.shares=(\d+)", command)
+    if workers is not None:
+        assert int(workers[1]) <= int(shares[1] if shares else TrainConfig().shares)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -240,7 +240,7 @@ def test_what_paid_elsewhere_is_the_first_suggestion(
         found = build(rows=rows, dense_test_accuracy={"a": 0.92}, settings=settings)
         return brief_verdicts(found)[1][1] if len(brief_verdicts(found)) > 1 else ""
 
-    suggested = "First try what beat random samples on CIFAR-10, after one cut: --set "
+    suggested = "First try what beat random samples on CIFAR-10: --set search.rounds=1 --set "
     for soft, rewind in (("0.0", "epoch:1"), ("0.25", "epoch:1"), ("0.0", "learning-rate")):
         assert first(soft, rewind).startswith(suggested), (soft, rewind)
     # Who searched so already, or measured nothing, or doesn't tell how.

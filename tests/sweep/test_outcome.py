@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 import pytest
 from support.played import plain_made
 
+from prac.analysis.trials import SweepResults, TrialRow
 from prac.config.recipes import digits
 from prac.config.values import RewindPoint
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Request, Stage
 from prac.lottery.outputs import JudgeFacts, Made
-from prac.sweep.outcome import dense_accuracies
+from prac.sweep.outcome import best_configuration, dense_accuracies
 
 
 def _made(stages: Mapping[str, Stage], judged: Mapping[str, float]) -> dict[str, Made]:
@@ -53,3 +54,14 @@ def test_the_dense_network_is_as_found_where_tickets_are(
     stages = build_graph(request_for(**goes_on, judge=(2,), prune=whole)).stages
     assert "judge:conv4:prac:0:as-found" in stages
     assert dense_accuracies(stages.values(), made) == {}
+
+
+def test_the_best_is_a_command_though_its_values_have_spaces() -> None:
+    label = "prune.layers=conv1 layer*.0 select.threshold=2"
+    row = TrialRow(trial=0, label=label, architecture="conv4", state="finished", rounds=1)
+    results = SweepResults(sweep="0" * 32, title="", num_training_samples=9, rows=(row,),
+                           dense_test_accuracy={}, best=0)  # fmt: skip
+    found = best_configuration(results, lambda settings: "; ".join(settings.values()))
+    assert found is not None
+    assert found["settings"] == {"prune.layers": "conv1 layer*.0", "select.threshold": "2"}
+    assert found["command"] == "conv1 layer*.0; 2"
