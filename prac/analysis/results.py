@@ -366,9 +366,13 @@ class Results:
     roles: dict[str, Role] = field(default_factory=dict)
 
     def role(self, method: str) -> Role:
-        """Of a method, by its name where an earlier version wrote no roles."""
+        """Of a method; one of the user's has that which was written, if an earlier version did."""
         known = METHODS.get(method)
-        return self.roles.get(method) or ("own sizes" if known is None else known.role)
+        return self.roles.get(method, "own sizes") if known is None else known.role
+
+    def is_baseline(self, method: str) -> bool:
+        """Whether it stands for no choice of samples or weights: others are compared with it."""
+        return self.role(method) in ("chance", "drawn weights", "everything")
 
     @property
     def dense_test_accuracy(self) -> dict[str, float]:

@@ -28,10 +28,11 @@ Part = Literal["cet", "cep"]
 Start = Literal["rewind", "initial", "redrawn"]
 Borrows = Literal["nothing", "sizes", "steps", "rounds"]
 Trains = Literal["rounds", "dense", "tickets", "nothing"]
-Role = Literal["samples", "own sizes", "weights", "chance", "everything"]
+Role = Literal["samples", "own sizes", "weights", "drawn weights", "chance", "everything"]
 """What a search by a method may be asked: whether choosing the `samples` paid, since the random
 control has as many samples and steps; the same of sets of `own sizes`, which no control has;
-neither of methods that choose `weights`, draw by `chance`, or take `everything`."""
+neither of methods that choose `weights`, have `drawn weights`, draw samples by `chance`, or take
+`everything`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,10 +120,15 @@ class Method:
         return self.data == "fresh" or self.selects == "random"
 
     @property
+    def weights_by_chance(self) -> bool:
+        """Whether the weights that it keeps, or those that they begin with, are drawn."""
+        return self.prunes in ("random", "random-erk") or self.starts == "redrawn"
+
+    @property
     def role(self) -> Role:
         """Its part where searches are compared: what `Role` says."""
         if self.chooses == "weights":
-            return "weights"
+            return "drawn weights" if self.weights_by_chance else "weights"
         if self.by_chance:
             return "chance"
         if self.data == "everything":

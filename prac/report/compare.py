@@ -21,9 +21,6 @@ chosen by the test split would look better on it than it is.
 SEED_NOISE_POINTS = 1.0
 """What two seeds of one configuration may differ by; a rule of thumb, never less is claimed."""
 
-BASELINES = (VANILLA, CONTROL, "rs2", "random-pruning", "random-erk", "random-tickets")
-"""The methods that stand for no choice of samples or weights: others are compared with them."""
-
 SAME_SPARSITY = 0.005
 """Tickets whose sparsities differ by less are of the same sparsity."""
 
@@ -53,10 +50,12 @@ class Comparison:
     dense_validation, vanilla_validation: the same of validation accuracies.
     matches: whether its mean is within one standard deviation of vanilla's or above; None where
     either was judged with fewer than `MATCHING_SEEDS` seeds, and for vanilla itself.
-    steps_saved: share of vanilla's SGD steps; negative where it took more.
+    steps_saved: share of vanilla's SGD steps; negative where it took more. baseline: whether its
+    method stands for no choice (`Results.is_baseline`).
     """
 
     row: RoundRow
+    baseline: bool
     test_accuracy: float
     test_std: float | None
     dense: Difference | None
@@ -175,6 +174,7 @@ def _compare(results: Results, row: RoundRow, accuracy: float) -> Comparison:
     validation = results.dense_validation_accuracies.get(row.architecture, ())
     return Comparison(
         row=row,
+        baseline=results.is_baseline(row.method),
         test_accuracy=accuracy,
         test_std=row.test_std,
         dense=difference(row.test_accuracies, dense),
@@ -209,8 +209,7 @@ def sparsest(found: Sequence[Comparison]) -> Comparison | None:
     # At the same sparsity PrAC goes first, and other methods before the baselines: the latter's
     # tickets cost more steps (vanilla) or are controls.
     def rank(c: Comparison) -> tuple[float, bool, bool, float]:
-        method = c.row.method
-        place = (method == PRAC.name, method not in BASELINES)
+        place = (c.row.method == PRAC.name, not c.baseline)
         return (round(c.row.sparsity, 6), *place, validated(c))
 
     return max(found, key=rank, default=None)
@@ -234,5 +233,5 @@ def close_enough(points: float | None) -> bool:
 
 def own_method(results: Results, architecture: str) -> str | None:
     """The method under test: PrAC where it is there, else the first that is no baseline."""
-    tested = [m for m in methods_of(results, architecture) if m not in BASELINES]
+    tested = [m for m in methods_of(results, architecture) if not results.is_baseline(m)]
     return tested[0] if tested else None

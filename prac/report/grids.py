@@ -80,11 +80,11 @@ def summary_grids(results: Results) -> list[Grid]:
                     count(s.best.row.weights_left),
                     spread(s.best.test_accuracy, s.best.test_std),
                     _points(s.best.to_dense or 0.0),
-                    _saving(results, s.best.row),
+                    _saving(s.best.row),
                 ]
             if comparable and s.matching is not None:
                 row = s.matching.row
-                line += [percent(row.sparsity), _saving(results, row)]
+                line += [percent(row.sparsity), _saving(row)]
             elif comparable:
                 line += ["none" if s.num_comparable else ABSENT, ABSENT]
             rows.append(tuple(line))
@@ -309,7 +309,7 @@ def _points(points: float) -> str:
     return "0.0" if abs(points) < 0.05 else f"{points:+.1f}".replace("-", "−")
 
 
-def _saving(results: Results, row: RoundRow) -> str:
+def _saving(row: RoundRow) -> str:
     """Of steps, and in brackets of wall time: `62 % (10 %)`."""
     if row.method == VANILLA:
         return ""

@@ -8,14 +8,7 @@ from prac.analysis.decision import Decision
 from prac.analysis.results import Results, RoundRow
 from prac.analysis.statistics import MATCHING_SEEDS, Interval
 from prac.config.methods import VANILLA, method_label
-from prac.report.compare import (
-    BASELINES,
-    Comparison,
-    Difference,
-    close_enough,
-    noise_points,
-    sparsest,
-)
+from prac.report.compare import Comparison, Difference, close_enough, noise_points, sparsest
 from prac.report.over_searches import finding
 from prac.report.wording import count, duration, gap, percent, searches_of, spread
 
@@ -81,10 +74,10 @@ def without_choice(
         f"Without a choice of samples, the sparsest within 1 point of {reference} {BY}: "
         f"{_found(results, vanilla, ticket_named(vanilla.row))}"
     )
-    by_chance = [c for c in close if c.row.method in BASELINES and c.row.method != VANILLA]
+    others = [c for c in close if c.baseline and c.row.method != VANILLA]
     cheaper = [
         c
-        for c in by_chance
+        for c in others
         if c.row.sparsity >= vanilla.row.sparsity and c.row.search_steps < vanilla.row.search_steps
     ]
     if cheaper:

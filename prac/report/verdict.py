@@ -20,7 +20,6 @@ from prac.analysis.statistics import MATCHING_SEEDS
 from prac.config.methods import VANILLA, method_label
 from prac.report.at_chance import at_chance
 from prac.report.compare import (
-    BASELINES,
     SEED_NOISE_POINTS,
     Comparison,
     best_validated,
@@ -252,7 +251,7 @@ def _choice(
         return None, "poor", f"No judged ticket comes within 1 point of {reference} {BY}"
     if focus is None:
         return (take := sparsest(close)), "mixed" if own else "good", _take(take)
-    candidate = sparsest([c for c in close if c is vanilla or c.row.method not in BASELINES])
+    candidate = sparsest([c for c in close if c is vanilla or not c.baseline])
     if candidate is vanilla is not None or (paid == "did not pay" and vanilla is not None):
         return vanilla, "mixed", _take(vanilla)
     if paid == "paid" and focus in close:
@@ -287,7 +286,7 @@ def _focus(
     paid, else of the method under test. A method stands and falls with its sparsest ticket that is
     close enough in validation: the test split chooses no round."""
     found: dict[str, tuple[Comparison, Decision | None]] = {}
-    for method in dict.fromkeys(c.row.method for c in judged if c.row.method not in BASELINES):
+    for method in dict.fromkeys(c.row.method for c in judged if not c.baseline):
         mine = [c for c in judged if c.row.method == method]
         ticket = sparsest([c for c in mine if c in close]) or max(mine, key=validated)
         found[method] = ticket, decided(results, ticket.row)

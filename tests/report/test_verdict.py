@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from prac.analysis.results import Results, RoundRow, SearchRow
-from prac.report.compare import comparisons, noise_points, summaries
+from prac.config.methods import METHODS
+from prac.report.compare import comparisons, noise_points, own_method, summaries
 from prac.report.verdict import earned_aliases, verdicts
 
 Rows = Callable[..., RoundRow]
@@ -93,6 +94,30 @@ def test_the_calibration_of_the_method_page(row: Rows, build: Build) -> None:
     assert "the nearest, at 59.0 % sparsity" in verdict.text
     assert "2.8 points below vanilla" in verdict.text
     assert "within 0.1 points of a random subset of the same size and " in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "role"),
+    [("rs2", "mine:fresh", "chance"), ("random-erk", "mine:erk", "drawn weights"),
+     ("vanilla", "mine:everything", "everything")],
+)  # fmt: skip
+def test_a_baseline_is_one_by_what_it_does(
+    row: Rows, build: Build, name: str, other: str, role: str
+) -> None:
+    """Whatever it is called: of PrAC's ticket and its own it is never the one under test."""
+    found = []
+    for called in (name, other):
+        rows = (row("resnet8", called, 4, test=0.95), row("resnet8", "cep-only", 4, test=0.93))
+        results = build(rows=rows, dense_test_accuracy={"resnet8": 0.93})
+        results = dataclasses.replace(results, roles={other: role})
+        assert own_method(results, "resnet8") == "cep-only"
+        assert [c.baseline for c in comparisons(results, "resnet8")] == [True, False]
+        found.append(verdicts(results)[0].headline)
+    if name != "vanilla":  # whose ticket may be the one to take
+        assert found[0] == found[1]
+    baselines = {"vanilla", "random-subset", "rs2", "random-pruning", "random-erk",
+                 "random-tickets"}  # fmt: skip
+    assert {name for name in METHODS if build(rows=()).is_baseline(name)} == baselines
 
 
 # Means and deviations by hand: vanilla 92.0 and 0.2; PrAC 91.9 at 59 % and 91.5 at 67.2 %.

@@ -76,8 +76,8 @@ def views(results: Results) -> list[View]:
         references = [m for m in methods if m in REFERENCES]
         others = [m for m in methods if m not in REFERENCES]
         for note, kind in (
-            ("other samples", [m for m in others if results.role(m) != "weights"]),
-            ("other weights", [m for m in others if results.role(m) == "weights"]),
+            ("other samples", [m for m in others if "weights" not in results.role(m)]),
+            ("other weights", [m for m in others if "weights" in results.role(m)]),
         ):
             parts = _parts(kind)
             for number, part in enumerate(parts, start=1):
