@@ -316,7 +316,7 @@ def compare_tickets(arguments: argparse.Namespace) -> dict[str, Any] | None:
     total = _overlap_row("all", **totals)
     if arguments.json:
         return {"first": arguments.first, "second": arguments.second, **total, "layers": layers}
-    columns = ("weight", "in A", "in B", "in both", "overlap", "of A in B", "of B in A", "chance")
+    columns = ("weight", "in A", "in B", "in both", "IoU", "of A in B", "of B in A", "chance")
     rows = [
         [
             layer["weight"],
@@ -331,7 +331,7 @@ def compare_tickets(arguments: argparse.Namespace) -> dict[str, Any] | None:
         for layer in [*layers, total]
     ]
     print_rows(f"A {arguments.first}, B {arguments.second}", columns, rows)
-    say("overlap: weights alive in both, over those alive in either; chance: the overlap of")
+    say("IoU: weights alive in both, over those alive in either; chance: that of")
     say("random masks of the same sparsities")
     return None
 
