@@ -14,9 +14,11 @@ from prac.errors import ConfigError, shown
 
 # Left by desktops, network drives and archives beside the data.
 _JUNK = frozenset(
-    {"__macosx", "__pycache__", "thumbnails", "thumbs", "$recycle.bin", "#recycle", "lost+found"}
-    | {"system volume information"}
+    {"__macosx", "__pycache__", "$recycle.bin", "#recycle", "lost+found"}
+    | {"system volume information", "@eadir", "@recycle", "@recently-snapshot", "@tmp"}
 )
+_SMALL = frozenset({"thumbnails", "thumbs"})
+"""Of viewers, most often; a class may be called so, too, so that it is told."""
 
 # Lists and notes beside images: they don't surprise anybody.
 _BESIDE = frozenset({".csv", ".db", ".ini", ".json", ".jsonl", ".md", ".txt", ".xml", ".yaml"})
@@ -25,10 +27,12 @@ _BESIDE = frozenset({".csv", ".db", ".ini", ".json", ".jsonl", ".md", ".txt", ".
 @dataclass
 class Walk:
     """What was met on the way. broken: links that lead nowhere; odd: devices, pipes, sockets.
-    others: files that are not looked for, by how their names end."""
+    small: folders of thumbnails, by their names. others: files that are not looked for, by how
+    their names end."""
 
     broken: list[Path] = field(default_factory=list)
     odd: list[Path] = field(default_factory=list)
+    small: list[Path] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
 
     def notes(self, root: Path) -> list[str]:
@@ -37,6 +41,7 @@ class Walk:
         for files, what in (
             (self.broken, "links lead nowhere and are left out"),
             (self.odd, "entries are no regular files and are left out"),
+            (self.small, "folders of thumbnails are left out; a class needs another name"),
         ):
             if files:
                 told.append(f"{len(files)} {what} ({shown(files[0].relative_to(root).as_posix())})")
@@ -45,7 +50,7 @@ class Walk:
 
 def is_data(name: str) -> bool:
     """Whether a file or folder of this name may hold data; `@eaDir` and hidden ones may not."""
-    return not name.startswith((".", "@")) and name.casefold() not in _JUNK
+    return not name.startswith(".") and name.casefold() not in _JUNK
 
 
 def same_form(name: str) -> str:
@@ -97,6 +102,10 @@ def _entries(folder: Path, walk: Walk) -> list[tuple[Path, int]]:
         ) from error
     found = []
     for entry in entries:
+        if entry.name.casefold() in _SMALL and entry.is_dir():
+            if Path(entry.path) not in walk.small:
+                walk.small.append(Path(entry.path))
+            continue
         try:
             found.append((Path(entry.path), entry.stat().st_mode))
         except OSError:  # a link to nothing, or to itself; a folder that may not be entered

@@ -178,7 +178,7 @@ def _try_forward(
     images = f"images of {height}x{width} pixels and {channels} channel{'s' * (channels != 1)}"
     try:
         output = _forward(architecture, model, image_shape)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _refuse_call(architecture, model)
         raise ConfigError(
             f"{architecture} can't take {images}: {one_line(error)}; "

@@ -46,7 +46,7 @@ def try_network(
             seed_generators(_CPU, 0)
             mask = Mask.dense(model, layers, image_shape)
             _try(model, mask, num_classes, image_shape, train, precision)
-    except (Exception, PracError) as error:
+    except (Exception, SystemExit) as error:
         reason = textwrap.shorten(str(error), width=300, placeholder=" ...")
         kind = "" if isinstance(error, PracError) else f"{type(error).__name__}: "
         raise ConfigError(f"{architecture} can't be searched: {kind}{reason}") from error
@@ -84,6 +84,9 @@ def _try(
                 f"its state dictionary has {name!r} of type {type(value).__name__}; allowed: "
                 "tensors (no extra state, no packed weights)"
             )
+        if value.is_complex() or (value.is_floating_point() and value.itemsize < 2):
+            kind = str(value.dtype).removeprefix("torch.")
+            raise ConfigError(f"{name!r} is of {kind}; allowed: real numbers of 16 bits or more")
     load_state(model, {name: tensor.clone() for name, tensor in model.state_dict().items()})
     for name, given in called.inputs.items():
         layer = model.get_submodule(name)

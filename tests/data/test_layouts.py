@@ -302,9 +302,27 @@ def test_what_tools_leave_is_no_data(tmp_path) -> None:
     dataset = load(f"folder:{tmp_path}")
     assert counts(dataset) == (33, 8, 4)
     assert dataset.origin.notes == (
+        "3 folders of thumbnails are left out; a class needs another name (thumbnails)",
         "1 images in 'train' lie in no class folder and are left out",
         "1 files in class folders are of a kind that is not read (.heic)",
     )
+
+
+def test_names_that_begin_with_an_at_are_names(tmp_path) -> None:
+    pictures(tmp_path / "train", ["@alice", "bob"], 10)
+    for number in range(5):
+        (tmp_path / "train" / "bob" / f"@{number}.png").write_bytes(png(2000 + number))
+    dataset = load(f"folder:{tmp_path}")
+    assert dataset.class_names == ("@alice", "bob")
+    assert sum(counts(dataset)[:2]) == 25
+
+
+def test_a_class_of_thumbs_is_not_left_out_without_a_word(tmp_path) -> None:
+    pictures(tmp_path / "train", ["fist", "palm", "thumbs"], 10)
+    dataset = load(f"folder:{tmp_path}")
+    assert dataset.class_names == ("fist", "palm")
+    (told,) = dataset.origin.notes
+    assert told == "1 folders of thumbnails are left out; a class needs another name (train/thumbs)"
 
 
 def test_links_at_any_depth(tmp_path) -> None:

@@ -51,6 +51,9 @@ def test_what_trains_passes(network: str, precision: str) -> None:
         ("Grows", "buffer 'cache' comes, or changes its shape"),
         ("NotFinite", "logits of random images are not finite"),
         ("frozen", "all its weights are frozen"),
+        ("Exits", "can't take images .*SystemExit"),
+        ("ExitsInTraining", "SystemExit: 0"),
+        ("Complex", "'turn' is of complex64; allowed: real numbers of 16 bits or more"),
         ("ExtraState", "its state dictionary has '_extra_state' of type dict"),
     ],
 )
