@@ -282,13 +282,21 @@ def _item(
 
 @quiet()
 def _decoded(image: bytes, place: int, name: str, config: DataConfig) -> NDArray[np.uint8]:
+    seen = Seen()
     try:
-        return decode_image(image, size=config.image_size, channels=config.channels)
+        pixels = decode_image(image, size=config.image_size, channels=config.channels, seen=seen)
     except corrupt_errors() as error:
         raise ConfigError(
             f"the {name} split has an image at number {place} that can't be decoded; allowed: "
             "whole image files"
         ) from error
+    if seen.deep:
+        # One by one each would be spread over 0 to 255 by a range of its own.
+        raise ConfigError(
+            f"the {name} split has an image of more than 8 bits at number {place}; allowed: 8 "
+            "bits, or --data folder:PATH or parquet:PATH, whose range is of all their images"
+        )
+    return pixels
 
 
 def _picture(image: Any, place: int, name: str, config: DataConfig) -> NDArray[np.uint8]:

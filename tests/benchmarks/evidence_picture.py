@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.text import Text
+
 from prac.analysis.results import Results, RoundRow, SearchRow
 from prac.config.methods import CONTROL, PRAC, VANILLA, method_label
 from prac.config.recipes import get_recipe
@@ -27,13 +29,14 @@ METHODS = {
     "soft, one cut, by chance": CONTROL,
     "vanilla": VANILLA,
     "vanilla, one cut": "vanilla, one cut",
+    "soft": "soft set, three masks",
     "gradual-long": "gradual",
 }
 """Variants, by the method that they are drawn as."""
-FURTHER = ("vanilla, one cut", "gradual-long")
+FURTHER = ("vanilla, one cut", "soft", "gradual-long")
 """Left out where they have not all of vanilla's seeds."""
 LABELS = {
-    PRAC.name: "soft set",
+    PRAC.name: "soft set, one cut",
     CONTROL: "random samples in its place",
     VANILLA: "vanilla, three masks",
     "gradual": "no set, pruned on the way",
@@ -115,7 +118,7 @@ def results_of(rows: Sequence[Mapping[str, Any]]) -> Results:
         judging_seeds=seeds,
         searches=tuple(searches),
         settings={},
-        roles={"vanilla, one cut": "everything"},
+        roles={"vanilla, one cut": "everything", "soft set, three masks": "own sizes"},
         rows=tuple(drawn),
         dense_test_accuracies={NETWORK: tuple(row["test"] for row in of["dense"])},
         dense_validation_accuracies={NETWORK: tuple(row["validation"] for row in of["dense"])},
@@ -128,10 +131,16 @@ def main() -> None:
     arguments.add_argument("--rows", type=Path, default=HERE / "evidence" / "searches.json")
     arguments.add_argument("--out", type=Path, required=True)
     options = arguments.parse_args()
-    figure = AT_STEPS.draw(results_of(json.loads(options.rows.read_text())["rows"]))
+    found = results_of(json.loads(options.rows.read_text())["rows"])
+    figure = AT_STEPS.draw(found)
     told = {method_label(method): label for method, label in LABELS.items()}
     for text in figure.legends[0].get_texts():
         text.set_text(told.get(text.get_text(), text.get_text()))
+        if text.get_text().startswith("± one std"):
+            text.set_text(f"bars: ± one standard deviation of {len(found.judging_seeds)} searches")
+    for text in figure.findobj(Text):
+        if text.get_text() == NETWORK:
+            text.set_text(f"{NETWORK} on CIFAR-10, {100 * found.rows[0].sparsity:.1f} % removed")
     options.out.write_bytes(to_png(figure))
 
 

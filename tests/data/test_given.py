@@ -292,3 +292,16 @@ def _notes(labels: np.ndarray) -> tuple[str, ...]:
 def test_empty_texts_are_no_labels() -> None:
     with pytest.raises(ConfigError, match=r"10 labels are empty texts \(train row 1, .*in every"):
         as_source((PIXELS, np.array(["cat", " ", "dog", "cow"] * 10)), DataConfig())
+
+
+def test_files_of_more_than_8_bits_among_items_are_refused() -> None:
+    """One by one, a dark one and a bright one would have ranges of their own."""
+
+    def deep(value: int) -> bytes:
+        file = io.BytesIO()
+        Image.fromarray(np.full((6, 6), value, np.uint16)).save(file, "PNG")
+        return file.getvalue()
+
+    items = [(png(number), number % 2) for number in range(3)] + [(deep(200), 1), (deep(60000), 0)]
+    with pytest.raises(ConfigError, match="more than 8 bits at number 3; allowed: 8 bits, or"):
+        as_source(items, DataConfig())
