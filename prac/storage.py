@@ -32,6 +32,11 @@ class Folder:
             raise ConfigError(
                 f"storage {self.where!r} can't be opened ({error}); allowed: a folder, s3://, gs://"
             ) from error
+        if "://" in self.where and not self._path.strip("/"):
+            raise ConfigError(
+                f"storage {self.where!r} names no folder or bucket; allowed: a folder, "
+                "s3://BUCKET/FOLDER, gs://BUCKET/FOLDER"
+            )
         self._local = isinstance(self._fs, pafs.LocalFileSystem)
 
     @property

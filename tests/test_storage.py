@@ -177,3 +177,9 @@ def test_an_unknown_scheme_is_refused(where: str) -> None:
     with pytest.raises(ConfigError, match="allowed: a folder, s3://, gs://") as caught:
         Folder(where)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("where", ["s3://", "file://", "file:///"])
+def test_an_address_of_nothing_is_refused(where) -> None:
+    with pytest.raises(ConfigError, match="storage"):
+        Folder(where)

@@ -32,7 +32,7 @@ class CalledSource:
             data = made(config) if _takes_one(made) else made()
         except ConfigError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ConfigError(
                 f"data set {config.source!r} failed when it was called: {type(error).__name__}: "
                 f"{first_line(error)}"

@@ -20,7 +20,7 @@ from prac.data.columns import feature_names, item_columns, row_columns, row_note
 from prac.data.dataset import DataSummary, ImageDataset, Origin, Source
 from prac.data.decode import convert_images, shape_after
 from prac.data.findings import row_digests
-from prac.data.pixels import Seen, corrupt_errors, decode_image, quiet, to_pixels
+from prac.data.pixels import Seen, corrupt_errors, decode_image, quiet, to_pixels, upright
 from prac.data.splits import LabelledImages, assemble, split_options, summarise
 from prac.data.walk import same_form
 from prac.data.words import split_of
@@ -96,6 +96,19 @@ class GivenSource:
         self._classes, classes = to_classes(labels, class_names=names, where="the data set")
         self._train: LabelledImages = images["train"], classes["train"]
         self._test = None if test is None else (images["test"], classes["test"])
+        if test is not None:
+            shapes = [self._shape_after(split) for split in (images["train"], images["test"])]
+            if shapes[0] != shapes[1]:
+                raise ConfigError(
+                    f"the train split's images have shape (H, W, C) {shapes[0]}, and those of the "
+                    f"one that is tested on {shapes[1]}; allowed: one shape (data.image_size and "
+                    "data.channels make one)"
+                )
+
+    def _shape_after(self, images: NDArray[np.uint8]) -> tuple[int, int, int]:
+        height, width, channels = images.shape[1:]
+        shape = (int(height), int(width), int(channels))
+        return shape_after(shape, self.config.image_size, self.config.channels)
 
     def _find_test(self, splits: Mapping[str, Any]) -> tuple[str, _Given | None]:
         for name in ("test", "validation"):
@@ -107,14 +120,12 @@ class GivenSource:
         return "made", None
 
     def summary(self) -> DataSummary:
-        height, width, channels = self._train[0].shape[1:]
-        shape = (int(height), int(width), int(channels))
         return summarise(
             self,
             class_names=self._classes,
             train_labels=self._train[1],
             test_labels=None if self._test is None else self._test[1],
-            image_shape=shape_after(shape, self.config.image_size, self.config.channels),
+            image_shape=self._shape_after(self._train[0]),
             origin=self._origin,
             digests=(
                 row_digests(self._train[0]),
@@ -160,7 +171,10 @@ class GivenSource:
 
 def _class_names(train: Any, config: DataConfig) -> tuple[str, ...] | None:
     """The names of 0, 1, ..., where they are said."""
-    names = getattr(train, "classes", None) or feature_names(train, config)
+    names = getattr(train, "classes", None)
+    if isinstance(names, np.ndarray):
+        names = names.tolist()
+    names = names or feature_names(train, config)
     if isinstance(names, Sequence) and not isinstance(names, str):
         return tuple(map(str, names))
     return None
@@ -305,7 +319,15 @@ def _picture(image: Any, place: int, name: str, config: DataConfig) -> NDArray[n
         raise ConfigError(
             f"the {name} split has an image of mode {image.mode} at number {place}; allowed: 8 bits"
         )
-    return to_pixels(image, config.image_size, config.channels, seen=Seen())
+    seen = Seen()
+    try:
+        turned = upright(image, seen)
+        return to_pixels(turned, config.image_size, config.channels, seen=seen)
+    except corrupt_errors() as error:
+        raise ConfigError(
+            f"the {name} split has an image at number {place} that can't be decoded "
+            f"({first_line(error)}); allowed: whole images that are open"
+        ) from error
 
 
 def _array(part: Any, name: str) -> NDArray[Any]:

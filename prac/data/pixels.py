@@ -51,8 +51,7 @@ TURNS = {
 """What each of its values asks of Pillow; any other asks nothing."""
 
 _JPEG = b"\xff\xd8"
-_JPEG_EXTRAS = re.compile(rb"Exif\0\0|MPF\0")
-_PNG_EXTRAS = re.compile(b"tRNS|eXIf|acTL|zTXt|iTXt|tEXt")
+_PNG_EXTRAS = re.compile(b"tRNS|acTL|zTXt|iTXt|tEXt")
 PNG = b"\x89PNG\r\n\x1a\n"
 
 _CORRUPT = (
@@ -169,7 +168,7 @@ def decode_image(
             if getattr(image, "is_animated", False) and image.format != "MPO":
                 seen.moving.append(row)
             halved = _is_halved(image)
-            image = _shallow(_upright(image, seen, row), depth, seen)
+            image = _shallow(upright(image, seen, row), depth, seen)
             if halved:
                 seen.halved.append(int(np.asarray(image.convert("RGB")).max()))
         return to_pixels(image, size, channels, seen=seen, row=row)
@@ -193,10 +192,14 @@ def to_pixels(
 
 def is_plain(content: bytes) -> bool:
     """Whether an encoded image is one of 8 bits without transparency, orientation or frames, as
-    nearly all are; what the first bytes don't tell is not."""
+    nearly all are."""
     if not content.startswith(PNG):
-        return content.startswith(_JPEG) and not _JPEG_EXTRAS.search(content, 0, 4096)
+        # Other segments may be in front of these; within the pixels they are but a false alarm.
+        extras = b"Exif\0\0" in content or b"MPF\0" in content
+        return content.startswith(_JPEG) and not extras
     if content[24:25] == b"\x10" or content[25:26] not in (b"\0", b"\2", b"\3"):
+        return False
+    if b"eXIf" in content:  # before the pixels or behind them
         return False
     end = content.find(b"IDAT")
     return not _PNG_EXTRAS.search(content, 0, end if end >= 0 else len(content))
@@ -265,7 +268,8 @@ def _is_halved(image: Image) -> bool:
     return ";16" in str(told)
 
 
-def _upright(image: Image, seen: Seen, row: int) -> Image:
+def upright(image: Image, seen: Seen, row: int = 0) -> Image:
+    """Turned as its EXIF orientation says."""
     from PIL.Image import Transpose
 
     try:

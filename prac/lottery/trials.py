@@ -14,7 +14,7 @@ from prac.plugins import identity, is_custom, is_of_this_process
 from prac.schema import Count
 
 _KEPT = "trials"
-_VERSION = 2
+_VERSION = 3
 """Rises when a trial finds more than it did."""
 
 

@@ -305,3 +305,49 @@ def test_files_of_more_than_8_bits_among_items_are_refused() -> None:
     items = [(png(number), number % 2) for number in range(3)] + [(deep(200), 1), (deep(60000), 0)]
     with pytest.raises(ConfigError, match="more than 8 bits at number 3; allowed: 8 bits, or"):
         as_source(items, DataConfig())
+
+
+def _turned(number: int) -> bytes:
+    file, tags = io.BytesIO(), Image.Exif()
+    tags[0x0112] = 6
+    Image.fromarray(PIXELS[number]).save(file, "PNG", exif=tags)
+    return file.getvalue()
+
+
+def test_pictures_of_items_are_turned_as_files_are() -> None:
+    items = [(Image.open(io.BytesIO(_turned(i))), i % 2) for i in range(20)]
+    source = as_source(items, DataConfig())
+    images = source.load().train_images
+    assert any(np.array_equal(image, np.rot90(PIXELS[0], -1)) for image in images)
+
+
+def test_a_picture_that_is_closed_or_cut_is_told_by_its_number() -> None:
+    closed, cut = Image.open(io.BytesIO(png(1))), Image.open(io.BytesIO(png(1)[:60]))
+    closed.close()
+    for picture in (closed, cut):
+        items = [(Image.open(io.BytesIO(png(0))), 0), (picture, 1)]
+        with pytest.raises(ConfigError, match="image at number 1 that can't be decoded"):
+            as_source(items, DataConfig())
+
+
+@pytest.mark.parametrize("test", [PIXELS[:12, :4, :4], PIXELS[:12, ..., 0]])
+def test_splits_of_other_shapes_are_refused(test: np.ndarray) -> None:
+    data = {"train": (PIXELS, LABELS), "test": (test, LABELS[:12])}
+    with pytest.raises(ConfigError, match=r"shape \(H, W, C\) \(6, 6, 3\), and those of the one"):
+        as_source(data, DataConfig())
+    assert as_source(data, DataConfig(image_size=4, channels=1)).summary().image_shape == (4, 4, 1)
+
+
+def test_names_of_classes_may_be_an_array() -> None:
+    class Named(list):
+        classes = np.array(["ant", "bee", "cat", "dog"])
+
+    source = as_source(Named(zip(PIXELS, LABELS.tolist(), strict=True)), DataConfig())
+    assert source.load().class_names == ("ant", "bee", "cat", "dog")
+
+
+def test_a_function_that_exits_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "users_exit.py").write_text("import sys\ndef quits(): sys.exit()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="failed when it was called: SystemExit"):
+        open_source(DataConfig(source="users_exit:quits"))

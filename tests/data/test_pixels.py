@@ -117,6 +117,31 @@ def test_a_palette_with_a_transparent_colour() -> None:
     assert images[0, 0].tolist() == [[GROUND] * 3, [9, 8, 7]]
 
 
+def _late(kind: str) -> bytes:
+    """With its orientation where a file seldom has it: far behind, or after the pixels."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    if kind == "JPEG":
+        content = encode(Image.fromarray(COLOUR), kind, exif=exif)
+        return content[:2] + b"\xff\xed" + struct.pack(">H", 5002) + bytes(5000) + content[2:]
+    tags = b"eXIf" + exif.tobytes()[6:]
+    chunk = struct.pack(">I", len(tags) - 4) + tags + struct.pack(">I", zlib.crc32(tags))
+    content = encode(Image.fromarray(COLOUR), kind)
+    return content[:-12] + chunk + content[-12:]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_an_orientation_that_is_told_late_is_applied(kind: str) -> None:
+    content = _late(kind)
+    images, seen = decode([content])
+    stored = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    np.testing.assert_array_equal(images[0], np.rot90(stored, -1))
+    assert seen.notes() == ["1 images are turned as their EXIF orientation says"]
+    head = head_of(content)
+    assert head is not None
+    assert (head.width, head.height, head.cared) == (6, 4, True)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_orientation_is_applied_and_told(orientation: int, kind: str) -> None:
