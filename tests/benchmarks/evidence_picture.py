@@ -137,7 +137,7 @@ def main() -> None:
     for text in figure.legends[0].get_texts():
         text.set_text(told.get(text.get_text(), text.get_text()))
         if text.get_text().startswith("± one std"):
-            text.set_text(f"bars: ± one standard deviation of {len(found.judging_seeds)} searches")
+            text.set_text(f"bars: ± std, {len(found.judging_seeds)} searches")
     for text in figure.findobj(Text):
         if text.get_text() == NETWORK:
             text.set_text(f"{NETWORK} on CIFAR-10, {100 * found.rows[0].sparsity:.1f} % removed")
