@@ -366,7 +366,7 @@ class Results:
     roles: dict[str, Role] = field(default_factory=dict)
 
     def role(self, method: str) -> Role:
-        """Of a method; one of the user's has that which was written, if an earlier version did."""
+        """Of a method; of one of the user's, what its run wrote down."""
         known = METHODS.get(method)
         return self.roles.get(method, "own sizes") if known is None else known.role
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -189,6 +189,8 @@ def _list(root: Path, folder: Path, where: str, walk: Walk, without: Path | None
         name: [file for path in folders[name] for file in files_below(path, EXTENSIONS, walk)]
         for name in sorted(folders)
     }
+    if walk.linked:
+        _refuse_two_classes(files, folder, where)
     filled = [name for name in files if files[name]]
     if len(filled) < 2 and len(files) > len(filled):
         empty = [shown(name) for name in files if not files[name]]
@@ -201,6 +203,20 @@ def _list(root: Path, folder: Path, where: str, walk: Walk, without: Path | None
         classes=tuple(name for name in files for _ in files[name]),
         empty=tuple(name for name in files if not files[name]),
     )
+
+
+def _refuse_two_classes(files: Mapping[str, list[Path]], folder: Path, where: str) -> None:
+    """A link to a folder above, or to that of another class, brings images of others into one."""
+    seen: dict[tuple[int, int], tuple[str, Path]] = {}
+    for name, mine in files.items():
+        for file in mine:
+            status = file.stat()
+            other, first = seen.setdefault((status.st_dev, status.st_ino), (name, file))
+            if other != name:
+                raise ConfigError(
+                    f"{where}: links bring an image into two classes ('{relative(folder, file)}' "
+                    f"is '{relative(folder, first)}'); allowed: each image in one class"
+                )
 
 
 def _class_name(folder: Path, where: str) -> str:

@@ -27,12 +27,13 @@ _BESIDE = frozenset({".csv", ".db", ".ini", ".json", ".jsonl", ".md", ".txt", ".
 @dataclass
 class Walk:
     """What was met on the way. broken: links that lead nowhere; odd: devices, pipes, sockets.
-    small: folders of thumbnails, by their names. others: files that are not looked for, by how
-    their names end."""
+    small: folders of thumbnails, by their names. linked: whether any folder is a link. others:
+    files that are not looked for, by how their names end."""
 
     broken: list[Path] = field(default_factory=list)
     odd: list[Path] = field(default_factory=list)
     small: list[Path] = field(default_factory=list)
+    linked: bool = False
     others: Counter[str] = field(default_factory=Counter)
 
     def notes(self, root: Path) -> list[str]:
@@ -107,7 +108,9 @@ def _entries(folder: Path, walk: Walk) -> list[tuple[Path, int]]:
                 walk.small.append(Path(entry.path))
             continue
         try:
-            found.append((Path(entry.path), entry.stat().st_mode))
+            mode = entry.stat().st_mode
+            walk.linked |= stat.S_ISDIR(mode) and entry.is_symlink()
+            found.append((Path(entry.path), mode))
         except OSError:  # a link to nothing, or to itself; a folder that may not be entered
             walk.broken.append(Path(entry.path))
     return found

@@ -63,9 +63,9 @@ def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
     for field in EVENT_SCHEMA:
         found = batch.schema.get_all_field_indices(field.name)
         if len(found) > 1 or (not found and field.name in _NEEDED):
+            many = f"{len(found)} columns" if found else "no column"
             raise EventLogError(
-                f"events have {len(found)} columns {field.name!r}; needed: {', '.join(_NEEDED)}, "
-                "each once"
+                f"events have {many} {field.name!r}; needed: {', '.join(_NEEDED)}, each once"
             )
         if found:
             names.append(field.name)

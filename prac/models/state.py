@@ -28,6 +28,14 @@ def free_copies(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {n: t.detach().cpu().clone(memory_format=plain) for n, t in weights.items()}
 
 
+def unkept_type(weight: Tensor) -> str | None:
+    """The name of a type that a file of weights doesn't keep; None of real numbers of 16 bits or
+    more, whole ones included."""
+    if weight.is_complex() or (weight.is_floating_point() and weight.itemsize < 2):
+        return str(weight.dtype).removeprefix("torch.")
+    return None
+
+
 def load_state(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Load weights that a network of this kind left.
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from prac.errors import TicketError
 from prac.models.catalogue import ImageShape, is_of_user
 from prac.models.registry import ShapesUnknown, build_model, state_shapes
-from prac.models.state import free_copies, load_state, tied_names
+from prac.models.state import free_copies, load_state, tied_names, unkept_type
 from prac.plugins import is_trusted, name_of
 from prac.plugins.beside import find_beside
 from prac.pruning.held import hold, release
@@ -300,8 +300,7 @@ class Ticket:
 
 
 def _require_numbers(what: str, weight: Tensor) -> None:
-    if weight.is_complex() or (weight.is_floating_point() and weight.itemsize < 2):
-        kind = str(weight.dtype).removeprefix("torch.")
+    if (kind := unkept_type(weight)) is not None:
         raise TicketError(f"{what} is of {kind}; allowed: real numbers of 16 bits or more")
     if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
         raise TicketError(f"{what} holds values that are not finite")

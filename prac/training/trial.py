@@ -17,7 +17,7 @@ from prac.errors import ConfigError, PracError
 from prac.models.catalogue import ImageShape
 from prac.models.layout import placed
 from prac.models.registry import build_model
-from prac.models.state import load_state
+from prac.models.state import load_state, unkept_type
 from prac.pruning.mask import Mask
 from prac.training.optimizers import make_optimizer
 from prac.training.passes import EagerPasses
@@ -84,8 +84,7 @@ def _try(
                 f"its state dictionary has {name!r} of type {type(value).__name__}; allowed: "
                 "tensors (no extra state, no packed weights)"
             )
-        if value.is_complex() or (value.is_floating_point() and value.itemsize < 2):
-            kind = str(value.dtype).removeprefix("torch.")
+        if (kind := unkept_type(value)) is not None:
             raise ConfigError(f"{name!r} is of {kind}; allowed: real numbers of 16 bits or more")
     load_state(model, {name: tensor.clone() for name, tensor in model.state_dict().items()})
     for name, given in called.inputs.items():

@@ -352,6 +352,18 @@ def test_links_at_any_depth(tmp_path) -> None:
     )
 
 
+@pytest.mark.parametrize("target", ["..", "../bee", "../bee/deep", "../../pool"])
+def test_links_that_mix_classes_are_refused(tmp_path, target: str) -> None:
+    """A folder above, another class, one below it, or what another class is a link to."""
+    root = tmp_path / "train"
+    pictures(root, ["ant", "bee", "bee/deep"], 10)
+    pictures(tmp_path / "pool", ["."], 5, seed=50)
+    (root / "cat").symlink_to(tmp_path / "pool")
+    (root / "ant" / "up").symlink_to(target)
+    with pytest.raises(ConfigError, match=r"links bring an image into two classes \('.*ant/up/"):
+        load(f"folder:{tmp_path}")
+
+
 def test_a_hub_cache_of_links(tmp_path) -> None:
     for split, images in (("train", TRAIN), ("test", TEST)):
         blob = write(tmp_path / "blobs" / f"{split}x", table(images, LT[: len(images)]))

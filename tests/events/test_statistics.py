@@ -162,7 +162,7 @@ def test_columns_of_other_types_are_read_or_refused() -> None:
         ("sample_id", pa.array(ids), "'sample_id'.* int64, and not all"),
         ("correct", pa.array([None, *columns["correct"][1:]]), "'correct'.* has 1 nulls"),
         ("epoch", pa.array(["first"] * len(rows)), "'epoch'.* string, and not all"),
-        ("correct", None, "0 columns 'correct'; needed: epoch, sample_id, correct"),
+        ("correct", None, "have no column 'correct'; needed: epoch, sample_id, correct"),
     ):
         kept = {n: exact[n] for n in NEEDED if n != name}
         table = pa.table(kept if wrong is None else kept | {name: wrong})
