@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from prac.data.decode import Encoded, decode_images
 from prac.data.heads import CARED, Heads
 from prac.data.labels import is_unlabelled, joined, plain_labels
 from prac.data.parquet_layout import Columns, find_columns, find_files, has_column, split_path
+from prac.data.partitions import Partitions
 from prac.data.splits import Labels, assemble, slug, split_options, summarise
 from prac.errors import ConfigError, shown
 from prac.fingerprint import fingerprint
@@ -61,6 +63,7 @@ class ParquetSource:
         name = resolved.stem if resolved.is_file() else resolved.name
         self.name = slug(f"{name}-{subset}" if subset else name)
         self._root = root
+        self._partitions = Partitions(root, chain.from_iterable(found.splits.values()))
         self._columns = self._find_columns(found.splits["train"])
         self._test_from, self._files = self._choose_test(dict(found.splits))
         self._rows = {split: self._count_rows(split) for split in self._files}
@@ -96,6 +99,11 @@ class ParquetSource:
         if self._columns.class_names is None and content.class_names != counted:
             # What numbers 0, 1, ... mean needs no words; of anything else the order counts.
             known["classes"] = content.class_names
+        if self._columns.label in self._partitions:
+            known["folders"] = {
+                split: self._partitions.told(files, self._columns.label)
+                for split, files in self._files.items()
+            }
         return fingerprint(known | (CARED if content.heads.cared else {}))
 
     def load(self) -> ImageDataset:
@@ -149,7 +157,7 @@ class ParquetSource:
                     content = file.read_bytes()
                     files[split].append(hashlib.sha256(content).digest())
                     opened = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
-                    found.append(opened.read(columns=[label]).column(label))
+                    found.append(self._labels_of(file, opened))
                     for image in self._images_of(opened):
                         heads.see(image, partial("{} row {}".format, split, len(images[split])))
                         images[split].append(_digest(image))
@@ -191,10 +199,11 @@ class ParquetSource:
         label, found = self._columns.label, []
         for file in files:
             opened = self._open(file)
-            if not has_column(opened.schema_arrow, label):
+            schema = opened.schema_arrow
+            if label not in self._partitions.of(file, schema) and not has_column(schema, label):
                 return False
             with self._reading(file):
-                found.append(opened.read(columns=[label]).column(label))
+                found.append(self._labels_of(file, opened))
         if not is_unlabelled(joined(found, f"{self._where}: column '{shown(label)}'")):
             self._refuse_others(files)
             return True
@@ -206,9 +215,17 @@ class ParquetSource:
         self._refuse_others(files[1:], found)
         return found
 
+    def _labels_of(self, file: Path, opened: Any) -> pa.ChunkedArray:
+        label = self._columns.label
+        if label in self._partitions.of(file, opened.schema_arrow):
+            return self._partitions.column(file, label, opened.metadata.num_rows)
+        return opened.read(columns=[label]).column(label)
+
     def _columns_of(self, file: Path) -> Columns:
+        schema = self._open(file).schema_arrow
         return find_columns(
-            self._open(file).schema_arrow,
+            schema,
+            self._partitions.of(file, schema),
             label_column=self.config.label_column,
             image_column=self.config.image_column,
             where=f"{self._where} ({shown(file.name)})",

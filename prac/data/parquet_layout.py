@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from prac.data.columns import IMAGE_NAMES, LABEL_NAMES, OTHER_LABEL_NAMES, label_notes
 from prac.data.labels import is_label
+from prac.data.partitions import names_split
 from prac.data.walk import Walk, files_below
 from prac.data.words import before_split, hides_split, split_of, words_of
 from prac.errors import ConfigError, shown
@@ -102,10 +103,16 @@ def _missing_notes(by_split: Mapping[str, list[Path]]) -> list[str]:
 
 
 def find_columns(
-    schema: pa.Schema, *, label_column: str | None, image_column: str | None, where: str
+    schema: pa.Schema,
+    folders: Mapping[str, pa.DataType],
+    *,
+    label_column: str | None,
+    image_column: str | None,
+    where: str,
 ) -> Columns:
     """Find the image column by its type and the label column by its name, or else its type.
 
+    folders: further columns, that the folders of the file hold.
     Raises ConfigError, with the columns there are, where that leaves none or several.
     """
     if len(set(schema.names)) < len(schema.names):
@@ -117,7 +124,9 @@ def find_columns(
         if field.name.lower() in _SPLIT_COLUMNS and not pa.types.is_binary(field.type)
     ]
     image = _image_column(schema, image_column, where)
-    label = _label_column(schema, label_column, features, where)
+    for name, kind in folders.items():
+        schema = schema.append(pa.field(name, kind))
+    label = _label_column(schema, label_column, features, where, folders)
     if label_column is None:
         possible = [field.name for field in schema if is_label(field.type)]
         notes += label_notes(label, possible, _class_labels(schema, features))
@@ -209,7 +218,8 @@ def _one_configuration(
 def _split_of(parts: tuple[str, ...]) -> str | None:
     """The split that a file's name says, or else the nearest folder that says one."""
     stem = parts[-1].removesuffix(".parquet")
-    return next(filter(None, map(split_of, (stem, *reversed(parts[:-1])))), None)
+    folders = map(names_split, reversed(parts[:-1]))
+    return split_of(stem) or next(filter(None, folders), None)
 
 
 def _configuration_of(parts: tuple[str, ...]) -> str:
@@ -217,7 +227,7 @@ def _configuration_of(parts: tuple[str, ...]) -> str:
     folders = []
     for part in parts[:-1]:
         # Numbers and column=value are how one table is written in parts.
-        name = before_split(part) if split_of(part) else part
+        name = before_split(part) if names_split(part) else part
         if name and not name.isdigit() and "=" not in name:
             folders.append(name)
     front = before_split(parts[-1])
@@ -236,7 +246,11 @@ def _image_column(schema: pa.Schema, named: str | None, where: str) -> str:
 
 
 def _label_column(
-    schema: pa.Schema, named: str | None, features: Mapping[str, Any], where: str
+    schema: pa.Schema,
+    named: str | None,
+    features: Mapping[str, Any],
+    where: str,
+    folders: Collection[str],
 ) -> str:
     if named is not None:
         if not has_column(schema, named):
@@ -261,7 +275,8 @@ def _label_column(
     rest = [field for field in schema if not field.name.startswith("__index_level_")]
     rest = [field for field in rest if not called or field.name in called]
     numbers = [field for field in rest if pa.types.is_integer(field.type)]
-    fields = numbers if numbers and not called else rest
+    # Whoever wrote a table in parts may have done so by its labels.
+    fields = numbers if numbers and not called and not folders else rest
     return _choose(
         pa.schema(fields),
         (),
