@@ -232,7 +232,7 @@ def load_data(config: DataConfig, image_shape: Sequence[int] | None) -> ImageDat
     """A data set, its images brought to a ticket's shape where the configuration says nothing."""
     import dataclasses
 
-    from prac.data.heads import OtherSizesError
+    from prac.data.refusals import OtherSizesError
     from prac.data.sources import open_source
 
     source = open_source(config)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prac.data.decode import NUM_NAMED, name_some
+from prac.data.refusals import NUM_NAMED, name_some
 from prac.errors import ConfigError, shown
 
 _MOSTLY = 0.9

@@ -11,17 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from prac.data.heads import other_sizes
 from prac.data.memory import refuse_larger_than_memory
 from prac.data.pixels import Depth, Images, Seen, corrupt_errors, decode_image, quiet, to_pixels
+from prac.data.refusals import name_some, other_sizes
 from prac.errors import ConfigError
 from prac.machine import available_cpus
 
 Encoded = bytes | Path | Callable[[], bytes] | None
 Shape = tuple[int, int, int]
-
-NUM_NAMED = 5
-"""How many rows an error names."""
 
 _BATCH_IMAGES = 256
 _LOST = 64
@@ -155,12 +152,6 @@ def _first_shape(
                 continue  # counted and named with all others, when all are decoded
             return height, width, native
     return None
-
-
-def name_some(indices: Iterable[int], describe: Callable[[int], str]) -> str:
-    """The first few, by name: `train row 1, train row 7, ...`."""
-    named = [describe(int(index)) for index in islice(indices, NUM_NAMED + 1)]
-    return ", ".join([*named[:NUM_NAMED], *(["..."] if len(named) > NUM_NAMED else [])])
 
 
 def _refuse_any(indices: list[int], what: str, source: str, describe: Callable[[int], str]) -> None:

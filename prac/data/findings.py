@@ -8,12 +8,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from prac.data.refusals import NUM_NAMED
 from prac.errors import shown
 
 UNBALANCED = 3
 """From this ratio of the largest class to the smallest on, classes are called unbalanced."""
-
-_NUM_NAMED = 5
 
 
 def class_notes(
@@ -31,14 +30,14 @@ def class_notes(
         (np.flatnonzero((tested == 0) & (counts > 0)), "have no test row"),
     ):
         if len(rows):
-            named = ", ".join(shown(class_names[row]) for row in rows[:_NUM_NAMED])
-            more = ", ..." if len(rows) > _NUM_NAMED else ""
+            named = ", ".join(shown(class_names[row]) for row in rows[:NUM_NAMED])
+            more = ", ..." if len(rows) > NUM_NAMED else ""
             told.append(f"{len(rows)} of {len(class_names)} classes {what} ({named}{more})")
     alike: dict[str, list[str]] = {}
     for name in class_names:
         alike.setdefault(" ".join(name.casefold().split()), []).append(shown(name))
-    for names in [found for found in alike.values() if len(found) > 1][:_NUM_NAMED]:
-        several = ", ".join(f"'{name}'" for name in names[:_NUM_NAMED])
+    for names in [found for found in alike.values() if len(found) > 1][:NUM_NAMED]:
+        several = ", ".join(f"'{name}'" for name in names[:NUM_NAMED])
         told.append(f"{len(names)} classes have names that differ in case or spaces: {several}")
     present = counts[counts > 0]
     if present.max() >= UNBALANCED * present.min():

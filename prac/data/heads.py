@@ -18,7 +18,7 @@ from prac.data.pixels import (
     open_image,
     quiet,
 )
-from prac.errors import ConfigError
+from prac.data.refusals import other_sizes
 
 CARED = {"decoding": 2}
 """In fingerprints of images of which some are changed so: other pixels came of them before."""
@@ -122,19 +122,3 @@ class Heads:
             f"{count} images are {what}, {place} to begin with"
             for what, (count, place) in self._changed.items()
         )
-
-
-class OtherSizesError(ConfigError):
-    """Images of different sizes, and none is named to bring them to."""
-
-
-def other_sizes(
-    source: str, others: int, count: int, first: tuple[int, int], other: tuple[str, int, int]
-) -> OtherSizesError:
-    """The error for images of different sizes. first, other: width and height."""
-    where, width, height = other
-    return OtherSizesError(
-        f"{source}: {others} of {count} images are not {first[0]}x{first[1]} as the first is "
-        f"(e.g. {where} is {width}x{height}); allowed: images of one size, or data.image_size: "
-        "the shorter side becomes that long, and the middle is taken"
-    )

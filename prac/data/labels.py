@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from prac.data.decode import name_some
+from prac.data.refusals import name_some
 from prac.data.walk import same_form
 from prac.errors import ConfigError
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prac.data.decode import convert_images, decode_image, decode_images, name_some
+from prac.data.decode import convert_images, decode_image, decode_images
+from prac.data.refusals import name_some
 from prac.errors import ConfigError
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4)
