@@ -13,7 +13,7 @@ import numpy as np
 
 from prac.data.memory import refuse_larger_than_memory
 from prac.data.pixels import Depth, Images, Seen, corrupt_errors, decode_image, quiet, to_pixels
-from prac.data.refusals import name_some, other_sizes
+from prac.data.refusals import other_sizes, refuse_unread
 from prac.errors import ConfigError
 from prac.machine import available_cpus
 
@@ -55,8 +55,7 @@ def decode_images(
 
     if not all(_in_threads(one.decode, encoded())):
         return again(channels=3)
-    _refuse_any(one.absent, f"of {count} images are null", source, describe)
-    _refuse_any(one.corrupt, f"of {count} images can't be decoded", source, describe)
+    refuse_unread(source, count, one.absent, one.corrupt, describe)
     if one.other_sizes:
         index, width, height = min(one.other_sizes)
         usual, other = (images.shape[2], images.shape[1]), (describe(index), width, height)
@@ -152,14 +151,6 @@ def _first_shape(
                 continue  # counted and named with all others, when all are decoded
             return height, width, native
     return None
-
-
-def _refuse_any(indices: list[int], what: str, source: str, describe: Callable[[int], str]) -> None:
-    if indices:
-        raise ConfigError(
-            f"{source}: {len(indices)} {what} ({name_some(sorted(indices), describe)}); "
-            "allowed: whole image files"
-        )
 
 
 def _in_threads(

@@ -18,7 +18,7 @@ from prac.data.pixels import (
     open_image,
     quiet,
 )
-from prac.data.refusals import other_sizes
+from prac.data.refusals import other_sizes, refuse_unread
 
 CARED = {"decoding": 2}
 """In fingerprints of images of which some are changed so: other pixels came of them before."""
@@ -82,12 +82,15 @@ class Heads:
         self._first: Head | None = None
         self._other: tuple[str, Head] | None = None
         self._num_others = self._count = 0
+        self._absent: dict[int, Callable[[], str]] = {}
+        self._corrupt: dict[int, Callable[[], str]] = {}
 
     def see(self, content: bytes | None, where: Callable[[], str]) -> None:
         """The next. where: names it."""
         self._count += 1
-        head = head_of(content) if content else None
+        head = None if content is None else head_of(content)
         if head is None:
+            (self._absent if content is None else self._corrupt)[self._count] = where
             return
         self.cared |= head.cared
         for what in head.changes:
@@ -101,10 +104,13 @@ class Heads:
             self._other = self._other or (where(), head)
 
     def shape(self, source: str) -> tuple[int, int, int] | None:
-        """(H, W, C) of all as they will be decoded; None where no head can be read.
+        """(H, W, C) of all as they will be decoded; None where there are none.
 
-        Raises ConfigError for images of different sizes without a `size`.
+        Raises ConfigError for images that are null or no images, and for images of different sizes
+        without a `size`.
         """
+        unread = self._absent | self._corrupt
+        refuse_unread(source, self._count, self._absent, self._corrupt, lambda at: unread[at]())
         if self._first is None:
             return None
         first = self._first.width, self._first.height

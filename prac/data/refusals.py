@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import islice
 
 from prac.errors import ConfigError
@@ -15,6 +15,22 @@ def name_some(indices: Iterable[int], describe: Callable[[int], str]) -> str:
     """The first few, by name: `train row 1, train row 7, ...`."""
     named = [describe(int(index)) for index in islice(indices, NUM_NAMED + 1)]
     return ", ".join([*named[:NUM_NAMED], *(["..."] if len(named) > NUM_NAMED else [])])
+
+
+def refuse_unread(
+    source: str,
+    count: int,
+    absent: Collection[int],
+    corrupt: Collection[int],
+    describe: Callable[[int], str],
+) -> None:
+    """Raises ConfigError where there are numbers of images that are null, or can't be decoded."""
+    for indices, what in ((absent, "are null"), (corrupt, "can't be decoded")):
+        if indices:
+            raise ConfigError(
+                f"{source}: {len(indices)} of {count} images {what} "
+                f"({name_some(sorted(indices), describe)}); allowed: whole image files"
+            )
 
 
 class OtherSizesError(ConfigError):

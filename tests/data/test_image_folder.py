@@ -99,6 +99,14 @@ def test_corrupt_files_are_named(tmp_path) -> None:
         open_(tmp_path).load()
 
 
+@pytest.mark.parametrize("content", [b"", b"junk", b"\x89PNG\r\n\x1a\n", b"\xff\xd8"])
+def test_files_without_an_images_head_are_refused_by_a_plan(tmp_path, content: bytes) -> None:
+    fill(tmp_path)
+    (tmp_path / "bee" / "001.png").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"1 of 20 images can't be decoded \(bee/001.png\)"):
+        open_(tmp_path).summary()
+
+
 def test_sizes_differ_unless_they_are_resized(tmp_path) -> None:
     save(fill(tmp_path) / "bee" / "wide.png", 1, (4, 8, 3))
     with pytest.raises(ConfigError, match=r"bee/wide.png is 8x4.*data.image_size"):

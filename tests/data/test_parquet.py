@@ -192,8 +192,9 @@ def test_numbers_that_are_no_classes(tmp_path) -> None:
 
 def test_null_and_corrupt_images(tmp_path) -> None:
     write(tmp_path / "train.parquet", [*range(9), None], [0, 1] * 5)
-    with pytest.raises(ConfigError, match=r"1 of 10 images are null \(train row 9\)"):
-        open_(tmp_path).load()
+    for ask in (open_(tmp_path).load, open_(tmp_path).summary):
+        with pytest.raises(ConfigError, match=r"1 of 10 images are null \(train row 9\)"):
+            ask()
     write(tmp_path / "train.parquet", range(10), [0, 1] * 5)
     write(tmp_path / "test.parquet", [1, b"junk", png(1)[:50]], [0, 1, 0])
     with pytest.raises(ConfigError, match=r"2 of 13 images can't.*\(test row 1, test row 2\)"):
