@@ -61,6 +61,7 @@ def decode_images(
         usual, other = (images.shape[2], images.shape[1]), (describe(index), width, height)
         raise other_sizes(source, len(one.other_sizes), count, usual, other)
     _refuse_lost(one.seen.halved, source)
+    _refuse_two_kinds(one.seen.deep, source)
     shared = one.seen.depth
     if shared is not None and shared != depth:
         return again(depth=shared)  # one range for all: how bright they are stays comparable
@@ -74,6 +75,17 @@ def _refuse_lost(largest: list[int], source: str) -> None:
             f"{source}: {len(largest)} images have 16 bits in each colour, of which only the "
             f"upper 8 can be read, and there the largest value is {max(largest)} of 255; allowed: "
             "colours of 8 bits, or grey images"
+        )
+
+
+def _refuse_two_kinds(deep: list[Depth], source: str) -> None:
+    """Floats have a scale of their own, most often 0 to 1: of one range with whole numbers, they
+    would be black."""
+    whole = sum(depth.whole for depth in deep)
+    if 0 < whole < len(deep):
+        raise ConfigError(
+            f"{source}: {len(deep) - whole} images are of floats, {whole} of whole numbers of more "
+            "than 8 bits; allowed: one kind of them"
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from prac.data.tiny_imagenet import annotated_images, annotations_of
-from prac.data.walk import Walk, files_below, files_in, folders_in, same_form
+from prac.data.walk import Walk, files_below, files_in, folders_in, hidden_with, same_form
 from prac.data.words import is_split_word, split_of
 from prac.errors import ConfigError, shown
 
@@ -239,6 +239,12 @@ def _loose_notes(root: Path, layout: Layout, walk: Walk) -> list[str]:
             told.append(
                 f"{len(loose)} images in '{relative(root, place)}' lie in no class folder and are "
                 "left out"
+            )
+        hidden = hidden_with(place, EXTENSIONS)
+        if hidden:
+            told.append(
+                f"{len(hidden)} hidden folders of images in '{relative(root, place)}' are left out "
+                f"({shown(hidden[0])}); a class needs another name"
             )
     told += _inner_notes(layout.places["training"], layout.train)
     if walk.others:

@@ -342,6 +342,10 @@ def _array(part: Any, name: str) -> NDArray[Any]:
 
 
 def _channels_last(images: NDArray[Any], name: str) -> NDArray[Any]:
+    if 0 in images.shape[1:]:
+        raise ConfigError(
+            f"the {name} split's images have shape {images.shape[1:]}; allowed: one pixel or more"
+        )
     if images.ndim == 3:
         return images[..., None]
     if images.ndim == 4 and images.shape[3] in (1, 3):

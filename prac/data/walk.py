@@ -7,6 +7,7 @@ import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,6 +68,16 @@ def folders_in(folder: Path, walk: Walk) -> list[Path]:
 def files_in(folder: Path, walk: Walk) -> list[Path]:
     """Its files, without those of its folders."""
     return [path for path, mode in _entries(folder, walk) if stat.S_ISREG(mode)]
+
+
+def hidden_with(folder: Path, extensions: Collection[str]) -> list[str]:
+    """The names of its hidden folders that hold files of these kinds, sorted."""
+    found = []
+    for path in folder.glob(".*/"):
+        with suppress(OSError):  # those of others may not be read
+            if any(file.suffix.lower() in extensions for file in path.iterdir()):
+                found.append(path.name)
+    return sorted(found)
 
 
 def files_below(folder: Path, extensions: Collection[str], walk: Walk) -> list[Path]:

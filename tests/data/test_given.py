@@ -330,6 +330,13 @@ def test_a_picture_that_is_closed_or_cut_is_told_by_its_number() -> None:
             as_source(items, DataConfig())
 
 
+@pytest.mark.parametrize("shape", [(0, 0, 3), (6, 0), (3, 0, 6), (0, 6, 1)])
+def test_images_without_pixels_are_refused(shape: tuple[int, ...]) -> None:
+    images = np.zeros((len(LABELS), *shape), np.uint8)
+    with pytest.raises(ConfigError, match=r"have shape \(.*\); allowed: one pixel or more"):
+        as_source((images, LABELS), DataConfig())
+
+
 @pytest.mark.parametrize("test", [PIXELS[:12, :4, :4], PIXELS[:12, ..., 0]])
 def test_splits_of_other_shapes_are_refused(test: np.ndarray) -> None:
     data = {"train": (PIXELS, LABELS), "test": (test, LABELS[:12])}

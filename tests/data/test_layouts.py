@@ -325,6 +325,19 @@ def test_a_class_of_thumbs_is_not_left_out_without_a_word(tmp_path) -> None:
     assert told == "1 folders of thumbnails are left out; a class needs another name (train/thumbs)"
 
 
+def test_hidden_folders_of_images_are_told(tmp_path) -> None:
+    """Where classes are looked for: within a class they are leavings."""
+    pictures(tmp_path / "train", [".NET", "java", "python"], 10)
+    pictures(tmp_path / "train" / "java", [".ipynb_checkpoints"], 2)
+    (tmp_path / "train" / ".git").mkdir()
+    (tmp_path / "train" / ".git" / "HEAD").write_text("x")
+    dataset = load(f"folder:{tmp_path}")
+    assert dataset.class_names == ("java", "python")
+    assert dataset.origin.notes == (
+        "1 hidden folders of images in 'train' are left out (.NET); a class needs another name",
+    )
+
+
 def test_links_at_any_depth(tmp_path) -> None:
     pool = pictures(tmp_path / "pool", TEXT, 10)
     root = tmp_path / "data" / "train"

@@ -87,6 +87,16 @@ def test_a_range_is_of_all_images() -> None:
     assert str(Depth(0, 0.5, False)) == "0 to 1"
 
 
+@pytest.mark.parametrize("top", [1, 255, 65_535])
+def test_floats_beside_deep_whole_numbers_are_refused(top: float) -> None:
+    """Spread over one range, the floats of 0 to 1 would be black."""
+    floats = encode(Image.fromarray(np.array([[0.5, top]], dtype=np.float32)), "TIFF")
+    whole = pgm(np.array([[0, 60_000]], dtype=np.uint16))
+    told = r"1 images are of floats, 2 of whole numbers of more than 8 bits; allowed: one kind"
+    with pytest.raises(ConfigError, match=told):
+        decode([whole, floats, whole])
+
+
 def test_transparency_is_laid_on_a_ground_and_told() -> None:
     alpha = RNG.integers(0, 256, (6, 4), dtype=np.uint8)
     alpha[0, 0] = 0
