@@ -14,7 +14,7 @@ from prac.plugins import identity, is_custom, is_of_this_process
 from prac.schema import Count
 
 _KEPT = "trials"
-_VERSION = 3
+_VERSION = 4
 """Rises when a trial finds more than it did."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from prac.config.sections import Precision, TrainConfig
 from prac.errors import ConfigError, PracError
 from prac.models.catalogue import ImageShape
 from prac.models.layout import placed
+from prac.models.libraries import one_line
 from prac.models.registry import build_model
 from prac.models.state import load_state, unkept_type
 from prac.pruning.mask import Mask
@@ -37,11 +39,17 @@ def try_network(
 ) -> None:
     """One step of a network on two images, its state out and in, and what a pruned weight does.
 
-    It is built and trained on the CPU, in the run's order of memory and precision. Raises
+    One image, where batches of two or fewer will leave one alone. It is made twice, as every stage
+    makes it anew, and trained on the CPU, in the run's order of memory and precision. Raises
     ConfigError, in one line, for a network that can't be trained or pruned.
     """
-    model = build_model(architecture, num_classes=num_classes, image_shape=image_shape, seed=0)
+    model, again = (
+        build_model(architecture, num_classes=num_classes, image_shape=image_shape, seed=0)
+        for _ in range(2)
+    )
     try:
+        _refuse_another(model, again)
+        del again
         with generators_kept(_CPU):
             seed_generators(_CPU, 0)
             mask = Mask.dense(model, layers, image_shape)
@@ -64,18 +72,14 @@ def _try(
         raise ConfigError("all its weights are frozen; allowed: some with requires_grad")
     placed(model, _CPU).train()
     height, width, channels = image_shape
-    images = torch.randn(2, height, width, channels).permute(0, 3, 1, 2)
-    labels = torch.arange(2) % num_classes
+    count = 1 if train.batch_size <= 2 else 2
+    images = torch.randn(count, height, width, channels).permute(0, 3, 1, 2)
+    labels = torch.arange(count) % num_classes
     called = _Inputs(model, mask)
     optimizer = make_optimizer(model, train)
     passes = EagerPasses(model=model, precision=precision, label_smoothing=train.label_smoothing)
-    logits = _repeated(model, passes, images, labels)
+    _try_training(model, passes, images, labels, num_classes)
     called.remove()
-    if logits.shape != (2, num_classes):
-        raise ConfigError(
-            f"in training mode it gives {tuple(logits.shape)} for 2 images; "
-            f"allowed: logits of shape (2, {num_classes}), or a tuple that begins with them"
-        )
     optimizer.step(1e-6)
     optimizer.state({parameter: name for name, parameter in model.named_parameters()})
     for name, value in model.state_dict().items():
@@ -103,6 +107,54 @@ def _try(
     # Of those whose layers nothing calls, a layer above may use the weights by itself.
     for name in _without_zeros(model, {n: weights[n] for n in uncalled}, images):
         raise _computed("the network", f"{name!r} has")
+
+
+def _try_training(
+    model: nn.Module, passes: EagerPasses, images: Tensor, labels: Tensor, num_classes: int
+) -> None:
+    """Leaves gradients, and buffers as after a pass."""
+    count = len(images)
+    try:
+        logits = _repeated(model, passes, images, labels)
+    except ValueError as error:
+        if count > 1 or isinstance(error, ConfigError):
+            raise
+        raise ConfigError(
+            f"in a batch of one image: {one_line(error)}; allowed: train.batch_size of 3 or more, "
+            "which leaves none alone"
+        ) from error
+    if logits.shape != (count, num_classes):
+        raise ConfigError(
+            f"in training mode it gives {tuple(logits.shape)} for {count} images; allowed: logits "
+            f"of shape ({count}, {num_classes}), or a tuple that begins with them"
+        )
+
+
+def _refuse_another(model: nn.Module, again: nn.Module) -> None:
+    """Every stage makes the network anew: it has to be a new one, and the same."""
+    first, second = (
+        dict(chain(made.named_parameters(), made.named_buffers())) for made in (model, again)
+    )
+    for name in first | second:
+        if name not in first or name not in second or first[name].shape != second[name].shape:
+            what = "shape" if name in first and name in second else "being there"
+            raise ConfigError(
+                f"made twice it is two networks: {name!r} differs in {what}; allowed: the same "
+                "layers each time"
+            )
+    for name, one in first.items():
+        other = second[name]
+        # A constant that several networks have as a buffer is no weight.
+        if isinstance(one, nn.Parameter) and one.data_ptr() == other.data_ptr() != 0:
+            raise ConfigError(
+                f"each time that it is made it is the same network: {name!r} is kept from the time "
+                "before; allowed: a new network each time"
+            )
+        if not bool(((one == other) | ((one != one) & (other != other))).all()):
+            raise ConfigError(
+                f"made twice with one seed, {name!r} has two values; allowed: torch's random "
+                "numbers, or none"
+            )
 
 
 def _computed(what: str, whose: str) -> ConfigError:

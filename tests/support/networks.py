@@ -62,6 +62,54 @@ def dropping(num_classes: int, in_channels: int) -> nn.Module:
     return _ending(nn.Sequential(*layers), num_classes)
 
 
+_made: list[nn.Module] = []
+
+
+def once(num_classes: int, in_channels: int) -> nn.Module:
+    """The same network each time that one is asked for."""
+    if not _made:
+        _made.append(dropping(num_classes, in_channels))
+    return _made[0]
+
+
+def sharing(num_classes: int, in_channels: int) -> nn.Module:
+    """New layers around a backbone that is made once."""
+    return nn.Sequential(once(3, in_channels), nn.Linear(3, num_classes))
+
+
+_count = 0
+
+
+def wider(num_classes: int, in_channels: int) -> nn.Module:
+    """Another width each time."""
+    global _count
+    _count += 1
+    layers = [nn.Conv2d(in_channels, 4 + _count, 3), nn.ReLU(), nn.Conv2d(4 + _count, 4, 3)]
+    return _ending(nn.Sequential(*layers), num_classes)
+
+
+def numpy_made(num_classes: int, in_channels: int) -> nn.Module:
+    """Weights that NumPy draws."""
+    model = dropping(num_classes, in_channels)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(torch.from_numpy(np.random.standard_normal(tuple(weight.shape))))
+    return model
+
+
+class BatchNormed(nn.Module):
+    """Statistics of one number a sample: of one sample alone there are none."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(in_channels, 4, 3), nn.BatchNorm1d(4)
+        self.head = nn.Linear(4, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.norm(self.conv(images).mean((2, 3))))
+        return logits
+
+
 class Branching(nn.Module):
     def __init__(self, num_classes: int, in_channels: int) -> None:
         super().__init__()
@@ -71,6 +119,14 @@ class Branching(nn.Module):
         maps = self.conv(images).mean((2, 3))
         logits: Tensor = self.head(maps * 2 if maps.mean() > 0.1 else maps)
         return logits
+
+
+class BufferDrawn(Branching):
+    """A table that Python draws when the network is made, and that no ticket has."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__(num_classes, in_channels)
+        self.register_buffer("table", torch.tensor([random.random()]), persistent=False)
 
 
 class Volumes(nn.Module):

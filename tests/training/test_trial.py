@@ -54,6 +54,11 @@ def test_what_trains_passes(network: str, precision: str) -> None:
         ("Exits", "can't take images .*SystemExit"),
         ("ExitsInTraining", "SystemExit: 0"),
         ("Complex", "'turn' is of complex64; allowed: real numbers of 16 bits or more"),
+        ("once", "each time that it is made it is the same network: '0.0.weight'"),
+        ("sharing", "each time that it is made it is the same network: "),
+        ("wider", "made twice it is two networks: '.*' differs in shape"),
+        ("numpy_made", "made twice with one seed, '.*' has two values"),
+        ("BufferDrawn", "made twice with one seed, 'table' has two values"),
         ("ExtraState", "its state dictionary has '_extra_state' of type dict"),
     ],
 )
@@ -61,6 +66,16 @@ def test_what_a_mask_would_not_hold_in_is_refused(network: str, reason: str) -> 
     with pytest.raises(ConfigError, match=reason) as refused:
         try_network(f"support.networks:{network}", 3, (8, 8, 3), TrainConfig(), "fp32")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_batch_of_one_is_tried_where_there_will_be_one(size: int) -> None:
+    """Batches of two have one sample where a set's size is odd."""
+    train, name = TrainConfig(batch_size=size), "support.networks:BatchNormed"
+    with pytest.raises(ConfigError, match=r"in a batch of one image.*more than 1 value"):
+        try_network(name, 3, (8, 8, 3), train, "fp32")
+    try_network(name, 3, (8, 8, 3), TrainConfig(batch_size=3), "fp32")
+    try_network("support.networks:Branching", 3, (8, 8, 3), train, "fp32")
 
 
 def test_a_depth_by_chance_that_python_draws_is_refused() -> None:
