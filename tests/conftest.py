@@ -17,7 +17,7 @@ from support.requests import make_request
 from prac.config.sections import DataConfig
 from prac.data.dataset import ImageDataset
 from prac.data.sources import open_source
-from prac.lottery.graph import Request
+from prac.lottery.request import Request
 from prac.lottery.store import Finished, Store
 
 ToyData = Callable[..., ImageDataset]

@@ -15,8 +15,9 @@ from prac.config.methods import PRAC, VANILLA, find_method, method_label
 from prac.config.recipe import Recipe
 from prac.data.dataset import ImageDataset
 from prac.lottery.bill import borrowed_stages, own_stages, payers, saved, steps_saved, total
-from prac.lottery.graph import Graph, Request, SearchStages
+from prac.lottery.graph import Graph, SearchStages
 from prac.lottery.outputs import JudgeFacts, Made, MaskFacts, RoundFacts, SetFacts, TicketFacts
+from prac.lottery.request import Request
 from prac.models.cost import dense_flops
 from prac.training.made_by import together
 from prac.training.schedule import full_budget

@@ -20,8 +20,9 @@ from prac.data.splits import training_rows
 from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
 from prac.lottery.footprint import footprint
-from prac.lottery.graph import Graph, Request, Stage
+from prac.lottery.graph import Graph, Stage
 from prac.lottery.networks import check_networks, initial_digests
+from prac.lottery.request import Request
 from prac.lottery.room import Shares
 from prac.lottery.sizes import NetworkSize, network_size
 from prac.lottery.stage_config import check_rewind

@@ -7,7 +7,7 @@ from prac.app.options import Options
 from prac.config.recipe import Recipe
 from prac.data.dataset import Source
 from prac.errors import ConfigError
-from prac.lottery.graph import Request
+from prac.lottery.request import Request
 from prac.machine import available_cpus, cluster_address
 from prac.training.processor import cpu_precision
 from prac.training.schedule import shares_of

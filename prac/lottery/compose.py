@@ -12,9 +12,10 @@ from prac.config.methods import PRAC, Start
 from prac.config.sections import ModelConfig
 from prac.config.values import RewindPoint
 from prac.lottery.compose_sets import add_set
-from prac.lottery.graph import Graph, Request, SearchStages
+from prac.lottery.graph import Graph, SearchStages
 from prac.lottery.line import Line, Stages
 from prac.lottery.method_config import check_options, predicts, records_events, select_for
+from prac.lottery.request import Request
 from prac.lottery.stage_config import (
     JudgeConfig,
     MaskConfig,

@@ -17,9 +17,10 @@ from typing import Literal, Protocol
 
 from prac.errors import ConfigError, StoreError, unknown
 from prac.fingerprint import fingerprint
-from prac.lottery.graph import Graph, Request, Stage
+from prac.lottery.graph import Graph, Stage
 from prac.lottery.identity import Identity
 from prac.lottery.kinds import KINDS, Lasts
+from prac.lottery.request import Request
 from prac.lottery.store import FORMAT, of_this_format
 from prac.plugins import name_of
 from prac.schema import Key, SchemaError, file_bytes, formed

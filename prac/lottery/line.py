@@ -11,9 +11,10 @@ from prac.config.methods import PRAC, Method
 from prac.config.plug_ins import plug_ins
 from prac.config.sections import PruneConfig, SelectConfig
 from prac.fingerprint import stage_key
-from prac.lottery.graph import Request, SearchStages, Stage
+from prac.lottery.graph import SearchStages, Stage
 from prac.lottery.kinds import KINDS
 from prac.lottery.method_config import prune_for, select_for
+from prac.lottery.request import Request
 from prac.lottery.stage_config import NetworkConfig, RoundConfig, StartingConfig, TrainingConfig
 from prac.plugins import identity
 from prac.training.schedule import full_budget

@@ -22,11 +22,11 @@ from prac.data.splits import training_rows
 from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
 from prac.lottery.folder_store import FolderStore
-from prac.lottery.graph import Request
 from prac.lottery.kept import FolderKept, pipeline_of
 from prac.lottery.local import LocalEnv, run_local
 from prac.lottery.networks import check_networks, initial_digests
 from prac.lottery.progress import SILENT, Display
+from prac.lottery.request import Request
 from prac.lottery.rounds import TrainRound
 from prac.lottery.search_result import Reader, SearchResult
 from prac.lottery.stage_config import check_rewind

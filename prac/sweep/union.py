@@ -13,8 +13,9 @@ from prac.analysis.trials import State, TrialRow
 from prac.config.methods import PRAC
 from prac.lottery.bill import steps_saved
 from prac.lottery.compose import build_graph
-from prac.lottery.graph import Graph, Request, SearchStages, Stage
+from prac.lottery.graph import Graph, SearchStages, Stage
 from prac.lottery.outputs import JudgeFacts, Made, RoundFacts, SetFacts
+from prac.lottery.request import Request
 from prac.sweep.space import Values, label, short_label, varied
 
 

@@ -17,9 +17,10 @@ from prac.config.sections import SelectConfig
 from prac.data.dataset import ImageDataset
 from prac.lottery.compose import build_graph
 from prac.lottery.env import Work
-from prac.lottery.graph import Graph, Request
+from prac.lottery.graph import Graph
 from prac.lottery.kinds import KINDS
 from prac.lottery.outputs import NEXT_MASK, REWIND, SET, TRAINED, Made, MaskFacts, TicketFacts
+from prac.lottery.request import Request
 from prac.models.registry import build_model
 from prac.pruning.prunable import prunable_weights
 from prac.report.csv_files import write_csv

@@ -8,7 +8,7 @@ import pytest
 
 from prac.app.progress import Forecast, about
 from prac.lottery.compose import build_graph
-from prac.lottery.graph import Request
+from prac.lottery.request import Request
 
 
 def test_nothing_is_foreseen_before_a_fifth_is_done(

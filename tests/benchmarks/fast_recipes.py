@@ -32,9 +32,9 @@ from prac.data.splits import channel_statistics, stratified_split
 from prac.fingerprint import fingerprint
 from prac.lottery.compose import build_graph
 from prac.lottery.folder_store import FolderStore
-from prac.lottery.graph import Request
 from prac.lottery.local import LocalEnv, run_local
 from prac.lottery.outputs import JudgeFacts, Made, RoundFacts, SetFacts
+from prac.lottery.request import Request
 from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
 from prac.storage import Folder
 from prac.training.precision import resolve_precision

@@ -29,7 +29,8 @@ from prac.events.log import EventLog
 from prac.events.statistics import forgetting_statistics
 from prac.lottery.compose import build_graph
 from prac.lottery.folder_store import FolderStore
-from prac.lottery.graph import Request, Stage
+from prac.lottery.graph import Stage
+from prac.lottery.request import Request
 from prac.lottery.schedule import Schedule
 from prac.lottery.store import Finished, Store
 from prac.models.registry import build_model

@@ -12,7 +12,8 @@ from support.played import PlayedTasks, Recorder, RevokingStore, plain_made, pla
 from prac.distributed.executor import RayExecutor
 from prac.distributed.tasks import SMALL, beside_small
 from prac.lottery.compose import build_graph
-from prac.lottery.graph import Graph, Request
+from prac.lottery.graph import Graph
+from prac.lottery.request import Request
 from prac.lottery.room import Room
 
 TRAINING, MOMENT = 1500.0, 0.1

@@ -15,8 +15,9 @@ from prac.distributed.executor import RayExecutor
 from prac.distributed.tasks import SMALL
 from prac.errors import ConfigError, EmptySetError, PracError
 from prac.lottery.compose import build_graph
-from prac.lottery.graph import Graph, Request, Stage
+from prac.lottery.graph import Graph, Stage
 from prac.lottery.progress import EpochNews
+from prac.lottery.request import Request
 from prac.lottery.room import Room
 from prac.lottery.run import run_stage
 from prac.lottery.store import DamagedArtifact, Finished

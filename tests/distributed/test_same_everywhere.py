@@ -16,9 +16,10 @@ from prac.config.sections import PruneConfig, SelectConfig
 from prac.data.dataset import ImageDataset
 from prac.distributed.executor import RayExecutor
 from prac.lottery.compose import build_graph
-from prac.lottery.graph import Graph, Request
+from prac.lottery.graph import Graph
 from prac.lottery.local import LocalEnv, run_local
 from prac.lottery.outputs import NEXT_MASK, SET, TRAINED, File
+from prac.lottery.request import Request
 from prac.lottery.room import Room
 from prac.lottery.stage_config import ScoreStageConfig
 from prac.lottery.store import Finished, MemoryStore

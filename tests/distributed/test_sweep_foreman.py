@@ -15,8 +15,9 @@ from prac.distributed.executor import RayExecutor
 from prac.distributed.sweep.foreman import Foreman
 from prac.distributed.sweep.trials import Ask, follow_trial
 from prac.errors import EmptySetError, PracError
-from prac.lottery.graph import Request, Stage
+from prac.lottery.graph import Stage
 from prac.lottery.outputs import Made
+from prac.lottery.request import Request
 from prac.lottery.room import Room
 from prac.lottery.store import DamagedArtifact, Finished
 from prac.sweep.space import label

@@ -12,7 +12,8 @@ from prac.config.sections import BudgetConfig, DataConfig, PruneConfig, SelectCo
 from prac.config.values import RewindPoint, Share
 from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
-from prac.lottery.graph import Graph, Request, Stage
+from prac.lottery.graph import Graph, Stage
+from prac.lottery.request import Request
 from prac.lottery.stage_config import RoundConfig
 
 

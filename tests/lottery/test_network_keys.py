@@ -17,7 +17,8 @@ from prac.cli import pipeline
 from prac.config.recipes import digits
 from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
-from prac.lottery.graph import Graph, Request
+from prac.lottery.graph import Graph
+from prac.lottery.request import Request
 from prac.lottery.search import Local, search
 
 NETWORK = '''

@@ -18,7 +18,7 @@ from prac.config.sections import ModelConfig
 from prac.config.values import RewindPoint
 from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
-from prac.lottery.graph import Request
+from prac.lottery.request import Request
 from prac.models.initial import started
 from prac.models.registry import build_model
 

@@ -23,7 +23,8 @@ from prac.config.values import RewindPoint
 from prac.data.dataset import ImageDataset
 from prac.data.sources import as_source
 from prac.lottery.compose import build_graph
-from prac.lottery.graph import Graph, Request
+from prac.lottery.graph import Graph
+from prac.lottery.request import Request
 from prac.lottery.search import local_request
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"

@@ -6,7 +6,7 @@ from typing import Any
 
 from prac.config.recipe import Recipe
 from prac.config.recipes import digits
-from prac.lottery.graph import Request
+from prac.lottery.request import Request
 
 
 def small_recipe(**changes: Any) -> Recipe:

@@ -17,8 +17,9 @@ from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
 from prac.data.sources import as_source
 from prac.lottery.compose import build_graph
-from prac.lottery.graph import Graph, Request, SearchStages
+from prac.lottery.graph import Graph, SearchStages
 from prac.lottery.outputs import REWIND, Made, RoundFacts
+from prac.lottery.request import Request
 from prac.lottery.rounds import RoundOutcome, RoundTask, run_round
 from prac.lottery.search import Local, local_request, search
 from prac.lottery.search_result import SearchResult

@@ -12,8 +12,9 @@ from prac.analysis.trials import SweepResults, TrialRow
 from prac.config.recipes import digits
 from prac.config.values import RewindPoint
 from prac.lottery.compose import build_graph
-from prac.lottery.graph import Request, Stage
+from prac.lottery.graph import Stage
 from prac.lottery.outputs import JudgeFacts, Made
+from prac.lottery.request import Request
 from prac.sweep.outcome import best_configuration, dense_accuracies
 
 

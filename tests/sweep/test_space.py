@@ -6,7 +6,8 @@ import pytest
 
 from prac.config.recipes import digits
 from prac.errors import ConfigError
-from prac.lottery.graph import Graph, Request
+from prac.lottery.graph import Graph
+from prac.lottery.request import Request
 from prac.sweep.space import Axis, Space, label, short_label, varied
 from prac.sweep.union import Trial, Union, swept_stages, trial_graph
 

@@ -11,8 +11,9 @@ from support.played import plain_made
 from prac.analysis.trials import TrialRow
 from prac.config.recipes import digits
 from prac.config.values import RewindPoint
-from prac.lottery.graph import Graph, Request
+from prac.lottery.graph import Graph
 from prac.lottery.outputs import JudgeFacts, Made, RoundFacts
+from prac.lottery.request import Request
 from prac.sweep.union import Trial, Union, trial_graph
 
 JUDGE = "judge:conv4:prac:2"

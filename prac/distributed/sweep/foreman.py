@@ -17,8 +17,9 @@ from prac.analysis.trials import State, TrialRow
 from prac.distributed.executor import Failed, RayExecutor
 from prac.distributed.sweep.trials import Ask, Exchange
 from prac.errors import EmptySetError
-from prac.lottery.graph import Graph, Request, Stage
+from prac.lottery.graph import Graph, Stage
 from prac.lottery.outputs import Made
+from prac.lottery.request import Request
 from prac.lottery.store import DamagedArtifact
 from prac.sweep.space import label
 from prac.sweep.union import Trial, Union, trial_graph
