@@ -44,7 +44,7 @@ def run_pipeline(recipe: Recipe, options: Options, screen: Screen) -> dict[str, 
     """
     planned = plan_pipeline(recipe, options)
     place = open_place(planned)
-    running = None if options.plan else Pipeline(planned, place, screen)
+    running = None if options.plan else _Running(planned, place, screen)
     for line in planned.told:
         screen.line(line)
     for name, trial in planned.trials.items():
@@ -57,7 +57,7 @@ def run_pipeline(recipe: Recipe, options: Options, screen: Screen) -> dict[str, 
     return tell_costs(planned, found, bytes_left(planned, planned.graph.to_run(found)), screen)
 
 
-class Pipeline:
+class _Running:
     """A planned pipeline, with the place that keeps what it makes."""
 
     def __init__(self, planned: Planned, place: Place, screen: Screen) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prac.app.devices import Given, find_devices, given
+from prac.app.means import precision_of, workers_of
 from prac.app.options import Options, home_of
-from prac.app.request import request_of, workers_of
 from prac.config.recipe import Recipe
 from prac.data.dataset import DataSummary, Source
 from prac.data.shown import two_lines
@@ -21,11 +20,10 @@ from prac.errors import ConfigError
 from prac.lottery.compose import build_graph
 from prac.lottery.footprint import footprint
 from prac.lottery.graph import Graph, Stage
-from prac.lottery.networks import check_networks, initial_digests
-from prac.lottery.request import Request
+from prac.lottery.networks import check_networks
+from prac.lottery.request import Request, make_request
 from prac.lottery.room import Shares
 from prac.lottery.sizes import NetworkSize, network_size
-from prac.lottery.stage_config import check_rewind
 from prac.lottery.trials import NetworkTrial
 from prac.models.catalogue import Format, Pictures
 from prac.plugins import is_of_this_process
@@ -94,9 +92,17 @@ def plan_pipeline(recipe: Recipe, options: Options) -> Planned:
         _refuse_of_this_process(recipe)
     num_training = training_rows(summary, recipe.data.validation_fraction)
     share = given(options, find_devices(options), shares_of(recipe.train, num_training))
-    request = request_of(recipe, options, share, source, num_training)
-    request = dataclasses.replace(request, weights=initial_digests(recipe, source))
-    check_rewind(recipe, request.num_training)
+    request = make_request(
+        recipe,
+        source,
+        num_training,
+        precision_of(recipe, options, share),
+        transfer_from=options.transfer_from,
+        judge=options.judge,
+        seeds=options.seeds,
+        searches=options.searches,
+        margin=options.margin,
+    )
     graph = build_graph(request)
     if options.only:
         graph = graph.only(options.only)

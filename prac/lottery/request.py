@@ -1,17 +1,21 @@
-"""What a pipeline is asked for, as a value."""
+"""What a pipeline is asked for, as a value; made of a recipe, its data and options."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypedDict, Unpack
 
 from prac.config.checks import require
 from prac.config.methods import METHODS, PRAC, Method, find_method
 from prac.config.recipe import Recipe
 from prac.config.sections import Precision
 from prac.config.values import JUDGED_BY, Judge
+from prac.data.dataset import Source
 from prac.errors import ConfigError
+from prac.lottery.networks import initial_digests
+from prac.lottery.stage_config import check_rewind
 
 MAX_SEEDS = 100
 """More judgements of one ticket, and more searches, than anybody asks for."""
@@ -118,3 +122,29 @@ class Request:
         if isinstance(self.judge, str):
             return (0, rounds)
         return tuple(sorted(set(self.judge)))
+
+
+class Asked(TypedDict, total=False):
+    """What of a request is an option, by the names it has there."""
+
+    transfer_from: str | None
+    judge: Judge
+    seeds: int
+    searches: int
+    margin: float
+
+
+def make_request(
+    recipe: Recipe, source: Source, num_training: int, precision: Precision, **asked: Unpack[Asked]
+) -> Request:
+    """num_training, precision: as a request has them. Raises ConfigError."""
+    check_rewind(recipe, num_training)
+    return Request(
+        recipe=recipe,
+        data=source.fingerprint(),
+        data_name=source.name,
+        num_training=num_training,
+        precision=precision,
+        weights=initial_digests(recipe, source),
+        **asked,
+    )

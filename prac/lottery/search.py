@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from prac.config.recipe import Recipe
 from prac.config.recipes import get_recipe
@@ -24,12 +24,11 @@ from prac.lottery.compose import build_graph
 from prac.lottery.folder_store import FolderStore
 from prac.lottery.kept import FolderKept, pipeline_of
 from prac.lottery.local import LocalEnv, run_local
-from prac.lottery.networks import check_networks, initial_digests
+from prac.lottery.networks import check_networks
 from prac.lottery.progress import SILENT, Display
-from prac.lottery.request import Request
+from prac.lottery.request import Asked, Request, make_request
 from prac.lottery.rounds import TrainRound
 from prac.lottery.search_result import Reader, SearchResult
-from prac.lottery.stage_config import check_rewind
 from prac.lottery.store import MemoryStore, Store
 from prac.lottery.turn import turn
 from prac.plugins import object_digest, own_key
@@ -87,7 +86,9 @@ def search(
         several = isinstance(network, list | tuple)
         recipe = recipe.replace(architectures=tuple(network) if several else (network,))
     with turn(how.threads):
-        request = local_request(recipe, source, how.device, transfer_from, judge, seeds)
+        request = local_request(
+            recipe, source, how.device, transfer_from=transfer_from, judge=judge, seeds=seeds
+        )
         if how.train_round is not None:
             request = dataclasses.replace(request, trainer=_told(how.train_round, store))
         graph = build_graph(request)
@@ -116,24 +117,11 @@ def search(
     return SearchResult(first, graph, Reader(kept, ran), env.dataset, searched)
 
 
-def local_request(
-    recipe: Recipe, source: Source, device: str, transfer_from: str | None, judge: Judge, seeds: int
-) -> Request:
-    """What is asked for, as a graph is built of it. Raises ConfigError."""
-    summary = source.summary()
-    num_training = training_rows(summary, recipe.data.validation_fraction)
-    check_rewind(recipe, num_training)
-    return Request(
-        recipe=recipe,
-        data=source.fingerprint(),
-        data_name=source.name,
-        num_training=num_training,
-        precision=resolve_precision(recipe.train.precision, pick_device(device)),
-        transfer_from=transfer_from,
-        judge=judge,
-        seeds=seeds,
-        weights=initial_digests(recipe, source),
-    )
+def local_request(recipe: Recipe, source: Source, device: str, **asked: Unpack[Asked]) -> Request:
+    """What a search in this process is asked for. Raises ConfigError."""
+    num_training = training_rows(source.summary(), recipe.data.validation_fraction)
+    precision = resolve_precision(recipe.train.precision, pick_device(device))
+    return make_request(recipe, source, num_training, precision, **asked)
 
 
 def _told(trainer: TrainRound, store: Any) -> str:

@@ -134,7 +134,7 @@ def test_precision_is_what_the_devices_compute_in(
 def test_dense_trainings_of_this_machine_share_its_cores(
     cores, networks, address, options, workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prac.app.request.available_cpus", lambda: cores)
+    monkeypatch.setattr("prac.app.means.available_cpus", lambda: cores)
     monkeypatch.setattr("prac.app.planned.find_devices", lambda options: Devices())
     monkeypatch.setenv("RAY_ADDRESS", address)
     recipe = digits().replace(architectures=networks, compare=())

@@ -36,7 +36,7 @@ def test_a_data_set_s_own_validation_rows_are_no_training_rows(
     recipe = recipe.set(data={"source": "halves:held"})
     planned = plan_pipeline(recipe, Options(executor="local"))
     source = open_source(recipe.data)
-    asked = local_request(recipe, source, "cpu", None, "last", 1)
+    asked = local_request(recipe, source, "cpu", judge="last")
     rows = len(source.load().training_ids)
     assert planned.request.num_training == asked.num_training == rows
     assert planned.request.data == asked.data

@@ -102,7 +102,7 @@ def found(digits_data: ImageDataset, tmp_path_factory: pytest.TempPathFactory) -
     """All searches, with all their tickets. Judgements are made up: they have tests of their own,
     and would take most of the time."""
     source = as_source(digits_data, RECIPE.data)
-    request = local_request(RECIPE, source, "cpu", None, "last", 1)
+    request = local_request(RECIPE, source, "cpu", judge="last")
     graph, store = build_graph(request), MemoryStore()
     env = LocalEnv(
         data=request.data,

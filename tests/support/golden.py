@@ -124,4 +124,4 @@ def images() -> ImageDataset:
 def kept_graph() -> Graph:
     """The graph of the search whose store is kept."""
     source = as_source(images(), RECIPE.data)
-    return build_graph(local_request(RECIPE, source, "cpu", None, "last", 1))
+    return build_graph(local_request(RECIPE, source, "cpu", judge="last"))

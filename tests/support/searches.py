@@ -114,9 +114,8 @@ def searched(
     how = Local(device="cpu", train_round=trainer)
     result = search(recipe, data=dataset, store=store, how=how, **asked)
     source = as_source(dataset, recipe.data)
-    request = local_request(
-        recipe, source, "cpu", asked["transfer_from"], asked["judge"], asked["seeds"]
-    )
+    options = {name: asked[name] for name in ("transfer_from", "judge", "seeds")}
+    request = local_request(recipe, source, "cpu", **options)
     if trainer is not None:
         request = dataclasses.replace(request, trainer=trainer.prac_key)
     graph = build_graph(request)

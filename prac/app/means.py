@@ -1,13 +1,12 @@
-"""What the options of a run ask for: the workers of dense training, the request of its graph."""
+"""What the options of a run come to: the workers of dense training, the precision."""
 
 from __future__ import annotations
 
 from prac.app.devices import Given
 from prac.app.options import Options
 from prac.config.recipe import Recipe
-from prac.data.dataset import Source
+from prac.config.sections import Precision
 from prac.errors import ConfigError
-from prac.lottery.request import Request
 from prac.machine import available_cpus, cluster_address
 from prac.training.processor import cpu_precision
 from prac.training.schedule import shares_of
@@ -43,10 +42,8 @@ def workers_of(
     return workers
 
 
-def request_of(
-    recipe: Recipe, options: Options, given: Given, source: Source, num_training: int
-) -> Request:
-    """What the pipeline is asked for, as its graph reads it. Raises ConfigError."""
+def precision_of(recipe: Recipe, options: Options, given: Given) -> Precision:
+    """What `train.precision` comes to on these devices. Raises ConfigError."""
     precision = recipe.train.precision
     local = options.executor == "local"
     on_gpu = given.gpus if local else given.per_round
@@ -64,15 +61,4 @@ def request_of(
             "train.precision tf32 is of NVIDIA's GPUs, and rounds or workers of dense training "
             "have none; allowed: auto, fp32, bf16"
         )
-    return Request(
-        recipe=recipe,
-        data=source.fingerprint(),
-        data_name=source.name,
-        num_training=num_training,
-        precision=precision,
-        transfer_from=options.transfer_from,
-        judge=options.judge,
-        seeds=options.seeds,
-        searches=options.searches,
-        margin=options.margin,
-    )
+    return precision
