@@ -22,7 +22,8 @@ from prac.lottery.store import Finished, Store, StoreAway, seal
 from prac.report.verdict import earned_aliases
 from prac.scratch import scratch_folder
 from prac.storage import Folder
-from prac.tracking.connection import TICKETS, default_tracking_uri
+from prac.tracking.address import default_tracking_uri
+from prac.tracking.connection import TICKETS
 from prac.tracking.kept import MlflowKept
 from prac.tracking.shown import Picture, Shown
 from prac.tracking.store import MlflowStore

@@ -82,7 +82,7 @@ def open_store(home: str | None) -> MlflowStore:
 
     MLflow would make an empty database and find nothing in it.
     """
-    from prac.tracking.connection import default_tracking_uri
+    from prac.tracking.address import default_tracking_uri
     from prac.tracking.store import MlflowStore
 
     uri = default_tracking_uri(None if home is None else Path(home).absolute())

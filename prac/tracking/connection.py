@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prac.errors import ConfigError, PracError, StoreError, first_line, without_passwords
+from prac.errors import PracError, StoreError, first_line, without_passwords
 from prac.lottery.store import Finished, StoreAway
 from prac.tracking.embedded import make_database
 from prac.tracking.local import local_folder
@@ -41,25 +40,6 @@ DESCRIPTIONS = {
         "and test accuracy; `Ticket.load('models:/NAME@best')` takes one away."
     ),
 }
-
-
-def default_tracking_uri(home: Path | None = None) -> str:
-    """MLFLOW_TRACKING_URI where it is set, else an embedded SQLite store in a folder.
-
-    home: the folder; None is the working folder.
-    """
-    if named := os.environ.get("MLFLOW_TRACKING_URI"):
-        return named
-    try:
-        folder = home or Path.cwd()
-    except OSError as error:
-        raise ConfigError("the working folder is gone: go to another") from error
-    if re.search(r"\?|%[0-9a-fA-F]{2}", str(folder)):
-        raise ConfigError(
-            f"{folder} can't hold a store: the address of a database would end at the ?, and "
-            "read % with two digits as a character; use a folder of another name"
-        )
-    return f"sqlite:///{folder / 'mlflow.db'}"
 
 
 class Connection:

@@ -11,7 +11,8 @@ from typing import Any
 
 from prac.errors import TicketError, first_line
 from prac.scratch import scratch_folder
-from prac.tracking.connection import TICKETS, Connection, default_tracking_uri
+from prac.tracking.address import default_tracking_uri
+from prac.tracking.connection import TICKETS, Connection
 from prac.tracking.datasets import DataInput, log_inputs
 from prac.tracking.local import local_folder
 from prac.tracking.pages import pages

@@ -16,7 +16,8 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from prac.errors import ConfigError, StoreError
 from prac.lottery.store import StoreAway
 from prac.tracking import reach
-from prac.tracking.connection import STAGES, TICKETS, Connection, default_tracking_uri
+from prac.tracking.address import default_tracking_uri
+from prac.tracking.connection import STAGES, TICKETS, Connection
 from prac.tracking.local import local_folder
 
 
@@ -140,6 +141,34 @@ def test_a_folder_whose_name_an_address_cannot_hold_is_refused(
         default_tracking_uri(tmp_path / name)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://there")
     assert default_tracking_uri(tmp_path / name) == "http://there"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("http://", "https://:5000", "http://[::1", "http://host:port", "http://host:99999"),
+        *("sqlite:", "sqlite:mlflow.db", "sqlite://", "sqlite:///", "postgresql:host/x"),
+        *("foo://x", "ftp://host", "http:host", "htttp://joe:secret@host"),
+    ],
+)
+def test_what_is_no_address_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(ConfigError, match=r"is no address of a store; allowed: http") as refused:
+        default_tracking_uri()
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("http://host", "https://joe:secret@host:5000/sub", "http://[::1]:5000", "HTTP://host"),
+        *("sqlite:///mlflow.db", "sqlite:////tmp/x.db", "postgresql+psycopg://joe@host/mlflow"),
+        *("postgresql://", "mysql+pymysql://host/x", "databricks", "databricks://profile"),
+    ],
+)
+def test_addresses_are_taken_as_they_are(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert default_tracking_uri() == address
 
 
 @pytest.mark.parametrize("name", ["a b", "100% ours", "a#b", "\u00e9\u2014", "it's"])

@@ -31,7 +31,8 @@ from prac.lottery.outputs import (
     SetFacts,
 )
 from prac.lottery.store import MANIFEST, DamagedArtifact, StoreAway, seal
-from prac.tracking.connection import DESCRIPTIONS, PIPELINES, STAGES, TICKETS, default_tracking_uri
+from prac.tracking.address import default_tracking_uri
+from prac.tracking.connection import DESCRIPTIONS, PIPELINES, STAGES, TICKETS
 from prac.tracking.mlflow_internals import delete_artifacts
 from prac.tracking.shown import Shown
 from prac.tracking.store import MlflowStore
