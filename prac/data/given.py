@@ -21,7 +21,7 @@ from prac.data.dataset import DataSummary, ImageDataset, Origin, Source
 from prac.data.decode import convert_images, shape_after
 from prac.data.findings import row_digests
 from prac.data.pixels import Seen, corrupt_errors, decode_image, quiet, to_pixels, upright
-from prac.data.splits import LabelledImages, assemble, split_options, summarise
+from prac.data.splits import LabelledImages, assemble, slug, split_options, summarise
 from prac.data.walk import same_form
 from prac.data.words import split_of
 from prac.errors import ConfigError, first_line, shown
@@ -74,7 +74,8 @@ class GivenSource:
 
     def __init__(self, data: Any, config: DataConfig, name: str | None = None) -> None:
         """Take the images. Raises ConfigError for what can't be used."""
-        self.name = name or str(getattr(data, "name", None) or "given")
+        own = getattr(data, "name", None)  # of some it is a method, or a number
+        self.name = name or slug(own if isinstance(own, str) and own else "given")
         self.config = config
         given = data if isinstance(data, Mapping) else {"train": data}
         splits = {split_of(str(name)) or str(name): part for name, part in given.items()}

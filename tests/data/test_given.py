@@ -230,6 +230,17 @@ def _fails(_place: int):
     raise FileNotFoundError("no such picture\nanywhere")
 
 
+@pytest.mark.parametrize(
+    ("own", "name"),
+    [("My Set/1", "my-set-1"), ("", "given"), (None, "given"), (3, "given"), (_fails, "given")],
+)
+def test_a_data_set_may_have_a_name(own: object, name: str) -> None:
+    """Of some data sets `name` is a method."""
+    data = rows(LABELS)
+    data.name = own
+    assert as_source(data, DataConfig()).name == name
+
+
 def test_datasets_that_number_their_classes_each_for_itself() -> None:
     """A test folder without the first class: its 0 is training's 1."""
     train = Items(lambda i: (PIXELS[i], int(LABELS[i])), ["ant", "bee", "cat", "dog"])
