@@ -29,18 +29,13 @@ _PATIENCE = 2.0
 _STEPS, _TIMED_EPOCHS = 2, 4
 
 
-def seconds_per_image(timed: Timed) -> float:
-    """Wall seconds that training takes for one image: augmentation, forward, backward, update.
-
-    After two steps that warm up, the least time of up to four times two steps, in the precision
-    that the configuration resolves to on this device. Evaluation is not in it.
-    """
-    return _trained(timed)[0].training
-
-
 def calibrate(timed: Timed, threads: int) -> Speed:
     """The speed of a network with so many threads, in a process that does nothing else: its memory
     is counted. What a whole batch would hold is told from smaller ones where those were timed.
+
+    Training an image is augmentation, forward, backward, update: after two steps that warm up, the
+    least time of up to four times two steps, in the precision that the configuration resolves to on
+    this device.
     """
     start = time.process_time()
     torch.set_num_threads(threads)

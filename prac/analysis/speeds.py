@@ -45,8 +45,8 @@ def speeds_here(
     threads: int,
     device: str,
     told: Callable[[list[str]], None] = lambda _: None,
-) -> dict[str, Speed]:
-    """The speeds of networks by name, each timed once and kept by all that it depends on.
+) -> dict[Timed, Speed]:
+    """The speeds of networks, each timed once and kept by all that it depends on.
 
     threads: of a training. device: the name of a GPU, empty for a CPU, on whose cores several are
     timed side by side. Each has a process of its own, whose memory is counted. Those whose callable
@@ -76,7 +76,7 @@ def speeds_here(
     for timed, speed in zip(missing, _measured(missing, threads, at_once), strict=True):
         found[timed] = speed
         keep(speed, _KEPT, digests[timed])
-    return {timed.architecture: speed for timed, speed in found.items() if speed is not None}
+    return {timed: speed for timed, speed in found.items() if speed is not None}
 
 
 def _measured(every: list[Timed], threads: int, at_once: int) -> list[Speed]:

@@ -135,7 +135,7 @@ def estimate(
     if not names or shape is None or not (is_local or cluster_address() == "local"):
         return None
     trains = dataclasses.replace(planned.recipe.train, precision=planned.request.precision)
-    speeds = speeds_here(
+    timed = speeds_here(
         (
             Timed(
                 architecture=name,
@@ -151,6 +151,7 @@ def estimate(
         device=planned.given.devices.name if planned.given.gpus else "",
         told=told,
     )
+    speeds = {network.architecture: speed for network, speed in timed.items()}
     if speeds.keys() != names.keys():
         return None
     seconds = _seconds(planned, found, to_run, speeds, trials)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from prac.app.console import say
 from prac.cli.options import SECTIONS
 from prac.cli.stored import add_json_option
-from prac.config.costs import NetworkCost, recipe_costs
+from prac.config.costs import recipe_costs
 from prac.config.measured import MEASURED
 from prac.config.published import SAVED, differences
 from prac.config.recipe import fields_of
@@ -37,8 +38,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--calibrate",
         action="store_true",
-        help="time a few steps of each network here, for hours on this machine (a minute or two "
-        "for all recipes; nothing is kept)",
+        help="time a few steps of each network here, as plans do and for plans to come: hours on "
+        "one core of this machine, or on its GPU (minutes for all recipes)",
     )
     add_json_option(parser)
     parser.set_defaults(action=show_recipes)
@@ -47,12 +48,12 @@ def add(commands: Any) -> None:
 def show_recipes(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """Print them; the fields of one are printed as `--set` takes them."""
     recipes = [get_recipe(name) for name in ([arguments.name] if arguments.name else RECIPES)]
-    speeds = _calibrate(recipes) if arguments.calibrate else {}
+    hours = _hours(recipes) if arguments.calibrate else {}
     if arguments.json:
-        return {"recipes": [_as_json(recipe, speeds) for recipe in recipes]}
+        return {"recipes": [_as_json(recipe, hours) for recipe in recipes]}
     if arguments.name:
         _show_one(recipes[0])
-    _print_costs(recipes, speeds)
+    _print_costs(recipes, hours)
     return None
 
 
@@ -81,62 +82,72 @@ def _evidence(name: str) -> list[str]:
     return told
 
 
-def _print_costs(recipes: Iterable[Recipe], speeds: dict[_Timed, float]) -> None:
-    hours = f" {'hours':>9}" if speeds else ""
-    say(f"{'recipe':30} {'steps':>11} {'FLOPs':>8}{hours} {'searches':>8}  what it is")
+def _print_costs(recipes: Iterable[Recipe], hours: _Hours) -> None:
+    head = f" {'hours':>9}" if hours else ""
+    say(f"{'recipe':30} {'steps':>11} {'FLOPs':>8}{head} {'searches':>8}  what it is")
     for recipe in recipes:
         costs = recipe_costs(recipe)
         steps, flops = sum(cost.steps for cost in costs), sum(cost.flops for cost in costs)
-        hours = f" {_hours(recipe, costs, speeds):9,.2f}" if speeds else ""
+        takes = f" {hours[recipe.name]:9,.2f}" if hours else ""
         measured = MEASURED.get(recipe.name)
         searches = 0 if measured is None or measured.variant else measured.searches
-        say(f"{recipe.name:30} {steps:11,} {flops:8.1e}{hours} {searches:8}  {recipe.description}")
+        say(f"{recipe.name:30} {steps:11,} {flops:8.1e}{takes} {searches:8}  {recipe.description}")
+    say("steps, FLOPs: of vanilla's search, which no other exceeds; searches: measured here")
 
 
-def _as_json(recipe: Recipe, speeds: dict[_Timed, float]) -> dict[str, Any]:
+def _as_json(recipe: Recipe, hours: _Hours) -> dict[str, Any]:
     costs = recipe_costs(recipe)
     return {
         "name": recipe.name,
         "description": recipe.description,
         "steps": sum(cost.steps for cost in costs),
         "flops": sum(cost.flops for cost in costs),
-        "hours": _hours(recipe, costs, speeds) if speeds else None,
+        "hours": hours.get(recipe.name),
         "networks": [vars(cost) for cost in costs],
         "measured": vars(MEASURED[recipe.name]) if recipe.name in MEASURED else None,
         "published": dict(zip(("saved", "last_set"), SAVED.get(recipe.name, ()), strict=False)),
     }
 
 
-_Timed = tuple[str, str, int, str]
-"""What a speed depends on: network, data, batch size, precision."""
+_Hours = dict[str, float]
+"""Of one search, by recipe."""
 
 
-def _timed(recipe: Recipe, cost: NetworkCost) -> _Timed:
-    return (cost.architecture, cost.data, recipe.train.batch_size, recipe.train.precision)
-
-
-def _hours(recipe: Recipe, costs: Iterable[NetworkCost], speeds: dict[_Timed, float]) -> float:
-    return sum(cost.samples * speeds[_timed(recipe, cost)] for cost in costs) / 3600
-
-
-def _calibrate(recipes: Iterable[Recipe]) -> dict[_Timed, float]:
-    from prac.analysis.calibration import seconds_per_image
+def _hours(recipes: Iterable[Recipe]) -> _Hours:
+    from prac.analysis.speeds import speeds_here
     from prac.analysis.timed import Timed
+    from prac.app.devices import find_devices, given
+    from prac.app.means import precision_of
+    from prac.app.options import Options
 
-    speeds: dict[_Timed, float] = {}
+    options = Options(executor="local")
+    devices = find_devices(options)
+    timed: dict[str, dict[Timed, int]] = {}
     for recipe in recipes:
-        for cost in recipe_costs(recipe):
-            key = _timed(recipe, cost)
-            if key not in speeds:
-                speeds[key] = seconds_per_image(
-                    Timed(
-                        architecture=cost.architecture,
-                        image_shape=cost.image_shape,
-                        num_classes=cost.num_classes,
-                        train=recipe.train,
-                    )
-                )
-    return speeds
+        share = given(options, devices, shares=1)
+        precision = precision_of(recipe, options, share)
+        timed[recipe.name] = {
+            Timed(
+                architecture=cost.architecture,
+                image_shape=cost.image_shape,
+                num_classes=cost.num_classes,
+                train=dataclasses.replace(recipe.train, precision=precision),
+                augment=recipe.augment,
+                device="cuda" if share.gpus else "cpu",
+            ): cost.samples
+            for cost in recipe_costs(recipe)
+        }
+    every = dict.fromkeys(network for networks in timed.values() for network in networks)
+    speeds = speeds_here(
+        every,
+        threads=options.cpus_per_round,
+        device=devices.name if devices.count else "",
+        told=lambda names: say(f"timing a few steps of {', '.join(names)}", error=True),
+    )
+    return {
+        name: sum(samples * speeds[one].training for one, samples in networks.items()) / 3600
+        for name, networks in timed.items()
+    }
 
 
 def _text(value: object) -> str:

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from prac.analysis.calibration import seconds_per_image
+from prac.analysis.calibration import calibrate
 from prac.analysis.timed import Timed
 from prac.config.sections import TrainConfig
 from prac.models.registry import build_model
@@ -25,7 +25,7 @@ def timed(architecture: str, image_shape: tuple[int, int, int], train: TrainConf
 def test_the_time_is_that_of_training_steps() -> None:
     config = TrainConfig(batch_size=32, milestones=(), precision="fp32", schedule="cosine")
     before = torch.random.get_rng_state()
-    seconds = seconds_per_image(timed("conv4", (16, 16, 3), config))
+    seconds = calibrate(timed("conv4", (16, 16, 3), config), threads=1).training
     assert torch.equal(before, torch.random.get_rng_state())
 
     model = build_model("conv4", num_classes=10, image_shape=(16, 16, 3), seed=0)
@@ -40,6 +40,6 @@ def test_the_time_is_that_of_training_steps() -> None:
 
 def test_a_larger_network_takes_longer() -> None:
     config = TrainConfig(batch_size=16, milestones=(), precision="fp32")
-    small = seconds_per_image(timed("resnet8", (8, 8, 1), config))
-    large = seconds_per_image(timed("resnet56s", (32, 32, 1), config))
+    small = calibrate(timed("resnet8", (8, 8, 1), config), threads=1).training
+    large = calibrate(timed("resnet56s", (32, 32, 1), config), threads=1).training
     assert large > 5 * small

@@ -32,7 +32,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_speed_is_measured_once_and_kept(cache: Path) -> None:
     found = speeds_here([timed("resnet8"), timed("conv4")], threads=1, device="")
-    assert found.keys() == {"resnet8", "conv4"}
+    assert found.keys() == {timed("resnet8"), timed("conv4")}
     for speed in found.values():
         assert 0 < speed.predicting < speed.training < 1
         # torch alone holds a few hundred megabytes.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from prac.analysis.timed import Speed, Timed
 from prac.app.options import Options
 from prac.cli import build_parser
 from prac.cli.guard import guarded
@@ -107,14 +108,29 @@ def test_recipes_cost_what_their_vanilla_searches_cost(command, monkeypatch) -> 
     # 16 rounds of 64,064 steps; VGG-16: 0.31 billion multiply-adds an image.
     assert row.split()[1:3] == ["1,025,024", "2.5e+17"]
     assert "hours" not in out
-    monkeypatch.setattr("prac.analysis.calibration.seconds_per_image", lambda *_: 0.001)
+    speed = Speed(training=0.001, predicting=1, start=1, memory=1)
+    asked: list[Timed] = []
+
+    def speeds(every, *, threads, device, told):
+        asked.extend(every)
+        return dict.fromkeys(asked, speed)
+
+    monkeypatch.setattr("prac.analysis.speeds.speeds_here", speeds)
     _, out, _ = command("recipes", "digits", "--calibrate", "--json")
     (digits,) = json.loads(out)["recipes"]
     # Three networks, 8 rounds of 16 epochs on 1,294 images, a millisecond each.
     assert digits["hours"] == pytest.approx(3 * 8 * 16 * 1294 / 1000 / 3600)
     assert digits["steps"] == 3 * 2688
+    # What a plan of the recipe times: one speed, kept, is for both.
+    planned: list[Timed] = []
+    monkeypatch.setattr(
+        "prac.app.estimate.speeds_here",
+        lambda every, **_: planned.extend(every) or dict.fromkeys(planned, speed),
+    )
+    assert command("plan", "--recipe", "digits", "--executor", "local")[0] == 0
+    assert set(asked) == set(planned)
     _, out, _ = command("recipes", "--calibrate")
-    assert len(out.splitlines()) == 1 + len(RECIPES)
+    assert len(out.splitlines()) == 1 + len(RECIPES) + 1
     assert out.splitlines()[0].split()[:4] == ["recipe", "steps", "FLOPs", "hours"]
 
 
