@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from prac.analysis.gallery import Gallery
+from prac.analysis.mask_bits import Bits, dice, pack
 from prac.analysis.results import (
     ClassShare,
     HardSample,
@@ -28,7 +29,6 @@ from prac.config.sections import SelectConfig
 from prac.data.dataset import ImageDataset
 from prac.lottery.graph import Graph, SearchStages, Stage
 from prac.lottery.outputs import NEXT_MASK, PREDICTIONS, SET, STATISTICS, File, Made
-from prac.pruning.mask import Mask
 from prac.selection.prac_set import PracSet
 from prac.selection.thresholds import ThresholdRow, what_if
 
@@ -244,54 +244,8 @@ class StageFiles:
         return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredThresholds:
-    """What each threshold would have made of what one round left.
-
-    after: the round; its set is the one that round `after` + 1 trains on.
-    """
-
-    architecture: str
-    after: int
-    rows: tuple[ThresholdRow, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredSets:
-    """All rounds found in the store, with the names of the classes."""
-
-    data: str
-    num_training: int
-    class_names: tuple[str, ...]
-    found: tuple[StoredThresholds, ...]
-
-
 def thinned(last: int, most: int) -> list[int]:
     """At most `most` of the rounds 1 to `last`, evenly, the last among them; rising."""
     if last <= most:
         return list(range(1, last + 1))
     return sorted({last - round(place * last / most) for place in range(most)})
-
-
-@dataclass(frozen=True)
-class Bits:
-    """A mask as packed bits: eight weights a byte, in the mask's order. size: weights."""
-
-    packed: NDArray[np.uint8]
-    size: int
-    alive: int
-
-
-def pack(mask: Mask) -> Bits:
-    """A mask as packed bits, so that many of a large network are compared quickly."""
-    flat = np.concatenate([tensor.cpu().numpy().ravel() for tensor in mask.values()])
-    return Bits(packed=np.packbits(flat), size=flat.size, alive=int(flat.sum()))
-
-
-def dice(one: Bits, other: Bits) -> tuple[float, float]:
-    """Twice the weights alive in both over those alive in each, and what chance would give."""
-    both = int(np.bitwise_count(one.packed & other.packed).sum())
-    total = one.alive + other.alive
-    if total == 0:
-        return 1.0, 1.0
-    return 2 * both / total, 2 * one.alive * other.alive / one.size / total

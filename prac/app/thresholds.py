@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from prac.analysis.evidence import StageFiles, StoredSets, StoredThresholds
+from prac.analysis.evidence import StageFiles
+from prac.analysis.what_ifs import StoredSets, StoredThresholds
 from prac.app.options import Options
 from prac.app.places import open_place, read_found
 from prac.app.planned import plan_pipeline

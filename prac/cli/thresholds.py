@@ -16,7 +16,7 @@ from prac.errors import ConfigError
 
 # Slow imports stand in functions: see `prac.cli`.
 if TYPE_CHECKING:
-    from prac.analysis.evidence import StoredSets, StoredThresholds
+    from prac.analysis.what_ifs import StoredSets, StoredThresholds
 
 _DESCRIPTION = """\
 What if the threshold E_F were another? For each one: how many samples the next round's set would

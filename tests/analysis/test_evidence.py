@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from prac import Mask
-from prac.analysis.evidence import StageFiles, dice, pack, thinned
+from prac.analysis.evidence import StageFiles, thinned
 from prac.analysis.outcome import _evidence
 from prac.config.sections import SelectConfig
 from prac.data.dataset import ImageDataset
@@ -156,13 +156,6 @@ def test_rounds_are_thinned_evenly() -> None:
     assert thinned(16, 1) == [16]
     assert thinned(7, 3) == [2, 5, 7]
     assert thinned(0, 3) == []
-
-
-def test_dice_of_masks_of_other_sizes() -> None:
-    # 5 and 3 alive of 6, 3 in both.
-    overlap, chance = dice(pack(_mask(1, 1, 1, 1)), pack(_mask(1, 1, 0, 0)))
-    assert overlap == pytest.approx(2 * 3 / 8)
-    assert chance == pytest.approx(2 * (5 * 3 / 6) / 8)
 
 
 def test_classes_by_hand(evidence: StageFiles, dataset: ImageDataset) -> None:
