@@ -1,4 +1,4 @@
-"""How MLflow's page of tickets opens: ordered by method, the columns worth comparing, and charts
+"""How MLflow's page of tickets opens: the sparsest first, the columns worth comparing, and charts
 for each network.
 
 MLflow keeps a shared view in a tag of the experiment, as JSON; a link names it.
@@ -55,9 +55,9 @@ def ticket_view(models: Mapping[str, bool] | None = None) -> dict[str, str]:
 
 def _view(sections: Sequence[Mapping[str, Any]], charts: Sequence[Mapping[str, Any]]) -> str:
     state = {
-        # Of one method the newest come first, which are its sparsest.
-        "orderByKey": "params.`method`",
-        "orderByAsc": True,
+        # Tickets of one network stand together by it, method beside method, the judged ones first.
+        "orderByKey": "metrics.`sparsity`",
+        "orderByAsc": False,
         "selectedColumns": [*(f"metrics.`{name}`" for name in _COLUMNS), "params.`method`"],
         # The page shows the first ten only, unless it is told otherwise.
         "runsHiddenMode": "SHOW_ALL",
