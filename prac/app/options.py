@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,7 @@ class Options:
     deterministic: by algorithms that find the same bits in every run on the same device.
     gpus_per_worker, gpus_per_round: None follows from that (`prac.app.devices.given`).
     only: stop after stages of these kinds; empty runs everything.
+    settings: of the recipe, as the command line has them (`SECTION.FIELD=VALUE`).
     """
 
     executor: Executor = "ray"
@@ -50,6 +52,7 @@ class Options:
     margin: float = 0.5
     plan: bool = False
     only: tuple[str, ...] = ()
+    settings: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for name in ("cpus_per_round", "gpus", "gpus_per_worker", "gpus_per_round"):

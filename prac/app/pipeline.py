@@ -19,6 +19,7 @@ from prac.app.options import Options
 from prac.app.places import MlflowPlace, Place, make_home, open_place
 from prac.app.planned import Planned, bytes_left, plan_pipeline
 from prac.app.screen import Screen
+from prac.app.unread import unread_settings
 from prac.config.recipe import Recipe
 from prac.errors import ConfigError
 from prac.lottery.graph import Stage
@@ -50,6 +51,8 @@ def run_pipeline(recipe: Recipe, options: Options, screen: Screen) -> dict[str, 
     for name, trial in planned.trials.items():
         for line in trial.lines(name, recipe.prune):
             screen.line(line)
+    for setting in unread_settings(planned):
+        screen.line(f"nothing of this run reads {setting}")
     if running is not None:
         return running.run()
     found = place.found(planned.graph, plan=True)
