@@ -91,7 +91,7 @@ class Options:
 def home_of(options: Options) -> Path:
     """Where the store, events and reports go by default. Raises ConfigError."""
     if options.home is not None:
-        home = Path(options.home).absolute()
+        home = Path(options.home).expanduser().absolute()
         near = next(place for place in (home, *home.parents) if place.exists())
         if not near.is_dir():
             raise ConfigError(f"--home {options.home}: {near} is no folder")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from prac.app.planned import Planned
 from prac.config.recipe import Recipe, fields_of
@@ -13,6 +14,17 @@ from prac.lottery.graph import Graph
 
 _SECTIONS = ("augment", "train", "prune", "select", "budget", "search")
 """What keys alone hold; what data and weights come to is known once they are read."""
+
+_PLACES = ("test", "subset", "label_column", "image_column")
+"""Settings of data that say where something is."""
+_HEEDED: Mapping[str, tuple[str, ...]] = {
+    "folder": ("test",),
+    "parquet": _PLACES,
+    "digits": (),
+    "cifar10": (),
+    "cifar100": (),
+}
+"""By source, but for those of the user's, which may read them all."""
 
 
 def unread_settings(planned: Planned) -> list[str]:
@@ -28,6 +40,8 @@ def unread_settings(planned: Planned) -> list[str]:
     found = []
     for name in names:
         section, _, field = name.partition(".")
+        if section == "data" and _is_not_heeded(planned, field):
+            found.append(name)
         if section not in _SECTIONS:
             continue
         now, before = (fields_of(getattr(each, section)) for each in (recipe, base))
@@ -43,6 +57,14 @@ def unread_settings(planned: Planned) -> list[str]:
         if _keys(graph) == _keys(planned.graph):
             found.append(name)
     return found
+
+
+def _is_not_heeded(planned: Planned, field: str) -> bool:
+    kind = planned.recipe.data.source.partition(":")[0]
+    if field == "test_fraction":
+        return planned.summary.origin.test_from != "made"
+    places = _HEEDED.get(kind)
+    return places is not None and field in _PLACES and field not in places
 
 
 def _without(recipe: Recipe, base: Recipe, name: str) -> Recipe:

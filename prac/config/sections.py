@@ -214,7 +214,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         # Events keep the epoch as int16.
         _check(self, "epochs", 1 <= self.epochs < 2**15, "1 to 32767")
-        _check(self, "batch_size", self.batch_size >= 1, "1 or more samples")
+        _check(self, "batch_size", 1 <= self.batch_size < 2**31, "1 to 2147483647 samples")
         _check(self, "learning_rate", 0 < self.learning_rate < math.inf, "above 0, finite")
         _check(self, "momentum", 0 <= self.momentum < 1, "0 or more, below 1")
         _check(self, "weight_decay", 0 <= self.weight_decay < math.inf, "0 or more, finite")
@@ -316,7 +316,7 @@ class PruneConfig:
         _check(self, "fraction", 0 < self.fraction < 1, "above 0 and below 1")
         if self.tolerance is not None:
             _check(self, "tolerance", 0 < self.tolerance <= 1, "above 0 to 1, or none")
-        _check(self, "patience", self.patience >= 1, "1 or more distances")
+        _check(self, "patience", 1 <= self.patience <= 10**6, "1 to 1000000 distances")
         _check(self, "iterations", 1 <= self.iterations <= 1000, "1 to 1000")
         if self.scoring_samples is not None:
             _check(self, "scoring_samples", self.scoring_samples >= 1, "1 or more samples, or none")
@@ -369,9 +369,10 @@ class SelectConfig:
 
     def __post_init__(self) -> None:
         hold_plug_ins(self)
-        _check(self, "threshold", self.threshold >= 0, "0 or more forgets")
+        _check(self, "threshold", 0 <= self.threshold < 2**15, "0 to 32767 forgets")
         late = self.late_threshold
-        _check(self, "late_threshold", late is None or late >= 0, "0 or more forgets, or none")
+        known = late is None or 0 <= late < 2**15
+        _check(self, "late_threshold", known, "0 to 32767 forgets, or none")
         _check(self, "late_from", self.late_from >= 1, "1 or more")
         _check(self, "easy", 0 <= self.easy < 1, "0 or more, below 1")
         _check(self, "soft", 0 <= self.soft < 1, "0 or more, below 1")

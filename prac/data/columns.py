@@ -19,6 +19,12 @@ _IN_WORDS = ("_text", "_name", "_names", "_str", "_string")
 """Endings of a column that says the labels of another again: `label_text`."""
 
 
+def has_columns(split: Any) -> bool:
+    """Whether a data set tells its columns and their types, as Hugging Face's do; `features` of
+    others are numbers."""
+    return isinstance(getattr(split, "features", None), Mapping)
+
+
 def row_columns(split: Any, config: DataConfig) -> tuple[str, str]:
     """The columns of the image and of the label. Raises ConfigError, with those there are."""
     features = split.features
@@ -32,7 +38,7 @@ def row_columns(split: Any, config: DataConfig) -> tuple[str, str]:
 
 def row_notes(split: Any, config: DataConfig) -> list[str]:
     """What is told of its columns."""
-    if not hasattr(split, "features") or config.label_column is not None:
+    if not has_columns(split) or config.label_column is not None:
         return []
     label = row_columns(split, config)[1]
     return label_notes(label, list(split.features), _class_labels(split))
@@ -70,7 +76,7 @@ def item_columns(item: Mapping[str, Any], config: DataConfig) -> tuple[str, str]
 
 def feature_names(split: Any, config: DataConfig) -> Sequence[str] | None:
     """The names of the classes, where the label's feature says them."""
-    if not hasattr(split, "features"):
+    if not has_columns(split):
         return None
     label = split.features[row_columns(split, config)[1]]
     names: Sequence[str] | None = getattr(label, "names", None)

@@ -67,6 +67,8 @@ def find_layout(root: Path, where: str, test: str | None) -> Layout:
 def _named_test(root: Path, test: str | None, folders: list[Path], where: str) -> Path | None:
     if test is None:
         return None
+    if not test:
+        raise ConfigError("data.test '' is not allowed; allowed: a folder, or none")
     places = [root / test, Path(test).expanduser()]
     places += [folder for folder in folders if split_of(folder.name) == test]
     place = next((path for path in places if path.is_dir() and path != root), None)
@@ -89,6 +91,12 @@ def _by_split(folders: list[Path], where: str, walk: Walk) -> dict[str, Path]:
     others = [folder for folder in folders if split_of(folder.name) is None]
     if "train" in found and others:
         found["train"] = [f for f in found["train"] if folders_in(f, walk)] or []
+        for folder in found["train"] if found.keys() == {"train"} else []:
+            if not is_split_word(folder.name):  # a bullet train beside cars
+                raise ConfigError(
+                    f"{where}: folder '{shown(folder.name)}' beside {len(folders) - 1} others "
+                    f"could be a class or the training split; allowed: {LAYOUTS}"
+                )
     for split, several in found.items():
         with_classes = [folder for folder in several if folders_in(folder, walk)]
         if len(several) > 1 and len(with_classes) > 1:

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from prac.config.sections import DataConfig
 from prac.data.classes import to_classes
-from prac.data.columns import feature_names, item_columns, row_columns, row_notes
+from prac.data.columns import feature_names, has_columns, item_columns, row_columns, row_notes
 from prac.data.dataset import DataSummary, ImageDataset, Origin, Source
 from prac.data.decode import convert_images, shape_after
 from prac.data.findings import row_digests
 from prac.data.pixels import Seen, corrupt_errors, decode_image, quiet, to_pixels, upright
+from prac.data.refusals import name_some
 from prac.data.splits import LabelledImages, assemble, slug, split_options, summarise
 from prac.data.walk import same_form
 from prac.data.words import split_of
@@ -29,6 +30,8 @@ from prac.fingerprint import fingerprint
 
 _Given = tuple[NDArray[np.uint8], NDArray[Any]]
 _SPLITS = ("train", "test", "validation")
+_AGAIN = 32
+"""Items that are asked for twice: what is drawn for half of them is all but never missed."""
 
 
 def given_source(data: Any, config: DataConfig) -> Source:
@@ -112,12 +115,24 @@ class GivenSource:
         return shape_after(shape, self.config.image_size, self.config.channels)
 
     def _find_test(self, splits: Mapping[str, Any]) -> tuple[str, _Given | None]:
-        for name in ("test", "validation"):
-            if name in splits:
-                found = _labelled(splits[name], name, self.config)
-                if not (found[1] == -1).all():
-                    return name, found
-                self._notes.append(f"the {name} split has no labels, and is not used")
+        asked = self.config.test
+        others = [name for name in ("test", "validation") if name in splits]
+        if asked is not None and asked not in others:
+            raise ConfigError(
+                f"data.test '{shown(asked)}' is no split of the data set; allowed: "
+                f"{', '.join(others) or 'none, it has one alone'}"
+            )
+        for name in others if asked is None else [asked]:
+            found = _labelled(splits[name], name, self.config)
+            if not (found[1] == -1).all():
+                left_out = [other for other in others if other != name]
+                self._notes += [
+                    f"the {other} split is left out: the {name} split is used"
+                    for other in left_out
+                    if name == "test" or asked is not None
+                ]
+                return name, found
+            self._notes.append(f"the {name} split has no labels, and is not used")
         return "made", None
 
     def summary(self) -> DataSummary:
@@ -172,8 +187,8 @@ class GivenSource:
 
 def _class_names(train: Any, config: DataConfig) -> tuple[str, ...] | None:
     """The names of 0, 1, ..., where they are said."""
-    names = getattr(train, "classes", None)
-    if isinstance(names, np.ndarray):
+    names: Any = getattr(train, "classes", None)
+    if hasattr(names, "tolist"):  # an array, a tensor, an index
         names = names.tolist()
     names = names or feature_names(train, config)
     if isinstance(names, Sequence) and not isinstance(names, str):
@@ -213,6 +228,12 @@ def _labelled(split: Any, name: str, config: DataConfig) -> _Given:
 
 def _as_labels(given: list[Any], name: str) -> NDArray[Any]:
     """(N,) int64 of whole numbers, -1 where there is no label; texts as objects."""
+    absent = [place for place, label in enumerate(given) if label is None]
+    if 0 < len(absent) < len(given):
+        raise ConfigError(
+            f"the {name} split has {len(absent)} items without a label "
+            f"({name_some(absent, 'number {}'.format)}); allowed: a label in every item"
+        )
     labels = [_label(label, place, name) for place, label in enumerate(given)]
     if {type(label) for label in labels} <= {int}:
         return np.array(labels, dtype=np.int64)
@@ -247,10 +268,15 @@ def _collected(split: Any, name: str, config: DataConfig) -> _Given:
     count = len(split)
     if count == 0:
         raise ConfigError(f"the {name} split gives no (image, label) by number: it is empty")
-    columns = row_columns(split, config) if hasattr(split, "features") else None
+    columns = row_columns(split, config) if has_columns(split) else None
     items = [_item(split, place, name, config, columns) for place in range(count)]
-    for place in sorted({0, count // 2, count - 1}):
-        again = _item(split, place, name, config, columns)[0]
+    for place in sorted({round(k * (count - 1) / (_AGAIN - 1)) for k in range(_AGAIN)}):
+        again, label = _item(split, place, name, config, columns)
+        if _label(label, place, name) != _label(items[place][1], place, name):
+            raise ConfigError(
+                f"the {name} split gives another label each time it is asked for number {place}; "
+                "allowed: always the same"
+            )
         if not np.array_equal(again, items[place][0]):
             raise ConfigError(
                 f"the {name} split gives another image each time it is asked for number {place}; "
@@ -332,9 +358,10 @@ def _picture(image: Any, place: int, name: str, config: DataConfig) -> NDArray[n
 
 
 def _array(part: Any, name: str) -> NDArray[Any]:
-    part = part.detach() if hasattr(part, "detach") else part
+    if np.ma.is_masked(part):
+        raise ConfigError(f"the {name} split has masked values; allowed: none, whole arrays")
     try:
-        return np.asarray(part)
+        return np.asarray(part.detach() if hasattr(part, "detach") else part)
     except Exception as error:
         raise ConfigError(
             f"the {name} split has what is no array ({first_line(error)}); allowed: (images, "
@@ -367,7 +394,8 @@ def _pixels(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
         whole = np.rint(scaled)
         if whole.min() >= 0 and whole.max() <= 255 and np.abs(scaled - whole).max() < 1e-2:
             return whole.astype(np.uint8)
+    span = f" from {images.min()} to {images.max()}" if images.dtype.kind in "biuf" else ""
     raise ConfigError(
-        f"the {name} split's pixels are {images.dtype} from {images.min()} to {images.max()}; "
+        f"the {name} split's pixels are {images.dtype}{span}; "
         "allowed: uint8, or floats from 0 to 1 in steps of 1/255 (leave out what normalises)"
     )

@@ -148,6 +148,8 @@ def has_column(schema: pa.Schema, name: str) -> bool:
 def _named_test(root: Path, test: str | None, where: str) -> list[Path]:
     if test is None:
         return []
+    if not test:
+        raise ConfigError("data.test '' is not allowed; allowed: a file, a folder, or none")
     inside, itself = root / test, Path(test).expanduser()
     place = next((path for path in (inside, itself) if path.exists()), None)
     if place is None or place == root:

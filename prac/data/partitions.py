@@ -13,6 +13,7 @@ from prac.data.columns import LABEL_NAMES, OTHER_LABEL_NAMES
 from prac.data.words import split_of
 
 _NULL = "__HIVE_DEFAULT_PARTITION__"
+_YES, _NO = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f")
 _WHOLE = re.compile("0|-?[1-9][0-9]{0,17}")
 
 
@@ -48,8 +49,17 @@ class Partitions:
 
 
 def names_split(folder: str) -> str | None:
-    """The split that a folder's name says: not by what is a label (`label=train`)."""
-    return None if _is_labels(folder) else split_of(folder)
+    """The split that a folder's name says: not by what is a label (`label=train`). Of `is_test`
+    and `is_train` either value says one."""
+    if _is_labels(folder):
+        return None
+    name, _, value = folder.partition("=")
+    asked, word = split_of(name), value.lower()
+    if asked is None or word not in (*_YES, *_NO):
+        return split_of(folder)
+    if word in _YES:
+        return asked
+    return "train" if asked == "test" else "test" if asked == "train" else None
 
 
 def _is_labels(folder: str) -> bool:

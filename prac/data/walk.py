@@ -13,9 +13,10 @@ from pathlib import Path
 
 from prac.errors import ConfigError, shown
 
-# Left by desktops, network drives and archives beside the data.
+# Left by desktops, network drives and archives beside the data, and by runs of ours in its folder.
 _JUNK = frozenset(
-    {"__macosx", "__pycache__", "$recycle.bin", "#recycle", "lost+found"}
+    {"prac-runs", "mlruns"}
+    | {"__macosx", "__pycache__", "$recycle.bin", "#recycle", "lost+found"}
     | {"system volume information", "@eadir", "@recycle", "@recently-snapshot", "@tmp"}
 )
 _SMALL = frozenset({"thumbnails", "thumbs"})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from prac.config.methods import PRAC
 from prac.config.strategies import ProxyOptions
+from prac.errors import ConfigError
 from prac.lottery.line import Line
 from prac.lottery.method_config import score_settings
 from prac.lottery.stage_config import (
@@ -15,7 +17,7 @@ from prac.lottery.stage_config import (
     SelectStageConfig,
     SubsetStageConfig,
 )
-from prac.selection.scores import find_score
+from prac.selection.scores import Scorer, find_score
 from prac.training.schedule import full_budget
 
 
@@ -66,12 +68,26 @@ def _subset(line: Line, index: int) -> str:
     return line.add("subset", index, config, inputs)
 
 
+def _require_epochs(line: Line, score: Scorer) -> None:
+    """An early stop may leave fewer still, which the score itself refuses."""
+    told: Any = line.select.told(score.options)
+    epochs = line.request.recipe.train.epochs
+    epochs = min(epochs, getattr(told, "score_epochs", None) or epochs)
+    if epochs < score.least_epochs:
+        raise ConfigError(
+            f"select.score {line.select.score} needs {score.least_epochs} epochs of round 0, and "
+            f"train.epochs and select.score_epochs leave {epochs}; allowed: more, or another score"
+        )
+
+
 def _scores(line: Line, index: int) -> str | None:
     """What scores the samples for D_k; None where a score reads nothing but the draw."""
-    reads = find_score(line.select.score).reads
+    score, request = find_score(line.select.score), line.request
+    reads = score.reads
     if reads == "nothing":
         return None
-    request = line.request
+    if reads == "events":
+        _require_epochs(line, score)
     # Of the round before for the model's own score, else one for the whole search.
     number = index if reads == "model" else 0
     config = ScoreStageConfig(

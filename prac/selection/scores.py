@@ -70,12 +70,14 @@ class Scorer:
     (`select.proxy`), one score for the whole search and for all architectures.
     options: the class of its options.
     revision: another one where the same name scores otherwise than it did: part of its keys.
+    least_epochs: of round 0, without which it has nothing to tell.
     """
 
     function: Score
     reads: Reads
     options: type = NoOptions
     revision: tuple[str, ...] = ()
+    least_epochs: int = 1
 
     def __post_init__(self) -> None:
         require_choice("a scorer that reads", self.reads, get_args(Reads))
@@ -108,10 +110,14 @@ class Scorer:
 
 
 def scorer(
-    *, reads: Reads, options: type = NoOptions, revision: tuple[str, ...] = ()
+    *,
+    reads: Reads,
+    options: type = NoOptions,
+    revision: tuple[str, ...] = (),
+    least_epochs: int = 1,
 ) -> Callable[[Score], Scorer]:
     """Make a function a score; see the module's head for an example."""
-    return lambda function: Scorer(function, reads, options, revision)
+    return lambda function: Scorer(function, reads, options, revision, least_epochs)
 
 
 @scorer(reads="nothing")
@@ -155,7 +161,7 @@ def forgets(evidence: Evidence, options: EventsOptions) -> NDArray[np.floating]:
     return np.where(never, forgotten.max(initial=0) + 1, forgotten)
 
 
-@scorer(reads="events", options=WindowOptions, revision=("of probabilities",))
+@scorer(reads="events", options=WindowOptions, revision=("of probabilities",), least_epochs=2)
 def dual(evidence: Evidence, options: WindowOptions) -> NDArray[np.floating]:
     """Difficulty times uncertainty, averaged over all windows of `select.window` epochs.
 
@@ -177,7 +183,7 @@ def _dual_of(probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
     return made
 
 
-@scorer(reads="events", options=WindowOptions)
+@scorer(reads="events", options=WindowOptions, least_epochs=2)
 def dyn_unc(evidence: Evidence, options: WindowOptions) -> NDArray[np.floating]:
     """Uncertainty alone, averaged over all windows of `select.window` epochs.
 
@@ -197,7 +203,7 @@ def _spread(probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
     return made
 
 
-@scorer(reads="events", options=DivergenceOptions)
+@scorer(reads="events", options=DivergenceOptions, least_epochs=3)
 def tdds(evidence: Evidence, options: DivergenceOptions) -> NDArray[np.floating]:
     """How unsteadily the prediction moves, over windows of which later ones count more.
 

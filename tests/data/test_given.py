@@ -341,6 +341,70 @@ def test_a_picture_that_is_closed_or_cut_is_told_by_its_number() -> None:
             as_source(items, DataConfig())
 
 
+def test_features_that_are_no_columns() -> None:
+    """Many Datasets call their images so."""
+    data = Items(lambda place: (PIXELS[place], LABELS[place]), count=len(LABELS))
+    for features in (PIXELS, None, [1, 2], _fails):
+        data.features = features
+        assert as_source(data, DataConfig()).summary().num_train > 0
+
+
+def test_classes_that_are_an_array_or_a_tensor() -> None:
+    data = Items(lambda place: (PIXELS[place], LABELS[place]), count=len(LABELS))
+    expected = tuple(f"kind {number}" for number in range(max(LABELS) + 1))
+    for classes in (np.array(expected), list(expected)):
+        data.classes = classes
+        assert as_source(data, DataConfig()).summary().class_names == expected
+
+
+@pytest.mark.parametrize("masked", ["images", "labels"])
+def test_masked_values_are_refused(masked: str) -> None:
+    hidden = np.zeros(len(LABELS), bool)
+    hidden[3] = True
+    images = np.ma.array(PIXELS, mask=np.broadcast_to(hidden[:, None, None, None], PIXELS.shape))
+    labels = np.ma.array(LABELS, mask=hidden)
+    data = (images, LABELS) if masked == "images" else (PIXELS, labels)
+    with pytest.raises(ConfigError, match="the train split has masked values"):
+        as_source(data, DataConfig())
+
+
+def test_some_items_without_a_label_are_refused() -> None:
+    """Beside ones they became a class of their own, -1."""
+    data = [(PIXELS[0], None), *((pixels, 1) for pixels in PIXELS[1:])]
+    with pytest.raises(ConfigError, match=r"1 items without a label \(number 0\)"):
+        as_source(data, DataConfig())
+
+
+@pytest.mark.parametrize("changes", ["image", "label"])
+def test_what_is_drawn_for_every_second_item_is_noticed(changes: str) -> None:
+    generator = np.random.default_rng(0)
+
+    def item(place: int):
+        drawn = generator.random() < 0.5
+        pixels = PIXELS[place][:, ::-1] if drawn and changes == "image" else PIXELS[place]
+        return pixels, int(drawn) if changes == "label" else LABELS[place]
+
+    for _ in range(20):
+        with pytest.raises(ConfigError, match=f"gives another {changes} each time"):
+            as_source(Items(item, count=len(LABELS)), DataConfig())
+
+
+def test_the_split_to_test_on_is_chosen_and_the_other_told() -> None:
+    part = (PIXELS[:12], LABELS[:12])
+    data = {"train": (PIXELS, LABELS), "test": part, "validation": (PIXELS[12:16], LABELS[12:16])}
+    source = as_source(data, DataConfig())
+    assert (source.summary().num_test, source.summary().origin.test_from) == (12, "test")
+    told = "the validation split is left out: the test split is used"
+    assert told in source.summary().origin.notes
+    chosen = as_source(data, DataConfig(test="validation"))
+    assert (chosen.summary().num_test, chosen.summary().origin.test_from) == (4, "validation")
+    assert (
+        "the test split is left out: the validation split is used" in chosen.summary().origin.notes
+    )
+    with pytest.raises(ConfigError, match=r"data.test 'nope' is no split .*test, validation"):
+        as_source(data, DataConfig(test="nope"))
+
+
 @pytest.mark.parametrize("shape", [(0, 0, 3), (6, 0), (3, 0, 6), (0, 6, 1)])
 def test_images_without_pixels_are_refused(shape: tuple[int, ...]) -> None:
     images = np.zeros((len(LABELS), *shape), np.uint8)

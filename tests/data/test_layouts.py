@@ -325,6 +325,31 @@ def test_a_class_of_thumbs_is_not_left_out_without_a_word(tmp_path) -> None:
     assert told == "1 folders of thumbnails are left out; a class needs another name (train/thumbs)"
 
 
+def test_what_runs_leave_in_the_folder_of_the_data_is_no_data(tmp_path) -> None:
+    pictures(tmp_path, TEXT, 10)
+    before = load(f"folder:{tmp_path}")
+    for place in ("prac-runs/data", "mlruns/prac-stages/1"):
+        pictures(tmp_path / place, ["figures"], 3)
+    after = load(f"folder:{tmp_path}")
+    assert after.fingerprint == before.fingerprint
+    assert after.origin.notes == before.origin.notes
+
+
+def test_a_class_with_a_splits_word_beside_others_is_no_split(tmp_path) -> None:
+    """Its folders became the classes, and the other classes were left out."""
+    for name in ("bullet train", "car", "bus"):
+        pictures(tmp_path / name, ["day", "night"], 5)
+    told = refused(f"folder:{tmp_path}")
+    assert "folder 'bullet train' beside 2 others could be a class or the training split" in told
+
+
+@pytest.mark.parametrize("kind", ["folder", "parquet"])
+def test_no_name_is_no_folder_to_test_on(tmp_path, kind: str) -> None:
+    pictures(tmp_path / "train", TEXT, 10)
+    write(tmp_path / "train.parquet", table(TRAIN, LT))
+    assert "data.test '' is not allowed" in refused(f"{kind}:{tmp_path}", test="")
+
+
 def test_hidden_folders_of_images_are_told(tmp_path) -> None:
     """Where classes are looked for: within a class they are leavings."""
     pictures(tmp_path / "train", [".NET", "java", "python"], 10)

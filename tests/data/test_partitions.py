@@ -46,6 +46,22 @@ def test_folders_of_splits_and_of_labels(tmp_path) -> None:
     assert dataset.test_labels.tolist() == [0, 0, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        *(("is_train=true", "is_train=false"), ("training=1", "training=0")),
+        *(("is_test=False", "is_test=True"), ("test=no", "test=yes")),
+    ],
+)
+def test_folders_that_say_yes_or_no_to_a_split(tmp_path, train: str, test: str) -> None:
+    """Rows of `is_train=false` were trained on."""
+    written(tmp_path / train, [0, 1] * 8)
+    written(tmp_path / test, [1, 0] * 2)
+    dataset = open_(tmp_path).load()
+    assert len(dataset.train_labels) == 16
+    assert len(dataset.test_labels) == 4
+
+
 def test_a_test_set_in_a_place_of_its_own(tmp_path) -> None:
     other = written(tmp_path / "other", ["b", "a"])
     source = open_(written(tmp_path / "set", ["a", "b"] * 8), test=str(other))

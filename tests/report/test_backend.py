@@ -9,7 +9,9 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("backend", ["module://no_such_package.backend", "module://x", "agg", ""])
+@pytest.mark.parametrize(
+    "backend", ["module://no_such_package.backend", "module://x", "Qt4Agg", "nope", "agg", ""]
+)
 def test_figures_are_drawn_whatever_backend_is_named(backend: str) -> None:
     code = "import prac.report; from prac.report.figures.encode import Figure; Figure()"
     done = subprocess.run(
