@@ -132,7 +132,7 @@ class _Own:
         try:
             # A copy: it may work in place.
             made: Any = self._transform(image.clone(memory_format=torch.contiguous_format))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ConfigError(
                 f"augment.transform {self._name!r} failed: {type(error).__name__}: "
                 f"{first_line(error)}"

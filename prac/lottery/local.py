@@ -148,7 +148,8 @@ def run_local(
             continue
         except PracError as error:
             raise told(stage, error) from error
-        except Exception as error:  # of a plug-in, or a machine that is full
+        # Of a plug-in, which may end the process too, or a machine that is full.
+        except (Exception, SystemExit) as error:
             reason = without_passwords(f"{type(error).__name__}: {error}")
             reason = " ".join(reason.split())[:500]
             raise PracError(f"stage {stage.name}: {reason}") from error

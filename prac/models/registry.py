@@ -64,10 +64,23 @@ def build_model(
                     "allowed: a callable that returns a torch.nn.Module"
                 )
             model = _call(architecture, make, num_classes, image_shape[2], seed)
+            _refuse_shared_memory(architecture, model)
         else:
             model = _of_us_or_a_library(architecture, num_classes, image_shape)
         _try_forward(architecture, model, num_classes, image_shape)
         return model
+
+
+def _refuse_shared_memory(architecture: str, model: nn.Module) -> None:
+    """Two parameters in one memory come apart when the network is moved or copied."""
+    places: dict[int, str] = {}
+    for name, weight in model.named_parameters():
+        first = places.setdefault(weight.data_ptr(), name) if weight.numel() else name
+        if first != name:
+            raise ConfigError(
+                f"architecture {architecture!r}: {first!r} and {name!r} are two parameters in one "
+                "memory; allowed: one parameter under both names"
+            )
 
 
 def network_for(images: Pictures, architecture: str, *, seed: int = 0) -> nn.Module:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import random
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from prac.config.sections import Precision, TrainConfig
 from prac.errors import ConfigError, PracError
@@ -24,9 +22,9 @@ from prac.pruning.mask import Mask
 from prac.training.optimizers import make_optimizer
 from prac.training.passes import EagerPasses
 from prac.training.randomness import generators_kept, seed_generators
+from prac.training.zeros import Inputs, refuse_without_zeros
 
 _CPU = torch.device("cpu")
-_WEIGHTED = (functional.conv1d, functional.conv2d, functional.conv3d, functional.linear)
 
 
 def try_network(
@@ -75,14 +73,27 @@ def _try(
     count = 1 if train.batch_size <= 2 else 2
     images = torch.randn(count, height, width, channels).permute(0, 3, 1, 2)
     labels = torch.arange(count) % num_classes
-    called = _Inputs(model, mask)
+    called = Inputs(model, mask)
     optimizer = make_optimizer(model, train)
     passes = EagerPasses(model=model, precision=precision, label_smoothing=train.label_smoothing)
     _try_training(model, passes, images, labels, num_classes)
     called.remove()
     optimizer.step(1e-6)
     optimizer.state({parameter: name for name, parameter in model.named_parameters()})
-    for name, value in model.state_dict().items():
+    _try_state(model, mask)
+    refuse_without_zeros(model, mask, called.inputs, images)
+
+
+def _try_state(model: nn.Module, mask: Mask) -> None:
+    """Out and in."""
+    kept = model.state_dict()
+    for name in dict.fromkeys([*dict(model.named_parameters()), *mask]):
+        if name not in kept:
+            raise ConfigError(
+                f"its state dictionary has no {name!r}, so that no ticket would have it; allowed: "
+                "all parameters, by their names"
+            )
+    for name, value in kept.items():
         if not isinstance(value, Tensor):
             raise ConfigError(
                 f"its state dictionary has {name!r} of type {type(value).__name__}; allowed: "
@@ -90,23 +101,7 @@ def _try(
             )
         if (kind := unkept_type(value)) is not None:
             raise ConfigError(f"{name!r} is of {kind}; allowed: real numbers of 16 bits or more")
-    load_state(model, {name: tensor.clone() for name, tensor in model.state_dict().items()})
-    for name, given in called.inputs.items():
-        layer = model.get_submodule(name)
-        # Attention has other names for its weights, and uses them as they are.
-        if isinstance(getattr(layer, "weight", None), Tensor) and not _zeros_stay(layer, given):
-            raise _computed(f"layer {name!r}", "it has")
-    weights = dict(model.named_parameters())
-    uncalled = [
-        name
-        for name in mask
-        if name.rpartition(".")[0] not in called.inputs
-        and name in weights
-        and weights[name].grad is not None
-    ]
-    # Of those whose layers nothing calls, a layer above may use the weights by itself.
-    for name in _without_zeros(model, {n: weights[n] for n in uncalled}, images):
-        raise _computed("the network", f"{name!r} has")
+    load_state(model, {name: tensor.clone() for name, tensor in kept.items()})
 
 
 def _try_training(
@@ -157,21 +152,14 @@ def _refuse_another(model: nn.Module, again: nn.Module) -> None:
             )
 
 
-def _computed(what: str, whose: str) -> ConfigError:
-    return ConfigError(
-        f"{what} computes the weight that it uses from the weight that {whose}, so that a pruned "
-        "weight takes part all the same; allowed: weights that are used as they are"
-    )
-
-
 def _repeated(model: nn.Module, passes: EagerPasses, images: Tensor, labels: Tensor) -> Tensor:
     """The logits of a pass, whose gradients and buffers stay, and which is the same once more from
     where it began."""
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
     found: list[Tensor] = []
-    drawn = random.getstate()
+    drawn = _drawn()
     # Layers left out by chance are left out alike in two passes of some.
-    while len(found) < (2 if random.getstate() == drawn else 16):
+    while len(found) < (2 if _drawn() == drawn else 16):
         model.zero_grad()
         with torch.no_grad():
             for name, buffer in model.named_buffers():
@@ -203,94 +191,7 @@ def _repeated(model: nn.Module, passes: EagerPasses, images: Tensor, labels: Ten
     return found[0]
 
 
-class _Inputs:
-    """What each prunable layer is given, as it is called: one sample of it."""
-
-    def __init__(self, model: nn.Module, mask: Mask) -> None:
-        self.inputs: dict[str, Tensor] = {}
-        self._handles = [
-            model.get_submodule(layer).register_forward_pre_hook(self._keeper(layer))
-            for layer in (name.rpartition(".")[0] for name in mask)
-        ]
-
-    def _keeper(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def keep(_layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-            self.inputs[name] = given[0][:1].detach().clone()
-
-        return keep
-
-    def remove(self) -> None:
-        for handle in self._handles:
-            handle.remove()
-
-
-def _zeros_stay(layer: nn.Module, given: Tensor) -> bool:
-    """Whether an output that half of the weights is pruned of depends on no more inputs than
-    weights are left. The gradient of one output by the inputs is the weight that the layer used."""
-    weight = layer.weight
-    assert isinstance(weight, Tensor)
-    before = weight.detach().clone()
-    images = given.to(weight.dtype).requires_grad_()
-    try:
-        with torch.no_grad():
-            drawn = torch.randn(weight.shape).to(weight.dtype)
-            weight.copy_(torch.where(torch.rand(weight.shape) < 0.5, drawn, 0))
-        output = layer(images)
-        is_linear = weight.dim() == 2
-        channels = output.movedim(-1 if is_linear else 1, 0)[0]
-        middle = channels.reshape(-1)[_middle(tuple(channels.shape))]
-        (gradient,) = torch.autograd.grad(middle.real, images)
-        return int(gradient.count_nonzero()) <= int(weight[0].count_nonzero())
-    finally:
-        with torch.no_grad():
-            weight.copy_(before)
-
-
-class _Weights(TorchFunctionMode):
-    """What convolutions and linear maps are given for a weight, but for these parameters."""
-
-    def __init__(self, parameters: Iterable[Tensor]) -> None:
-        super().__init__()
-        self.given: list[Tensor] = []
-        self._others = {parameter.data_ptr() for parameter in parameters}
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in _WEIGHTED:
-            weight = args[1] if len(args) > 1 else kwargs["weight"]
-            if weight.data_ptr() not in self._others:
-                self.given.append(weight.detach().clone())
-        return func(*args, **kwargs)
-
-
-def _without_zeros(
-    model: nn.Module, weights: Mapping[str, nn.Parameter], images: Tensor
-) -> list[str]:
-    """Those of the weights whose layers nothing calls that are used without the zeros which half
-    of them are pruned to."""
-    pruned = {name: torch.rand(weight.shape) < 0.5 for name, weight in weights.items()}
-    before = {name: weight.detach().clone() for name, weight in weights.items()}
-    with torch.no_grad(), _Weights(model.parameters()) as used:
-        try:
-            for name, weight in weights.items():
-                weight.masked_fill_(pruned[name], 0)
-            model(images.clone())
-        finally:
-            for name, weight in weights.items():
-                weight.copy_(before[name])
-    found = []
-    for name, gone in pruned.items():
-        made = [given for given in used.given if given.shape == gone.shape]
-        if made and not any(bool((given[gone] == 0).all()) for given in made):
-            found.append(name)
-    return found
-
-
-def _middle(shape: tuple[int, ...]) -> int:
-    """The place in a flat tensor of what is in the middle of each axis."""
-    place = 0
-    for size in shape:
-        place = place * size + size // 2
-    return place
+def _drawn() -> tuple[object, ...]:
+    """The states of the generators that are not torch's."""
+    name, keys, *rest = cast(tuple[Any, ...], np.random.get_state(legacy=True))
+    return random.getstate(), name, keys.tobytes(), *rest

@@ -458,3 +458,74 @@ class Complex(Ending):
 
     def forward(self, images: Tensor) -> Any:
         return (super().forward(images) * self.turn).real
+
+
+def viewed(num_classes: int, in_channels: int) -> nn.Module:
+    """Two parameters in one memory."""
+    model = dropping(num_classes, in_channels)
+    (first, *_) = (layer for layer in model.modules() if isinstance(layer, nn.Conv2d))
+    twin = nn.Conv2d(in_channels, 8, 3)
+    twin.weight = nn.Parameter(first.weight.data)
+    return nn.ModuleDict({"one": model, "two": twin})
+
+
+class DropsState(Branching):
+    """Its state dictionary leaves a layer out, and takes one without it."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__(num_classes, in_channels)
+        self._register_state_dict_hook(self._drop)  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def _drop(_module: nn.Module, state: dict[str, Tensor], prefix: str, _local: Any) -> None:
+        for name in [name for name in state if "conv" in name]:
+            del state[name]
+
+    def load_state_dict(self, state: Any, strict: bool = True, assign: bool = False) -> Any:
+        return super().load_state_dict(state, strict=False, assign=assign)
+
+
+class NumpyDepth(Deepens):
+    """The same, by NumPy."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.one(images)
+        if not self.training or np.random.rand() < 0.5:
+            maps = self.two(maps)
+        made: Tensor = self.head(maps.mean((2, 3)))
+        return made
+
+
+class Standardised(Branching):
+    """Its convolution is called by another weight, made of its own."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        own = self.conv.weight
+        made = {"weight": own - own.mean((1, 2, 3), keepdim=True)}
+        maps: Tensor = torch.func.functional_call(self.conv, made, (images,))
+        logits: Tensor = self.head(maps.mean((2, 3)))
+        return logits
+
+
+class Beside(Branching):
+    """Uses its convolution as it is, and once more by a weight made of its own."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        own = self.conv.weight
+        maps = self.conv(images) + functional.conv2d(images, own - own.mean())
+        logits: Tensor = self.head(maps.mean((2, 3)))
+        return logits
+
+
+class Hyper(Branching):
+    """A weight as large as its convolution's, made of others: no prunable one is left out."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__(num_classes, in_channels)
+        self.made = nn.Linear(2, self.conv.weight.numel())
+
+    def forward(self, images: Tensor) -> Tensor:
+        weight = self.made(torch.ones(2)).view_as(self.conv.weight)
+        maps = self.conv(images) + functional.conv2d(images, weight)
+        logits: Tensor = self.head(maps.mean((2, 3)))
+        return logits

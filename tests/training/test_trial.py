@@ -24,7 +24,7 @@ from prac.training.trial import try_network
     "network",
     [
         *("Shared", "Branching", "Volumes", "Remembers", "LeavesOut", "NoneBeside", "Double"),
-        *("Handed", "Named", "NamedBeside", "Output", "Pair"),
+        *("Handed", "Named", "NamedBeside", "Output", "Pair", "Hyper"),
     ],
 )
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -54,6 +54,10 @@ def test_what_trains_passes(network: str, precision: str) -> None:
         ("Exits", "can't take images .*SystemExit"),
         ("ExitsInTraining", "SystemExit: 0"),
         ("Complex", "'turn' is of complex64; allowed: real numbers of 16 bits or more"),
+        ("viewed", "'one.*' and 'two.weight' are two parameters in one memory"),
+        ("DropsState", "its state dictionary has no 'conv.weight'"),
+        ("Standardised", "the network computes the weight that it uses .* 'conv.weight' has"),
+        ("Beside", "the network computes the weight that it uses .* 'conv.weight' has"),
         ("once", "each time that it is made it is the same network: '0.0.weight'"),
         ("sharing", "each time that it is made it is the same network: "),
         ("wider", "made twice it is two networks: '.*' differs in shape"),
@@ -66,6 +70,13 @@ def test_what_a_mask_would_not_hold_in_is_refused(network: str, reason: str) -> 
     with pytest.raises(ConfigError, match=reason) as refused:
         try_network(f"support.networks:{network}", 3, (8, 8, 3), TrainConfig(), "fp32")
     assert "\n" not in str(refused.value)
+
+
+def test_a_depth_by_chance_that_numpy_draws_is_refused() -> None:
+    for seed in range(8):
+        np.random.seed(seed)
+        with pytest.raises(ConfigError, match="draws random numbers that aren't torch's"):
+            try_network("support.networks:NumpyDepth", 3, (8, 8, 3), TrainConfig(), "fp32")
 
 
 @pytest.mark.parametrize("size", [1, 2])
