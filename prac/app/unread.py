@@ -40,12 +40,13 @@ def unread_settings(planned: Planned) -> list[str]:
     found = []
     for name in names:
         section, _, field = name.partition(".")
-        if section == "data" and _is_not_heeded(planned, field):
-            found.append(name)
-        if section not in _SECTIONS:
+        if section not in (*_SECTIONS, "data"):
             continue
         now, before = (fields_of(getattr(each, section)) for each in (recipe, base))
         if now[field] == before.get(field):
+            continue
+        if section == "data":
+            found += [name] if _is_not_heeded(planned, field) else []
             continue
         try:
             without = dataclasses.replace(planned.request, recipe=_without(recipe, base, name))

@@ -22,8 +22,10 @@ from prac.config.sections import (
     TrainConfig,
 )
 from prac.config.values import RewindPoint
-from prac.errors import ConfigError
+from prac.errors import ConfigError, unknown
 from prac.plugins import is_custom, name_of
+
+_SECTIONS = ("data", "augment", "train", "prune", "select", "budget", "search", "model")
 
 
 def fields_of(section: Any) -> dict[str, Any]:
@@ -121,9 +123,16 @@ class Recipe:
         """
         changed = {}
         for name, fields in sections.items():
+            if name not in _SECTIONS:
+                raise unknown("section", name, _SECTIONS)
+            if not isinstance(fields, Mapping):
+                raise ConfigError(f"{name} {fields!r} is not allowed; allowed: fields by name")
             config, fields = getattr(self, name), dict(fields)
+            known = {each.name for each in dataclasses.fields(config)}
+            strange = set() if name == "select" else fields.keys() - known
+            for each in sorted(map(str, strange)):
+                raise unknown(f"field of {name}", each, known)
             if name == "select":
-                known = {each.name for each in dataclasses.fields(config)}
                 told = {field: fields.pop(field) for field in fields.keys() - known}
                 if told:
                     fields["options"] = dict(fields.get("options", config.options)) | told

@@ -19,6 +19,7 @@ from prac.config.checks import require as _require
 from prac.config.checks import require_choice as _require_choice
 from prac.config.plug_ins import hold_plug_ins, plug_in
 from prac.config.strategies import OURS, Scalar, own_options
+from prac.config.typed import hold_types
 from prac.config.values import RewindPoint, Share
 from prac.plugins import name_of
 
@@ -85,6 +86,7 @@ class DataConfig:
     split_seed: int = 0
 
     def __post_init__(self) -> None:
+        hold_types(self)
         for name in ("validation_fraction", "test_fraction"):
             value = getattr(self, name)
             _check(self, name, 0 < value < 1, "above 0 and below 1")
@@ -116,10 +118,8 @@ class AugmentConfig:
     area: float = field(default=0.08, metadata={"later": True})
 
     def __post_init__(self) -> None:
-        padding: Any = self.crop_padding
-        if isinstance(padding, str):  # of a sweep, whose values are plain
-            padding = Share.parse(padding)
-            object.__setattr__(self, "crop_padding", padding)
+        hold_types(self)
+        padding = self.crop_padding
         if not isinstance(padding, Share):
             _check(self, "crop_padding", 0 <= padding <= 64, "0 to 64 pixels, or a share: 0.125x")
         hold_plug_ins(self)
@@ -140,6 +140,7 @@ class ModelConfig:
     weights: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        hold_types(self)
         for entry in self.weights:
             known = isinstance(entry, str) and (_is_file(entry) or _NAMED.fullmatch(entry))
             allowed = "FILE.safetensors, ARCHITECTURE=FILE.safetensors, or torchvision's name of "
@@ -212,6 +213,7 @@ class TrainConfig:
     optimizer: str = plug_in("sgd", ("sgd", "adamw"), later=True)
 
     def __post_init__(self) -> None:
+        hold_types(self)
         # Events keep the epoch as int16.
         _check(self, "epochs", 1 <= self.epochs < 2**15, "1 to 32767")
         _check(self, "batch_size", 1 <= self.batch_size < 2**31, "1 to 2147483647 samples")
@@ -302,6 +304,7 @@ class PruneConfig:
     gradual: float = field(default=0.0, metadata={"later": True})
 
     def __post_init__(self) -> None:
+        hold_types(self)
         hold_plug_ins(self)
         _check(self, "gradual", 0 <= self.gradual <= 1, "0 to 1")
         for term in self.layers.split("+"):
@@ -368,6 +371,7 @@ class SelectConfig:
     filter: float = field(default=0.0, metadata={"later": True})
 
     def __post_init__(self) -> None:
+        hold_types(self)
         hold_plug_ins(self)
         _check(self, "threshold", 0 <= self.threshold < 2**15, "0 to 32767 forgets")
         late = self.late_threshold
@@ -419,12 +423,10 @@ class BudgetConfig:
     min_round_steps: int | Share = 0
 
     def __post_init__(self) -> None:
+        hold_types(self)
         _require_choice("budget.scaling", self.scaling, get_args(Scaling))
         _check(self, "min_round_epochs", self.min_round_epochs >= 1, "1 or more")
-        steps: Any = self.min_round_steps
-        if isinstance(steps, str):  # of a sweep, whose values are plain
-            steps = Share.parse(steps)
-            object.__setattr__(self, "min_round_steps", steps)
+        steps = self.min_round_steps
         if not isinstance(steps, Share):
             _check(self, "min_round_steps", steps >= 0, "0 or more, or a share: 0.5x")
 
@@ -439,5 +441,6 @@ class SearchConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        hold_types(self)
         _check(self, "rounds", 1 <= self.rounds <= 1000, "1 to 1000")
         _check(self, "seed", 0 <= self.seed < 2**31, "0 to 2147483647")

@@ -63,7 +63,8 @@ class Request:
         require(known, "--judge", judge, allowed)
         require(0 < self.margin < 100, "--margin", self.margin, "points between 0 and 100")
         for name, number in (("seeds", self.seeds), ("searches", self.searches)):
-            require(1 <= number <= MAX_SEEDS, f"--{name}", number, f"1 to {MAX_SEEDS}")
+            known = type(number) is int and 1 <= number <= MAX_SEEDS
+            require(known, f"--{name}", number, f"1 to {MAX_SEEDS}")
         if self.judge == "found" and self.recipe.search.rewind.rewinds:
             raise ConfigError(
                 f"--judge found tests the networks of rounds, whose weights "

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
+from prac.config.checks import require
 from prac.config.recipe import Recipe
 from prac.config.recipes import get_recipe
 from prac.config.values import Judge
@@ -40,9 +41,10 @@ from prac.training.precision import pick_device, resolve_precision
 @dataclass(frozen=True, kw_only=True)
 class Local:
     """How a search runs in this process; of it the device's precision and a round trainer of one's
-    own change results, and nothing else.
+    own are in keys, and nothing else.
 
-    device: `auto`, `cpu` or `cuda`. threads: of a CPU; None leaves what torch has. train_round:
+    device: `auto`, `cpu` or `cuda`. threads: of a CPU; None leaves what torch has (with another
+    number sums may be rounded otherwise; the same finds the same bits). train_round:
     trains the rounds in place of our own loop (`prac.TrainRound`); in a store what it trains is
     found again by its attribute `prac_key`, a string, else by its source and what it holds.
     display: is told how it goes on.
@@ -81,6 +83,7 @@ def search(
     Raises ConfigError before anything is trained for what can't be, PracError for what fails.
     """
     recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
+    _check_types(recipe, store, how)
     source = as_source(recipe.data.source if data is None else data, recipe.data)
     if network is not None:
         several = isinstance(network, list | tuple)
@@ -122,6 +125,24 @@ def local_request(recipe: Recipe, source: Source, device: str, **asked: Unpack[A
     num_training = training_rows(source.summary(), recipe.data.validation_fraction)
     precision = resolve_precision(recipe.train.precision, pick_device(device))
     return make_request(recipe, source, num_training, precision, **asked)
+
+
+def _check_types(recipe: object, store: object, how: object) -> None:
+    for name, value, fits, allowed in (
+        ("recipe", recipe, isinstance(recipe, Recipe), "a name, or a Recipe"),
+        ("how", how, isinstance(how, Local), "a prac.Local"),
+        ("store", store, store is None or _is_store(store), "a folder's path, a store, or None"),
+    ):
+        require(fits, name, value, allowed)
+    assert isinstance(how, Local)
+    trainer = how.train_round
+    require(trainer is None or callable(trainer), "train_round", trainer, "a prac.TrainRound")
+
+
+def _is_store(store: object) -> bool:
+    return isinstance(store, (str, Path)) or all(
+        hasattr(store, name) for name in ("find", "commit", "read")
+    )
 
 
 def _told(trainer: TrainRound, store: Any) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import torch
 
+from prac.errors import ConfigError
+
 _TURN = threading.RLock()
 
 
@@ -15,8 +17,10 @@ _TURN = threading.RLock()
 def turn(threads: int | None) -> Iterator[None]:
     """Wait for one's turn, then have this many threads; None leaves torch its own.
 
-    The caller's own work has afterwards the threads that it had.
+    The caller's own work has afterwards the threads that it had. Raises ConfigError.
     """
+    if threads is not None and not (type(threads) is int and threads >= 1):
+        raise ConfigError(f"threads {threads!r} is not allowed; allowed: 1 or more, or none")
     with _TURN:
         before = torch.get_num_threads()
         try:

@@ -21,11 +21,13 @@ def keep_highest(scores: Mapping[str, Tensor], mask: Mask, num_kept: int) -> Mas
     """
     parts = []
     for name, alive in mask.items():
-        if name not in scores or scores[name].shape != alive.shape:
+        given = scores.get(name) if isinstance(scores, Mapping) else None
+        if not isinstance(given, Tensor) or given.shape != alive.shape:
             raise ConfigError(
-                f"prune.criterion gave no score of shape {tuple(alive.shape)} for {name}"
+                f"prune.criterion gave no tensor of shape {tuple(alive.shape)} for {name}; "
+                "allowed: a mapping of names to scores"
             )
-        parts.append(scores[name].detach().double().cpu()[alive.cpu()])
+        parts.append(given.detach().double().cpu()[alive.cpu()])
     row = torch.cat(parts)
     if not bool(torch.isfinite(row).all()):
         raise ConfigError("prune.criterion gave scores that are not finite")

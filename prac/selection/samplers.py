@@ -67,11 +67,26 @@ class Sampler:
         """(size,) positions, sorted. Raises ConfigError where they aren't `size` different ones."""
         most = len(draw.scores)
         require(1 <= draw.size <= most, "a set of", draw.size, f"1 to {most}")
-        taken = np.unique(np.asarray(self.function(draw)))
-        if len(taken) != draw.size or taken[0] < 0 or taken[-1] >= len(draw.scores):
+        told = self.function(draw)
+        allowed = f"{draw.size} positions, 0 to {most - 1}, each once"
+        try:
+            given = np.asarray(told)
+        except (ValueError, TypeError, RuntimeError):  # ragged, or a tensor that has gradients
+            given = np.empty(0)
+        if given.ndim != 1 or given.dtype.kind not in "iu":
+            raise ConfigError(
+                f"select.sampler gave {type(told).__name__} of {given.dtype}, shape {given.shape}; "
+                f"allowed: {allowed}"
+            )
+        taken: NDArray[np.integer] = np.unique(given)
+        if len(taken) and (taken[0] < 0 or taken[-1] >= most):
+            raise ConfigError(
+                f"select.sampler took positions {taken[0]} to {taken[-1]}; allowed: {allowed}"
+            )
+        if len(taken) != draw.size:
             raise ConfigError(
                 f"select.sampler took {len(taken)} samples where {draw.size} were asked for; "
-                f"allowed: positions 0 to {len(draw.scores) - 1}, each once"
+                f"allowed: {allowed}"
             )
         return taken
 

@@ -33,7 +33,7 @@ from prac.config.checks import require_choice
 from prac.config.methods import Method
 from prac.config.plug_ins import find_plug_in
 from prac.config.strategies import DivergenceOptions, EventsOptions, NoOptions, WindowOptions
-from prac.errors import ConfigError
+from prac.errors import ConfigError, first_line
 from prac.selection.true_class import true_and_rival
 
 Reads = Literal["nothing", "events", "model", "proxy"]
@@ -93,7 +93,14 @@ class Scorer:
         options: of its class; None is that with its defaults.
         """
         told = self.options() if options is None else options
-        scores = np.asarray(self.function(evidence, told))
+        given = self.function(evidence, told)
+        try:
+            scores = np.asarray(given)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise ConfigError(
+                f"select.score gave a {type(given).__name__} that is no array "
+                f"({first_line(error)}); allowed: one number a sample"
+            ) from error
         if scores.shape != evidence.sample_ids.shape or scores.dtype.kind not in "fiu":
             raise ConfigError(
                 f"select.score gave {scores.dtype} of shape {scores.shape} for "

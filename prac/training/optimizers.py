@@ -75,8 +75,10 @@ class TorchOptimizer:
     def __init__(self, optimizer: torch.optim.Optimizer, *, keeps_zero: bool) -> None:
         self.keeps_zero = keeps_zero
         self._optimizer = optimizer
-        first = optimizer.param_groups[0]["lr"]
-        self._ratios = [group["lr"] / first for group in optimizer.param_groups]
+        rates = [float(group["lr"]) for group in optimizer.param_groups]
+        # A first group that is frozen leaves it to the others.
+        first = next(filter(None, rates), 1.0)
+        self._ratios = [rate / first for rate in rates]
 
     def zero_grad(self) -> None:
         self._optimizer.zero_grad(set_to_none=True)
@@ -97,6 +99,11 @@ class TorchOptimizer:
             if isinstance(value, (int, float)) and key != "lr"
         }
         for parameter, values in self._optimizer.state.items():
+            if parameter not in names:
+                raise ConfigError(
+                    f"train.optimizer keeps a state under {parameter!r}, which is no parameter of "
+                    "the network; allowed: states of parameters"
+                )
             for key, value in values.items():
                 if value is None:
                     continue

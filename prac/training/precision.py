@@ -16,6 +16,7 @@ from prac.training.processor import cpu_precision
 
 def pick_device(name: str = "auto") -> torch.device:
     """`auto` takes an accelerator that is there, else the CPU. Raises ConfigError."""
+    name = str(name)  # a torch.device is as good
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():

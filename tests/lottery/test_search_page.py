@@ -38,6 +38,7 @@ from prac.lottery.search import Local, search
 from prac.lottery.search_result import SearchResult
 from prac.lottery.store import MemoryStore
 from prac.storage import Folder
+from prac.training.precision import pick_device
 
 RECIPE = Recipe(
     name="page",
@@ -507,6 +508,40 @@ def test_a_loop_of_one_s_own_leaves_what_it_was_asked_for(
 def test_devices_that_nothing_trains_on_are_refused(device: str) -> None:
     with pytest.raises(ConfigError, match=f"device '{device}' is not"):
         prac.search("digits", how=Local(device=device))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"how": Local(threads=0)}, "threads 0 is not allowed; allowed: 1 or more, or none"),
+        ({"how": Local(threads=2.5)}, "threads 2.5 is not allowed"),  # type: ignore[arg-type]
+        ({"how": Local(train_round=5)}, "train_round 5"),  # type: ignore[arg-type]
+        ({"how": None}, "how None is not allowed; allowed: a prac.Local"),
+        ({"store": 5}, "store 5 is not allowed; allowed: a folder's path"),
+        ({"seeds": "1"}, "--seeds '1' is not allowed; allowed: 1 to"),
+        ({"seeds": 1.5}, "--seeds 1.5 is not allowed"),
+        ({"recipe": None}, "recipe None is not allowed; allowed: a name, or a Recipe"),
+    ],
+)
+def test_arguments_that_are_none_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        prac.search(**{"recipe": "digits"} | options)
+    assert said in str(refused.value)
+
+
+def test_a_part_of_ones_own_that_exits_is_an_error(pixels: tuple[np.ndarray, np.ndarray]) -> None:
+    """It ended the process with status 0 and no word."""
+
+    def leaves(task: RoundTask) -> RoundOutcome:
+        raise SystemExit(0)
+
+    how = Local(device="cpu", threads=1, train_round=leaves)
+    with pytest.raises(PracError, match=r"^stage dense:resnet8:prac: SystemExit: 0"):
+        prac.search(RECIPE, data=pixels, how=how)
+
+
+def test_a_device_of_torch_is_one() -> None:
+    assert pick_device(torch.device("cpu")) == torch.device("cpu")  # type: ignore[arg-type]
 
 
 def test_an_address_is_no_folder() -> None:

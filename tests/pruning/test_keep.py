@@ -58,8 +58,9 @@ def test_the_scores_of_magnitude_prune_as_global_magnitude_does(case) -> None:
 
 def test_scores_that_do_not_fit_are_refused() -> None:
     mask = Mask({"w": torch.tensor([True, True, False])})
-    with pytest.raises(ConfigError, match=r"no score of shape \(3,\) for w"):
-        keep_highest({"w": torch.zeros(2)}, mask, 1)
+    for scores in ({"w": torch.zeros(2)}, {"w": np.zeros(3)}, {}, None, [torch.zeros(3)]):
+        with pytest.raises(ConfigError, match=r"no tensor of shape \(3,\) for w; allowed"):
+            keep_highest(scores, mask, 1)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="not finite"):
         keep_highest({"w": torch.tensor([0.0, float("nan"), 1.0])}, mask, 1)
     # What is pruned already may score anything.

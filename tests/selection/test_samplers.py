@@ -152,6 +152,17 @@ def test_a_sampler_of_ones_own_is_checked() -> None:
 
     with pytest.raises(ConfigError, match="took 1 samples where 2 were asked for"):
         twice(draw([1.0, 2.0, 3.0], 2))
+    for gives, told in (
+        (np.array([-1, 0]), "took positions -1 to 0; allowed: 2 positions, 0 to 2, each once"),
+        (np.array([0, 3]), "took positions 0 to 3"),
+        (np.array([0.0, 1.0]), r"gave ndarray of float64, shape \(2,\)"),
+        (["a", "b"], "gave list of <U1"),
+        ({0, 1}, "gave set of object"),
+        (None, "gave NoneType of object"),
+        ([[0], [1, 2]], "gave list of float64"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            sampler()(lambda _, gives=gives: gives)(draw([1.0, 2.0, 3.0], 2))
     with pytest.raises(ConfigError, match="known: balanced, ccs"):
         find_sampler("nope")
     with pytest.raises(ConfigError, match=r"decorated with prac.selection.samplers.sampler"):
