@@ -84,9 +84,10 @@ def identity(name: str) -> tuple[str, ...]:
     of the module: a digest of the user's source that it is made of, whose comments, docstrings and
     formatting don't count, and the installed distributions that this source imports; torch,
     torchvision, numpy and prac are told elsewhere. The plug-in isn't imported, and is read as it
-    is on disk, also where this process has imported it before a change.
+    is on disk. What a module's names are set to while it runs is not seen.
 
-    Raises ConfigError where there is no such module.
+    Raises ConfigError where there is no such module, and where one that was imported has changed
+    on disk since it was first told.
     """
     if not is_custom(name):
         return (name,)

@@ -35,6 +35,8 @@ _STANDARD = tuple(
 _SETTLED_NS = 2_000_000_000  # the coarsest clock of a file system that is in use
 
 _Stamps = dict[str, tuple[int, int]]
+_imported: dict[str, tuple[ModuleSpec, str]] = {}
+"""Modules as they were when they were first read in this process after they had been imported."""
 _kept: dict[tuple[str, ...], tuple[_Stamps, tuple[str, ...]]] = {}
 
 
@@ -129,10 +131,28 @@ def _walk(start: str, stamps: _Stamps) -> tuple[str, ...]:
         file = next((f for f in (file, *file.parents) if f.is_file()), file)
         stamps[str(file)] = _stamp(str(file))
         digests[name], imported = _read(file, spec)
+        _refuse_stale(name, digests[name])
         waiting += imported
     versions = {_version(d) for top in installed for d in _distributions()[top]}
     own = (digest(tuple(sorted(digests.items()))),) if digests else ()
     return (*own, *sorted(versions))
+
+
+def _refuse_stale(name: str, found: str) -> None:
+    """What is imported may be another code than its file holds by now: its results would be kept
+    under the key of that one. Reloading a module gives it another spec."""
+    loaded = sys.modules.get(name)
+    spec = getattr(loaded, "__spec__", None)
+    if spec is None:
+        return
+    known = _imported.setdefault(name, (spec, found))
+    if known[0] is not spec:
+        _imported[name] = spec, found
+    elif known[1] != found:
+        raise ConfigError(
+            f"module {name!r} is another on disk than this process has imported; allowed: "
+            f"importlib.reload, or to start anew"
+        )
 
 
 def find(name: str) -> ModuleSpec | None:
