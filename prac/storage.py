@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from pathlib import Path
 
@@ -27,8 +28,12 @@ class Folder:
             if "://" in self.where:
                 self._fs, self._path = pafs.FileSystem.from_uri(self.where)
             else:
-                self._fs, self._path = pafs.LocalFileSystem(), str(Path(self.where).absolute())
-        except (pa.ArrowException, OSError, ValueError) as error:
+                if re.match("[a-z][a-z0-9+]+:/", self.where):
+                    raise ValueError("an address has two slashes: s3://BUCKET")
+                place = Path(self.where).expanduser()
+                self._fs, self._path = pafs.LocalFileSystem(), str(place.absolute())
+        # RuntimeError: of a ~user that isn't known.
+        except (pa.ArrowException, OSError, ValueError, RuntimeError) as error:
             raise ConfigError(
                 f"storage {self.where!r} can't be opened ({error}); allowed: a folder, s3://, gs://"
             ) from error

@@ -183,3 +183,18 @@ def test_an_unknown_scheme_is_refused(where: str) -> None:
 def test_an_address_of_nothing_is_refused(where) -> None:
     with pytest.raises(ConfigError, match="storage"):
         Folder(where)
+
+
+def test_a_home_folder_is_one_as_in_a_shell(tmp_path, monkeypatch) -> None:
+    """No shell expands `--storage=~/x`: it made a folder of the name `~`."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = Folder("~/kept")
+    assert folder.local_path == tmp_path / "kept"
+    assert folder.child("a").local_path == tmp_path / "kept" / "a"
+    with pytest.raises(ConfigError, match="can't be opened"):
+        Folder("~nobody-of-this-name/kept")
+
+
+def test_an_address_with_one_slash_is_refused() -> None:
+    with pytest.raises(ConfigError, match="an address has two slashes"):
+        Folder("s3:/bucket/prac")

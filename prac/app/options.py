@@ -91,7 +91,10 @@ class Options:
 def home_of(options: Options) -> Path:
     """Where the store, events and reports go by default. Raises ConfigError."""
     if options.home is not None:
-        home = Path(options.home).expanduser().absolute()
+        try:
+            home = Path(options.home).expanduser().absolute()
+        except RuntimeError as error:  # of a ~user that isn't known
+            raise ConfigError(f"--home {options.home}: {error}") from error
         near = next(place for place in (home, *home.parents) if place.exists())
         if not near.is_dir():
             raise ConfigError(f"--home {options.home}: {near} is no folder")

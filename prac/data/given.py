@@ -22,7 +22,14 @@ from prac.data.decode import convert_images, shape_after
 from prac.data.findings import row_digests
 from prac.data.pixels import Seen, corrupt_errors, decode_image, quiet, to_pixels, upright
 from prac.data.refusals import name_some
-from prac.data.splits import LabelledImages, assemble, slug, split_options, summarise
+from prac.data.splits import (
+    LabelledImages,
+    assemble,
+    refuse_constant,
+    slug,
+    split_options,
+    summarise,
+)
 from prac.data.walk import same_form
 from prac.data.words import split_of
 from prac.errors import ConfigError, first_line, shown
@@ -136,6 +143,7 @@ class GivenSource:
         return "made", None
 
     def summary(self) -> DataSummary:
+        refuse_constant(self.name, self._train[0], range(len(self._train[0])))
         return summarise(
             self,
             class_names=self._classes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -145,7 +145,7 @@ def assemble(
         (images, labels), kept, tested = train, division.kept, division.tested
         train, test = (images[kept], labels[kept]), (images[tested], labels[tested])
     mean, std = channel_statistics(train[0], division.training_ids)
-    _refuse_constant(name, train[0], mean, division.training_ids)
+    refuse_constant(name, train[0], division.training_ids)
     origin = origin or Origin(test_from="made" if len(division.tested) else "test")
     told = (
         *class_notes(class_names, train[1], test[1]),
@@ -211,15 +211,13 @@ def summarise(
     )
 
 
-def _refuse_constant(
-    name: str, images: Images, mean: tuple[float, ...], ids: NDArray[np.int32]
-) -> None:
-    first = images[ids[0], 0, 0]
-    for channel, value in enumerate(mean):
-        # A mean that isn't the first pixel's value saves looking at all of them.
-        if abs(value * 255 - first[channel]) < 1e-6 and all(
-            (images[row, :, :, channel] == first[channel]).all() for row in ids
-        ):
+def refuse_constant(name: str, images: Images, ids: Iterable[int]) -> None:
+    """Raise ConfigError for a channel that is the same in all of these rows."""
+    rows = list(ids)
+    first = images[rows[0], 0, 0]
+    for channel in range(images.shape[3]):
+        # The first image that differs ends it.
+        if all((images[row, :, :, channel] == first[channel]).all() for row in rows):
             raise ConfigError(
                 f"data set {name}: channel {channel} of {images.shape[3]} is {first[channel]} in "
                 "every pixel of every training image; allowed: images that differ (data.channels=1 "

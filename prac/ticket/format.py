@@ -138,6 +138,8 @@ class Ticket:
         PRAC_TRUSTED_PACKAGES. Raises TicketError.
         """
         folder = _local_folder(str(where))
+        if folder.name == MANIFEST_FILE and folder.is_file():
+            folder = folder.parent
         manifest_file = folder / MANIFEST_FILE
         if not manifest_file.is_file():
             raise TicketError(f"{where} holds no ticket: there is no {MANIFEST_FILE} in it")
@@ -159,8 +161,12 @@ class Ticket:
             if isinstance(error, TicketError):
                 raise
             raise TicketError(f"{where} is damaged ({type(error).__name__}: {error})") from error
-        if manifest.weights_alive != mask.num_alive:
-            raise TicketError(f"{where}: weights_alive of ticket.json is not what the mask has")
+        for name, told, has in (
+            ("weights_alive", manifest.weights_alive, mask.num_alive),
+            ("sparsity", manifest.sparsity, mask.sparsity),
+        ):
+            if abs(told - has) > 1e-9:
+                raise TicketError(f"{where}: {name} of ticket.json is not what the mask has")
         return cls(
             mask=mask,
             weights=weights,

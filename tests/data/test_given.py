@@ -341,6 +341,13 @@ def test_a_picture_that_is_closed_or_cut_is_told_by_its_number() -> None:
             as_source(items, DataConfig())
 
 
+def test_images_that_are_all_alike_are_refused_by_a_plan() -> None:
+    images = np.zeros((len(LABELS), 6, 6, 3), np.uint8)
+    images[..., 0] = np.arange(len(LABELS))[:, None, None]
+    with pytest.raises(ConfigError, match="channel 1 of 3 is 0 in every pixel"):
+        as_source((images, LABELS), DataConfig()).summary()
+
+
 def test_features_that_are_no_columns() -> None:
     """Many Datasets call their images so."""
     data = Items(lambda place: (PIXELS[place], LABELS[place]), count=len(LABELS))

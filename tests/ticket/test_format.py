@@ -162,6 +162,21 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path, manifest: str) -> None:
     assert "\n" not in str(info.value)
 
 
+@pytest.mark.parametrize("name", ["sparsity", "weights_alive"])
+def test_numbers_of_a_manifest_that_the_mask_denies_are_refused(tmp_path: Path, name: str) -> None:
+    folder = _ticket().save(tmp_path)
+    told = json.loads((folder / MANIFEST_FILE).read_text())
+    told[name] = told[name] + 1 if name == "weights_alive" else told[name] / 2
+    (folder / MANIFEST_FILE).write_text(json.dumps(told))
+    with pytest.raises(TicketError, match=f"{name} of ticket.json is not what the mask has"):
+        Ticket.load(folder)
+
+
+def test_a_ticket_by_its_manifest(tmp_path: Path) -> None:
+    folder = _ticket().save(tmp_path)
+    assert Ticket.load(folder / MANIFEST_FILE).mask == Ticket.load(folder).mask
+
+
 def test_a_folder_without_manifest_holds_no_ticket(tmp_path: Path) -> None:
     folder = _ticket().save(tmp_path)
     (folder / MANIFEST_FILE).unlink()
