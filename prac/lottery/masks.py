@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from prac.config.sections import PruneConfig
 from prac.data.batches import DeviceImages
+from prac.errors import ConfigError
 from prac.lottery.stage_config import MaskConfig
 from prac.lottery.starts import initial_model
 from prac.models.state import load_state
+from prac.plugins import is_custom
 from prac.pruning.criteria import Pruning, find_criterion
 from prac.pruning.mask import Mask
 from prac.schema import Count, formed
@@ -82,7 +84,8 @@ class CriterionMasks(Observer):
         criterion: str,
         draw: tuple[int, int],
     ) -> None:
-        self._criterion, self._fraction = find_criterion(criterion), config.fraction
+        self._name, self._fraction = criterion, config.fraction
+        self._criterion = find_criterion(criterion)
         self._sample = _Sample(images, config.scoring_samples, draw)
         self._scorings = 0
         seed, round_index = draw
@@ -107,7 +110,12 @@ class CriterionMasks(Observer):
         device = next(model.parameters()).device
         with generators_kept(device), float32(device, "fp32"):
             seed_generators(device, pruning.seed)
-            return self._criterion.next_mask(pruning, fraction)
+            if not is_custom(self._name):
+                return self._criterion.next_mask(pruning, fraction)
+            before = _as_it_is(model)
+            made = self._criterion.next_mask(pruning, fraction)
+        _refuse_changed(self._name, before, _as_it_is(model))
+        return made
 
     @property
     def score_samples(self) -> int:
@@ -125,6 +133,29 @@ class CriterionMasks(Observer):
     def restore(self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any]) -> None:
         counts = formed(dict[str, Count], progress, within=self.name)
         self._sample.used, self._scorings = counts["samples"], counts["scorings"]
+
+
+def _as_it_is(model: nn.Module) -> dict[str, Any]:
+    """What a criterion of the user's may not change: a training goes on from it."""
+    told: dict[str, Any] = {name: module.training for name, module in model.named_modules()}
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        told[name] = tensor.detach().clone(), tensor.requires_grad
+    return told
+
+
+def _refuse_changed(criterion: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+    for name in before | after:
+        one, other = before.get(name), after.get(name)
+        if isinstance(one, tuple) and isinstance(other, tuple):
+            same = one[1] == other[1] and torch.equal(one[0].nan_to_num(), other[0].nan_to_num())
+        else:
+            same = one is other
+        if not same:
+            raise ConfigError(
+                f"prune.criterion {criterion!r} changed the network that it looked at "
+                f"({name or 'its mode'!r}); allowed: to leave it as it is (BatchNorm counts what "
+                "passes in training mode: copy.deepcopy(p.model).eval())"
+            )
 
 
 class _Sample:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -12,9 +13,11 @@ from prac import Mask
 from prac.config.sections import AugmentConfig, PruneConfig
 from prac.data.batches import DeviceImages
 from prac.data.dataset import ImageDataset
-from prac.lottery.masks import SCORING_BATCH, make_mask, scoring_ids
+from prac.errors import ConfigError
+from prac.lottery.masks import SCORING_BATCH, CriterionMasks, make_mask, scoring_ids
 from prac.lottery.stage_config import MaskConfig
 from prac.models.registry import build_model
+from prac.pruning.criteria import Pruning, criterion
 from prac.pruning.keep import keep_highest
 from prac.pruning.saliency import snip_saliency
 from prac.training.randomness import derived_seed
@@ -110,3 +113,70 @@ def test_iterations_are_each_scored(images: DeviceImages) -> None:
 def test_what_a_mask_cost(images: DeviceImages, name: str, samples: int, passes: int) -> None:
     made = make_mask(config(name, iterations=3), images, None)
     assert (made.score_samples, made.score_passes) == (samples, passes)
+
+
+def _scores(pruning: Pruning) -> dict[str, torch.Tensor]:
+    weights = dict(pruning.model.named_parameters())
+    return {name: weights[name].detach().abs() for name in pruning.mask}
+
+
+@criterion(reads="trained", passes=0)
+def leaves(pruning: Pruning) -> dict[str, torch.Tensor]:
+    return _scores(pruning)
+
+
+@criterion(reads="trained", passes=1)
+def passes(pruning: Pruning) -> dict[str, torch.Tensor]:
+    for images, _ in pruning.batches():
+        pruning.model(images)
+    return _scores(pruning)
+
+
+@criterion(reads="trained", passes=1)
+def passes_a_copy(pruning: Pruning) -> dict[str, torch.Tensor]:
+    model = copy.deepcopy(pruning.model).eval()
+    for images, _ in pruning.batches():
+        model(images)
+    return _scores(pruning)
+
+
+@criterion(reads="trained", passes=0)
+def overwrites(pruning: Pruning) -> dict[str, torch.Tensor]:
+    with torch.no_grad():
+        return {n: w.abs_() for n, w in pruning.model.named_parameters() if n in pruning.mask}
+
+
+@criterion(reads="trained", passes=0)
+def evaluates(pruning: Pruning) -> dict[str, torch.Tensor]:
+    pruning.model.eval()
+    return _scores(pruning)
+
+
+@criterion(reads="trained", passes=0)
+def freezes(pruning: Pruning) -> dict[str, torch.Tensor]:
+    pruning.model.requires_grad_(False)
+    return _scores(pruning)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        *(("leaves", None), ("passes_a_copy", None), ("evaluates", "")),
+        *(("passes", "running_mean"), ("overwrites", "weight"), ("freezes", "weight")),
+    ],
+)
+def test_a_criterion_of_ones_own_leaves_the_network_as_it_is(
+    images: DeviceImages, name: str, changed: str | None
+) -> None:
+    """A training goes on from it: BatchNorm's statistics were those of the criterion's passes."""
+    shape = images.image_shape
+    model = build_model("resnet8", num_classes=images.num_classes, image_shape=shape, seed=0)
+    model.train()
+    mask = Mask.dense(model, "conv", shape)
+    masks = CriterionMasks(images, mask, PruneConfig(), f"{__name__}:{name}", (0, 0))
+    if changed is None:
+        plain = CriterionMasks(images, mask, PruneConfig(), "magnitude", (0, 0))
+        assert masks(model) == plain(model)
+        return
+    with pytest.raises(ConfigError, match=rf"{name}' changed the network .*\('.*{changed}.*'\)"):
+        masks(model)
