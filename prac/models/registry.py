@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 from torch.overrides import TorchFunctionMode
 
 from prac.errors import ConfigError
@@ -75,6 +76,8 @@ def _refuse_shared_memory(architecture: str, model: nn.Module) -> None:
     """Two parameters in one memory come apart when the network is moved or copied."""
     places: dict[int, str] = {}
     for name, weight in model.named_parameters():
+        if isinstance(weight, UninitializedParameter):
+            continue  # it has no memory before images are seen
         first = places.setdefault(weight.data_ptr(), name) if weight.numel() else name
         if first != name:
             raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from collections import Counter
@@ -281,6 +282,9 @@ def test_a_method_of_the_user_s(
     assert [method.name for method in request.methods] == ["prac", "vanilla", "users_method:mine"]
     before = keys(build_graph(request))
     file.write_text(text.replace("-evidence", "evidence"))
+    with pytest.raises(ConfigError, match="is another on disk than this process has imported"):
+        build_graph(request)
+    importlib.reload(sys.modules["users_method"])
     after = keys(build_graph(request))
     changed = {name for name in before if before[name] != after[name]}
     assert "score:resnet8:users_method:mine" in changed
