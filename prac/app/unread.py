@@ -12,9 +12,6 @@ from prac.errors import PracError
 from prac.lottery.compose import build_graph
 from prac.lottery.graph import Graph
 
-_SECTIONS = ("augment", "train", "prune", "select", "budget", "search")
-"""What keys alone hold; what data and weights come to is known once they are read."""
-
 _PLACES = ("test", "subset", "label_column", "image_column")
 """Settings of data that say where something is."""
 _HEEDED: Mapping[str, tuple[str, ...]] = {
@@ -30,7 +27,7 @@ _HEEDED: Mapping[str, tuple[str, ...]] = {
 def unread_settings(planned: Planned) -> list[str]:
     """Those without which every stage that is needed would be the same, as `SECTION.FIELD`.
 
-    Keys hold all that stages read. A setting without which there is no such run is read.
+    Keys hold all that stages read; of data, where something is depends on the source.
     """
     recipe = planned.recipe
     if recipe.name not in RECIPES:
@@ -40,7 +37,7 @@ def unread_settings(planned: Planned) -> list[str]:
     found = []
     for name in names:
         section, _, field = name.partition(".")
-        if section not in (*_SECTIONS, "data"):
+        if section == "model":  # a file of weights is there, and read, or refused
             continue
         now, before = (fields_of(getattr(each, section)) for each in (recipe, base))
         if now[field] == before.get(field):
@@ -52,7 +49,7 @@ def unread_settings(planned: Planned) -> list[str]:
             without = dataclasses.replace(planned.request, recipe=_without(recipe, base, name))
             graph = build_graph(without)
         except PracError:
-            continue
+            continue  # without it there is no such run
         if planned.options.only:
             graph = graph.only(planned.options.only)
         if _keys(graph) == _keys(planned.graph):

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from prac.app.console import say
 from prac.config.methods import METHODS, PRAC
 from prac.config.plug_ins import plug_ins
-from prac.config.recipe import Recipe
+from prac.config.recipe import SECTIONS, Recipe
 from prac.config.recipes import RECIPES, get_recipe
 from prac.config.strategies import OURS, Scalar, option_types
 from prac.config.values import JUDGED_BY, RewindPoint, Share
@@ -22,8 +22,6 @@ from prac.errors import ConfigError, did_you_mean
 from prac.models.catalogue import known_architectures
 from prac.plugins import is_custom
 from prac.plugins.beside import find_beside
-
-SECTIONS = ("data", "model", "augment", "train", "prune", "select", "budget", "search")
 
 
 class OneLineParser(argparse.ArgumentParser):

@@ -8,12 +8,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from prac.app.console import say
-from prac.cli.options import SECTIONS
 from prac.cli.stored import add_json_option
 from prac.config.costs import recipe_costs
 from prac.config.measured import MEASURED
 from prac.config.published import SAVED, differences
-from prac.config.recipe import fields_of
+from prac.config.recipe import SECTIONS, fields_of
 from prac.config.recipes import RECIPES, get_recipe
 
 # Slow imports stand in functions: see `prac.cli`.

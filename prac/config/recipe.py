@@ -25,7 +25,8 @@ from prac.config.values import RewindPoint
 from prac.errors import ConfigError, unknown
 from prac.plugins import is_custom, name_of
 
-_SECTIONS = ("data", "augment", "train", "prune", "select", "budget", "search", "model")
+SECTIONS = ("data", "model", "augment", "train", "prune", "select", "budget", "search")
+"""The parts that settings are of."""
 
 
 def fields_of(section: Any) -> dict[str, Any]:
@@ -123,8 +124,8 @@ class Recipe:
         """
         changed = {}
         for name, fields in sections.items():
-            if name not in _SECTIONS:
-                raise unknown("section", name, _SECTIONS)
+            if name not in SECTIONS:
+                raise unknown("section", name, SECTIONS)
             if not isinstance(fields, Mapping):
                 raise ConfigError(f"{name} {fields!r} is not allowed; allowed: fields by name")
             config, fields = getattr(self, name), dict(fields)

@@ -93,10 +93,8 @@ def _held(value: Any, kind: Any) -> Any:
 def _turned(value: Any, kind: type) -> Any:
     if isinstance(value, str):
         return kind.parse(value) if kind in (RewindPoint, Share) else _NO
-    if kind is bool and type(value).__name__ in ("bool_", "bool"):
-        return bool(value)
-    if isinstance(value, bool) or type(value).__name__ == "bool_":
-        return _NO
+    if type(value).__name__ in ("bool", "bool_"):  # Python's, and NumPy's by both of its names
+        return bool(value) if kind is bool else _NO
     if kind is int:
         try:
             return operator.index(value)

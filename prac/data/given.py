@@ -143,7 +143,8 @@ class GivenSource:
         return "made", None
 
     def summary(self) -> DataSummary:
-        refuse_constant(self.name, self._train[0], range(len(self._train[0])))
+        if self.config.channels in (None, self._train[0].shape[3]):  # others are seen converted
+            refuse_constant(self.name, self._train[0], range(len(self._train[0])))
         return summarise(
             self,
             class_names=self._classes,

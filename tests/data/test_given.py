@@ -346,6 +346,9 @@ def test_images_that_are_all_alike_are_refused_by_a_plan() -> None:
     images[..., 0] = np.arange(len(LABELS))[:, None, None]
     with pytest.raises(ConfigError, match="channel 1 of 3 is 0 in every pixel"):
         as_source((images, LABELS), DataConfig()).summary()
+    # What the error advises is taken.
+    assert as_source((images, LABELS), DataConfig(channels=1)).summary().image_shape == (6, 6, 1)
+    assert as_source((images, LABELS), DataConfig(channels=1)).load().image_shape == (6, 6, 1)
 
 
 def test_features_that_are_no_columns() -> None:
